@@ -1,0 +1,21 @@
+/**
+ * What ends one row's pursuit (DESIGN §2.1). Each part is optional; an absent part sets no limit of its own.
+ */
+export interface Budget {
+  /** Selections at most, integer ≥ 0. */
+  readonly maxAtoms?: number;
+  /** Relative: stop once ||r|| ≤ tolerance · ||x - b||. 0 is off. */
+  readonly tolerance?: number;
+  /** Absolute, in pursuit space: stop once ||r|| ≤ residualNorm. 0 is off. */
+  readonly residualNorm?: number;
+  /** Relative energy: stop before a step that would lower ||r||² by less than minGain · ||x - b||². 0 is off. */
+  readonly minGain?: number;
+}
+
+/** Budgets of a batch, one column entry per row, with every default filled in: what the executor takes. */
+export interface BudgetColumns {
+  readonly maxAtoms: Int32Array;
+  readonly tolerance: Float64Array;
+  readonly residualNorm: Float64Array;
+  readonly minGain: Float64Array;
+}

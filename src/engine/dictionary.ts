@@ -1,0 +1,47 @@
+/** Facts about a dictionary that every room may know: its shape, its encoder's settings, where it came from. */
+
+/** Encoder kinds that this version serves. */
+export const ENCODER_KINDS = ["matching_pursuit"] as const;
+export type EncoderKind = (typeof ENCODER_KINDS)[number];
+
+/** Which score wins a step (DESIGN §2.1). */
+export const SCORES = ["relu", "signed", "absolute"] as const;
+export type Score = (typeof SCORES)[number];
+
+/** What happens when an atom is selected a second time. */
+export const RESELECTS = ["stop", "add", "forbid"] as const;
+export type Reselect = (typeof RESELECTS)[number];
+
+export const INPUT_NORMS = ["none", "layer_norm", "constant_norm_rescale"] as const;
+export type InputNorm = (typeof INPUT_NORMS)[number];
+
+/** Settings of a matching-pursuit encoder. They come from the manifest and are never guessed. */
+export interface PursuitSettings {
+  readonly score: Score;
+  readonly reselect: Reselect;
+  /** Whether b is subtracted before the pursuit and added back by decode. */
+  readonly center: boolean;
+  /** Absolute, tested after an update, strict <; 0 is off. */
+  readonly residualThreshold: number;
+  /** Cap on the selections of one row; null: the server's PURSUIT_MAX_ATOMS. */
+  readonly maxAtoms: number | null;
+  readonly inputNorm: InputNorm;
+}
+
+/** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
+export type Provenance = Readonly<Record<string, unknown>>;
+
+/** The validated head of a dictionary folder: `dictionary.json` in the house's names. */
+export interface DictionaryManifest {
+  readonly id: string;
+  readonly kind: EncoderKind;
+  /** Row length. */
+  readonly d: number;
+  /** Number of atoms. */
+  readonly m: number;
+  readonly encoder: PursuitSettings;
+  readonly provenance: Provenance;
+}
+
+/** `{id}` in paths and folder names. No separator, no leading dot: it can never leave the models folder. */
+export const DICTIONARY_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";

@@ -1,0 +1,123 @@
+import type { Budget } from "./budget.ts";
+import type { DictionaryManifest } from "./dictionary.ts";
+import type { Rows } from "./rows.ts";
+import type { SparseCodes } from "./sparse-codes.ts";
+
+/** Lifecycle of one dictionary version (DESIGN §6). */
+export const DICTIONARY_STATES = ["registered", "loading", "ready", "draining", "failed", "unloaded"] as const;
+export type DictionaryState = (typeof DICTIONARY_STATES)[number];
+
+/** What executes a dictionary, as chosen at load. */
+export interface RuntimeChoice {
+  readonly runtime: "cpu" | "cuda";
+  /** `residual`: D·r every step. `gram`: correlations updated by Gram rows. */
+  readonly path: "residual" | "gram";
+}
+
+/**
+ * Figures over the atoms, computed once at load.
+ * `maxCosine`: the largest |cosine| between two different atoms (mutual coherence); null when m = 1, or when m is too
+ * large to have been computed.
+ */
+export interface CoherenceFigures {
+  readonly maxCosine: number | null;
+  readonly minNorm: number;
+  readonly maxNorm: number;
+}
+
+/** One dictionary as the API shows it. A broken folder is listed too: `state: "failed"` with its faults. */
+export interface DictionaryStatus {
+  readonly id: string;
+  readonly state: DictionaryState;
+  /** Why it is `failed`, one sentence each; empty otherwise. */
+  readonly faults: readonly string[];
+  /** What deserves attention but does not stop it, such as norms² ≥ 2. */
+  readonly warnings: readonly string[];
+  /** Absent when the manifest itself could not be read. */
+  readonly manifest?: DictionaryManifest;
+  /** Selections of one row at most: the manifest's cap or the server's. */
+  readonly maxAtoms?: number;
+  /** sha256 of weights.safetensors, hex. */
+  readonly sha256?: string;
+  readonly labels: boolean;
+  readonly chosen?: RuntimeChoice;
+  readonly coherence?: CoherenceFigures;
+}
+
+/** What every request carries from the start. */
+export interface RequestContext {
+  readonly requestId: string;
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal;
+  /** Milliseconds on the engine's clock after which the answer is worthless (504); undefined: none. */
+  readonly deadline?: number;
+  /** W3C `traceparent` of the caller, passed on as it came. */
+  readonly traceparent?: string;
+}
+
+export interface EncodeRequest {
+  readonly rows: Rows;
+  /** One for all rows, or one per row (length n). */
+  readonly budget: Budget | readonly Budget[];
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+}
+
+/** Milliseconds that the stages of one request took: waiting, and in the runtime process. */
+export interface StageTimes {
+  readonly queue: number;
+  readonly encode: number;
+}
+
+export interface EncodeAnswer {
+  readonly codes: SparseCodes;
+  readonly sha256: string;
+  readonly times: StageTimes;
+}
+
+/** Codes to be decoded: SparseCodes' columns as a client can know them. Indices may come in any order. */
+export interface CodesToDecode {
+  readonly count: number;
+  readonly indptr: Uint32Array;
+  readonly indices: Uint32Array;
+  readonly values: Float32Array;
+  /** Required when the dictionary has an input norm. */
+  readonly norm?: { readonly shift: Float32Array; readonly scale: Float32Array };
+}
+
+export interface Neighbour {
+  readonly index: number;
+  readonly cosine: number;
+}
+
+export interface Feature {
+  readonly index: number;
+  readonly norm: number;
+  /** Nearest atoms by cosine, the nearest first, the atom itself left out. */
+  readonly neighbours: readonly Neighbour[];
+}
+
+/** `ready`: every loaded dictionary has answered a real one-row encode and the engine is not draining. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reason?: string;
+}
+
+/**
+ * All that routes may see of the engine. Every method that touches a dictionary rejects with an {@link EngineError}:
+ * `PURSUIT_DICTIONARY_NOT_FOUND`, `PURSUIT_DICTIONARY_FAILED` (its folder is broken) or `PURSUIT_NOT_READY`.
+ */
+export interface Engine {
+  list(): readonly DictionaryStatus[];
+  /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
+  status(id: string): DictionaryStatus;
+  /** Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues. */
+  encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
+  /** Codes → rows [n, d]. */
+  decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;
+  /** @throws EngineError PURSUIT_FEATURE_NOT_FOUND when index ≥ m. */
+  feature(id: string, index: number, context: RequestContext): Promise<Feature>;
+  readiness(): Readiness;
+  /** Milliseconds on the clock that deadlines are measured by. */
+  now(): number;
+}

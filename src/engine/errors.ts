@@ -1,0 +1,37 @@
+/**
+ * Faults the engine can answer with. They know nothing of HTTP: `routes/` holds the one table from code to status.
+ * Each is documented in docs/errors.md, which a test checks.
+ */
+export const ENGINE_ERROR_CODES = [
+  "PURSUIT_DICTIONARY_NOT_FOUND",
+  "PURSUIT_DICTIONARY_FAILED",
+  "PURSUIT_FEATURE_NOT_FOUND",
+  "PURSUIT_WRONG_WIDTH",
+  "PURSUIT_NOT_FINITE",
+  "PURSUIT_BUDGET_OUT_OF_RANGE",
+  "PURSUIT_INVALID_CODE",
+  "PURSUIT_ANSWER_TOO_LARGE",
+  "PURSUIT_QUEUE_FULL",
+  "PURSUIT_NOT_READY",
+  "PURSUIT_DRAINING",
+  "PURSUIT_TIMEOUT",
+  "PURSUIT_CLIENT_CLOSED",
+  "PURSUIT_RUNTIME_CRASHED",
+  "PURSUIT_INTERNAL",
+] as const;
+
+export type EngineErrorCode = (typeof ENGINE_ERROR_CODES)[number];
+
+/** A fault with a stable code and a sentence that says what, where and what to do. */
+export class EngineError extends Error {
+  override readonly name = "EngineError";
+  readonly code: EngineErrorCode;
+  /** Seconds after which a retry may succeed, for codes that say "later". */
+  readonly retryAfter: number | undefined;
+
+  constructor(code: EngineErrorCode, message: string, options: { cause?: unknown; retryAfter?: number } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryAfter = options.retryAfter;
+  }
+}

@@ -1,0 +1,43 @@
+import type { BudgetColumns } from "../budget.ts";
+import type { PursuitSettings } from "../dictionary.ts";
+import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../engine.ts";
+import type { SparseCodes } from "../sparse-codes.ts";
+
+/** A dictionary in memory: what a session is built from. */
+export interface DictionaryWeights {
+  readonly d: number;
+  readonly m: number;
+  /** [m, d], row j is atom j, not necessarily of unit norm. */
+  readonly atoms: Float32Array;
+  /** [d], present exactly when `settings.center`. */
+  readonly center: Float32Array | null;
+  readonly settings: PursuitSettings;
+}
+
+/** One batch for {@link EncoderSession.encode}. Every row's budget has its defaults filled in. */
+export interface EncodeBatch {
+  /** [count, d], finite; never written to. */
+  readonly rows: Float32Array;
+  readonly count: number;
+  readonly budgets: BudgetColumns;
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+}
+
+/**
+ * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run
+ * is synchronous inside), so a session lives in a worker thread of its runtime process. One call at a time.
+ */
+export interface EncoderSession {
+  readonly chosen: RuntimeChoice;
+  readonly coherence: CoherenceFigures;
+  encode(batch: EncodeBatch): Promise<SparseCodes>;
+  /** Codes → rows [count · d], the centre added back and an input norm undone. */
+  decode(codes: CodesToDecode): Promise<Float32Array>;
+  /** Atoms by index → [indices.length · d], copied. */
+  atoms(indices: Uint32Array): Float32Array;
+  /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
+  neighbours(index: number, count: number): Promise<Neighbour[]>;
+  /** Frees the runtime's memory; the session answers nothing afterwards. */
+  release(): Promise<void>;
+}
