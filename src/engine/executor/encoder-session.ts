@@ -1,7 +1,9 @@
-import type { BudgetColumns } from "../budget.ts";
 import type { PursuitSettings } from "../dictionary.ts";
+import type { EncodeBatch } from "../encode-batch.ts";
 import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../engine.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
+
+export type { EncodeBatch };
 
 /** A dictionary in memory: what a session is built from. */
 export interface DictionaryWeights {
@@ -12,16 +14,6 @@ export interface DictionaryWeights {
   /** [d], present exactly when `settings.center`. */
   readonly center: Float32Array | null;
   readonly settings: PursuitSettings;
-}
-
-/** One batch for {@link EncoderSession.encode}. Every row's budget has its defaults filled in. */
-export interface EncodeBatch {
-  /** [count, d], finite; never written to. */
-  readonly rows: Float32Array;
-  readonly count: number;
-  readonly budgets: BudgetColumns;
-  readonly trace: boolean;
-  readonly reconstruction: boolean;
 }
 
 /**

@@ -1,0 +1,11 @@
+import type { BudgetColumns } from "./budget.ts";
+
+/** Rows of one batch with everything that their pursuit needs: what a runtime encodes in one run. */
+export interface EncodeBatch {
+  /** [count, d], finite; never written to. */
+  readonly rows: Float32Array;
+  readonly count: number;
+  readonly budgets: BudgetColumns;
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+}

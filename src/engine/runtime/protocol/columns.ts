@@ -1,0 +1,106 @@
+import type { EncodeBatch } from "../../encode-batch.ts";
+import type { CodesToDecode } from "../../engine.ts";
+import type { SparseCodes } from "../../sparse-codes.ts";
+import { type Column, type Columns, FrameError } from "./frame.ts";
+
+/** How batches and codes lie in the columns of a frame: one place for both directions. */
+
+function take<T extends Column>(columns: Columns, name: string, type: new (length: number) => T): T {
+  const column = columns[name];
+  if (!(column instanceof type)) throw new FrameError(`the frame holds no ${type.name} column ${name}`);
+  return column;
+}
+
+export function batchColumns(batch: EncodeBatch): Columns {
+  return { rows: batch.rows, ...batch.budgets };
+}
+
+export function batchFromColumns(
+  head: { readonly count: number; readonly trace: boolean; readonly reconstruction: boolean },
+  columns: Columns,
+): EncodeBatch {
+  return {
+    rows: take(columns, "rows", Float32Array),
+    count: head.count,
+    budgets: {
+      maxAtoms: take(columns, "maxAtoms", Int32Array),
+      tolerance: take(columns, "tolerance", Float64Array),
+      residualNorm: take(columns, "residualNorm", Float64Array),
+      minGain: take(columns, "minGain", Float64Array),
+    },
+    trace: head.trace,
+    reconstruction: head.reconstruction,
+  };
+}
+
+export function codesColumns(codes: SparseCodes): Columns {
+  const { indptr, indices, values, steps, stops, residualNorms, relativeErrors, norm, trace, reconstruction } = codes;
+  return {
+    indptr,
+    indices,
+    values,
+    steps,
+    stops,
+    residualNorms,
+    relativeErrors,
+    ...(norm && { shift: norm.shift, scale: norm.scale }),
+    ...(trace && {
+      traceIndptr: trace.indptr,
+      traceIndices: trace.indices,
+      traceValues: trace.values,
+      traceResidualNorms: trace.residualNorms,
+    }),
+    ...(reconstruction && { reconstruction }),
+  };
+}
+
+export function codesFromColumns(shape: { readonly count: number; readonly width: number }, columns: Columns): SparseCodes {
+  return {
+    count: shape.count,
+    width: shape.width,
+    indptr: take(columns, "indptr", Uint32Array),
+    indices: take(columns, "indices", Uint32Array),
+    values: take(columns, "values", Float32Array),
+    steps: take(columns, "steps", Uint32Array),
+    stops: take(columns, "stops", Uint8Array),
+    residualNorms: take(columns, "residualNorms", Float32Array),
+    relativeErrors: take(columns, "relativeErrors", Float32Array),
+    ...normFromColumns(columns),
+    ...(columns["traceIndptr"] && {
+      trace: {
+        indptr: take(columns, "traceIndptr", Uint32Array),
+        indices: take(columns, "traceIndices", Uint32Array),
+        values: take(columns, "traceValues", Float32Array),
+        residualNorms: take(columns, "traceResidualNorms", Float32Array),
+      },
+    }),
+    ...(columns["reconstruction"] && { reconstruction: take(columns, "reconstruction", Float32Array) }),
+  };
+}
+
+export function codesToDecodeColumns({ indptr, indices, values, norm }: CodesToDecode): Columns {
+  return { indptr, indices, values, ...(norm && { shift: norm.shift, scale: norm.scale }) };
+}
+
+export function codesToDecodeFromColumns(count: number, columns: Columns): CodesToDecode {
+  return {
+    count,
+    indptr: take(columns, "indptr", Uint32Array),
+    indices: take(columns, "indices", Uint32Array),
+    values: take(columns, "values", Float32Array),
+    ...normFromColumns(columns),
+  };
+}
+
+function normFromColumns(columns: Columns): Pick<SparseCodes, "norm"> {
+  if (!columns["shift"]) return {};
+  return { norm: { shift: take(columns, "shift", Float32Array), scale: take(columns, "scale", Float32Array) } };
+}
+
+export function rowsFromColumns(columns: Columns): Float32Array {
+  return take(columns, "rows", Float32Array);
+}
+
+export function indicesFromColumns(columns: Columns): Uint32Array {
+  return take(columns, "indices", Uint32Array);
+}

@@ -1,0 +1,61 @@
+import type { CoherenceFigures, Neighbour, RuntimeChoice } from "../../engine.ts";
+
+/** What a runtime process is told to load, once, right after its start. */
+export interface LoadOptions {
+  /** The dictionary's folder. */
+  readonly folder: string;
+  readonly runtime: "auto" | "cpu" | "cuda";
+  /** `auto` follows the documented rule of executor/session/choose-path.ts. */
+  readonly path: "auto" | "residual" | "gram";
+  /** Largest Gram matrix in bytes that `auto` may build. */
+  readonly gramLimitBytes: number;
+  /** Threads of the session's own pool. */
+  readonly threads: number;
+  /** A folder for generated files that are safe to delete. */
+  readonly cacheDirectory: string;
+}
+
+/** One real encode of one row, run after the load: proves that the session works and seeds the cost model. */
+export interface WarmUp {
+  readonly steps: number;
+  readonly milliseconds: number;
+}
+
+/** What a runtime process knows once its dictionary is loaded. */
+export interface LoadedFacts {
+  readonly chosen: RuntimeChoice;
+  readonly coherence: CoherenceFigures;
+  readonly sha256: string;
+  readonly warnings: readonly string[];
+  /** Sentences worth a log line, such as why CUDA was not to be had. */
+  readonly notes: readonly string[];
+  readonly warmUp: WarmUp;
+}
+
+/** Server → runtime process. Columns are named beside each. */
+export type RequestHead =
+  | { readonly type: "load"; readonly options: LoadOptions }
+  /** rows f32, maxAtoms i32, tolerance f64, residualNorm f64, minGain f64 */
+  | { readonly type: "encode"; readonly id: number; readonly count: number; readonly trace: boolean; readonly reconstruction: boolean }
+  /** indptr u32, indices u32, values f32, and shift f32, scale f32 under an input norm */
+  | { readonly type: "decode"; readonly id: number; readonly count: number }
+  /** indices u32 */
+  | { readonly type: "atoms"; readonly id: number }
+  | { readonly type: "neighbours"; readonly id: number; readonly index: number; readonly count: number }
+  | { readonly type: "close" };
+
+/** Runtime process → server. */
+export type ReplyHead =
+  | { readonly type: "loaded"; readonly facts: LoadedFacts }
+  /** The dictionary itself is at fault; starting again would not help. */
+  | { readonly type: "load_failed"; readonly faults: readonly string[] }
+  /** Columns as in columns.ts for encode; rows f32 for decode and atoms. */
+  | {
+      readonly type: "result";
+      readonly id: number;
+      readonly milliseconds: number;
+      readonly count?: number;
+      readonly width?: number;
+      readonly neighbours?: readonly Neighbour[];
+    }
+  | { readonly type: "error"; readonly id: number; readonly message: string };
