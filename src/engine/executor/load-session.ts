@@ -1,0 +1,79 @@
+import { DictionaryFault } from "../catalog/folder/dictionary-fault.ts";
+import { readManifest } from "../catalog/folder/manifest.ts";
+import { loadWeights } from "../catalog/folder/weights.ts";
+import type { LoadedFacts, LoadOptions, WarmUp } from "../runtime/protocol/messages.ts";
+import type { DictionaryWeights, EncoderSession } from "./encoder-session.ts";
+import { cudaFault, inspectCudaProvider } from "./provider/cuda-provider.ts";
+import { choosePath } from "./session/choose-path.ts";
+import { createEncoderSession } from "./session/create-session.ts";
+
+/**
+ * Reads a dictionary's folder, checks it, builds its session and proves it by a real encode.
+ * @throws DictionaryFault with everything wrong with the folder; Error when the runtime refuses.
+ */
+export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
+  const manifest = await readManifest(options.folder);
+  const { weights, sha256, warnings } = await loadWeights(options.folder, manifest);
+  const notes: string[] = [];
+  const session = await createOnRuntime(weights, options, notes);
+  const warmUp = await encodeOneRow(session, weights);
+  const { chosen, coherence } = session;
+  return { session, facts: { chosen, coherence, sha256, warnings, notes, warmUp } };
+}
+
+/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */
+export function loadFaults(error: unknown): readonly string[] {
+  if (error instanceof DictionaryFault) return error.faults;
+  return [error instanceof Error ? error.message : String(error)];
+}
+
+async function createOnRuntime(weights: DictionaryWeights, options: LoadOptions, notes: string[]): Promise<EncoderSession> {
+  const { d, m } = weights;
+  const { threads, gramLimitBytes, cacheDirectory } = options;
+  const path = options.path === "auto" ? choosePath(m, d, { gramLimitBytes }) : options.path;
+  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> =>
+    createEncoderSession(weights, { runtime, path, threads, modelDirectory: cacheDirectory });
+
+  if (options.runtime === "cpu") return create("cpu");
+  const fault = cudaFault(await inspectCudaProvider());
+  if (fault === null) {
+    try {
+      return await create("cuda");
+    } catch (error) {
+      if (options.runtime === "cuda") throw error;
+      notes.push(`Running on CPU: CUDA did not start (${error instanceof Error ? error.message : String(error)}).`);
+      return create("cpu");
+    }
+  }
+  if (options.runtime === "cuda") throw new Error(`PURSUIT_RUNTIME is cuda, but ${fault}`);
+  notes.push(`Running on CPU: ${fault}`);
+  return create("cpu");
+}
+
+/** Steps of the warm-up: enough that a step's cost shows beside the dense pass. */
+const WARM_UP_STEPS = 8;
+
+/** Encodes the sum of the first atoms, twice: the first run pays for what the runtime sets up lazily. */
+async function encodeOneRow(session: EncoderSession, { atoms, center, d, m }: DictionaryWeights): Promise<WarmUp> {
+  const rows = new Float32Array(d);
+  for (let j = 0; j < Math.min(m, WARM_UP_STEPS); j++) {
+    for (let i = 0; i < d; i++) rows[i]! += atoms[j * d + i]! / (j + 1);
+  }
+  if (center !== null) for (let i = 0; i < d; i++) rows[i]! += center[i]!;
+  const batch = {
+    rows,
+    count: 1,
+    budgets: {
+      maxAtoms: Int32Array.of(WARM_UP_STEPS),
+      tolerance: new Float64Array(1),
+      residualNorm: new Float64Array(1),
+      minGain: new Float64Array(1),
+    },
+    trace: false,
+    reconstruction: false,
+  };
+  await session.encode(batch);
+  const started = performance.now();
+  const { steps } = await session.encode(batch);
+  return { steps: steps[0] ?? 0, milliseconds: performance.now() - started };
+}

@@ -1,0 +1,62 @@
+import { createReadStream, existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { arch, platform } from "node:os";
+import { dirname, join } from "node:path";
+
+/** The two libraries that onnxruntime-node's core opens, by absolute path, from its own folder. */
+export const CUDA_PROVIDER_FILES = ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"] as const;
+
+/** What is on this machine for running on CUDA. Looks at files only; loads nothing. */
+export interface CudaProvider {
+  /** Version of onnxruntime-node, which the provider must match to the last digit. */
+  readonly bindingVersion: string;
+  /** The folder the provider libraries must lie (or be linked) in; null where no binding exists for this platform. */
+  readonly folder: string | null;
+  readonly missing: readonly string[];
+  /**
+   * Version of the provider found; null when it is absent or does not say. The core loads a provider of another
+   * version without complaint, which is undefined behaviour, so this is checked before it is asked for.
+   */
+  readonly providerVersion: string | null;
+  /** The libraries are there and of the binding's version. The GPU and its driver are only proved by a session. */
+  readonly usable: boolean;
+}
+
+const require = createRequire(import.meta.url);
+
+export async function inspectCudaProvider(): Promise<CudaProvider> {
+  const manifest = require.resolve("onnxruntime-node/package.json");
+  const bindingVersion = (require(manifest) as { version: string }).version;
+  const folder = join(dirname(manifest), "bin", "napi-v6", platform(), arch());
+  if (!existsSync(folder)) return { bindingVersion, folder: null, missing: CUDA_PROVIDER_FILES, providerVersion: null, usable: false };
+  const missing = CUDA_PROVIDER_FILES.filter((file) => !existsSync(join(folder, file)));
+  const providerVersion = missing.length > 0 ? null : await versionInside(join(folder, CUDA_PROVIDER_FILES[1]), bindingVersion);
+  return { bindingVersion, folder, missing, providerVersion, usable: providerVersion === bindingVersion };
+}
+
+/**
+ * The version that a provider library was built as: it holds ONNX Runtime's version as a C string of its own
+ * ("\0" + "1.30.0" + "\0", seen in the 1.30.0 library of the onnxruntime-gpu wheel). Prefers the expected one, since other
+ * C strings may look like versions too.
+ */
+export async function versionInside(file: string, expected: string): Promise<string | null> {
+  const versions = new Set<string>();
+  let tail = "";
+  for await (const chunk of createReadStream(file, { highWaterMark: 8 << 20 }) as AsyncIterable<Buffer>) {
+    const text = tail + chunk.toString("latin1");
+    for (const [, version] of text.matchAll(/\0(1\.\d{1,3}\.\d{1,3})(?=\0)/g)) versions.add(version!);
+    if (versions.has(expected)) return expected;
+    tail = text.slice(-16);
+  }
+  return [...versions][0] ?? null;
+}
+
+/** Why CUDA cannot be used here, and what to do about it, in one sentence; null when the files are in order. */
+export function cudaFault({ bindingVersion, folder, missing, providerVersion, usable }: CudaProvider): string | null {
+  if (usable) return null;
+  if (folder === null) return `onnxruntime-node ${bindingVersion} ships no binding for ${platform()}/${arch()}.`;
+  if (missing.length > 0) {
+    return `${missing.join(" and ")} missing in ${folder}; take them from the onnxruntime-gpu ${bindingVersion} wheel (capi/) and link them there.`;
+  }
+  return `the CUDA provider in ${folder} is of version ${providerVersion ?? "unknown"}, the binding of ${bindingVersion}; only equal versions work together.`;
+}
