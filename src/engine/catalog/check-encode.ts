@@ -1,0 +1,70 @@
+import type { Budget, BudgetColumns } from "../budget.ts";
+import { EngineError } from "../errors.ts";
+import type { Rows } from "../rows.ts";
+
+/** @throws EngineError PURSUIT_WRONG_WIDTH, or PURSUIT_NOT_FINITE with the row and column. */
+export function checkRows(rows: Rows, d: number): void {
+  if (rows.width !== d) {
+    const message = `The rows are ${rows.width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
+    throw new EngineError("PURSUIT_WRONG_WIDTH", message);
+  }
+  const { data } = rows;
+  for (let i = 0; i < data.length; i++) {
+    // x - x is 0 for every finite x and NaN for the rest: one subtraction a number.
+    if (data[i]! - data[i]! !== 0) {
+      const message = `Row ${Math.floor(i / d)}, column ${i % d} is ${data[i]}; every value must be a finite float32.`;
+      throw new EngineError("PURSUIT_NOT_FINITE", message);
+    }
+  }
+}
+
+/**
+ * One column entry per row, every default filled in.
+ * @param cap selections of one row at most.
+ * @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE naming the part, and the row where budgets came one per row.
+ */
+export function budgetColumns(budget: Budget | readonly Budget[], count: number, cap: number): BudgetColumns {
+  const perRow = Array.isArray(budget) ? (budget as readonly Budget[]) : null;
+  if (perRow !== null && perRow.length !== count) {
+    throw outOfRange(`budget holds ${perRow.length} entries for ${count} rows; give one object, or one per row.`);
+  }
+  const columns = {
+    maxAtoms: new Int32Array(count),
+    tolerance: new Float64Array(count),
+    residualNorm: new Float64Array(count),
+    minGain: new Float64Array(count),
+  };
+  if (perRow === null) {
+    checkBudget(budget as Budget, "budget", cap);
+    fill(columns, budget as Budget, cap, 0, count);
+  } else {
+    for (const [row, one] of perRow.entries()) {
+      checkBudget(one, `budget[${row}]`, cap);
+      fill(columns, one, cap, row, row + 1);
+    }
+  }
+  return columns;
+}
+
+function fill(columns: BudgetColumns, budget: Budget, cap: number, from: number, to: number): void {
+  columns.maxAtoms.fill(budget.maxAtoms ?? cap, from, to);
+  columns.tolerance.fill(budget.tolerance ?? 0, from, to);
+  columns.residualNorm.fill(budget.residualNorm ?? 0, from, to);
+  columns.minGain.fill(budget.minGain ?? 0, from, to);
+}
+
+function checkBudget(budget: Budget, where: string, cap: number): void {
+  const { maxAtoms, ...limits } = budget;
+  if (maxAtoms !== undefined && !(Number.isInteger(maxAtoms) && maxAtoms >= 0 && maxAtoms <= cap)) {
+    throw outOfRange(`${where}.max_atoms is ${maxAtoms}; it must be an integer from 0 to ${cap}.`);
+  }
+  const names = { tolerance: "tolerance", residualNorm: "residual_norm", minGain: "min_gain" } as const;
+  for (const [part, name] of Object.entries(names)) {
+    const value = limits[part as keyof typeof names];
+    if (value !== undefined && !(Number.isFinite(value) && value >= 0)) {
+      throw outOfRange(`${where}.${name} is ${value}; it must be a finite number, 0 or more.`);
+    }
+  }
+}
+
+const outOfRange = (message: string): EngineError => new EngineError("PURSUIT_BUDGET_OUT_OF_RANGE", message);

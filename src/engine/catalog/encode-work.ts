@@ -1,0 +1,13 @@
+import type { BudgetColumns } from "../budget.ts";
+import type { Rows } from "../rows.ts";
+import type { Work } from "../scheduler/executor.ts";
+
+/** One request's rows, checked, with their budgets filled in: what queues for a dictionary. */
+export interface EncodeWork extends Work {
+  readonly rows: Rows;
+  readonly budgets: BudgetColumns;
+  /** Largest of `budgets.maxAtoms`: what its rows are predicted to cost by. */
+  readonly highestMaxAtoms: number;
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+}

@@ -1,0 +1,39 @@
+/** Rows of one request, as the scheduler sees them: how many, and until when they matter. */
+export interface Work {
+  /** Rows in it, ≥ 1. */
+  readonly count: number;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** Clock milliseconds after which the answer is worthless. */
+  readonly deadline?: number;
+}
+
+/** Rows [from, to) of a work: a large one is spread over several batches. */
+export interface Piece<W extends Work> {
+  readonly work: W;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * What runs batches. Handed to the scheduler; one call of `run` at a time.
+ * Costs are predicted milliseconds of the whole lease, so that queues of different dictionaries add up.
+ */
+export interface Executor<W extends Work, R> {
+  /** Cores that a run occupies. */
+  readonly cores: number;
+  /** Cost that one batch should reach and not pass; a single row always fits. */
+  readonly capacity: number;
+  /** Predicted cost of one row of this work, > 0. */
+  rowCost(work: W): number;
+  /**
+   * One result per piece, in order.
+   * @throws ExecutorCrash when it ended under this batch: the scheduler then sends the pieces again one by one.
+   */
+  run(pieces: readonly Piece<W>[]): Promise<readonly R[]>;
+}
+
+/** The executor ended while it ran a batch. It may be used again: it restarts by itself. */
+export class ExecutorCrash extends Error {
+  override readonly name = "ExecutorCrash";
+}
