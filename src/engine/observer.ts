@@ -14,6 +14,6 @@ export interface EngineObserver {
   encoded(event: { readonly dictionary: string; readonly codes: SparseCodes; readonly queueSeconds: number }): void;
   shed(event: { readonly dictionary: string; readonly reason: ShedReason }): void;
   restart(event: { readonly dictionary: string; readonly reason: RestartReason }): void;
-  /** Rows waiting in all queues, after each change. */
-  queued(rows: number): void;
+  /** Rows that came into a queue (positive) or left one (negative). */
+  queued(change: number): void;
 }

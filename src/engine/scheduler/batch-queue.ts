@@ -11,8 +11,8 @@ export interface BatchQueueOptions<W extends Work, R> {
   /** Milliseconds of predicted waiting over which a request is refused. An empty queue always admits. */
   readonly maxWait: number;
   readonly onShed: (reason: ShedReason) => void;
-  /** Rows waiting here, after each change. */
-  readonly onQueued: (rows: number) => void;
+  /** Rows that came into the queue (positive) or left it (negative). */
+  readonly onQueued: (change: number) => void;
 }
 
 /** The results of a work's pieces in row order, and how long its first row waited. */
@@ -229,6 +229,6 @@ export class BatchQueue<W extends Work, R> {
   #count(rows: number, entry: Entry<W, R>): void {
     this.#waitingRows += rows;
     this.#waitingCost = this.#waitingRows === 0 ? 0 : this.#waitingCost + rows * entry.cost;
-    this.#options.onQueued(this.#waitingRows);
+    this.#options.onQueued(rows);
   }
 }

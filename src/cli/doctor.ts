@@ -1,0 +1,61 @@
+import { spawnSync } from "node:child_process";
+import { availableParallelism, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { CUDA_PROVIDER_FILES, type CudaProvider, inspectCudaProvider } from "../engine/executor/provider/cuda-provider.ts";
+
+/** `pursuit doctor`: what there is to run on, what is missing, and how to get it. Exits 1 when not even CPU works. */
+export function registerDoctor(program: Command): void {
+  program
+    .command("doctor")
+    .description("say which runtimes work here, what is missing, and how to get it")
+    .action(async () => {
+      const provider = await inspectCudaProvider();
+      const cpu = tryRuntime("cpu");
+      const cuda = provider.usable ? tryRuntime("cuda") : null;
+      const memory = Math.round(totalmem() / 2 ** 30);
+      console.log(`node               ${process.version} on ${process.platform}/${process.arch}, ${availableParallelism()} cores, ${memory} GiB`);
+      console.log(`onnxruntime-node   ${provider.bindingVersion}`);
+      console.log(`cpu                ${cpu.works ? "works" : `does not work: ${cpu.detail}`}`);
+      console.log(`cuda provider      ${describeProvider(provider)}`);
+      console.log(`cuda               ${cuda === null ? "not tried" : cuda.works ? "works" : `does not work: ${cuda.detail}`}`);
+      if (cuda === null || !cuda.works) console.log(`\n${advice(provider)}`);
+      process.exitCode = cpu.works ? 0 : 1;
+    });
+}
+
+function describeProvider({ folder, missing, providerVersion, bindingVersion, usable }: CudaProvider): string {
+  if (folder === null) return "none exists for this platform";
+  if (missing.length > 0) return `not there: ${missing.join(", ")}`;
+  if (usable) return `${providerVersion}, matches the binding`;
+  return `${providerVersion ?? "of unknown version"}, DOES NOT MATCH the binding's ${bindingVersion}: undefined behaviour, so it is not used`;
+}
+
+function advice({ bindingVersion, folder, usable }: CudaProvider): string {
+  if (folder === null) return "CUDA needs linux/x64; everything else runs on CPU.";
+  if (usable) {
+    return [
+      "The provider is in place, so the rest comes from the system: an NVIDIA driver, and CUDA 13's cudart, cuBLAS,",
+      "cuRAND and cuDNN 9 on the loader's path (LD_LIBRARY_PATH) before the server starts.",
+    ].join("\n");
+  }
+  return [
+    `To run on CUDA, put the provider of exactly version ${bindingVersion} beside the binding:`,
+    `  pip download --no-deps --dest wheel onnxruntime-gpu==${bindingVersion}`,
+    `  unzip -d wheel wheel/*.whl 'onnxruntime/capi/*.so'`,
+    ...CUDA_PROVIDER_FILES.map((file) => `  ln -sf "$PWD/wheel/onnxruntime/capi/${file}" "${folder}/"`),
+    "It is built for CUDA 13 and cuDNN 9, which must be on the loader's path. Without it everything runs on CPU.",
+  ].join("\n");
+}
+
+/** One real encode on that runtime, in a process of its own. */
+function tryRuntime(runtime: "cpu" | "cuda"): { works: boolean; detail: string } {
+  const source = import.meta.url.endsWith(".ts");
+  const entry = new URL(`../engine/executor/provider/try-runtime.${source ? "ts" : "js"}`, import.meta.url);
+  const run = spawnSync(process.execPath, [...(source ? ["--import", "tsx"] : []), fileURLToPath(entry), runtime], {
+    encoding: "utf8",
+  });
+  const line = run.stdout.trim().split("\n").at(-1);
+  if (run.status === 0 && line) return JSON.parse(line) as { works: boolean; detail: string };
+  return { works: false, detail: `the process ended with ${run.signal ?? `exit code ${run.status}`}` };
+}

@@ -1,0 +1,115 @@
+import type { Clock } from "../clock.ts";
+import type {
+  CodesToDecode,
+  DictionaryStatus,
+  EncodeAnswer,
+  EncodeRequest,
+  Engine,
+  Feature,
+  Readiness,
+  RequestContext,
+} from "../engine.ts";
+import { EngineError } from "../errors.ts";
+import type { EngineObserver } from "../observer.ts";
+import type { Rows } from "../rows.ts";
+import { budgetColumns, checkRows } from "./check-encode.ts";
+import { checkCodes } from "./check-codes.ts";
+import type { ServedDictionary } from "./served-dictionary.ts";
+import { joinCodes } from "./split-codes.ts";
+
+/** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
+export class CatalogEngine implements Engine {
+  readonly #dictionaries: ReadonlyMap<string, ServedDictionary>;
+  readonly #clock: Clock;
+  readonly #observer: EngineObserver;
+  #draining = false;
+
+  constructor(dictionaries: readonly ServedDictionary[], { clock, observer }: { clock: Clock; observer: EngineObserver }) {
+    this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
+    this.#clock = clock;
+    this.#observer = observer;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  list(): readonly DictionaryStatus[] {
+    return [...this.#dictionaries.values()].map((dictionary) => dictionary.status());
+  }
+
+  status(id: string): DictionaryStatus {
+    return this.#find(id).status();
+  }
+
+  readiness(): Readiness {
+    if (this.#draining) return { ready: false, reason: "The server is draining." };
+    const states = [...this.#dictionaries.values()].map(({ state }) => state);
+    if (states.some((state) => state === "registered" || state === "loading")) {
+      return { ready: false, reason: "Dictionaries are still being loaded." };
+    }
+    if (!states.includes("ready")) return { ready: false, reason: "No dictionary could be loaded." };
+    return { ready: true };
+  }
+
+  async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    const { manifest, queue, cap, sha256 } = this.#find(id).serving();
+    const { rows, budget, trace, reconstruction } = request;
+    checkRows(rows, manifest.d);
+    const budgets = budgetColumns(budget, rows.count, cap);
+    const submitted = this.#clock.now();
+    const { results, queueMilliseconds } = await queue.submit({
+      count: rows.count,
+      signal: context.signal,
+      ...(context.deadline !== undefined && { deadline: context.deadline }),
+      rows,
+      budgets,
+      highestMaxAtoms: budgets.maxAtoms.reduce((highest, atoms) => Math.max(highest, atoms), 0),
+      trace,
+      reconstruction,
+    });
+    const codes = joinCodes(results);
+    this.#observer.encoded({ dictionary: id, codes, queueSeconds: queueMilliseconds / 1000 });
+    const encode = this.#clock.now() - submitted - queueMilliseconds;
+    return { codes, sha256, times: { queue: queueMilliseconds, encode } };
+  }
+
+  async decode(id: string, codes: CodesToDecode): Promise<Rows> {
+    const dictionary = this.#find(id);
+    const { manifest } = dictionary.serving();
+    checkCodes(codes, manifest);
+    return { data: await dictionary.decode(codes), count: codes.count, width: manifest.d };
+  }
+
+  async feature(id: string, index: number): Promise<Feature> {
+    const dictionary = this.#find(id);
+    const { manifest } = dictionary.serving();
+    if (!Number.isInteger(index) || index < 0 || index >= manifest.m) {
+      const message = `Dictionary ${id} has features 0 to ${manifest.m - 1}; there is no ${index}.`;
+      throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
+    }
+    return dictionary.feature(index);
+  }
+
+  /** Loads every dictionary; resolves when each is ready or failed. */
+  async load(): Promise<void> {
+    await Promise.all([...this.#dictionaries.values()].map((dictionary) => dictionary.load()));
+  }
+
+  /** Not ready from now on, though it still answers: the first step of a rolling restart. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Answers what was accepted, then ends every runtime process. */
+  async close(): Promise<void> {
+    this.#draining = true;
+    await Promise.all([...this.#dictionaries.values()].map((dictionary) => dictionary.unload()));
+  }
+
+  #find(id: string): ServedDictionary {
+    const dictionary = this.#dictionaries.get(id);
+    if (dictionary !== undefined) return dictionary;
+    throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `There is no dictionary ${id}; GET /v1/dictionaries lists them.`);
+  }
+}

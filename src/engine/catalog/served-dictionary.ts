@@ -1,0 +1,221 @@
+import type { Clock } from "../clock.ts";
+import type { DictionaryManifest } from "../dictionary.ts";
+import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
+import { EngineError } from "../errors.ts";
+import type { EngineObserver } from "../observer.ts";
+import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
+import { LoadFailed, RuntimeGone, RuntimeProcess } from "../runtime/runtime-process.ts";
+import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
+import { BatchQueue } from "../scheduler/batch-queue.ts";
+import type { CoreLease } from "../scheduler/core-lease.ts";
+import type { SparseCodes } from "../sparse-codes.ts";
+import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
+import type { EncodeWork } from "./encode-work.ts";
+import { DictionaryFault } from "./folder/dictionary-fault.ts";
+import { readManifest } from "./folder/manifest.ts";
+
+/** What every dictionary of one server is served with. */
+export interface ServingOptions {
+  /** The file that a runtime process runs. */
+  readonly executorEntry: URL;
+  readonly load: Omit<LoadOptions, "folder">;
+  readonly lease: CoreLease;
+  readonly clock: Clock;
+  readonly observer: EngineObserver;
+  readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
+  /** Selections of one row at most, where the manifest sets no cap of its own. */
+  readonly maxAtoms: number;
+  readonly batchMilliseconds: number;
+  /** Milliseconds of predicted waiting over which requests are refused. */
+  readonly maxWait: number;
+  readonly watchdog: WatchdogRule;
+  /** Milliseconds that loading one dictionary may take. */
+  readonly loadTimeout: number;
+}
+
+/** What a loaded dictionary answers with. */
+interface Loaded {
+  readonly manifest: DictionaryManifest;
+  readonly runtime: SupervisedRuntime;
+  readonly queue: BatchQueue<EncodeWork, SparseCodes>;
+}
+
+/** Nearest atoms shown of one feature. */
+const NEIGHBOURS = 10;
+
+/**
+ * One dictionary folder from registration to unload. `load` never throws: what is wrong with a folder is its state,
+ * shown in the list, and stops no other dictionary.
+ *
+ *     registered → loading → ready → draining → unloaded
+ *                      └────→ failed ←┘ (a restart found the folder broken)
+ */
+export class ServedDictionary {
+  readonly id: string;
+  readonly #folder: string;
+  readonly #options: ServingOptions;
+  #state: DictionaryState = "registered";
+  #faults: readonly string[] = [];
+  #manifest: DictionaryManifest | null = null;
+  #facts: LoadedFacts | null = null;
+  #loaded: Loaded | null = null;
+
+  constructor(id: string, folder: string, options: ServingOptions) {
+    this.id = id;
+    this.#folder = folder;
+    this.#options = options;
+  }
+
+  get state(): DictionaryState {
+    return this.#state;
+  }
+
+  /** Reads the manifest and starts the runtime process; resolves when the dictionary is `ready` or `failed`. */
+  async load(): Promise<void> {
+    const { clock, log, executorEntry, load, loadTimeout } = this.#options;
+    this.#state = "loading";
+    const started = clock.now();
+    try {
+      const manifest = await readManifest(this.#folder);
+      if (manifest.id !== this.id) {
+        throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
+      }
+      this.#manifest = manifest;
+      const options = { entry: executorEntry, load: { ...load, folder: this.#folder }, clock, loadTimeout };
+      const [runtime, facts] = await SupervisedRuntime.start({
+        start: () => RuntimeProcess.start(options),
+        clock,
+        onRestart: (reason, detail) => {
+          this.#options.observer.restart({ dictionary: this.id, reason });
+          log("error", `The runtime process of ${this.id} is started anew.`, { dictionary: this.id, reason, detail });
+        },
+        onRecovered: () => log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id }),
+        onFailed: (faults) => this.#fail(faults),
+      });
+      this.#facts = facts;
+      this.#loaded = { manifest, runtime, queue: this.#createQueue(runtime, facts, manifest.d) };
+      this.#state = "ready";
+      for (const warning of facts.warnings) log("warn", warning, { dictionary: this.id });
+      const { runtime: name, path } = facts.chosen;
+      log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.d} on ${name}, ${path} path.`, {
+        dictionary: this.id,
+        seconds: Math.round(clock.now() - started) / 1000,
+      });
+    } catch (error) {
+      this.#fail(faultsOf(error));
+    }
+  }
+
+  /** Why CUDA was not to be had, and the like: said once for the server, not once a dictionary. */
+  get notes(): readonly string[] {
+    return this.#facts?.notes ?? [];
+  }
+
+  status(): DictionaryStatus {
+    const facts = this.#facts;
+    const manifest = this.#manifest;
+    return {
+      id: this.id,
+      state: this.#state,
+      faults: this.#faults,
+      warnings: facts?.warnings ?? [],
+      labels: false,
+      ...(manifest && { manifest, maxAtoms: this.#cap(manifest) }),
+      ...(facts && { sha256: facts.sha256, chosen: facts.chosen, coherence: facts.coherence }),
+    };
+  }
+
+  /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */
+  serving(): Loaded & { readonly sha256: string; readonly cap: number } {
+    if (this.#state === "failed") {
+      throw new EngineError("PURSUIT_DICTIONARY_FAILED", `Dictionary ${this.id} could not be loaded: ${this.#faults.join(" ")}`);
+    }
+    if (this.#loaded === null || this.#facts === null) {
+      throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${this.id} is still being loaded.`, { retryAfter: 1 });
+    }
+    if (this.#state !== "ready") {
+      throw new EngineError("PURSUIT_DRAINING", `Dictionary ${this.id} is being unloaded.`, { retryAfter: 1 });
+    }
+    return { ...this.#loaded, sha256: this.#facts.sha256, cap: this.#cap(this.#loaded.manifest) };
+  }
+
+  /** Codes → rows [count · d]. */
+  decode(codes: Parameters<SupervisedRuntime["decode"]>[0]): Promise<Float32Array> {
+    return this.#direct((runtime) => runtime.decode(codes, this.#options.watchdog.floor));
+  }
+
+  async feature(index: number): Promise<Feature> {
+    const { floor } = this.#options.watchdog;
+    return this.#direct(async (runtime) => {
+      const atom = await runtime.atoms(Uint32Array.of(index), floor);
+      return { index, norm: Math.hypot(...atom), neighbours: await runtime.neighbours(index, NEIGHBOURS, floor) };
+    });
+  }
+
+  /** Answers what was accepted, then ends the runtime process. */
+  async unload(): Promise<void> {
+    const loaded = this.#loaded;
+    if (this.#state !== "failed") this.#state = "draining";
+    await loaded?.queue.drain();
+    await loaded?.runtime.close();
+    this.#loaded = null;
+    if (this.#state !== "failed") this.#state = "unloaded";
+  }
+
+  #createQueue(runtime: SupervisedRuntime, { warmUp }: LoadedFacts, d: number): BatchQueue<EncodeWork, SparseCodes> {
+    const { lease, clock, observer, load, batchMilliseconds, watchdog, maxWait } = this.#options;
+    const executor = new DictionaryExecutor({
+      runtime,
+      warmUp,
+      d,
+      threads: load.threads,
+      batchMilliseconds,
+      watchdog,
+      onBatch: (rows, seconds) => observer.batch({ dictionary: this.id, rows, seconds }),
+    });
+    return new BatchQueue({
+      executor,
+      lease,
+      clock,
+      maxWait,
+      onShed: (reason) => observer.shed({ dictionary: this.id, reason }),
+      onQueued: (change) => observer.queued(change),
+    });
+  }
+
+  /**
+   * A call that is not batched, under the same lease. Sent again once when the process ended under it: whatever ended
+   * it may have been another request, or someone from outside.
+   */
+  async #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
+    const { runtime } = this.serving();
+    const { lease, load } = this.#options;
+    try {
+      return await lease
+        .hold(load.threads, () => call(runtime))
+        .catch((error: unknown) => {
+          if (!(error instanceof RuntimeGone)) throw error;
+          return lease.hold(load.threads, () => call(runtime));
+        });
+    } catch (error) {
+      throw asEngineError(error);
+    }
+  }
+
+  #cap(manifest: DictionaryManifest): number {
+    return Math.min(manifest.encoder.maxAtoms ?? Infinity, this.#options.maxAtoms);
+  }
+
+  #fail(faults: readonly string[]): void {
+    this.#state = "failed";
+    this.#faults = faults;
+    for (const fault of faults) {
+      this.#options.log("error", `Dictionary ${this.id} is not served: ${fault}`, { dictionary: this.id });
+    }
+  }
+}
+
+function faultsOf(error: unknown): readonly string[] {
+  if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
+  return [error instanceof Error ? error.message : String(error)];
+}

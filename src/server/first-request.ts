@@ -1,0 +1,25 @@
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+
+/** A few rows that a newcomer can try, and what they are. */
+export interface TryableRows {
+  readonly dictionary: string;
+  readonly rows: readonly (readonly number[])[];
+  readonly texts: readonly string[];
+}
+
+/**
+ * Writes an encode request of these rows beside the other generated files.
+ * @returns the curl line that posts it, its path relative to where the server was started if that is shorter.
+ */
+export async function writeFirstRequest(base: string, cacheDir: string, { dictionary, rows }: TryableRows): Promise<string> {
+  await mkdir(cacheDir, { recursive: true });
+  const file = join(cacheDir, `try-${dictionary}.json`);
+  // Through a sibling: two servers that share a cache folder must not show each other half a file.
+  const partial = `${file}.${process.pid}`;
+  await writeFile(partial, JSON.stringify({ inputs: rows, budget: { max_atoms: 8 } }));
+  await rename(partial, file);
+  const near = relative(process.cwd(), file);
+  const path = near.length < file.length ? near : file;
+  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode -H 'content-type: application/json' -d @${path}`;
+}

@@ -1,0 +1,137 @@
+import { availableParallelism } from "node:os";
+
+/** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
+interface Setting<T> {
+  readonly describe: string;
+  readonly fallback: T;
+  /** @returns the value, or a sentence that says what is allowed. */
+  readonly parse: (text: string) => { readonly value: T } | { readonly fault: string };
+  /** Its value is never printed. */
+  readonly secret?: boolean;
+}
+
+const text = (describe: string, fallback: string): Setting<string> => ({
+  describe,
+  fallback,
+  parse: (value) => (value === "" ? { fault: "must not be empty" } : { value }),
+});
+
+const integer = (describe: string, fallback: number, min: number, max = Number.MAX_SAFE_INTEGER): Setting<number> => ({
+  describe,
+  fallback,
+  parse: (given) => {
+    const value = /^\d+$/.test(given) ? Number(given) : Number.NaN;
+    return value >= min && value <= max ? { value } : { fault: `must be an integer from ${min} to ${max}` };
+  },
+});
+
+const choice = <T extends string>(describe: string, fallback: T, allowed: readonly T[]): Setting<T> => ({
+  describe,
+  fallback,
+  parse: (given) => {
+    const value = allowed.find((one) => one === given);
+    return value === undefined ? { fault: `must be one of ${allowed.join(", ")}` } : { value };
+  },
+});
+
+/** Keys are not built yet: a server that seemed to ask for one and did not would be worse than none. */
+const notBuilt = (describe: string): Setting<null> => ({
+  describe,
+  fallback: null,
+  secret: true,
+  parse: () => ({ fault: "is not built yet, and a server that ignored it would be open: leave it unset" }),
+});
+
+const MiB = 2 ** 20;
+
+/** Every setting of the server, in the order in which `pursuit serve --help` shows them. */
+export const SETTINGS = {
+  host: text("address to listen on", "127.0.0.1"),
+  port: integer("port to listen on; 0 takes a free one", 8080, 0, 65_535),
+  modelsDir: text("folder of dictionary folders", "models"),
+  cacheDir: text("folder for generated files; safe to delete", ".cache"),
+  runtime: choice("what executes: auto takes CUDA where it works", "auto", ["auto", "cpu", "cuda"]),
+  path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", "residual", "gram"]),
+  gramLimit: integer("largest Gram matrix, in bytes, that auto may build", 1024 * MiB, 0),
+  threads: integer("threads of one runtime process", availableParallelism(), 1, 1024),
+  maxAtoms: integer("selections of one row at most, where a dictionary sets no cap", 4096, 1, 65_536),
+  maxRows: integer("rows of one request at most", 16_384, 1),
+  maxBody: integer("bytes of one request body at most", 64 * MiB, 1024),
+  maxBytesInFlight: integer("bytes of all request bodies being read or worked on at most", 512 * MiB, 1024),
+  maxAnswer: integer("bytes of one answer at most", 256 * MiB, 1024),
+  batchMs: integer("milliseconds of predicted work in one batch", 10, 1, 10_000),
+  maxWaitMs: integer("predicted milliseconds in the queue over which a request is refused with 429", 10_000, 1),
+  stallMs: integer("milliseconds without a byte after which a body is given up with 408", 10_000, 1),
+  watchdogFactor: integer("a batch is taken for hung after this many times its predicted time", 50, 2),
+  watchdogMs: integer("but never before this many milliseconds", 30_000, 100),
+  loadTimeoutMs: integer("milliseconds that loading one dictionary may take", 600_000, 100),
+  drainMs: integer("milliseconds between not being ready and closing the door, when told to stop", 0, 0, 600_000),
+  logLevel: choice("least severe log line written", "info", ["trace", "debug", "info", "warn", "error", "fatal"]),
+  apiKeys: notBuilt("keys that requests need"),
+  adminKeys: notBuilt("keys that management calls need"),
+} as const;
+
+export type SettingName = keyof typeof SETTINGS;
+
+export type Settings = {
+  readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never;
+};
+
+const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** `maxBody` → `PURSUIT_MAX_BODY` */
+export const variableOf = (name: SettingName): string => `PURSUIT_${words(name).toUpperCase()}`;
+
+/** `maxBody` → `--max-body` */
+export const flagOf = (name: SettingName): string => `--${words(name).replaceAll("_", "-")}`;
+
+/** Every fault of the given settings at once. */
+export class SettingsFault extends Error {
+  override readonly name = "SettingsFault";
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join("\n"));
+    this.faults = faults;
+  }
+}
+
+/**
+ * Flags win over the environment, the environment over the defaults.
+ * @throws SettingsFault with all faults.
+ */
+export function resolveSettings(
+  environment: Readonly<Record<string, string | undefined>>,
+  flags: { readonly [K in SettingName]?: string } = {},
+): Settings {
+  const faults: string[] = [];
+  const values: Partial<Record<SettingName, unknown>> = {};
+  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+    const setting: Setting<unknown> = SETTINGS[name];
+    const variable = variableOf(name);
+    const given = flags[name] ?? environment[variable];
+    if (given === undefined) {
+      values[name] = setting.fallback;
+      continue;
+    }
+    const parsed = setting.parse(given);
+    if ("value" in parsed) values[name] = parsed.value;
+    else {
+      const where = flags[name] === undefined ? variable : flagOf(name);
+      faults.push(`${where}${setting.secret ? "" : `=${given}`} ${parsed.fault}.${hint(given)}`);
+    }
+  }
+  if (faults.length > 0) throw new SettingsFault(faults);
+  return values as Settings;
+}
+
+/** Kubernetes writes PURSUIT_PORT=tcp://… into pods beside a Service named "pursuit". */
+function hint(given: string): string {
+  return given.startsWith("tcp://") ? " Kubernetes sets this for a Service of that name; set enableServiceLinks: false in the pod." : "";
+}
+
+/** Variables that look like settings but are none: most likely misspelt. */
+export function unknownVariables(environment: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const known = new Set((Object.keys(SETTINGS) as SettingName[]).map(variableOf));
+  return Object.keys(environment).filter((name) => name.startsWith("PURSUIT_") && !known.has(name));
+}
