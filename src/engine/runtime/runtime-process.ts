@@ -135,9 +135,9 @@ export class RuntimeProcess {
     return this.#child.pid;
   }
 
-  /** Why it is gone; `crash` for a process that ended on its own. */
-  get goneReason(): "crash" | "watchdog" {
-    return this.#gone?.reason ?? "crash";
+  /** Set once it answers no more: it ended, or the watchdog gave it up and its end is near. */
+  get gone(): RuntimeGone | null {
+    return this.#gone;
   }
 
   /**

@@ -93,14 +93,19 @@ export class SupervisedRuntime {
   }
 
   async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, watchdog: number) {
-    const process = await this.#current;
+    let process = await this.#current;
+    // The watchdog has given it up, but it has not ended yet: its successor is not started before it has.
+    while (process.gone !== null && !this.#closing) {
+      await process.ended;
+      process = await this.#current;
+    }
     return process.call(head, columns, watchdog);
   }
 
   #watch(process: RuntimeProcess): void {
     void process.ended.then((how) => {
       if (this.#closing) return;
-      this.#current = this.#restart(process.goneReason, how);
+      this.#current = this.#restart(process.gone?.reason ?? "crash", how);
       // Calls that come later see the rejection; without any, it must not end the server.
       this.#current.catch(() => {});
     });

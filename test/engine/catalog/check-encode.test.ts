@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+import { budgetColumns, checkRows } from "../../../src/engine/catalog/check-encode.ts";
+
+const rows = (...data: number[]) => ({ data: Float32Array.from(data), count: data.length / 2, width: 2 });
+
+describe("checkRows", () => {
+  it("names the row and column of what is not finite", () => {
+    expect(() => checkRows(rows(1, 2, 3, Number.NaN), 2)).toThrow("Row 1, column 1 is NaN");
+    expect(() => checkRows(rows(1, 2, -Infinity, 0), 2)).toThrow("Row 1, column 0 is -Infinity");
+    expect(() => checkRows(rows(1, 2, 3, 3.4e38), 2)).not.toThrow();
+  });
+
+  it("says which width was given and which is needed", () => {
+    expect(() => checkRows(rows(1, 2), 384)).toThrow("The rows are 2 wide; this dictionary takes rows of 384.");
+  });
+});
+
+describe("budgetColumns", () => {
+  it("fills defaults in, for one budget and for one per row", () => {
+    expect(budgetColumns({}, 2, 64)).toEqual({
+      maxAtoms: Int32Array.of(64, 64),
+      tolerance: Float64Array.of(0, 0),
+      residualNorm: Float64Array.of(0, 0),
+      minGain: Float64Array.of(0, 0),
+    });
+    const perRow = budgetColumns([{ maxAtoms: 0 }, { tolerance: 0.1, minGain: 0.01 }], 2, 64);
+    expect([...perRow.maxAtoms]).toEqual([0, 64]);
+    expect([...perRow.tolerance]).toEqual([0, 0.1]);
+    expect([...perRow.minGain]).toEqual([0, 0.01]);
+  });
+
+  it.each([
+    [{ maxAtoms: -1 }, "budget.max_atoms is -1; it must be an integer from 0 to 64."],
+    [{ maxAtoms: 1.5 }, "budget.max_atoms is 1.5"],
+    [{ maxAtoms: 65 }, "budget.max_atoms is 65"],
+    [{ tolerance: -0.1 }, "budget.tolerance is -0.1; it must be a finite number, 0 or more."],
+    [{ residualNorm: Number.NaN }, "budget.residual_norm is NaN"],
+    [{ minGain: Infinity }, "budget.min_gain is Infinity"],
+    [[{}, { maxAtoms: 99 }], "budget[1].max_atoms is 99"],
+    [[{}], "budget holds 1 entries for 2 rows"],
+  ])("refuses %j", (budget, message) => {
+    expect(() => budgetColumns(budget, 2, 64)).toThrow(message);
+  });
+});

@@ -1,0 +1,65 @@
+/**
+ * A runtime process without ONNX Runtime, for tests of the server's side: it speaks the framed protocol and misbehaves
+ * on demand. Each encoded row answers one atom: index 0 with the row's first value. The folder it is told to load names
+ * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads).
+ * A first value of 666 kills the process, 555 makes it hang, 444 makes it answer with an error.
+ */
+import { Socket } from "node:net";
+import { basename } from "node:path";
+import { codesColumns, batchFromColumns } from "../../src/engine/runtime/protocol/columns.ts";
+import { type Columns, type Frame, frameChunks, FrameReader } from "../../src/engine/runtime/protocol/frame.ts";
+import type { ReplyHead, RequestHead } from "../../src/engine/runtime/protocol/messages.ts";
+
+const server = new Socket({ fd: 3, readable: true, writable: true });
+
+function reply(head: ReplyHead, columns: Columns = {}): void {
+  for (const chunk of frameChunks(head, columns)) server.write(chunk);
+}
+
+function load(folder: string): void {
+  const behaviour = basename(folder);
+  if (behaviour === "exits") process.exit(7);
+  if (behaviour === "broken") reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."] });
+  if (behaviour !== "ok") return;
+  reply({
+    type: "loaded",
+    facts: {
+      chosen: { runtime: "cpu", path: "residual" },
+      coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
+      sha256: "0".repeat(64),
+      warnings: [],
+      notes: [],
+      warmUp: { steps: 8, milliseconds: 1 },
+    },
+  });
+}
+
+function encode(head: RequestHead & { type: "encode" }, columns: Columns): void {
+  const { rows, count } = batchFromColumns(head, columns);
+  const d = rows.length / count;
+  const values = Float32Array.from({ length: count }, (_, row) => rows[row * d]!);
+  if (values.includes(666)) process.kill(process.pid, "SIGKILL");
+  if (values.includes(555)) return;
+  if (values.includes(444)) return reply({ type: "error", id: head.id, message: "no memory for this batch" });
+  const codes = {
+    count,
+    width: 4,
+    indptr: Uint32Array.from({ length: count + 1 }, (_, row) => row),
+    indices: new Uint32Array(count),
+    values,
+    steps: new Uint32Array(count).fill(1),
+    stops: new Uint8Array(count),
+    residualNorms: new Float32Array(count),
+    relativeErrors: new Float32Array(count),
+  };
+  reply({ type: "result", id: head.id, milliseconds: 1, count, width: 4 }, codesColumns(codes));
+}
+
+const reader = new FrameReader(({ head, columns }: Frame) => {
+  const request = head as RequestHead;
+  if (request.type === "load") load(request.options.folder);
+  else if (request.type === "encode") encode(request, columns);
+  else if (request.type === "close") server.end(() => process.exit(0));
+});
+server.on("data", (chunk: Buffer) => reader.push(chunk));
+server.on("close", () => process.exit(0));
