@@ -1,20 +1,6 @@
-import type { PursuitSettings } from "../dictionary.ts";
 import type { EncodeBatch } from "../encode-batch.ts";
 import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../engine.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
-
-export type { EncodeBatch };
-
-/** A dictionary in memory: what a session is built from. */
-export interface DictionaryWeights {
-  readonly d: number;
-  readonly m: number;
-  /** [m, d], row j is atom j, not necessarily of unit norm. */
-  readonly atoms: Float32Array;
-  /** [d], present exactly when `settings.center`. */
-  readonly center: Float32Array | null;
-  readonly settings: PursuitSettings;
-}
 
 /**
  * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run

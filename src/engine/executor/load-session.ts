@@ -1,8 +1,9 @@
 import { DictionaryFault } from "../catalog/folder/dictionary-fault.ts";
 import { readManifest } from "../catalog/folder/manifest.ts";
 import { loadWeights } from "../catalog/folder/weights.ts";
+import type { DictionaryWeights } from "../dictionary-weights.ts";
 import type { LoadedFacts, LoadOptions, WarmUp } from "../runtime/protocol/messages.ts";
-import type { DictionaryWeights, EncoderSession } from "./encoder-session.ts";
+import type { EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "./provider/cuda-provider.ts";
 import { choosePath } from "./session/choose-path.ts";
 import { createEncoderSession } from "./session/create-session.ts";

@@ -1,0 +1,131 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import Type, { type Static } from "typebox";
+import { Compile } from "typebox/compile";
+import {
+  DICTIONARY_ID_PATTERN,
+  type DictionaryManifest,
+  ENCODER_KINDS,
+  INPUT_NORMS,
+  RESELECTS,
+  SCORES,
+} from "../../dictionary.ts";
+import { DictionaryFault } from "./dictionary-fault.ts";
+
+export const MANIFEST_FILE = "dictionary.json";
+
+/** A manifest is settings and provenance; a megabyte is something else. */
+const MAX_MANIFEST_BYTES = 1 << 20;
+
+/**
+ * The widest hidden state in sight is some 16,384 and the largest published dictionary 1,048,576 atoms; eight times
+ * that leaves room, and keeps m · d a number that the tensor checks can multiply exactly.
+ */
+const MAX_D = 131_072;
+const MAX_M = 8_388_608;
+
+const oneOf = <T extends string>(values: readonly T[]) => Type.Enum(values as [T, ...T[]]);
+
+/** `dictionary.json` as it lies on disk (DESIGN §4). */
+const ManifestSchema = Type.Object(
+  {
+    format: Type.Literal(1),
+    id: Type.String({ pattern: DICTIONARY_ID_PATTERN }),
+    kind: oneOf(ENCODER_KINDS),
+    d: Type.Integer({ minimum: 1, maximum: MAX_D }),
+    m: Type.Integer({ minimum: 1, maximum: MAX_M }),
+    encoder: Type.Object(
+      {
+        score: oneOf(SCORES),
+        reselect: oneOf(RESELECTS),
+        center: Type.Boolean(),
+        residual_threshold: Type.Number({ minimum: 0 }),
+        max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+        input_norm: oneOf(INPUT_NORMS),
+      },
+      { additionalProperties: false },
+    ),
+    provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  },
+  { additionalProperties: false },
+);
+
+const manifest = Compile(ManifestSchema);
+
+/**
+ * Reads and checks the manifest of a dictionary folder.
+ * @throws DictionaryFault with every fault: the field, what it holds, what is allowed.
+ */
+export async function readManifest(folder: string): Promise<DictionaryManifest> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, MANIFEST_FILE), "utf8");
+  } catch (error) {
+    throw new DictionaryFault([`${MANIFEST_FILE} cannot be read: ${(error as Error).message}.`]);
+  }
+  return parseManifest(text);
+}
+
+/** The same from the file's text. @throws DictionaryFault */
+export function parseManifest(text: string): DictionaryManifest {
+  if (text.length > MAX_MANIFEST_BYTES) throw new DictionaryFault([`${MANIFEST_FILE} is over ${MAX_MANIFEST_BYTES} bytes.`]);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new DictionaryFault([`${MANIFEST_FILE} is not JSON: ${(error as Error).message}.`]);
+  }
+  if (!manifest.Check(value)) throw new DictionaryFault(faultsOf(value));
+  const { id, kind, d, m, encoder, provenance = {} } = value;
+  const { score, reselect, center, residual_threshold: residualThreshold, max_atoms: maxAtoms, input_norm: inputNorm } = encoder;
+  return { id, kind, d, m, encoder: { score, reselect, center, residualThreshold, maxAtoms, inputNorm }, provenance };
+}
+
+function faultsOf(value: unknown): string[] {
+  const faults = new Map<string, string>();
+  for (const error of manifest.Errors(value)) {
+    const field = error.instancePath.slice(1).replaceAll("/", ".");
+    const held = at(value, error.instancePath);
+    const allowed = "allowedValues" in error.params ? `: ${(error.params.allowedValues as string[]).join(", ")}` : "";
+    const detail = describe(error.params) ?? `${error.message}${allowed}`;
+    const shown = held === undefined || typeof held === "object" ? "" : ` is ${JSON.stringify(held)}; it`;
+    // The first complaint about a field is the plainest; a union adds one for each of its arms.
+    if (!faults.has(field)) faults.set(field, `${MANIFEST_FILE}: ${field || "the file"}${shown} ${detail}.`);
+  }
+  return [...faults.values()];
+}
+
+/** The complaints that name fields beside the one they stand at. */
+function describe(params: object): string | null {
+  if ("requiredProperties" in params) return `must have ${(params.requiredProperties as string[]).join(", ")}`;
+  if ("additionalProperties" in params) return `must not have ${(params.additionalProperties as string[]).join(", ")}`;
+  return null;
+}
+
+function at(value: unknown, pointer: string): unknown {
+  return pointer
+    .split("/")
+    .slice(1)
+    .reduce((inner: unknown, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
+}
+
+/** The manifest as it is written to disk. */
+export function manifestText({ id, kind, d, m, encoder, provenance }: DictionaryManifest): string {
+  const file: Static<typeof ManifestSchema> = {
+    format: 1,
+    id,
+    kind,
+    d,
+    m,
+    encoder: {
+      score: encoder.score,
+      reselect: encoder.reselect,
+      center: encoder.center,
+      residual_threshold: encoder.residualThreshold,
+      max_atoms: encoder.maxAtoms,
+      input_norm: encoder.inputNorm,
+    },
+    provenance,
+  };
+  return `${JSON.stringify(file, null, 2)}\n`;
+}

@@ -1,0 +1,44 @@
+/** Floating-point formats of weight files, each widened to float32. */
+
+/** IEEE 754 binary16 → float32, by value: subnormals, infinities and NaN included. */
+export function float16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** Element types that are read, and their widths in bytes. */
+export const FLOAT_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
+export type FloatType = keyof typeof FLOAT_BYTES;
+
+/**
+ * Little-endian numbers → float32. The bytes need no alignment.
+ * F64 is rounded to nearest; F16 and BF16 are exact.
+ */
+export function decodeFloats(bytes: Uint8Array, type: FloatType, into: Float32Array, at = 0): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const count = bytes.byteLength / FLOAT_BYTES[type];
+  switch (type) {
+    case "F32": {
+      // One copy of the memory: both sides are little-endian, as every platform that Node runs on here.
+      new Uint8Array(into.buffer, into.byteOffset + at * 4, bytes.byteLength).set(bytes);
+      return;
+    }
+    case "F64": {
+      for (let i = 0; i < count; i++) into[at + i] = view.getFloat64(i * 8, true);
+      return;
+    }
+    case "F16": {
+      for (let i = 0; i < count; i++) into[at + i] = float16(view.getUint16(i * 2, true));
+      return;
+    }
+    case "BF16": {
+      // bfloat16 is the upper half of a float32.
+      const words = new Uint32Array(into.buffer, into.byteOffset + at * 4, count);
+      for (let i = 0; i < count; i++) words[i] = view.getUint16(i * 2, true) << 16;
+    }
+  }
+}
