@@ -29,11 +29,10 @@ export function loadFaults(error: unknown): readonly string[] {
 }
 
 async function createOnRuntime(weights: DictionaryWeights, options: LoadOptions, notes: string[]): Promise<EncoderSession> {
-  const { d, m } = weights;
-  const { threads, gramLimitBytes, cacheDirectory } = options;
-  const path = options.path === "auto" ? choosePath(m, d, { gramLimitBytes }) : options.path;
+  const { threads, gramLimitBytes } = options;
+  const path = options.path === "auto" ? choosePath(weights.m, { gramLimitBytes }) : options.path;
   const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> =>
-    createEncoderSession(weights, { runtime, path, threads, modelDirectory: cacheDirectory });
+    createEncoderSession(weights, { runtime, path, threads });
 
   if (options.runtime === "cpu") return create("cpu");
   const fault = cudaFault(await inspectCudaProvider());

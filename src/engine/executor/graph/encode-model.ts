@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type GraphProto, ModelProtoSchema } from "../onnx/onnx_pb.ts";
 
-/** Opset 18 brought ReduceSumSquare's and ReduceMax's axes as inputs; IR version 10 belongs to the opsets 21 and 22. */
+/** From opset 18 on, reductions take their axes as an input, and opset 20's ReduceMax takes int32; IR version 9 is its companion. */
 const OPSET = 20n;
 const IR_VERSION = 9n;
 

@@ -192,6 +192,12 @@ export class GraphBuilder {
   unsqueeze = (a: Value, axis: number): Value => this.#op("Unsqueeze", [a, this.ints([axis])]);
   transpose = (a: Value): Value => this.#op("Transpose", [a]);
 
+  /** A value repeated to a shape: int64 [rank] */
+  expand = (a: Value, shape: Value): Value => this.#op("Expand", [a, shape]);
+
+  /** The size of one axis: int64 [1] */
+  sizeOf = (a: Value, axis: number): Value => this.slice(this.#op("Shape", [a]), axis, axis + 1);
+
   /** Rows [from, to) of the first axis; negative counts from the end. */
   slice = (a: Value, from: number, to: number): Value =>
     this.#op("Slice", [a, this.ints([from]), this.ints([to]), this.ints([0])]);

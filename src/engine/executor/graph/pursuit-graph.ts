@@ -12,6 +12,8 @@ export interface PursuitGraphOptions {
   readonly atoms: Float32Array;
   /** [m, m], atoms · atomsᵀ, for the Gram form; null for the residual form. */
   readonly gram: Float32Array | null;
+  /** [m] ||D_j|| */
+  readonly norms: Float64Array;
   /** Steps in one turn of the loop. */
   readonly unroll: number;
 }
@@ -30,8 +32,6 @@ const REFRESH_FALL = 1e-4;
 /** And after this many steps at the latest, so that deep pursuits do not drift. */
 const REFRESH_STEPS = 64;
 
-const NEVER = -1;
-
 /**
  * The pursuit of DESIGN §2.1 as one ONNX graph: a Loop whose body holds `unroll` steps.
  *
@@ -40,7 +40,7 @@ const NEVER = -1;
  *   max_atoms [n, 1]    int32, selections at most
  *   tolerance [n, 1]    stop before a step once ||r||² ≤ this
  *   residual [n, 1]     the same for the absolute limit
- *   threshold [n, 1]    stop after a step once ||r||² < this
+ *   threshold [n, 1]    stop after a step once ||r||² < this; an input only where the dictionary has one
  *   min_energy [n, 1]   stop before a step that would lower ||r||² by less
  *   turns []            int64, turns of the loop at most
  * Outputs, T = turns run × unroll:
@@ -61,7 +61,7 @@ export function buildPursuitModel(options: PursuitGraphOptions): PursuitModel {
     maxAtoms: g.input("max_atoms", "int32", ["n", 1]),
     tolerance: g.input("tolerance", "float32", ["n", 1]),
     residual: g.input("residual", "float32", ["n", 1]),
-    threshold: g.input("threshold", "float32", ["n", 1]),
+    threshold: settings.residualThreshold > 0 ? g.input("threshold", "float32", ["n", 1]) : null,
     minEnergy: g.input("min_energy", "float32", ["n", 1]),
   };
   const turns = g.input("turns", "int64", []);
@@ -70,31 +70,31 @@ export function buildPursuitModel(options: PursuitGraphOptions): PursuitModel {
   const weights: Weights = {
     atoms,
     gram: options.gram && g.weights("gram", options.gram, [m, m]),
-    gain: g.sub(g.float(2), g.sumSquares(atoms)),
+    gain: g.weights("gain", Float32Array.from(options.norms, (norm) => 2 - norm ** 2), [m, 1]),
   };
 
   const energy = g.sumSquares(rows);
-  const undecided = stopBefore(g, g.int32(0), energy, limits, g.mul(g.cast(energy, "int32"), g.int32(0)));
-  const none = g.int32(NEVER);
-  const stop = g.where(g.less(undecided, none), undecided, g.sub(undecided, g.int32(1)));
+  const zero = g.mul(limits.maxAtoms, g.int32(0));
+  const unset = g.sub(zero, g.int32(1));
+  const stop = stopBefore(g, zero, energy, limits, unset);
   const state: State = {
     stop,
-    steps: g.mul(stop, g.int32(0)),
+    steps: zero,
     residual: rows,
     energy,
-    ...(weights.gram && { correlations: g.matmulTransposed(rows, atoms), refreshedEnergy: energy, refreshedStep: g.mul(stop, g.int32(0)) }),
-    ...(settings.reselect === "stop" && { history: g.sub(g.mul(g.cast(stop, "int64"), g.ints([0], [])), g.ints([1], [])) }),
-    ...(settings.reselect === "forbid" && { mask: g.mul(g.matmulTransposed(rows, atoms), g.float(0)) }),
+    ...(weights.gram && { correlations: g.matmulTransposed(rows, atoms), refreshedEnergy: energy, refreshedStep: zero }),
+    ...(settings.reselect === "stop" && { history: g.cast(unset, "int64") }),
+    ...(settings.reselect === "forbid" && { mask: g.expand(g.float(0), g.concat([g.sizeOf(rows, 0), g.ints([m])], 0)) }),
   };
   const names = Object.keys(state) as (keyof State)[];
   const typed = names.map((name): TypedValue => [state[name]!, STATE_TYPES[name]]);
 
   const results = g.loop(turns, anyActive(g, stop), typed, (body, turn, carried) => {
     let now = Object.fromEntries(names.map((name, i) => [name, carried[i]!])) as unknown as State;
-    if (weights.gram !== null) now = refresh(body, now, weights, limits);
     const collected: Record<"indices" | "values" | "energies", Value[]> = { indices: [], values: [], energies: [] };
     const first = body.mul(body.cast(turn, "int32"), body.int32(unroll));
     for (let u = 0; u < unroll; u++) {
+      if (weights.gram !== null) now = refresh(body, now, weights);
       const step = oneStep(body, now, weights, limits, settings, body.add(first, body.int32(u + 1)));
       now = step.state;
       collected.indices.push(step.index);
@@ -127,7 +127,8 @@ interface Limits {
   readonly maxAtoms: Value;
   readonly tolerance: Value;
   readonly residual: Value;
-  readonly threshold: Value;
+  /** Only where the dictionary has a residual_threshold. */
+  readonly threshold: Value | null;
   readonly minEnergy: Value;
 }
 
@@ -210,7 +211,7 @@ function oneStep(
   const newEnergy = g.sumSquares(newResidual);
 
   let after = stopBefore(g, nextStep, newEnergy, limits, stopped);
-  if (settings.residualThreshold > 0) {
+  if (limits.threshold !== null) {
     after = g.where(g.less(newEnergy, limits.threshold), stopCode(g, "residual_norm"), after);
   }
   if (rest.history) after = g.where(g.anyInRow(g.equal(rest.history, index)), stopCode(g, "repeat"), after);
@@ -251,7 +252,7 @@ function select(
 }
 
 /** The Gram form's correlations, taken anew from the residual for the rows that need it and for no others. */
-function refresh(g: GraphBuilder, state: State, { atoms }: Weights, _limits: Limits): State {
+function refresh(g: GraphBuilder, state: State, { atoms }: Weights): State {
   const { correlations, refreshedEnergy, refreshedStep, residual, energy, steps, stop } = state;
   if (!correlations || !refreshedEnergy || !refreshedStep) return state;
   const fallen = g.less(energy, g.mul(refreshedEnergy, g.float(REFRESH_FALL)));

@@ -11,8 +11,6 @@ export interface LoadOptions {
   readonly gramLimitBytes: number;
   /** Threads of the session's own pool. */
   readonly threads: number;
-  /** A folder for generated files that are safe to delete. */
-  readonly cacheDirectory: string;
 }
 
 /** One real encode of one row, run after the load: proves that the session works and seeds the cost model. */

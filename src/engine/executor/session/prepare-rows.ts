@@ -1,0 +1,115 @@
+import type { EncodeBatch } from "../../encode-batch.ts";
+import type { DictionaryWeights } from "../../dictionary-weights.ts";
+
+/** A batch in scaled pursuit space: what the graph takes, and what leads back. */
+export interface PreparedRows {
+  /** Rows of the arrays below: the batch's, and one of zeros where that is a single one. */
+  readonly count: number;
+  /** [count, d] normed, centred, then scaled to a largest magnitude in [1, 2). */
+  readonly scaled: Float32Array;
+  /** [count] a power of two: pursuit space = scaled · unscale. */
+  readonly unscale: Float64Array;
+  /** [count] ||x − b||² of the scaled row, in float64. */
+  readonly energy: Float64Array;
+  /** Squared limits in scaled space; −1 where a limit is off, −∞ for minEnergy. */
+  readonly maxAtoms: Int32Array;
+  readonly tolerance: Float32Array;
+  readonly residual: Float32Array;
+  readonly threshold: Float32Array;
+  readonly minEnergy: Float32Array;
+  /** Under an input norm: x = y · scale + shift. */
+  readonly norm: { readonly shift: Float32Array; readonly scale: Float32Array } | null;
+}
+
+/** Added to the standard deviation by SAELens and OpenAI alike. */
+const LAYER_NORM_EPSILON = 1e-5;
+
+/**
+ * Input norm, centre, scale. Scaling by a power of two is exact, so codes do not change by it, but squares of rows as
+ * small as 1e-20 or as large as 1e19 then stay within float32.
+ *
+ * At least two rows come out: the runtime multiplies a single row another way than many, and rounds differently.
+ */
+export function prepareRows({ rows, count, budgets }: EncodeBatch, weights: Omit<DictionaryWeights, "atoms" | "m">): PreparedRows {
+  const { d, center, settings } = weights;
+  const padded = Math.max(count, 2);
+  const scaled = new Float32Array(padded * d);
+  scaled.set(rows);
+  const prepared = {
+    count: padded,
+    scaled,
+    unscale: new Float64Array(padded).fill(1),
+    energy: new Float64Array(padded),
+    maxAtoms: new Int32Array(padded),
+    tolerance: new Float32Array(padded).fill(-1),
+    residual: new Float32Array(padded).fill(-1),
+    threshold: new Float32Array(padded).fill(-1),
+    minEnergy: new Float32Array(padded).fill(-Infinity),
+    norm: settings.inputNorm === "none" ? null : { shift: new Float32Array(count), scale: new Float32Array(count) },
+  };
+  for (let i = 0; i < count; i++) {
+    const row = scaled.subarray(i * d, (i + 1) * d);
+    if (prepared.norm !== null) {
+      const { shift, scale } = settings.inputNorm === "layer_norm" ? layerNorm(row) : constantNormRescale(row);
+      prepared.norm.shift[i] = shift;
+      prepared.norm.scale[i] = scale;
+    }
+    if (center !== null) for (let k = 0; k < d; k++) row[k]! -= center[k]!;
+    const unscale = powerOfTwo(row);
+    let energy = 0;
+    for (let k = 0; k < d; k++) {
+      const value = row[k]! / unscale;
+      row[k] = value;
+      energy += value * value;
+    }
+    prepared.unscale[i] = unscale;
+    prepared.energy[i] = energy;
+
+    const tolerance = budgets.tolerance[i]!;
+    const residualNorm = budgets.residualNorm[i]!;
+    const minGain = budgets.minGain[i]!;
+    prepared.maxAtoms[i] = budgets.maxAtoms[i]!;
+    // From 1 on the limit is met at once, however the runtime's sum of squares is rounded.
+    if (tolerance > 0) prepared.tolerance[i] = tolerance >= 1 ? Infinity : tolerance ** 2 * energy;
+    if (residualNorm > 0) prepared.residual[i] = (residualNorm / unscale) ** 2;
+    if (settings.residualThreshold > 0) prepared.threshold[i] = (settings.residualThreshold / unscale) ** 2;
+    if (minGain > 0) prepared.minEnergy[i] = minGain * energy;
+  }
+  return prepared;
+}
+
+/** The power of two at or under a row's largest magnitude; 1 for a zero row. */
+function powerOfTwo(row: Float32Array): number {
+  let largest = 0;
+  for (const value of row) largest = Math.max(largest, Math.abs(value));
+  if (largest === 0) return 1;
+  let power = 2 ** Math.floor(Math.log2(largest));
+  // log2 may round across a power of two.
+  if (power > largest) power /= 2;
+  else if (power * 2 <= largest) power *= 2;
+  return power;
+}
+
+/** y = (x − mean) / (std + ε), the standard deviation with n − 1, in place. */
+function layerNorm(row: Float32Array): { shift: number; scale: number } {
+  const d = row.length;
+  let sum = 0;
+  for (const value of row) sum += value;
+  const mean = sum / d;
+  let squares = 0;
+  for (const value of row) squares += (value - mean) ** 2;
+  // As the reference, decode multiplies by std without ε. A row of one number has no deviation.
+  const std = d > 1 ? Math.sqrt(squares / (d - 1)) : 0;
+  for (let k = 0; k < d; k++) row[k] = (row[k]! - mean) / (std + LAYER_NORM_EPSILON);
+  return { shift: mean, scale: std };
+}
+
+/** y = x · √d / ||x||, in place; a zero row stays as it is. */
+function constantNormRescale(row: Float32Array): { shift: number; scale: number } {
+  let squares = 0;
+  for (const value of row) squares += value * value;
+  if (squares === 0) return { shift: 0, scale: 1 };
+  const factor = Math.sqrt(row.length) / Math.sqrt(squares);
+  for (let k = 0; k < row.length; k++) row[k]! *= factor;
+  return { shift: 0, scale: 1 / factor };
+}
