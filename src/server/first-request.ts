@@ -1,10 +1,11 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { shortestFloats } from "../routes/wire/shortest-float32.ts";
 
 /** A few rows that a newcomer can try, and what they are. */
 export interface TryableRows {
   readonly dictionary: string;
-  readonly rows: readonly (readonly number[])[];
+  readonly rows: readonly Float32Array[];
   readonly texts: readonly string[];
 }
 
@@ -17,7 +18,7 @@ export async function writeFirstRequest(base: string, cacheDir: string, { dictio
   const file = join(cacheDir, `try-${dictionary}.json`);
   // Through a sibling: two servers that share a cache folder must not show each other half a file.
   const partial = `${file}.${process.pid}`;
-  await writeFile(partial, JSON.stringify({ inputs: rows, budget: { max_atoms: 8 } }));
+  await writeFile(partial, JSON.stringify({ inputs: rows.map(shortestFloats), budget: { max_atoms: 8 } }));
   await rename(partial, file);
   const near = relative(process.cwd(), file);
   const path = near.length < file.length ? near : file;

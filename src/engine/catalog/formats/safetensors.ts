@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { decodeFloats, FLOAT_BYTES, type FloatType } from "./float-formats.ts";
+import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../float-formats.ts";
 import { FormatError } from "./format-error.ts";
 
 /**

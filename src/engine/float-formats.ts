@@ -1,4 +1,4 @@
-/** Floating-point formats of weight files, each widened to float32. */
+/** Floating-point formats of weight files and bodies, each widened to float32. */
 
 /** IEEE 754 binary16 → float32, by value: subnormals, infinities and NaN included. */
 export function float16(bits: number): number {

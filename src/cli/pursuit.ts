@@ -1,0 +1,17 @@
+/** The command line. Faults that a user can mend are printed as sentences, never as stacks. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { registerDoctor } from "./doctor.ts";
+import { registerServe } from "./serve.ts";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+const program = new Command("pursuit").description("Inference server for sparse dictionaries").version(version);
+registerServe(program);
+registerDoctor(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

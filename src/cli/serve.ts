@@ -1,0 +1,20 @@
+import { type Command, Option } from "commander";
+import { misspeltVariables, readSettings } from "../server/config.ts";
+import { serve } from "../server/main.ts";
+import { flagOf, type SettingName, SETTINGS, variableOf } from "../server/settings.ts";
+
+/** `pursuit serve`: every setting is a flag, too. */
+export function registerServe(program: Command): void {
+  const command = program.command("serve").description("serve the dictionaries of a models folder over HTTP");
+  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+    const { describe, fallback } = SETTINGS[name];
+    const standard = fallback === null ? "" : `, default ${fallback}`;
+    // Parsed and checked with the environment's, so that all faults are told at once.
+    command.addOption(new Option(`${flagOf(name)} <value>`, `${describe} (${variableOf(name)}${standard})`));
+  }
+  command.action(async (flags: { readonly [K in SettingName]?: string }) => {
+    const settings = readSettings(flags);
+    for (const name of misspeltVariables()) console.error(`${name} is no setting of pursuit; "pursuit serve --help" lists them.`);
+    await serve(settings);
+  });
+}

@@ -1,0 +1,35 @@
+import type { FastifyInstance } from "fastify";
+import { bodyOf, fieldsValidator } from "./body.ts";
+import { describeRoute } from "./describe-route.ts";
+import { contextOf } from "./request-context.ts";
+import type { AppOptions } from "./route-options.ts";
+import { DecodeAnswerSchema, DecodeBodySchema, DecodeFieldsSchema } from "./schemas.ts";
+import type { WirePool } from "./wire/wire-pool.ts";
+import { checkAnswer, rowsBytes } from "./wire/write-codes.ts";
+
+/** POST /v1/dictionaries/{id}/decode: codes → rows. */
+export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, limits }: AppOptions): void {
+  app.post<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/decode",
+    {
+      config: { body: "decode" },
+      schema: describeRoute({
+        summary: "Sparse codes to rows",
+        operationId: "decode",
+        id: true,
+        body: DecodeBodySchema,
+        answer: DecodeAnswerSchema,
+        problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503],
+      }),
+      validatorCompiler: fieldsValidator(DecodeFieldsSchema),
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { codes } = bodyOf(request, "decode");
+      const { manifest } = engine.status(id);
+      if (manifest) checkAnswer(rowsBytes(codes.count * manifest.d), limits.maxAnswer);
+      const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
+      return reply.type("application/json").send(await pool.writeRows(rows));
+    },
+  );
+}

@@ -1,0 +1,42 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { EngineError } from "../engine/errors.ts";
+import type { AppOptions } from "./route-options.ts";
+import { WireError } from "./wire/wire-error.ts";
+
+/** What happens to every request before its body is read and after it is answered. */
+export function registerHooks(app: FastifyInstance, { engine, observer }: AppOptions): void {
+  let closing = false;
+  app.addHook("preClose", async () => {
+    closing = true;
+  });
+  app.decorateRequest("started", 0);
+  app.decorateRequest("decodeMilliseconds", 0);
+  app.decorateRequest("releaseBody", () => {});
+
+  app.addHook("onRequest", async (request, reply) => {
+    request.started = performance.now();
+    void reply.header("x-request-id", request.id);
+    if (!request.url.startsWith("/v1/")) return;
+    if (closing) {
+      void reply.header("connection", "close");
+      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
+    }
+    // Before the body: nobody should send 64 MiB to learn that the name was misspelt.
+    const { id } = request.params as { id?: string };
+    if (id !== undefined) engine.status(id);
+    if (request.accepts().type(["application/json"]) === false) {
+      throw new WireError("PURSUIT_NOT_ACCEPTABLE", `Answers are application/json; the request accepts ${request.headers.accept}.`);
+    }
+  });
+
+  app.addHook("onResponse", async (request, reply) => {
+    request.releaseBody();
+    const seconds = (performance.now() - request.started) / 1000;
+    observer.request({ route: routeOf(request), status: reply.statusCode, seconds });
+    request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, seconds }, "answered");
+  });
+  app.addHook("onRequestAbort", async (request) => request.releaseBody());
+}
+
+/** The route's pattern, never the path: a label must not grow with what clients make up. */
+const routeOf = (request: FastifyRequest): string => request.routeOptions.url?.replace(/:(\w+)/g, "{$1}") ?? "unmatched";

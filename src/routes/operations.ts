@@ -1,0 +1,43 @@
+import type { FastifyInstance } from "fastify";
+import Type from "typebox";
+import { describeRoute } from "./describe-route.ts";
+import type { AppOptions } from "./route-options.ts";
+import { HealthSchema } from "./schemas.ts";
+
+const tag = "operations";
+
+/** What a platform asks a server: health, metrics, its own description. */
+export function registerOperations(app: FastifyInstance, { engine, metrics }: AppOptions): void {
+  app.get(
+    "/health/live",
+    { schema: describeRoute({ summary: "Whether the process answers", operationId: "live", answer: HealthSchema, tag }) },
+    () => ({ status: "live" }),
+  );
+
+  app.get(
+    "/health/ready",
+    {
+      schema: describeRoute({
+        summary: "Whether every loaded dictionary has encoded a row and the server is not draining; 503 if not",
+        operationId: "ready",
+        answer: HealthSchema,
+        tag,
+      }),
+    },
+    async (_request, reply) => {
+      const { ready, reason } = engine.readiness();
+      if (ready) return { status: "ready" };
+      void reply.code(503).header("retry-after", 1).type("application/json");
+      return JSON.stringify({ status: "not ready", reason });
+    },
+  );
+
+  app.get(
+    "/metrics",
+    { schema: describeRoute({ summary: "Prometheus metrics", operationId: "metrics", answer: Type.String(), contentType: "text/plain", tag }) },
+    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
+  );
+
+  app.get("/openapi.json", { schema: { hide: true } }, () => app.swagger());
+  app.get("/", { schema: { hide: true } }, (_request, reply) => reply.redirect("/docs"));
+}

@@ -1,0 +1,61 @@
+import type { FastifyReply } from "fastify";
+import type { EngineErrorCode } from "../engine/errors.ts";
+import type { WireErrorCode } from "./wire/wire-error.ts";
+
+export type ProblemCode = EngineErrorCode | WireErrorCode;
+
+interface ProblemType {
+  readonly status: number;
+  readonly title: string;
+}
+
+/** The one table from code to status (DESIGN §3). docs/errors.md explains each; a test holds the two together. */
+export const PROBLEMS = {
+  PURSUIT_MALFORMED_BODY: { status: 400, title: "The body is not what its content type says" },
+  PURSUIT_NAN_TOKEN: { status: 400, title: "The body holds NaN or Infinity tokens, which JSON does not have" },
+  PURSUIT_WRONG_LENGTH: { status: 400, title: "Binary data is of the wrong length" },
+  PURSUIT_BAD_REQUEST: { status: 400, title: "The request is not valid HTTP" },
+  PURSUIT_ROUTE_NOT_FOUND: { status: 404, title: "There is no such route" },
+  PURSUIT_DICTIONARY_NOT_FOUND: { status: 404, title: "There is no such dictionary" },
+  PURSUIT_FEATURE_NOT_FOUND: { status: 404, title: "There is no such feature" },
+  PURSUIT_NOT_ACCEPTABLE: { status: 406, title: "No representation that the client accepts" },
+  PURSUIT_BODY_STALLED: { status: 408, title: "The body stalled" },
+  PURSUIT_BODY_TOO_LARGE: { status: 413, title: "The body is too large" },
+  PURSUIT_TOO_MANY_ROWS: { status: 413, title: "Too many rows" },
+  PURSUIT_ANSWER_TOO_LARGE: { status: 413, title: "The answer would be too large" },
+  PURSUIT_UNSUPPORTED_MEDIA_TYPE: { status: 415, title: "The content type is not supported" },
+  PURSUIT_INVALID_FIELD: { status: 422, title: "A field is not valid" },
+  PURSUIT_TOO_DEEP: { status: 422, title: "The body is nested too deeply" },
+  PURSUIT_WRONG_WIDTH: { status: 422, title: "The rows are of the wrong width" },
+  PURSUIT_NOT_FINITE: { status: 422, title: "A row holds a number that is not finite" },
+  PURSUIT_BUDGET_OUT_OF_RANGE: { status: 422, title: "A budget is out of range" },
+  PURSUIT_INVALID_CODE: { status: 422, title: "A code is not valid" },
+  PURSUIT_QUEUE_FULL: { status: 429, title: "The queue is full" },
+  PURSUIT_BYTES_IN_FLIGHT: { status: 429, title: "Too many bytes are in flight" },
+  PURSUIT_CLIENT_CLOSED: { status: 499, title: "The client went away" },
+  PURSUIT_RUNTIME_CRASHED: { status: 500, title: "The request crashes the runtime" },
+  PURSUIT_INTERNAL: { status: 500, title: "A fault of the server" },
+  PURSUIT_DICTIONARY_FAILED: { status: 503, title: "The dictionary could not be loaded" },
+  PURSUIT_NOT_READY: { status: 503, title: "The dictionary is still being loaded" },
+  PURSUIT_DRAINING: { status: 503, title: "The server is shutting down" },
+  PURSUIT_TIMEOUT: { status: 504, title: "The time allowed passed" },
+} as const satisfies Record<ProblemCode, ProblemType>;
+
+export interface Problem {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  /** Seconds. */
+  readonly retryAfter?: number | undefined;
+}
+
+/** Answers with `application/problem+json` (RFC 9457). */
+export function sendProblem(reply: FastifyReply, { code, detail, retryAfter }: Problem): FastifyReply {
+  const { status, title } = PROBLEMS[code];
+  if (retryAfter !== undefined) void reply.header("retry-after", Math.max(1, Math.ceil(retryAfter)));
+  return reply
+    .code(status)
+    .type("application/problem+json")
+    .send(
+      JSON.stringify({ type: `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`, title, status, code, detail, request_id: reply.request.id }),
+    );
+}

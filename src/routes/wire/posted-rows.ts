@@ -1,0 +1,27 @@
+import type { Rows } from "../../engine/rows.ts";
+import { WireError } from "./wire-error.ts";
+
+/** Rows as they were posted: `shape` is [n, d], or [batch, seq, d] flattened into n = batch · seq. */
+export interface PostedRows extends Rows {
+  readonly shape: readonly number[];
+}
+
+export interface RowLimits {
+  readonly maxRows: number;
+}
+
+export function checkCount(count: number, { maxRows }: RowLimits, field: string): void {
+  if (count <= maxRows) return;
+  throw new WireError("PURSUIT_TOO_MANY_ROWS", `${field} holds ${count} rows; at most ${maxRows} are taken at once. Send them in parts.`);
+}
+
+export function describe(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "an object";
+  const text = JSON.stringify(value);
+  return text.length > 40 ? `a ${typeof value}` : text;
+}
+
+export const invalid = (message: string): WireError => new WireError("PURSUIT_INVALID_FIELD", message);

@@ -1,0 +1,68 @@
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { Piscina } from "piscina";
+import type { Rows } from "../../engine/rows.ts";
+import type { SparseCodes } from "../../engine/sparse-codes.ts";
+import type { RowLimits } from "./posted-rows.ts";
+import type { BodyKind, BodyOf } from "./read-body.ts";
+import { WireError } from "./wire-error.ts";
+import { runWireTask, type WireTask } from "./wire-task.ts";
+import type { WorkerResult } from "./wire-worker.ts";
+import { codesBytes, type EncodeAnswerHead, rowsBytes } from "./write-codes.ts";
+
+/**
+ * Bytes from which a body is parsed, or an answer written, on another thread. Parsing 4 MiB on the main thread holds up
+ * every other request for some 20 ms; below a quarter of a mebibyte, about a millisecond, the way to a thread and back
+ * is not worth it (tools/bench/json-body.ts prints both).
+ */
+const WORTH_A_THREAD = 256 * 1024;
+
+/** Threads are kept this long without work. */
+const IDLE_MILLISECONDS = 30_000;
+
+/** Bodies ↔ rows and codes: small ones here and now, large ones on a small pool of threads. */
+export class WirePool {
+  readonly #pool: Piscina<WireTask, WorkerResult>;
+
+  constructor() {
+    const source = import.meta.url.endsWith(".ts");
+    this.#pool = new Piscina<WireTask, WorkerResult>({
+      filename: fileURLToPath(new URL(source ? "./wire-worker.ts" : "./wire-worker.js", import.meta.url)),
+      minThreads: 0,
+      maxThreads: Math.max(1, Math.floor(availableParallelism() / 2)),
+      idleTimeout: IDLE_MILLISECONDS,
+      ...(source && { execArgv: ["--import", "tsx"] }),
+    });
+  }
+
+  /** @throws WireError whatever the body's reader finds */
+  async read<K extends BodyKind>(kind: K, bytes: Uint8Array<ArrayBuffer>, limits: RowLimits): Promise<BodyOf<K>> {
+    const result = await this.#run({ type: "read", kind, bytes, limits }, bytes.length, [bytes.buffer]);
+    if (!("body" in result)) throw new Error("a read gives a body");
+    return result.body as BodyOf<K>;
+  }
+
+  async writeCodes(codes: SparseCodes, head: EncodeAnswerHead): Promise<string | Uint8Array> {
+    return payload(await this.#run({ type: "write_codes", codes, head }, codesBytes(codes, head.format)));
+  }
+
+  async writeRows(rows: Rows): Promise<string | Uint8Array> {
+    return payload(await this.#run({ type: "write_rows", rows }, rowsBytes(rows.data.length)));
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close({ force: true });
+  }
+
+  async #run(task: WireTask, bytes: number, move: ArrayBuffer[] = []) {
+    const result = bytes < WORTH_A_THREAD ? runWireTask(task) : await this.#pool.run(task, { transferList: move });
+    if ("fault" in result) throw new WireError(result.fault.code, result.fault.message);
+    return result;
+  }
+}
+
+function payload(result: object): string | Uint8Array {
+  if ("text" in result) return result.text as string;
+  if ("bytes" in result) return result.bytes as Uint8Array;
+  throw new Error("a write gives text");
+}

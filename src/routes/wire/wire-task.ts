@@ -1,0 +1,34 @@
+import type { Rows } from "../../engine/rows.ts";
+import type { SparseCodes } from "../../engine/sparse-codes.ts";
+import type { RowLimits } from "./posted-rows.ts";
+import { BODY_READERS, type BodyKind, type Body } from "./read-body.ts";
+import { WireError, type WireFault } from "./wire-error.ts";
+import { type EncodeAnswerHead, writeCodes, writeRows } from "./write-codes.ts";
+
+/** Work on bytes that is worth a thread of its own when there are many of them. */
+export type WireTask =
+  | { readonly type: "read"; readonly kind: BodyKind; readonly bytes: Uint8Array; readonly limits: RowLimits }
+  | { readonly type: "write_codes"; readonly codes: SparseCodes; readonly head: EncodeAnswerHead }
+  | { readonly type: "write_rows"; readonly rows: Rows };
+
+export type WireResult =
+  | { readonly body: Body }
+  | { readonly text: string }
+  /** An error as data: its class does not survive the way between threads. */
+  | { readonly fault: WireFault };
+
+export function runWireTask(task: WireTask): WireResult {
+  try {
+    switch (task.type) {
+      case "read":
+        return { body: BODY_READERS[task.kind](task.bytes, task.limits) };
+      case "write_codes":
+        return { text: writeCodes(task.codes, task.head) };
+      case "write_rows":
+        return { text: writeRows(task.rows) };
+    }
+  } catch (error) {
+    if (error instanceof WireError) return { fault: { code: error.code, message: error.message } };
+    throw error;
+  }
+}

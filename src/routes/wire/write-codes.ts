@@ -1,0 +1,129 @@
+import { type SparseCodes, STOP_REASONS } from "../../engine/sparse-codes.ts";
+import type { Rows } from "../../engine/rows.ts";
+import { shortestFloat32, shortestFloats } from "./shortest-float32.ts";
+import { WireError } from "./wire-error.ts";
+
+/** How codes lie in an answer (DESIGN §3). */
+export const FORMATS = ["sparse", "csr", "dense", "map"] as const;
+export type Format = (typeof FORMATS)[number];
+
+export interface EncodeAnswerHead {
+  readonly dictionary: string;
+  readonly sha256: string;
+  readonly format: Format;
+  /** [batch, seq, d] where rows came in more than one leading dimension. */
+  readonly shape: readonly number[] | null;
+  /** Of one row of the dictionary's input. */
+  readonly d: number;
+  /** 1 − Σ||x − x̂||² / Σ||x − mean||² over the batch; null where the rows do not vary. */
+  readonly explainedVariance: number | null;
+}
+
+/** An encode answer as JSON text. */
+export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
+  const { count, steps, stops, indptr } = codes;
+  const { dictionary, sha256, shape, format } = head;
+  let atoms = 0;
+  const rows = Array.from({ length: count }, (_, i) => {
+    atoms += indptr[i + 1]! - indptr[i]!;
+    return {
+      atoms: indptr[i + 1]! - indptr[i]!,
+      steps: steps[i]!,
+      residual_norm: shortestFloat32(codes.residualNorms[i]!),
+      relative_error: shortestFloat32(codes.relativeErrors[i]!),
+      stop: STOP_REASONS[stops[i]!]!,
+      ...(codes.norm && { norm: { shift: shortestFloat32(codes.norm.shift[i]!), scale: shortestFloat32(codes.norm.scale[i]!) } }),
+      ...(codes.trace && { trace: traceOf(codes, i) }),
+      ...(codes.reconstruction && {
+        reconstruction: shortestFloats(codes.reconstruction.subarray(i * head.d, (i + 1) * head.d)),
+      }),
+    };
+  });
+  return JSON.stringify({
+    dictionary,
+    sha256,
+    mean_atoms: atoms / count,
+    explained_variance: head.explainedVariance,
+    ...(format === "csr"
+      ? { ...csr(codes), ...columnsOf(rows) }
+      : { ...(shape && { shape }), codes: rows.map((row, i) => ({ ...CODE_WRITERS[format](codes, i), ...row })) }),
+  });
+}
+
+/** What scipy.sparse.csr_matrix takes. */
+const csr = ({ indptr, indices, values, count, width }: SparseCodes): object => ({
+  indptr: [...indptr],
+  indices: [...indices],
+  values: shortestFloats(values),
+  shape: [count, width],
+});
+
+/** [{a, b}, …] → {a: […], b: […]} */
+function columnsOf(rows: readonly object[]): object {
+  return Object.fromEntries(Object.keys(rows[0] ?? {}).map((key) => [key, rows.map((row) => (row as Record<string, unknown>)[key])]));
+}
+
+const CODE_WRITERS = {
+  sparse: (codes, i) => ({ indices: [...codes.indices.subarray(...span(codes, i))], values: valuesOf(codes, i) }),
+  dense: (codes, i) => {
+    const dense = Array.from<number>({ length: codes.width }).fill(0);
+    for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) dense[codes.indices[k]!] = shortestFloat32(codes.values[k]!);
+    return { values: dense };
+  },
+  map: (codes, i) => {
+    const values = valuesOf(codes, i);
+    return { values: Object.fromEntries(values.map((value, k) => [codes.indices[codes.indptr[i]! + k]!, value])) };
+  },
+} as const satisfies Record<Exclude<Format, "csr">, (codes: SparseCodes, i: number) => object>;
+
+const span = ({ indptr }: SparseCodes, i: number): [number, number] => [indptr[i]!, indptr[i + 1]!];
+const valuesOf = (codes: SparseCodes, i: number): number[] => shortestFloats(codes.values.subarray(...span(codes, i)));
+
+function traceOf({ trace }: SparseCodes, i: number): object {
+  const { indptr, indices, values, residualNorms } = trace!;
+  const from = indptr[i]!;
+  const to = indptr[i + 1]!;
+  return {
+    indices: [...indices.subarray(from, to)],
+    values: shortestFloats(values.subarray(from, to)),
+    residual_norms: shortestFloats(residualNorms.subarray(from, to)),
+  };
+}
+
+/** Rows as JSON text: a decode answer. */
+export function writeRows({ data, width }: Rows): string {
+  const outputs = Array.from({ length: data.length / width }, (_, i) => shortestFloats(data.subarray(i * width, (i + 1) * width)));
+  return JSON.stringify({ outputs });
+}
+
+/** Bytes of JSON: a float32 and its comma, an index and its comma, a zero and its comma, and a row's other fields. */
+const FLOAT_BYTES = 13;
+const INDEX_BYTES = 8;
+const ZERO_BYTES = 2;
+const ROW_BYTES = 160;
+
+/** Bytes that an encode answer will take, from above. */
+export function codesBytes(codes: SparseCodes, format: Format): number {
+  const { count, width, indices, trace, reconstruction } = codes;
+  return (
+    count * ROW_BYTES +
+    indices.length * (FLOAT_BYTES + INDEX_BYTES) +
+    (format === "dense" ? count * width * ZERO_BYTES : 0) +
+    (trace?.indices.length ?? 0) * (2 * FLOAT_BYTES + INDEX_BYTES) +
+    (reconstruction?.length ?? 0) * FLOAT_BYTES
+  );
+}
+
+/** Bytes that are certain before anything is encoded: a dense answer's zeros, a reconstruction. */
+export function certainBytes(count: number, shape: { readonly d: number; readonly m: number }, format: Format, reconstruction: boolean): number {
+  return (format === "dense" ? count * shape.m * ZERO_BYTES : 0) + (reconstruction ? rowsBytes(count * shape.d) : 0);
+}
+
+export const rowsBytes = (numbers: number): number => numbers * FLOAT_BYTES;
+
+/** @throws WireError PURSUIT_ANSWER_TOO_LARGE */
+export function checkAnswer(bytes: number, limit: number): void {
+  if (bytes <= limit) return;
+  const message = `The answer would take about ${bytes} bytes; at most ${limit} are sent. Send fewer rows, a smaller budget, or ask for "sparse".`;
+  throw new WireError("PURSUIT_ANSWER_TOO_LARGE", message);
+}

@@ -1,0 +1,68 @@
+import { randomUUID } from "node:crypto";
+import accepts from "@fastify/accepts";
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import Fastify, { type FastifyInstance, LogController } from "fastify";
+import { registerBodies } from "../routes/body.ts";
+import { registerDecode } from "../routes/decode.ts";
+import { registerDictionaries } from "../routes/dictionaries.ts";
+import { registerEncode } from "../routes/encode.ts";
+import { registerErrorHandler } from "../routes/error-handler.ts";
+import { registerHooks } from "../routes/hooks.ts";
+import { registerOperations } from "../routes/operations.ts";
+import type { AppOptions } from "../routes/route-options.ts";
+import { WirePool } from "../routes/wire/wire-pool.ts";
+
+/** An id that a client may choose for its request, to find it in our log. */
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** Milliseconds that a client may take to send a whole request, however steadily it drips. */
+const REQUEST_TIMEOUT = 300_000;
+
+/** The HTTP application over an engine. It owns nothing of the engine's life. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: options.logger,
+    // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
+    requestTimeout: REQUEST_TIMEOUT,
+    // Refused by our own hook while draining, as a problem.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 256 },
+    exposeHeadRoutes: false,
+    genReqId: ({ headers }) => {
+      const given = headers["x-request-id"];
+      return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+  });
+  const pool = new WirePool();
+  app.addHook("onClose", () => pool.close());
+
+  await app.register(accepts);
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Pursuit",
+        version: options.version,
+        description: "Sparse codes of activation vectors by matching pursuit, with a budget per request and per row.",
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+      },
+      tags: [
+        { name: "dictionaries", description: "Rows to codes and back" },
+        { name: "operations", description: "Health and metrics" },
+      ],
+    },
+  });
+  await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
+
+  registerErrorHandler(app);
+  registerHooks(app, options);
+  registerBodies(app, pool, options);
+  registerDictionaries(app, options);
+  registerEncode(app, pool, options);
+  registerDecode(app, pool, options);
+  registerOperations(app, options);
+  return app;
+}

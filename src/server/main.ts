@@ -1,0 +1,113 @@
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import closeWithGrace from "close-with-grace";
+import type { FastifyInstance } from "fastify";
+import { pino, type Logger } from "pino";
+import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
+import { readExamples } from "../engine/catalog/folder/examples.ts";
+import { scanModels } from "../engine/catalog/folder/scan-models.ts";
+import { ServedDictionary, type ServingOptions } from "../engine/catalog/served-dictionary.ts";
+import { systemClock } from "../engine/clock.ts";
+import { CoreLease } from "../engine/scheduler/core-lease.ts";
+import { buildApp } from "./app.ts";
+import { type TryableRows, writeFirstRequest } from "./first-request.ts";
+import { Metrics } from "./metrics.ts";
+import type { Settings } from "./settings.ts";
+
+/** Sentences that the first request shows. */
+const SHOWN = 3;
+
+/** Milliseconds after which a shutdown is forced, beyond the drain. */
+const CLOSE_GRACE = 30_000;
+
+/** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
+export async function serve(settings: Settings): Promise<void> {
+  const started = performance.now();
+  // Standard output is for people, standard error for logs.
+  const logger = pino({ level: settings.logLevel, base: null }, pino.destination(2));
+  const modelsDir = resolve(settings.modelsDir);
+  const { dictionaries, misnamed } = await scanModels(modelsDir);
+  for (const name of misnamed) logger.error(`The folder ${name} in ${modelsDir} is not served: its name is no dictionary id.`);
+  if (dictionaries.length === 0) logger.error(`There is no dictionary in ${modelsDir}; "pursuit import" puts one there.`);
+
+  let engine: CatalogEngine | null = null;
+  const metrics = new Metrics(() => engine?.list() ?? []);
+  const options = servingOptions(settings, metrics, logger);
+  const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
+  engine = new CatalogEngine(served, { clock: systemClock, observer: metrics });
+  const app = await buildApp({ engine, limits: settings, observer: metrics, metrics, logger, version: await version() });
+
+  closeOnSignals(app, engine, settings, logger);
+  const base = await app.listen({
+    host: settings.host,
+    port: settings.port,
+    listenTextResolver: (address) => `Listening at ${address}; dictionaries are being loaded.`,
+  });
+
+  await engine.load();
+  for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
+  const { ready, reason } = engine.readiness();
+  if (!ready) {
+    logger.error(reason);
+    return;
+  }
+  logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
+  await greet(base, engine, modelsDir, settings.cacheDir);
+}
+
+function servingOptions(settings: Settings, metrics: Metrics, logger: Logger): ServingOptions {
+  const source = import.meta.url.endsWith(".ts");
+  return {
+    executorEntry: new URL(`../engine/executor/main.${source ? "ts" : "js"}`, import.meta.url),
+    load: { runtime: settings.runtime, path: settings.path, gramLimitBytes: settings.gramLimit, threads: settings.threads },
+    lease: new CoreLease(Math.max(availableParallelism(), settings.threads)),
+    clock: systemClock,
+    observer: metrics,
+    log: (level, message, details) => logger[level](details, message),
+    maxAtoms: settings.maxAtoms,
+    batchMilliseconds: settings.batchMs,
+    maxWait: settings.maxWaitMs,
+    watchdog: { factor: settings.watchdogFactor, floor: settings.watchdogMs },
+    loadTimeout: settings.loadTimeoutMs,
+  };
+}
+
+/** Not ready first, so that a load balancer turns away; then no new requests; then, when all are answered, the end. */
+function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, { drainMs }: Settings, logger: Logger): void {
+  closeWithGrace({ delay: drainMs + CLOSE_GRACE, logger }, async ({ signal, err }) => {
+    if (err) logger.fatal({ err }, "A fault that nothing caught.");
+    else logger.info({ signal }, "Closing: what was accepted is answered first.");
+    engine.drain();
+    if (!err && drainMs > 0) await new Promise((done) => setTimeout(done, drainMs));
+    await app.close();
+    await engine.close();
+  });
+}
+
+/** The address and one line to try. */
+async function greet(base: string, engine: CatalogEngine, modelsDir: string, cacheDir: string): Promise<void> {
+  const lines = ["", `Pursuit serves ${engine.list().filter(({ state }) => state === "ready").map(({ id }) => id).join(", ")} at ${base} (try ${base}/docs).`];
+  const tryable = await firstRows(engine, modelsDir);
+  if (tryable !== null) {
+    const line = await writeFirstRequest(base, cacheDir, tryable);
+    lines.push("", `Encode ${tryable.texts.length} sentences that ${tryable.dictionary} has not seen:`, ...tryable.texts.map((text) => `  · ${text}`), "", line, "");
+  }
+  console.log(lines.join("\n"));
+}
+
+async function firstRows(engine: CatalogEngine, modelsDir: string): Promise<TryableRows | null> {
+  for (const { id, state, manifest } of engine.list()) {
+    if (state !== "ready" || !manifest) continue;
+    const examples = await readExamples(resolve(modelsDir, id), manifest.d);
+    if (examples === null) continue;
+    const rows = Array.from({ length: Math.min(SHOWN, examples.texts.length) }, (_, i) => examples.rows.subarray(i * manifest.d, (i + 1) * manifest.d));
+    return { dictionary: id, rows, texts: examples.texts.slice(0, SHOWN) };
+  }
+  return null;
+}
+
+async function version(): Promise<string> {
+  const { version: found } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  return found;
+}

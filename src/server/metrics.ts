@@ -1,0 +1,94 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { DictionaryStatus } from "../engine/engine.ts";
+import type { EngineObserver } from "../engine/observer.ts";
+import { STOP_REASONS } from "../engine/sparse-codes.ts";
+import type { RouteObserver } from "../routes/route-options.ts";
+
+/** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
+const SECONDS = exponential(0.000_25, 18);
+const COUNTS = exponential(1, 13);
+const ERRORS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
+
+/** The metrics of DESIGN §7. Histograms and counters only, so that replicas aggregate. */
+export class Metrics implements EngineObserver, RouteObserver {
+  readonly #registry = new Registry();
+  readonly #requests = new Counter({ name: "pursuit_requests_total", help: "Requests answered.", labelNames: ["route", "code"], registers: [this.#registry] });
+  readonly #requestSeconds = new Histogram({ name: "pursuit_request_seconds", help: "From a request's head to its answer.", labelNames: ["route"], buckets: SECONDS, registers: [this.#registry] });
+  readonly #stageSeconds = new Histogram({ name: "pursuit_stage_seconds", help: "Stages of an encode request; run is a batch in the runtime process.", labelNames: ["stage"], buckets: SECONDS, registers: [this.#registry] });
+  readonly #queueRows = new Gauge({ name: "pursuit_queue_rows", help: "Rows waiting.", registers: [this.#registry] });
+  readonly #batchRows = new Histogram({ name: "pursuit_batch_rows", help: "Rows of one batch.", buckets: COUNTS, registers: [this.#registry] });
+  readonly #rows = new Counter({ name: "pursuit_rows_total", help: "Rows encoded.", labelNames: ["dictionary"], registers: [this.#registry] });
+  readonly #atoms = new Histogram({ name: "pursuit_atoms_per_row", help: "Distinct atoms of a row.", labelNames: ["dictionary"], buckets: COUNTS, registers: [this.#registry] });
+  readonly #errors = new Histogram({ name: "pursuit_relative_error", help: "Relative error of a row.", labelNames: ["dictionary"], buckets: ERRORS, registers: [this.#registry] });
+  readonly #stops = new Counter({ name: "pursuit_stops_total", help: "Why rows ended.", labelNames: ["dictionary", "stop"], registers: [this.#registry] });
+  readonly #shed = new Counter({ name: "pursuit_shed_total", help: "Requests refused or dropped before they were encoded.", labelNames: ["reason"], registers: [this.#registry] });
+  readonly #restarts = new Counter({ name: "pursuit_runtime_restarts_total", help: "Runtime processes started anew.", labelNames: ["dictionary", "reason"], registers: [this.#registry] });
+
+  /** @param dictionaries what is loaded, asked at each scrape. */
+  constructor(dictionaries: () => readonly DictionaryStatus[]) {
+    collectDefaultMetrics({ register: this.#registry });
+    new Gauge({
+      name: "pursuit_runtime_info",
+      help: "What executes each dictionary; always 1.",
+      labelNames: ["dictionary", "runtime", "path"],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const { id, chosen } of dictionaries()) if (chosen) this.set({ dictionary: id, ...chosen }, 1);
+      },
+    });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  request({ route, status, seconds }: Parameters<RouteObserver["request"]>[0]): void {
+    this.#requests.inc({ route, code: status });
+    this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  stage(stage: string, seconds: number): void {
+    this.#stageSeconds.observe({ stage }, seconds);
+  }
+
+  shedBytes(): void {
+    this.#shed.inc({ reason: "bytes_in_flight" });
+  }
+
+  batch({ rows, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
+    this.#batchRows.observe(rows);
+    this.stage("run", seconds);
+  }
+
+  encoded({ dictionary, codes }: Parameters<EngineObserver["encoded"]>[0]): void {
+    this.#rows.inc({ dictionary }, codes.count);
+    const stops = new Uint32Array(STOP_REASONS.length);
+    for (let i = 0; i < codes.count; i++) {
+      this.#atoms.observe({ dictionary }, codes.indptr[i + 1]! - codes.indptr[i]!);
+      this.#errors.observe({ dictionary }, codes.relativeErrors[i]!);
+      stops[codes.stops[i]!]!++;
+    }
+    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]!);
+  }
+
+  shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {
+    this.#shed.inc({ reason });
+  }
+
+  restart({ dictionary, reason }: Parameters<EngineObserver["restart"]>[0]): void {
+    this.#restarts.inc({ dictionary, reason });
+  }
+
+  queued(change: number): void {
+    this.#queueRows.inc(change);
+  }
+}
+
+function exponential(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => first * 2 ** i);
+}
