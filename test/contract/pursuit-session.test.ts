@@ -3,10 +3,10 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Budget } from "../../src/engine/budget.ts";
 import { type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
 import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
-import type { EncodeBatch } from "../../src/engine/encode-batch.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
+import { batchOf } from "../support/batch.ts";
 import { oraclePursuit } from "../support/oracle.ts";
 import { normals, random, randomAtoms } from "../support/seeded.ts";
 
@@ -21,24 +21,6 @@ const SETTINGS: PursuitSettings = {
 
 function weightsOf(atoms: Float32Array, d: number, settings: Partial<PursuitSettings> = {}, center: Float32Array | null = null): DictionaryWeights {
   return { d, m: atoms.length / d, atoms, center, settings: { ...SETTINGS, ...settings, center: center !== null } };
-}
-
-function batchOf(rows: Float32Array, d: number, budget: Budget | readonly Budget[], trace = true): EncodeBatch {
-  const count = rows.length / d;
-  const of = (i: number): Budget => (Array.isArray(budget) ? (budget[i] as Budget) : (budget as Budget));
-  const column = (part: "tolerance" | "residualNorm" | "minGain"): Float64Array => Float64Array.from({ length: count }, (_, i) => of(i)[part] ?? 0);
-  return {
-    rows,
-    count,
-    budgets: {
-      maxAtoms: Int32Array.from({ length: count }, (_, i) => of(i).maxAtoms ?? 4096),
-      tolerance: column("tolerance"),
-      residualNorm: column("residualNorm"),
-      minGain: column("minGain"),
-    },
-    trace,
-    reconstruction: false,
-  };
 }
 
 describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) => {

@@ -3,6 +3,7 @@
  * step on float32 could not have decided, by the margins of "Agreement" in the same section.
  */
 import type { Budget } from "../../src/engine/budget.ts";
+import type { InputNorm } from "../../src/engine/dictionary.ts";
 import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
 import type { StopReason } from "../../src/engine/sparse-codes.ts";
 
@@ -111,6 +112,21 @@ export function oraclePursuit(x: ArrayLike<number>, weights: DictionaryWeights, 
     decided: Math.min(decided, indices.length),
     allDecided: decided === Infinity,
   };
+}
+
+/** The input norm, in float64, of one row; then rounded, as pursuit starts in float32. */
+export function pursuitSpace(x: Float32Array, inputNorm: InputNorm): Float32Array {
+  const d = x.length;
+  if (inputNorm === "layer_norm") {
+    const mean = x.reduce((sum, value) => sum + value, 0) / d;
+    const std = Math.sqrt(x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (d - 1));
+    return x.map((value) => (value - mean) / (std + 1e-5));
+  }
+  if (inputNorm === "constant_norm_rescale") {
+    const factor = Math.sqrt(d) / Math.hypot(...x);
+    return x.map((value) => value * factor);
+  }
+  return x;
 }
 
 function dot(a: ArrayLike<number>, fromA: number, b: ArrayLike<number>, fromB: number, length: number): number {

@@ -1,0 +1,22 @@
+import type { Budget } from "../../src/engine/budget.ts";
+import type { EncodeBatch } from "../../src/engine/encode-batch.ts";
+
+/** Rows [n · d] as a traced batch under one budget or one per row. */
+export function batchOf(rows: Float32Array, d: number, budget: Budget | readonly Budget[]): EncodeBatch {
+  const count = rows.length / d;
+  const of = (i: number): Budget => (Array.isArray(budget) ? (budget[i] as Budget) : (budget as Budget));
+  const column = (part: "tolerance" | "residualNorm" | "minGain"): Float64Array =>
+    Float64Array.from({ length: count }, (_, i) => of(i)[part] ?? 0);
+  return {
+    rows,
+    count,
+    budgets: {
+      maxAtoms: Int32Array.from({ length: count }, (_, i) => of(i).maxAtoms ?? 4096),
+      tolerance: column("tolerance"),
+      residualNorm: column("residualNorm"),
+      minGain: column("minGain"),
+    },
+    trace: true,
+    reconstruction: false,
+  };
+}
