@@ -2,7 +2,11 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { CUDA_PROVIDER_FILES, type CudaProvider, inspectCudaProvider } from "../engine/executor/provider/cuda-provider.ts";
+import {
+  CUDA_PROVIDER_FILES,
+  type CudaProvider,
+  inspectCudaProvider,
+} from "../engine/executor/provider/cuda-provider.ts";
 
 /** `pursuit doctor`: what there is to run on, what is missing, and how to get it. Exits 1 when not even CPU works. */
 export function registerDoctor(program: Command): void {
@@ -14,11 +18,15 @@ export function registerDoctor(program: Command): void {
       const cpu = tryRuntime("cpu");
       const cuda = provider.usable ? tryRuntime("cuda") : null;
       const memory = Math.round(totalmem() / 2 ** 30);
-      console.log(`node               ${process.version} on ${process.platform}/${process.arch}, ${availableParallelism()} cores, ${memory} GiB`);
+      console.log(
+        `node               ${process.version} on ${process.platform}/${process.arch}, ${availableParallelism()} cores, ${memory} GiB`,
+      );
       console.log(`onnxruntime-node   ${provider.bindingVersion}`);
       console.log(`cpu                ${cpu.works ? "works" : `does not work: ${cpu.detail}`}`);
       console.log(`cuda provider      ${describeProvider(provider)}`);
-      console.log(`cuda               ${cuda === null ? "not tried" : cuda.works ? "works" : `does not work: ${cuda.detail}`}`);
+      console.log(
+        `cuda               ${cuda === null ? "not tried" : cuda.works ? "works" : `does not work: ${cuda.detail}`}`,
+      );
       if (cuda === null || !cuda.works) console.log(`\n${advice(provider)}`);
       process.exitCode = cpu.works ? 0 : 1;
     });

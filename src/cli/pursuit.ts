@@ -4,7 +4,9 @@ import { Command } from "commander";
 import { registerDoctor } from "./doctor.ts";
 import { registerServe } from "./serve.ts";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 const program = new Command("pursuit").description("Inference server for sparse dictionaries").version(version);
 registerServe(program);
 registerDoctor(program);

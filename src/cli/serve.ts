@@ -14,7 +14,8 @@ export function registerServe(program: Command): void {
   }
   command.action(async (flags: { readonly [K in SettingName]?: string }) => {
     const settings = readSettings(flags);
-    for (const name of misspeltVariables()) console.error(`${name} is no setting of pursuit; "pursuit serve --help" lists them.`);
+    for (const name of misspeltVariables())
+      console.error(`${name} is no setting of pursuit; "pursuit serve --help" lists them.`);
     await serve(settings);
   });
 }

@@ -30,7 +30,10 @@ export function registerBodies(app: FastifyInstance, pool: WirePool, { limits, o
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;
     if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
-      throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", "Compressed bodies are not taken; send it without content-encoding.");
+      throw new WireError(
+        "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
+        "Compressed bodies are not taken; send it without content-encoding.",
+      );
     }
     const { bytes, release } = await intake.read(request.raw);
     request.releaseBody = release;
@@ -63,6 +66,10 @@ export function fieldsValidator(schema: TSchema): FastifySchemaCompiler<unknown>
 
 /** The body of a route with that config. @throws WireError where none was sent */
 export function bodyOf<K extends BodyKind>(request: FastifyRequest, _kind: K): BodyOf<K> {
-  if (!request.body) throw new WireError("PURSUIT_MALFORMED_BODY", "The body is empty; send a JSON object as content-type: application/json.");
+  if (!request.body)
+    throw new WireError(
+      "PURSUIT_MALFORMED_BODY",
+      "The body is empty; send a JSON object as content-type: application/json.",
+    );
   return request.body as BodyOf<K>;
 }

@@ -1,7 +1,7 @@
 import type { FastifySchema } from "fastify";
 import Type, { type TSchema } from "typebox";
 import { DICTIONARY_ID_PATTERN } from "../engine/dictionary.ts";
-import { ProblemSchema } from "./schemas.ts";
+import { PROBLEM_SCHEMA_ID } from "./schemas.ts";
 
 export interface RouteDescription {
   readonly summary: string;
@@ -12,14 +12,21 @@ export interface RouteDescription {
   readonly body?: TSchema;
   readonly answer: TSchema;
   readonly contentType?: string;
-  /** Other successes and refusals that answer in the same shape. */
+  /** Refusals, each answered as a problem. */
   readonly problems?: readonly number[];
+  /** Statuses that answer in a shape of their own. */
+  readonly others?: Readonly<Record<number, TSchema>>;
   readonly tag?: string;
 }
 
+const PROBLEM = {
+  description: "Problem",
+  content: { "application/problem+json": { schema: { $ref: `${PROBLEM_SCHEMA_ID}#` } } },
+};
+
 /** A route's schema, bodies and answers described by content type. Answers over 1 kB are written as text, unvalidated. */
 export function describeRoute(route: RouteDescription): FastifySchema {
-  const { contentType = "application/json", problems = [] } = route;
+  const { contentType = "application/json", problems = [], others = {} } = route;
   const params = { ...(route.id && { id: Type.String({ pattern: DICTIONARY_ID_PATTERN }) }), ...route.params };
   return {
     summary: route.summary,
@@ -29,8 +36,12 @@ export function describeRoute(route: RouteDescription): FastifySchema {
     ...(route.body && { body: { content: { "application/json": { schema: route.body } } } }),
     response: {
       200: { description: "", content: { [contentType]: { schema: route.answer } } },
+      ...Object.fromEntries(problems.map((status) => [status, PROBLEM])),
       ...Object.fromEntries(
-        problems.map((status) => [status, { description: "Problem", content: { "application/problem+json": { schema: ProblemSchema } } }]),
+        Object.entries(others).map(([status, schema]) => [
+          status,
+          { description: "", content: { [contentType]: { schema } } },
+        ]),
       ),
     },
   };

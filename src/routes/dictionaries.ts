@@ -11,13 +11,27 @@ import { DictionariesSchema, DictionarySchema, type DictionaryWire, FeatureSchem
 export function registerDictionaries(app: FastifyInstance, { engine }: AppOptions): void {
   app.get(
     "/v1/dictionaries",
-    { schema: describeRoute({ summary: "All dictionaries, broken ones included", operationId: "listDictionaries", answer: DictionariesSchema }) },
+    {
+      schema: describeRoute({
+        summary: "All dictionaries, broken ones included",
+        operationId: "listDictionaries",
+        answer: DictionariesSchema,
+      }),
+    },
     () => ({ dictionaries: engine.list().map(toWire) }),
   );
 
   app.get<{ Params: { id: string } }>(
     "/v1/dictionaries/:id",
-    { schema: describeRoute({ summary: "One dictionary", operationId: "getDictionary", id: true, answer: DictionarySchema, problems: [404] }) },
+    {
+      schema: describeRoute({
+        summary: "One dictionary",
+        operationId: "getDictionary",
+        id: true,
+        answer: DictionarySchema,
+        problems: [404],
+      }),
+    },
     (request) => toWire(engine.status(request.params.id)),
   );
 
@@ -37,7 +51,10 @@ export function registerDictionaries(app: FastifyInstance, { engine }: AppOption
       const { id, index } = request.params;
       if (!/^\d{1,10}$/.test(index)) {
         engine.status(id);
-        throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", `A feature is named by its number; ${JSON.stringify(index)} is none.`);
+        throw new EngineError(
+          "PURSUIT_FEATURE_NOT_FOUND",
+          `A feature is named by its number; ${JSON.stringify(index)} is none.`,
+        );
       }
       return engine.feature(id, Number(index), contextOf(request, reply, engine));
     },
@@ -66,7 +83,9 @@ function toWire({ manifest, coherence, chosen, maxAtoms, sha256, ...status }: Di
     ...chosen,
     ...(sha256 !== undefined && { sha256 }),
     labels,
-    ...(coherence && { coherence: { max_cosine: coherence.maxCosine, min_norm: coherence.minNorm, max_norm: coherence.maxNorm } }),
+    ...(coherence && {
+      coherence: { max_cosine: coherence.maxCosine, min_norm: coherence.minNorm, max_norm: coherence.maxNorm },
+    }),
     warnings: [...warnings],
     faults: [...faults],
     ...(manifest && { provenance: manifest.provenance }),

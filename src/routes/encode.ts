@@ -4,7 +4,13 @@ import { bodyOf, fieldsValidator } from "./body.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
-import { type BudgetWire, EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
+import {
+  type BudgetWire,
+  EncodeAnswerSchema,
+  EncodeBodySchema,
+  type EncodeFields,
+  EncodeFieldsSchema,
+} from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 import { certainBytes, checkAnswer, codesBytes } from "./wire/write-codes.ts";
@@ -35,7 +41,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
 
       const work = {
         rows,
-        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget as BudgetWire),
+        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
         trace: include.includes("trace"),
         reconstruction,
       };
@@ -52,14 +58,28 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         explainedVariance: explainedVariance(rows, codes),
       });
       const done = performance.now();
-      const stages = { decode: request.decodeMilliseconds, queue: times.queue, encode: times.encode, write: done - writing };
-      for (const [stage, milliseconds] of Object.entries(stages)) observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-      return reply.type("application/json").header("server-timing", serverTiming({ ...stages, total: done - request.started })).send(text);
+      const stages = {
+        decode: request.decodeMilliseconds,
+        queue: times.queue,
+        encode: times.encode,
+        write: done - writing,
+      };
+      for (const [stage, milliseconds] of Object.entries(stages))
+        observer.stage(stage as keyof typeof stages, milliseconds / 1000);
+      return reply
+        .type("application/json")
+        .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
+        .send(text);
     },
   );
 }
 
-function budgetOf({ max_atoms: maxAtoms, tolerance, residual_norm: residualNorm, min_gain: minGain }: BudgetWire): Budget {
+function budgetOf({
+  max_atoms: maxAtoms,
+  tolerance,
+  residual_norm: residualNorm,
+  min_gain: minGain,
+}: BudgetWire): Budget {
   return {
     ...(maxAtoms !== undefined && { maxAtoms }),
     ...(tolerance !== undefined && { tolerance }),

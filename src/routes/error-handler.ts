@@ -7,7 +7,8 @@ import { WireError } from "./wire/wire-error.ts";
 export function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const problem = problemOf(error);
-    if (PROBLEMS[problem.code].status >= 500 && problem.code !== "PURSUIT_DRAINING") request.log.error({ err: error }, problem.detail);
+    if (PROBLEMS[problem.code].status >= 500 && problem.code !== "PURSUIT_DRAINING")
+      request.log.error({ err: error }, problem.detail);
     // What is left of a body that was not read must not be taken for the next request.
     if (!request.raw.complete) void reply.header("connection", "close");
     return sendProblem(reply, problem);
@@ -19,7 +20,7 @@ function problemOf(error: FastifyError | Error): Problem {
   if (error instanceof EngineError || error instanceof WireError) {
     return { code: error.code, detail: error.message, retryAfter: error.retryAfter };
   }
-  if ("validation" in error && error.validation) return invalidField(error as FastifyError);
+  if ("validation" in error && error.validation) return invalidField(error);
   const code = "code" in error ? FASTIFY_CODES[error.code] : undefined;
   if (code !== undefined) return { code, detail: DETAILS[code] ?? error.message };
   return { code: "PURSUIT_INTERNAL", detail: "The server failed at this request; its log names the request_id." };
@@ -41,10 +42,16 @@ function invalidField(error: FastifyError): Problem {
   const first = deepest(error.validation ?? []);
   if (first === undefined) return { code: "PURSUIT_INVALID_FIELD", detail: error.message };
   const { keyword, instancePath, params, message = "is not valid" } = first;
-  const field = instancePath.slice(1).replaceAll(/\/(\d+)/g, "[$1]").replaceAll("/", ".");
+  const field = instancePath
+    .slice(1)
+    .replaceAll(/\/(\d+)/g, "[$1]")
+    .replaceAll("/", ".");
   if (keyword === "additionalProperties") {
     const unknown = `${field ? `${field}.` : ""}${String(params["additionalProperty"])}`;
-    return { code: "PURSUIT_INVALID_FIELD", detail: `There is no field ${unknown}; see /docs for those that there are.` };
+    return {
+      code: "PURSUIT_INVALID_FIELD",
+      detail: `There is no field ${unknown}; see /docs for those that there are.`,
+    };
   }
   if (keyword === "required") {
     const missing = `${field ? `${field}.` : ""}${String(params["missingProperty"])}`;
@@ -62,5 +69,8 @@ function deepest(complaints: NonNullable<FastifyError["validation"]>): (typeof c
 }
 
 function notFound(request: FastifyRequest): Problem {
-  return { code: "PURSUIT_ROUTE_NOT_FOUND", detail: `There is no ${request.method} ${request.url.split("?")[0]}; GET /docs shows what there is.` };
+  return {
+    code: "PURSUIT_ROUTE_NOT_FOUND",
+    detail: `There is no ${request.method} ${request.url.split("?")[0]}; GET /docs shows what there is.`,
+  };
 }

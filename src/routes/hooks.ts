@@ -25,7 +25,10 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
     const { id } = request.params as { id?: string };
     if (id !== undefined) engine.status(id);
     if (request.accepts().type(["application/json"]) === false) {
-      throw new WireError("PURSUIT_NOT_ACCEPTABLE", `Answers are application/json; the request accepts ${request.headers.accept}.`);
+      throw new WireError(
+        "PURSUIT_NOT_ACCEPTABLE",
+        `Answers are application/json; the request accepts ${request.headers.accept}.`,
+      );
     }
   });
 
@@ -39,4 +42,5 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
 }
 
 /** The route's pattern, never the path: a label must not grow with what clients make up. */
-const routeOf = (request: FastifyRequest): string => request.routeOptions.url?.replace(/:(\w+)/g, "{$1}") ?? "unmatched";
+const routeOf = (request: FastifyRequest): string =>
+  request.routeOptions.url?.replace(/:(\w+)/g, "{$1}") ?? "unmatched";

@@ -62,7 +62,10 @@ export class Intake {
 
   #checkSize(bytes: number): void {
     if (bytes <= this.#limits.maxBody) return;
-    throw new WireError("PURSUIT_BODY_TOO_LARGE", `The body is over ${this.#limits.maxBody} bytes. Send the rows in parts, or as base64 float32.`);
+    throw new WireError(
+      "PURSUIT_BODY_TOO_LARGE",
+      `The body is over ${this.#limits.maxBody} bytes. Send the rows in parts, or as base64 float32.`,
+    );
   }
 
   /** A body of declared length: each chunk is copied once, to its place. Node ends the stream at that length. */
@@ -94,7 +97,8 @@ export class Intake {
         if (error) reject(error);
         else resolve();
       };
-      const onStall = (): void => settle(new WireError("PURSUIT_BODY_STALLED", `No byte of the body came for ${stallMs} ms.`));
+      const onStall = (): void =>
+        settle(new WireError("PURSUIT_BODY_STALLED", `No byte of the body came for ${stallMs} ms.`));
       const onData = (chunk: Buffer): void => {
         timer.refresh();
         try {
@@ -104,7 +108,8 @@ export class Intake {
         }
       };
       const onEnd = (): void => settle();
-      const onClose = (): void => settle(new WireError("PURSUIT_MALFORMED_BODY", "The connection closed before the body was complete."));
+      const onClose = (): void =>
+        settle(new WireError("PURSUIT_MALFORMED_BODY", "The connection closed before the body was complete."));
       const timer = setTimeout(onStall, stallMs);
       request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
     });

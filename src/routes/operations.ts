@@ -10,7 +10,9 @@ const tag = "operations";
 export function registerOperations(app: FastifyInstance, { engine, metrics }: AppOptions): void {
   app.get(
     "/health/live",
-    { schema: describeRoute({ summary: "Whether the process answers", operationId: "live", answer: HealthSchema, tag }) },
+    {
+      schema: describeRoute({ summary: "Whether the process answers", operationId: "live", answer: HealthSchema, tag }),
+    },
     () => ({ status: "live" }),
   );
 
@@ -21,20 +23,29 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
         summary: "Whether every loaded dictionary has encoded a row and the server is not draining; 503 if not",
         operationId: "ready",
         answer: HealthSchema,
+        others: { 503: HealthSchema },
         tag,
       }),
     },
     async (_request, reply) => {
       const { ready, reason } = engine.readiness();
       if (ready) return { status: "ready" };
-      void reply.code(503).header("retry-after", 1).type("application/json");
-      return JSON.stringify({ status: "not ready", reason });
+      void reply.code(503).header("retry-after", 1);
+      return { status: "not ready", ...(reason !== undefined && { reason }) };
     },
   );
 
   app.get(
     "/metrics",
-    { schema: describeRoute({ summary: "Prometheus metrics", operationId: "metrics", answer: Type.String(), contentType: "text/plain", tag }) },
+    {
+      schema: describeRoute({
+        summary: "Prometheus metrics",
+        operationId: "metrics",
+        answer: Type.String(),
+        contentType: "text/plain",
+        tag,
+      }),
+    },
     async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
   );
 

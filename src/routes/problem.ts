@@ -56,6 +56,13 @@ export function sendProblem(reply: FastifyReply, { code, detail, retryAfter }: P
     .code(status)
     .type("application/problem+json")
     .send(
-      JSON.stringify({ type: `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`, title, status, code, detail, request_id: reply.request.id }),
+      JSON.stringify({
+        type: `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`,
+        title,
+        status,
+        code,
+        detail,
+        request_id: reply.request.id,
+      }),
     );
 }

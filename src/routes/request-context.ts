@@ -2,7 +2,12 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Engine, RequestContext } from "../engine/engine.ts";
 
 /** What the engine is told of a request: aborted when its client goes, late when its time is over. */
-export function contextOf(request: FastifyRequest, reply: FastifyReply, engine: Engine, timeoutMs?: number): RequestContext {
+export function contextOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  engine: Engine,
+  timeoutMs?: number,
+): RequestContext {
   const controller = new AbortController();
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) controller.abort();

@@ -11,6 +11,9 @@ const closed = { additionalProperties: false } as const;
 const oneOf = <T extends string>(values: readonly T[], options = {}) => Type.Enum(values as [T, ...T[]], options);
 const numbers = (description: string) => Type.Array(Type.Number(), { description });
 
+export const PROBLEM_SCHEMA_ID = "Problem";
+
+/** Registered with the application once, and referred to by every route. */
 export const ProblemSchema = Type.Object(
   {
     type: Type.String(),
@@ -20,15 +23,22 @@ export const ProblemSchema = Type.Object(
     detail: Type.String({ description: "What, where (field and row) and what to do" }),
     request_id: Type.String(),
   },
-  { description: "RFC 9457 problem" },
+  { $id: PROBLEM_SCHEMA_ID, description: "RFC 9457 problem" },
 );
 
 export const BudgetSchema = Type.Object(
   {
-    max_atoms: Type.Optional(Type.Integer({ minimum: 0, description: "Selections at most, up to the dictionary's max_atoms" })),
+    max_atoms: Type.Optional(
+      Type.Integer({ minimum: 0, description: "Selections at most, up to the dictionary's max_atoms" }),
+    ),
     tolerance: Type.Optional(Type.Number({ minimum: 0, description: "Stop once ‖r‖ ≤ tolerance · ‖x − b‖; 0 is off" })),
     residual_norm: Type.Optional(Type.Number({ minimum: 0, description: "Stop once ‖r‖ ≤ this; 0 is off" })),
-    min_gain: Type.Optional(Type.Number({ minimum: 0, description: "Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off" })),
+    min_gain: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        description: "Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off",
+      }),
+    ),
   },
   closed,
 );
@@ -36,7 +46,9 @@ export type BudgetWire = Static<typeof BudgetSchema>;
 
 /** Read by wire/rows.ts, number by number, and not by the validator. */
 const InputsSchema = Type.Union([
-  Type.Array(Type.Array(Type.Number()), { description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed" }),
+  Type.Array(Type.Array(Type.Number()), {
+    description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed",
+  }),
   Type.Object(
     {
       data: Type.String({ description: "base64, row-major, little-endian" }),
@@ -48,7 +60,9 @@ const InputsSchema = Type.Union([
 ]);
 
 const encodeFields = {
-  budget: Type.Optional(Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" })),
+  budget: Type.Optional(
+    Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" }),
+  ),
   format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
   include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction"]), { uniqueItems: true })),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
@@ -66,7 +80,12 @@ export const DecodeBodySchema = Type.Object(
       Type.Object({
         indices: Type.Array(Type.Integer({ minimum: 0 })),
         values: Type.Array(Type.Number()),
-        norm: Type.Optional(Type.Object({ shift: Type.Number(), scale: Type.Number() }, { description: "Required where encode gave one" })),
+        norm: Type.Optional(
+          Type.Object(
+            { shift: Type.Number(), scale: Type.Number() },
+            { description: "Required where encode gave one" },
+          ),
+        ),
       }),
       { description: "A code as encode answered it may be posted as it is; its other fields are ignored" },
     ),
@@ -98,7 +117,9 @@ const answerFields = {
     description: "1 − Σ‖x − x̂‖² / Σ‖x − mean‖² over this batch; null where the rows do not vary",
   }),
 };
-const shape = Type.Optional(Type.Array(Type.Integer(), { description: "Of the inputs, where they had more than one leading dimension" }));
+const shape = Type.Optional(
+  Type.Array(Type.Integer(), { description: "Of the inputs, where they had more than one leading dimension" }),
+);
 const indices = Type.Array(Type.Integer(), { description: "Ascending and distinct" });
 const coded = <T extends TSchema>(values: T, more = {}) =>
   Type.Object({ ...answerFields, shape, codes: Type.Array(Type.Object({ ...more, values, ...rowFields })) });
@@ -147,7 +168,9 @@ export const DictionarySchema = Type.Object({
   labels: Type.Boolean(),
   coherence: Type.Optional(
     Type.Object({
-      max_cosine: Type.Union([Type.Number(), Type.Null()], { description: "Largest |cosine| of two atoms; null where m is too large" }),
+      max_cosine: Type.Union([Type.Number(), Type.Null()], {
+        description: "Largest |cosine| of two atoms; null where m is too large",
+      }),
       min_norm: Type.Number(),
       max_norm: Type.Number(),
     }),
@@ -163,7 +186,9 @@ export const DictionariesSchema = Type.Object({ dictionaries: Type.Array(Diction
 export const FeatureSchema = Type.Object({
   index: Type.Integer(),
   norm: Type.Number(),
-  neighbours: Type.Array(Type.Object({ index: Type.Integer(), cosine: Type.Number() }), { description: "Nearest atoms by cosine, nearest first" }),
+  neighbours: Type.Array(Type.Object({ index: Type.Integer(), cosine: Type.Number() }), {
+    description: "Nearest atoms by cosine, nearest first",
+  }),
 });
 
 export const HealthSchema = Type.Object({ status: Type.String(), reason: Type.Optional(Type.String()) });

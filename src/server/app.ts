@@ -11,6 +11,7 @@ import { registerErrorHandler } from "../routes/error-handler.ts";
 import { registerHooks } from "../routes/hooks.ts";
 import { registerOperations } from "../routes/operations.ts";
 import type { AppOptions } from "../routes/route-options.ts";
+import { ProblemSchema } from "../routes/schemas.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -40,7 +41,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
+  app.addSchema(ProblemSchema);
   await app.register(swagger, {
+    refResolver: { buildLocalReference: ({ $id }) => String($id) },
     openapi: {
       openapi: "3.1.0",
       info: {

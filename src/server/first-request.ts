@@ -13,7 +13,11 @@ export interface TryableRows {
  * Writes an encode request of these rows beside the other generated files.
  * @returns the curl line that posts it, its path relative to where the server was started if that is shorter.
  */
-export async function writeFirstRequest(base: string, cacheDir: string, { dictionary, rows }: TryableRows): Promise<string> {
+export async function writeFirstRequest(
+  base: string,
+  cacheDir: string,
+  { dictionary, rows }: TryableRows,
+): Promise<string> {
   await mkdir(cacheDir, { recursive: true });
   const file = join(cacheDir, `try-${dictionary}.json`);
   // Through a sibling: two servers that share a cache folder must not show each other half a file.

@@ -28,15 +28,24 @@ export async function serve(settings: Settings): Promise<void> {
   const logger = pino({ level: settings.logLevel, base: null }, pino.destination(2));
   const modelsDir = resolve(settings.modelsDir);
   const { dictionaries, misnamed } = await scanModels(modelsDir);
-  for (const name of misnamed) logger.error(`The folder ${name} in ${modelsDir} is not served: its name is no dictionary id.`);
-  if (dictionaries.length === 0) logger.error(`There is no dictionary in ${modelsDir}; "pursuit import" puts one there.`);
+  for (const name of misnamed)
+    logger.error(`The folder ${name} in ${modelsDir} is not served: its name is no dictionary id.`);
+  if (dictionaries.length === 0)
+    logger.error(`There is no dictionary in ${modelsDir}; "pursuit import" puts one there.`);
 
   let engine: CatalogEngine | null = null;
   const metrics = new Metrics(() => engine?.list() ?? []);
   const options = servingOptions(settings, metrics, logger);
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, { clock: systemClock, observer: metrics });
-  const app = await buildApp({ engine, limits: settings, observer: metrics, metrics, logger, version: await version() });
+  const app = await buildApp({
+    engine,
+    limits: settings,
+    observer: metrics,
+    metrics,
+    logger,
+    version: await version(),
+  });
 
   closeOnSignals(app, engine, settings, logger);
   const base = await app.listen({
@@ -60,7 +69,12 @@ function servingOptions(settings: Settings, metrics: Metrics, logger: Logger): S
   const source = import.meta.url.endsWith(".ts");
   return {
     executorEntry: new URL(`../engine/executor/main.${source ? "ts" : "js"}`, import.meta.url),
-    load: { runtime: settings.runtime, path: settings.path, gramLimitBytes: settings.gramLimit, threads: settings.threads },
+    load: {
+      runtime: settings.runtime,
+      path: settings.path,
+      gramLimitBytes: settings.gramLimit,
+      threads: settings.threads,
+    },
     lease: new CoreLease(Math.max(availableParallelism(), settings.threads)),
     clock: systemClock,
     observer: metrics,
@@ -87,11 +101,25 @@ function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, { drainMs }
 
 /** The address and one line to try. */
 async function greet(base: string, engine: CatalogEngine, modelsDir: string, cacheDir: string): Promise<void> {
-  const lines = ["", `Pursuit serves ${engine.list().filter(({ state }) => state === "ready").map(({ id }) => id).join(", ")} at ${base} (try ${base}/docs).`];
+  const lines = [
+    "",
+    `Pursuit serves ${engine
+      .list()
+      .filter(({ state }) => state === "ready")
+      .map(({ id }) => id)
+      .join(", ")} at ${base} (try ${base}/docs).`,
+  ];
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {
     const line = await writeFirstRequest(base, cacheDir, tryable);
-    lines.push("", `Encode ${tryable.texts.length} sentences that ${tryable.dictionary} has not seen:`, ...tryable.texts.map((text) => `  · ${text}`), "", line, "");
+    lines.push(
+      "",
+      `Encode ${tryable.texts.length} sentences that ${tryable.dictionary} has not seen:`,
+      ...tryable.texts.map((text) => `  · ${text}`),
+      "",
+      line,
+      "",
+    );
   }
   console.log(lines.join("\n"));
 }
@@ -101,13 +129,17 @@ async function firstRows(engine: CatalogEngine, modelsDir: string): Promise<Trya
     if (state !== "ready" || !manifest) continue;
     const examples = await readExamples(resolve(modelsDir, id), manifest.d);
     if (examples === null) continue;
-    const rows = Array.from({ length: Math.min(SHOWN, examples.texts.length) }, (_, i) => examples.rows.subarray(i * manifest.d, (i + 1) * manifest.d));
+    const rows = Array.from({ length: Math.min(SHOWN, examples.texts.length) }, (_, i) =>
+      examples.rows.subarray(i * manifest.d, (i + 1) * manifest.d),
+    );
     return { dictionary: id, rows, texts: examples.texts.slice(0, SHOWN) };
   }
   return null;
 }
 
 async function version(): Promise<string> {
-  const { version: found } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { version: found } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   return found;
 }

@@ -12,17 +12,71 @@ const ERRORS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1
 /** The metrics of DESIGN §7. Histograms and counters only, so that replicas aggregate. */
 export class Metrics implements EngineObserver, RouteObserver {
   readonly #registry = new Registry();
-  readonly #requests = new Counter({ name: "pursuit_requests_total", help: "Requests answered.", labelNames: ["route", "code"], registers: [this.#registry] });
-  readonly #requestSeconds = new Histogram({ name: "pursuit_request_seconds", help: "From a request's head to its answer.", labelNames: ["route"], buckets: SECONDS, registers: [this.#registry] });
-  readonly #stageSeconds = new Histogram({ name: "pursuit_stage_seconds", help: "Stages of an encode request; run is a batch in the runtime process.", labelNames: ["stage"], buckets: SECONDS, registers: [this.#registry] });
+  readonly #requests = new Counter({
+    name: "pursuit_requests_total",
+    help: "Requests answered.",
+    labelNames: ["route", "code"],
+    registers: [this.#registry],
+  });
+  readonly #requestSeconds = new Histogram({
+    name: "pursuit_request_seconds",
+    help: "From a request's head to its answer.",
+    labelNames: ["route"],
+    buckets: SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #stageSeconds = new Histogram({
+    name: "pursuit_stage_seconds",
+    help: "Stages of an encode request; run is a batch in the runtime process.",
+    labelNames: ["stage"],
+    buckets: SECONDS,
+    registers: [this.#registry],
+  });
   readonly #queueRows = new Gauge({ name: "pursuit_queue_rows", help: "Rows waiting.", registers: [this.#registry] });
-  readonly #batchRows = new Histogram({ name: "pursuit_batch_rows", help: "Rows of one batch.", buckets: COUNTS, registers: [this.#registry] });
-  readonly #rows = new Counter({ name: "pursuit_rows_total", help: "Rows encoded.", labelNames: ["dictionary"], registers: [this.#registry] });
-  readonly #atoms = new Histogram({ name: "pursuit_atoms_per_row", help: "Distinct atoms of a row.", labelNames: ["dictionary"], buckets: COUNTS, registers: [this.#registry] });
-  readonly #errors = new Histogram({ name: "pursuit_relative_error", help: "Relative error of a row.", labelNames: ["dictionary"], buckets: ERRORS, registers: [this.#registry] });
-  readonly #stops = new Counter({ name: "pursuit_stops_total", help: "Why rows ended.", labelNames: ["dictionary", "stop"], registers: [this.#registry] });
-  readonly #shed = new Counter({ name: "pursuit_shed_total", help: "Requests refused or dropped before they were encoded.", labelNames: ["reason"], registers: [this.#registry] });
-  readonly #restarts = new Counter({ name: "pursuit_runtime_restarts_total", help: "Runtime processes started anew.", labelNames: ["dictionary", "reason"], registers: [this.#registry] });
+  readonly #batchRows = new Histogram({
+    name: "pursuit_batch_rows",
+    help: "Rows of one batch.",
+    buckets: COUNTS,
+    registers: [this.#registry],
+  });
+  readonly #rows = new Counter({
+    name: "pursuit_rows_total",
+    help: "Rows encoded.",
+    labelNames: ["dictionary"],
+    registers: [this.#registry],
+  });
+  readonly #atoms = new Histogram({
+    name: "pursuit_atoms_per_row",
+    help: "Distinct atoms of a row.",
+    labelNames: ["dictionary"],
+    buckets: COUNTS,
+    registers: [this.#registry],
+  });
+  readonly #errors = new Histogram({
+    name: "pursuit_relative_error",
+    help: "Relative error of a row.",
+    labelNames: ["dictionary"],
+    buckets: ERRORS,
+    registers: [this.#registry],
+  });
+  readonly #stops = new Counter({
+    name: "pursuit_stops_total",
+    help: "Why rows ended.",
+    labelNames: ["dictionary", "stop"],
+    registers: [this.#registry],
+  });
+  readonly #shed = new Counter({
+    name: "pursuit_shed_total",
+    help: "Requests refused or dropped before they were encoded.",
+    labelNames: ["reason"],
+    registers: [this.#registry],
+  });
+  readonly #restarts = new Counter({
+    name: "pursuit_runtime_restarts_total",
+    help: "Runtime processes started anew.",
+    labelNames: ["dictionary", "reason"],
+    registers: [this.#registry],
+  });
 
   /** @param dictionaries what is loaded, asked at each scrape. */
   constructor(dictionaries: () => readonly DictionaryStatus[]) {
@@ -73,7 +127,7 @@ export class Metrics implements EngineObserver, RouteObserver {
       this.#errors.observe({ dictionary }, codes.relativeErrors[i]!);
       stops[codes.stops[i]!]!++;
     }
-    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]!);
+    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);
   }
 
   shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {

@@ -127,7 +127,9 @@ export function resolveSettings(
 
 /** Kubernetes writes PURSUIT_PORT=tcp://… into pods beside a Service named "pursuit". */
 function hint(given: string): string {
-  return given.startsWith("tcp://") ? " Kubernetes sets this for a Service of that name; set enableServiceLinks: false in the pod." : "";
+  return given.startsWith("tcp://")
+    ? " Kubernetes sets this for a Service of that name; set enableServiceLinks: false in the pod."
+    : "";
 }
 
 /** Variables that look like settings but are none: most likely misspelt. */

@@ -19,25 +19,42 @@ const SETTINGS: PursuitSettings = {
   inputNorm: "none",
 };
 
-function weightsOf(atoms: Float32Array, d: number, settings: Partial<PursuitSettings> = {}, center: Float32Array | null = null): DictionaryWeights {
+function weightsOf(
+  atoms: Float32Array,
+  d: number,
+  settings: Partial<PursuitSettings> = {},
+  center: Float32Array | null = null,
+): DictionaryWeights {
   return { d, m: atoms.length / d, atoms, center, settings: { ...SETTINGS, ...settings, center: center !== null } };
 }
 
 describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) => {
   const open: EncoderSession[] = [];
   const session = async (weights: DictionaryWeights, unroll?: number): Promise<EncoderSession> => {
-    const created = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1, ...(unroll && { unroll }) });
+    const created = await createEncoderSession(weights, {
+      runtime: "cpu",
+      path,
+      threads: 1,
+      ...(unroll && { unroll }),
+    });
     open.push(created);
     return created;
   };
   afterAll(() => Promise.all(open.map((one) => one.release())));
 
-  async function agree(weights: DictionaryWeights, rows: Float32Array, budget: Budget | readonly Budget[]): Promise<{ agreed: number; undecided: number }> {
+  async function agree(
+    weights: DictionaryWeights,
+    rows: Float32Array,
+    budget: Budget | readonly Budget[],
+  ): Promise<{ agreed: number; undecided: number }> {
     const codes = await (await session(weights)).encode(batchOf(rows, weights.d, budget));
     const tally = { agreed: 0, undecided: 0 };
     for (let i = 0; i < codes.count; i++) {
       const own = Array.isArray(budget) ? (budget[i] as Budget) : (budget as Budget);
-      const oracle = oraclePursuit(rows.subarray(i * weights.d, (i + 1) * weights.d), weights, { maxAtoms: 4096, ...own });
+      const oracle = oraclePursuit(rows.subarray(i * weights.d, (i + 1) * weights.d), weights, {
+        maxAtoms: 4096,
+        ...own,
+      });
       const verdict = compare(pursuitOf(codes, i), oracle, oracle);
       if (verdict.kind === "differs") throw new Error(`row ${i}: ${verdict.why}`);
       tally[verdict.kind]++;
@@ -48,7 +65,9 @@ describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) =>
   describe.each(SCORES)("score %s", (score) => {
     it.each(RESELECTS)("reselect %s: selects what the oracle selects", async (reselect) => {
       const d = 24;
-      const tally = await agree(weightsOf(randomAtoms(96, d, 1), d, { score, reselect }), normals(d * 40, 2), { maxAtoms: 20 });
+      const tally = await agree(weightsOf(randomAtoms(96, d, 1), d, { score, reselect }), normals(d * 40, 2), {
+        maxAtoms: 20,
+      });
       expect(tally.agreed).toBeGreaterThan(30);
     });
   });
@@ -127,7 +146,9 @@ describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) =>
 
   it("ends a diverging pursuit at its last finite step", async () => {
     const d = 8;
-    const codes = await (await session(weightsOf(randomAtoms(32, d, 10, 4), d))).encode(batchOf(normals(d * 3, 11), d, { maxAtoms: 500 }));
+    const codes = await (
+      await session(weightsOf(randomAtoms(32, d, 10, 4), d))
+    ).encode(batchOf(normals(d * 3, 11), d, { maxAtoms: 500 }));
     for (const column of [codes.values, codes.residualNorms, codes.trace!.values, codes.trace!.residualNorms]) {
       expect(column.every(Number.isFinite)).toBe(true);
     }
@@ -154,7 +175,7 @@ describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) =>
     const d = 64;
     const weights = weightsOf(randomAtoms(256, d, 14), d, { reselect: "stop" });
     const rows = normals(d * 37, 15);
-    for (let k = 0; k < d; k++) rows[k]! = atomsSum(weights, k);
+    for (let k = 0; k < d; k++) rows[k] = atomsSum(weights, k);
     const budget = { maxAtoms: 150 };
     const whole = await (await session(weights, 4)).encode(batchOf(rows, d, budget));
     for (const unroll of [1, 3, 8]) {

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { flagOf, resolveSettings, SETTINGS, SettingsFault, unknownVariables, variableOf } from "../../src/server/settings.ts";
+import {
+  flagOf,
+  resolveSettings,
+  SETTINGS,
+  SettingsFault,
+  unknownVariables,
+  variableOf,
+} from "../../src/server/settings.ts";
 
 function faultsOf(environment: Record<string, string>): readonly string[] {
   try {

@@ -4,7 +4,10 @@ import { STOP_REASONS } from "../../src/engine/sparse-codes.ts";
 import type { OraclePursuit, Pursuit } from "./oracle.ts";
 
 /** `undecided`: they agree as far as float32 decides, and end equally well. */
-export type Verdict = { readonly kind: "agreed" } | { readonly kind: "undecided" } | { readonly kind: "differs"; readonly why: string };
+export type Verdict =
+  | { readonly kind: "agreed" }
+  | { readonly kind: "undecided" }
+  | { readonly kind: "differs"; readonly why: string };
 
 /** Row i of traced codes as a pursuit. */
 export function pursuitOf(codes: SparseCodes, i: number): Pursuit {
@@ -21,7 +24,11 @@ export function pursuitOf(codes: SparseCodes, i: number): Pursuit {
 }
 
 /** `other.stop` null: the reference does not tell why it ended. */
-export function compare(ours: Pursuit, other: Omit<Pursuit, "stop" | "norms"> & { readonly stop: string | null }, oracle: OraclePursuit): Verdict {
+export function compare(
+  ours: Pursuit,
+  other: Omit<Pursuit, "stop" | "norms"> & { readonly stop: string | null },
+  oracle: OraclePursuit,
+): Verdict {
   const largest = other.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   for (let k = 0; k < oracle.decided; k++) {
     if (ours.indices[k] !== other.indices[k]) {
@@ -33,14 +40,21 @@ export function compare(ours: Pursuit, other: Omit<Pursuit, "stop" | "norms"> & 
   }
   if (oracle.allDecided) {
     if (ours.indices.length !== other.indices.length) {
-      return { kind: "differs", why: `ours ends after ${ours.indices.length} (${ours.stop}), the other after ${other.indices.length} (${other.stop})` };
+      return {
+        kind: "differs",
+        why: `ours ends after ${ours.indices.length} (${ours.stop}), the other after ${other.indices.length} (${other.stop})`,
+      };
     }
-    if (other.stop !== null && ours.stop !== other.stop) return { kind: "differs", why: `ours ends for ${ours.stop}, the other for ${other.stop}` };
+    if (other.stop !== null && ours.stop !== other.stop)
+      return { kind: "differs", why: `ours ends for ${ours.stop}, the other for ${other.stop}` };
     return { kind: "agreed" };
   }
   const apart = Math.abs(ours.residualNorm - other.residualNorm);
   if (!(apart <= 0.01 * Math.max(ours.residualNorm, other.residualNorm) || apart <= 1e-3 * oracle.norm)) {
-    return { kind: "differs", why: `undecided after ${oracle.decided}; residuals ${ours.residualNorm} and ${other.residualNorm}` };
+    return {
+      kind: "differs",
+      why: `undecided after ${oracle.decided}; residuals ${ours.residualNorm} and ${other.residualNorm}`,
+    };
   }
   return { kind: "undecided" };
 }

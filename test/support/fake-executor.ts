@@ -19,7 +19,8 @@ function reply(head: ReplyHead, columns: Columns = {}): void {
 function load(folder: string): void {
   const behaviour = basename(folder);
   if (behaviour === "exits") process.exit(7);
-  if (behaviour === "broken") reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."] });
+  if (behaviour === "broken")
+    reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."] });
   if (behaviour !== "ok") return;
   reply({
     type: "loaded",

@@ -24,7 +24,12 @@ interface FixtureCase {
     | { readonly kind: "shipped"; readonly id: string };
   readonly center: null | { readonly seed: number } | { readonly id: string };
   readonly checksums: { readonly atoms: number; readonly rows: number; readonly center: number };
-  readonly results: readonly { readonly indices: readonly number[]; readonly values: readonly number[]; readonly residualNorm: number; readonly stop: string }[];
+  readonly results: readonly {
+    readonly indices: readonly number[];
+    readonly values: readonly number[];
+    readonly residualNorm: number;
+    readonly stop: string;
+  }[];
 }
 
 export interface Fixture {
@@ -44,7 +49,8 @@ export async function inputsOf(fixture: FixtureCase): Promise<{ weights: Diction
   const rows = await makeRows(fixture, atoms);
   const center = await makeCenter(fixture);
   for (const [name, array] of Object.entries({ atoms, rows, center: center ?? new Float32Array(d) })) {
-    if (checksum(array) !== checksums[name as keyof typeof checksums]) throw new Error(`${fixture.name}: ${name} differ from the reference's`);
+    if (checksum(array) !== checksums[name as keyof typeof checksums])
+      throw new Error(`${fixture.name}: ${name} differ from the reference's`);
   }
   const settings = { score, reselect, center: center !== null, residualThreshold, maxAtoms: null, inputNorm };
   return { weights: { d, m, atoms, center, settings }, rows };

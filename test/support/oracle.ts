@@ -27,7 +27,11 @@ export interface OraclePursuit extends Pursuit {
 }
 
 /** Pursuit of one row that is already in pursuit space, b not yet subtracted. `budget.maxAtoms` must be given. */
-export function oraclePursuit(x: ArrayLike<number>, weights: DictionaryWeights, budget: Budget & { readonly maxAtoms: number }): OraclePursuit {
+export function oraclePursuit(
+  x: ArrayLike<number>,
+  weights: DictionaryWeights,
+  budget: Budget & { readonly maxAtoms: number },
+): OraclePursuit {
   const { atoms, center, d, m, settings } = weights;
   const { tolerance = 0, residualNorm = 0, minGain = 0, maxAtoms } = budget;
   const { score, reselect, residualThreshold } = settings;
@@ -76,7 +80,11 @@ export function oraclePursuit(x: ArrayLike<number>, weights: DictionaryWeights, 
       if (k === 0) margin = Math.max(margin, 1e-5 * Math.abs(best));
       const v = dot(r, 0, atoms, j * d, d);
       // A residual of exactly zero scores exactly zero everywhere: nothing to doubt.
-      if (left > 0 && (close(best, 0) || (best > -margin && close(best, second)) || (score === "signed" && close(best, second)))) doubt(k);
+      if (
+        left > 0 &&
+        (close(best, 0) || (best > -margin && close(best, second)) || (score === "signed" && close(best, second)))
+      )
+        doubt(k);
       if (score === "signed" ? v === 0 : !(best > 0)) return "no_gain";
       if (minGain > 0) {
         const gain = v * v * (2 - squares[j]!);

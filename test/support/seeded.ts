@@ -1,11 +1,11 @@
 /** Seeded numbers: every run of a test sees the same. */
 export interface Random {
   /** Uniform in [0, 1). */
-  next(): number;
+  readonly next: () => number;
   /** Standard normal. */
-  normal(): number;
+  readonly normal: () => number;
   /** Uniform integer in [0, below). */
-  integer(below: number): number;
+  readonly integer: (below: number) => number;
 }
 
 /** mulberry32: 32 bits of state, good enough to fill test arrays. */

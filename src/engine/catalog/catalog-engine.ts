@@ -24,7 +24,10 @@ export class CatalogEngine implements Engine {
   readonly #observer: EngineObserver;
   #draining = false;
 
-  constructor(dictionaries: readonly ServedDictionary[], { clock, observer }: { clock: Clock; observer: EngineObserver }) {
+  constructor(
+    dictionaries: readonly ServedDictionary[],
+    { clock, observer }: { clock: Clock; observer: EngineObserver },
+  ) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
     this.#observer = observer;
@@ -110,6 +113,9 @@ export class CatalogEngine implements Engine {
   #find(id: string): ServedDictionary {
     const dictionary = this.#dictionaries.get(id);
     if (dictionary !== undefined) return dictionary;
-    throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `There is no dictionary ${id}; GET /v1/dictionaries lists them.`);
+    throw new EngineError(
+      "PURSUIT_DICTIONARY_NOT_FOUND",
+      `There is no dictionary ${id}; GET /v1/dictionaries lists them.`,
+    );
   }
 }

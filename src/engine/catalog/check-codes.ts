@@ -6,7 +6,10 @@ import { EngineError } from "../errors.ts";
  * Codes come from outside: an index beyond the dictionary would read past the atoms.
  * @throws EngineError PURSUIT_INVALID_CODE naming the row.
  */
-export function checkCodes({ count, indptr, indices, values, norm }: CodesToDecode, { m, encoder }: DictionaryManifest): void {
+export function checkCodes(
+  { count, indptr, indices, values, norm }: CodesToDecode,
+  { m, encoder }: DictionaryManifest,
+): void {
   if (indptr.length !== count + 1 || indices.length !== values.length || indptr[count] !== indices.length) {
     throw invalid("indices and values must be of one length in every row.");
   }
@@ -18,12 +21,15 @@ export function checkCodes({ count, indptr, indices, values, norm }: CodesToDeco
       const index = indices[k]!;
       if (index >= m) throw invalid(`row ${row} names feature ${index}; the dictionary has features 0 to ${m - 1}.`);
       if (seen.has(index)) throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`);
-      if (!Number.isFinite(values[k]!)) throw invalid(`row ${row}, feature ${index} is ${values[k]}; values must be finite float32.`);
+      if (!Number.isFinite(values[k]!))
+        throw invalid(`row ${row}, feature ${index} is ${values[k]}; values must be finite float32.`);
       seen.add(index);
     }
   }
   if (encoder.inputNorm !== "none" && norm === undefined) {
-    throw invalid(`this dictionary norms its input (${encoder.inputNorm}): each code must carry the "norm" that encode gave.`);
+    throw invalid(
+      `this dictionary norms its input (${encoder.inputNorm}): each code must carry the "norm" that encode gave.`,
+    );
   }
   if (encoder.inputNorm === "none" && norm !== undefined) {
     throw invalid('this dictionary does not norm its input: leave "norm" out.');

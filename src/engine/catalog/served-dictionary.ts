@@ -128,7 +128,10 @@ export class ServedDictionary {
   /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */
   serving(): Loaded & { readonly sha256: string; readonly cap: number } {
     if (this.#state === "failed") {
-      throw new EngineError("PURSUIT_DICTIONARY_FAILED", `Dictionary ${this.id} could not be loaded: ${this.#faults.join(" ")}`);
+      throw new EngineError(
+        "PURSUIT_DICTIONARY_FAILED",
+        `Dictionary ${this.id} could not be loaded: ${this.#faults.join(" ")}`,
+      );
     }
     if (this.#loaded === null || this.#facts === null) {
       throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${this.id} is still being loaded.`, { retryAfter: 1 });

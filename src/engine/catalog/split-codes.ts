@@ -21,7 +21,9 @@ export function sliceCodes(codes: SparseCodes, { from, to, trace, reconstruction
     stops: codes.stops.subarray(from, to),
     residualNorms: codes.residualNorms.subarray(from, to),
     relativeErrors: codes.relativeErrors.subarray(from, to),
-    ...(codes.norm && { norm: { shift: codes.norm.shift.subarray(from, to), scale: codes.norm.scale.subarray(from, to) } }),
+    ...(codes.norm && {
+      norm: { shift: codes.norm.shift.subarray(from, to), scale: codes.norm.scale.subarray(from, to) },
+    }),
     ...(trace && codes.trace && { trace: sliceTrace(codes.trace, from, to) }),
     ...(reconstruction && codes.reconstruction && { reconstruction: codes.reconstruction.subarray(from * d, to * d) }),
   };
@@ -94,6 +96,7 @@ function joinInto<T extends Float32Array | Uint32Array>(joined: T, parts: readon
   return joined;
 }
 
-const total = (parts: readonly { readonly length: number }[]): number => parts.reduce((sum, { length }) => sum + length, 0);
+const total = (parts: readonly { readonly length: number }[]): number =>
+  parts.reduce((sum, { length }) => sum + length, 0);
 const joinF32 = (parts: readonly Float32Array[]): Float32Array => joinInto(new Float32Array(total(parts)), parts);
 const joinU32 = (parts: readonly Uint32Array[]): Uint32Array => joinInto(new Uint32Array(total(parts)), parts);

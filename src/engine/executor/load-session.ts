@@ -28,7 +28,11 @@ export function loadFaults(error: unknown): readonly string[] {
   return [error instanceof Error ? error.message : String(error)];
 }
 
-async function createOnRuntime(weights: DictionaryWeights, options: LoadOptions, notes: string[]): Promise<EncoderSession> {
+async function createOnRuntime(
+  weights: DictionaryWeights,
+  options: LoadOptions,
+  notes: string[],
+): Promise<EncoderSession> {
   const { threads, gramLimitBytes } = options;
   const path = options.path === "auto" ? choosePath(weights.m, { gramLimitBytes }) : options.path;
   const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> =>

@@ -72,7 +72,7 @@ export class RuntimeProcess {
     this.#clock = clock;
     this.facts = facts;
     this.ended = ended;
-    ended.then((how) => this.#fail(new RuntimeGone("crash", `The runtime process ended (${how}).`)));
+    void ended.then((how) => this.#fail(new RuntimeGone("crash", `The runtime process ended (${how}).`)));
   }
 
   /**

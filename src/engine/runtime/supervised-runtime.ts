@@ -56,7 +56,11 @@ export class SupervisedRuntime {
   /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, LoadFailed, Error */
   async encode(batch: OutgoingBatch, watchdog: number): Promise<{ codes: SparseCodes; milliseconds: number }> {
     const { rows, count, budgets, trace, reconstruction } = batch;
-    const { head, frame } = await this.#call({ type: "encode", count, trace, reconstruction }, { rows, ...budgets }, watchdog);
+    const { head, frame } = await this.#call(
+      { type: "encode", count, trace, reconstruction },
+      { rows, ...budgets },
+      watchdog,
+    );
     const codes = codesFromColumns({ count: head.count ?? count, width: head.width ?? 0 }, frame.columns);
     this.#crashes = 0;
     return { codes, milliseconds: head.milliseconds };
@@ -112,7 +116,7 @@ export class SupervisedRuntime {
   }
 
   async #restart(reason: RestartReason, how: string): Promise<RuntimeProcess> {
-    for (let detail = how; ; ) {
+    for (let detail = how; ;) {
       this.#options.onRestart(reason, detail);
       if (this.#crashes > 0) await this.#pause(Math.min(FIRST_PAUSE * 2 ** (this.#crashes - 1), LONGEST_PAUSE));
       if (this.#closing) throw new RuntimeGone("crash", "The runtime is closing.");

@@ -73,7 +73,9 @@ export class BatchQueue<W extends Work, R> {
     const { clock, executor, maxWait, onShed } = this.#options;
     if (this.#draining) {
       onShed("draining");
-      return Promise.reject(new EngineError("PURSUIT_DRAINING", "This dictionary is being unloaded.", { retryAfter: 1 }));
+      return Promise.reject(
+        new EngineError("PURSUIT_DRAINING", "This dictionary is being unloaded.", { retryAfter: 1 }),
+      );
     }
     const wait = this.predictedWait;
     if (wait > maxWait) {
@@ -118,7 +120,8 @@ export class BatchQueue<W extends Work, R> {
       onShed(reason);
       this.#settle(entry, error);
     };
-    const onAbort = (): void => leave("client_closed", new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection."));
+    const onAbort = (): void =>
+      leave("client_closed", new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection."));
     const onDeadline = (): void =>
       leave("timeout", new EngineError("PURSUIT_TIMEOUT", "timeout_ms passed before the rows were encoded."));
     if (signal.aborted) onAbort();
@@ -191,7 +194,9 @@ export class BatchQueue<W extends Work, R> {
     try {
       this.#deliver([piece], await this.#options.executor.run([piece]));
     } catch (error) {
-      const crashed = new EngineError("PURSUIT_RUNTIME_CRASHED", "These rows ended the runtime process twice.", { cause: error });
+      const crashed = new EngineError("PURSUIT_RUNTIME_CRASHED", "These rows ended the runtime process twice.", {
+        cause: error,
+      });
       this.#refuse([piece], error instanceof ExecutorCrash ? crashed : error);
     }
   }

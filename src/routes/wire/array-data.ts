@@ -3,7 +3,10 @@ import { checkCount, describe, invalid, type PostedRows, type RowLimits } from "
 import { WireError } from "./wire-error.ts";
 
 /** Names of number formats on the wire: numpy's and PyTorch's. */
-export const DTYPES = { float32: "F32", float64: "F64", float16: "F16", bfloat16: "BF16" } as const satisfies Record<string, FloatType>;
+export const DTYPES = { float32: "F32", float64: "F64", float16: "F16", bfloat16: "BF16" } as const satisfies Record<
+  string,
+  FloatType
+>;
 export type Dtype = keyof typeof DTYPES;
 
 const FIELDS = new Set(["data", "dtype", "shape"]);
@@ -15,9 +18,14 @@ const FIELDS = new Set(["data", "dtype", "shape"]);
  */
 export function dataToRows(value: object, limits: RowLimits, field: string): PostedRows {
   for (const key of Object.keys(value)) {
-    if (!FIELDS.has(key)) throw invalid(`${field} has no field ${JSON.stringify(key)}; it takes data, dtype and shape.`);
+    if (!FIELDS.has(key))
+      throw invalid(`${field} has no field ${JSON.stringify(key)}; it takes data, dtype and shape.`);
   }
-  const { data, dtype, shape } = value as { readonly data?: unknown; readonly dtype?: unknown; readonly shape?: unknown };
+  const { data, dtype, shape } = value as {
+    readonly data?: unknown;
+    readonly dtype?: unknown;
+    readonly shape?: unknown;
+  };
   if (typeof data !== "string") throw invalid(`${field}.data must be base64 text; it is ${describe(data)}.`);
   if (typeof dtype !== "string" || !Object.hasOwn(DTYPES, dtype)) {
     throw invalid(`${field}.dtype must be one of ${Object.keys(DTYPES).join(", ")}; it is ${describe(dtype)}.`);
@@ -42,7 +50,9 @@ export function dataToRows(value: object, limits: RowLimits, field: string): Pos
 
 function readShape(shape: unknown, field: string): readonly number[] {
   const valid =
-    Array.isArray(shape) && shape.length >= 2 && shape.every((size) => Number.isInteger(size) && size >= 0 && size <= 2 ** 31);
+    Array.isArray(shape) &&
+    shape.length >= 2 &&
+    shape.every((size) => Number.isInteger(size) && size >= 0 && size <= 2 ** 31);
   if (!valid) throw invalid(`${field}.shape must be a list of at least two sizes, the last being the row length d.`);
   if (shape.reduce((product: number, size: number) => product * size, 1) > Number.MAX_SAFE_INTEGER) {
     throw invalid(`${field}.shape is larger than any body.`);

@@ -51,9 +51,15 @@ function readCode(code: unknown, row: number): Code {
   }
   const { indices, values, norm, ...rest } = code as Record<string, unknown>;
   for (const key of Object.keys(rest)) {
-    if (!IGNORED.has(key)) throw invalid(`${at} has no field ${JSON.stringify(key)}; it takes indices, values and norm.`);
+    if (!IGNORED.has(key))
+      throw invalid(`${at} has no field ${JSON.stringify(key)}; it takes indices, values and norm.`);
   }
-  readNumbers(indices, `${at}.indices`, (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32, "an integer ≥ 0");
+  readNumbers(
+    indices,
+    `${at}.indices`,
+    (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32,
+    "an integer ≥ 0",
+  );
   readNumbers(values, `${at}.values`, Number.isFinite, "a finite number");
   if (indices.length !== values.length) {
     throw new WireError("PURSUIT_INVALID_CODE", `${at} holds ${indices.length} indices and ${values.length} values.`);
@@ -61,10 +67,16 @@ function readCode(code: unknown, row: number): Code {
   return { indices, values, norm: norm === undefined ? null : readNorm(norm, `${at}.norm`) };
 }
 
-function readNumbers(list: unknown, at: string, allowed: (value: number) => boolean, wanted: string): asserts list is number[] {
+function readNumbers(
+  list: unknown,
+  at: string,
+  allowed: (value: number) => boolean,
+  wanted: string,
+): asserts list is number[] {
   if (!Array.isArray(list)) throw invalid(`${at} must be a list of numbers; it is ${describe(list)}.`);
   for (const [k, value] of list.entries()) {
-    if (typeof value !== "number" || !allowed(value)) throw invalid(`${at}[${k}] must be ${wanted}; it is ${describe(value)}.`);
+    if (typeof value !== "number" || !allowed(value))
+      throw invalid(`${at}[${k}] must be ${wanted}; it is ${describe(value)}.`);
   }
 }
 

@@ -43,7 +43,10 @@ function checkDepth(bytes: Uint8Array): void {
       for (i++; i < bytes.length && bytes[i] !== QUOTE; i++) if (bytes[i] === BACKSLASH) i++;
     } else if (byte === 0x5b || byte === 0x7b) {
       if (++depth > MAX_DEPTH) {
-        throw new WireError("PURSUIT_TOO_DEEP", `The body nests deeper than ${MAX_DEPTH} objects and arrays at byte ${i}.`);
+        throw new WireError(
+          "PURSUIT_TOO_DEEP",
+          `The body nests deeper than ${MAX_DEPTH} objects and arrays at byte ${i}.`,
+        );
       }
     } else if (byte === 0x5d || byte === 0x7d) depth--;
   }
@@ -61,7 +64,10 @@ function explain(text: string, error: Error): WireError {
   if (text.trim() === "") return new WireError("PURSUIT_MALFORMED_BODY", "The body is empty; send a JSON object.");
   const position = Number(/at position (\d+)/.exec(error.message)?.[1] ?? text.length);
   if (position >= text.trimEnd().length) {
-    return new WireError("PURSUIT_MALFORMED_BODY", `The body is not JSON: it ends in the middle, after ${text.length} characters. Was it cut off?`);
+    return new WireError(
+      "PURSUIT_MALFORMED_BODY",
+      `The body is not JSON: it ends in the middle, after ${text.length} characters. Was it cut off?`,
+    );
   }
   return new WireError("PURSUIT_MALFORMED_BODY", `The body is not JSON: ${error.message}.`);
 }

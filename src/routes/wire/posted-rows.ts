@@ -12,7 +12,10 @@ export interface RowLimits {
 
 export function checkCount(count: number, { maxRows }: RowLimits, field: string): void {
   if (count <= maxRows) return;
-  throw new WireError("PURSUIT_TOO_MANY_ROWS", `${field} holds ${count} rows; at most ${maxRows} are taken at once. Send them in parts.`);
+  throw new WireError(
+    "PURSUIT_TOO_MANY_ROWS",
+    `${field} holds ${count} rows; at most ${maxRows} are taken at once. Send them in parts.`,
+  );
 }
 
 export function describe(value: unknown): string {

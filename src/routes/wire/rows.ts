@@ -10,7 +10,8 @@ import { WireError } from "./wire-error.ts";
  */
 export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): PostedRows {
   if (typeof inputs === "object" && inputs !== null && !Array.isArray(inputs)) return dataToRows(inputs, limits, field);
-  if (!Array.isArray(inputs)) throw invalid(`${field} must be a list of rows, or {"data", "dtype", "shape"}; it is ${describe(inputs)}.`);
+  if (!Array.isArray(inputs))
+    throw invalid(`${field} must be a list of rows, or {"data", "dtype", "shape"}; it is ${describe(inputs)}.`);
   if (inputs.length === 0) throw invalid(`${field} holds no rows.`);
   if (typeof inputs[0] === "number") throw invalid(`${field} must be a list of rows; for a single row write [[…]].`);
   const nested = Array.isArray((inputs[0] as unknown[] | undefined)?.[0]);
@@ -28,7 +29,10 @@ export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): 
   for (const [i, row] of rows.entries()) {
     if (!Array.isArray(row)) throw invalid(`${name(i)} must be a list of numbers; it is ${describe(row)}.`);
     if (row.length !== width) {
-      throw new WireError("PURSUIT_WRONG_WIDTH", `${name(i)} holds ${row.length} numbers, ${name(0)} holds ${width}; rows must be of one width.`);
+      throw new WireError(
+        "PURSUIT_WRONG_WIDTH",
+        `${name(i)} holds ${row.length} numbers, ${name(0)} holds ${width}; rows must be of one width.`,
+      );
     }
     for (let column = 0; column < width; column++) {
       const value: unknown = row[column];

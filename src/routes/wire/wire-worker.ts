@@ -16,4 +16,4 @@ export default function work(task: WireTask): unknown {
 }
 
 const moving = (value: WorkerResult, buffers: readonly ArrayBuffer[]): unknown =>
-  move({ [transferableSymbol]: buffers, [valueSymbol]: value } as unknown as ArrayBuffer);
+  move({ [transferableSymbol]: buffers, [valueSymbol]: value });

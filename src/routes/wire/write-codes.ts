@@ -32,7 +32,9 @@ export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
       residual_norm: shortestFloat32(codes.residualNorms[i]!),
       relative_error: shortestFloat32(codes.relativeErrors[i]!),
       stop: STOP_REASONS[stops[i]!]!,
-      ...(codes.norm && { norm: { shift: shortestFloat32(codes.norm.shift[i]!), scale: shortestFloat32(codes.norm.scale[i]!) } }),
+      ...(codes.norm && {
+        norm: { shift: shortestFloat32(codes.norm.shift[i]!), scale: shortestFloat32(codes.norm.scale[i]!) },
+      }),
       ...(codes.trace && { trace: traceOf(codes, i) }),
       ...(codes.reconstruction && {
         reconstruction: shortestFloats(codes.reconstruction.subarray(i * head.d, (i + 1) * head.d)),
@@ -60,14 +62,17 @@ const csr = ({ indptr, indices, values, count, width }: SparseCodes): object => 
 
 /** [{a, b}, …] → {a: […], b: […]} */
 function columnsOf(rows: readonly object[]): object {
-  return Object.fromEntries(Object.keys(rows[0] ?? {}).map((key) => [key, rows.map((row) => (row as Record<string, unknown>)[key])]));
+  return Object.fromEntries(
+    Object.keys(rows[0] ?? {}).map((key) => [key, rows.map((row) => (row as Record<string, unknown>)[key])]),
+  );
 }
 
 const CODE_WRITERS = {
   sparse: (codes, i) => ({ indices: [...codes.indices.subarray(...span(codes, i))], values: valuesOf(codes, i) }),
   dense: (codes, i) => {
     const dense = Array.from<number>({ length: codes.width }).fill(0);
-    for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) dense[codes.indices[k]!] = shortestFloat32(codes.values[k]!);
+    for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++)
+      dense[codes.indices[k]!] = shortestFloat32(codes.values[k]!);
     return { values: dense };
   },
   map: (codes, i) => {
@@ -92,7 +97,9 @@ function traceOf({ trace }: SparseCodes, i: number): object {
 
 /** Rows as JSON text: a decode answer. */
 export function writeRows({ data, width }: Rows): string {
-  const outputs = Array.from({ length: data.length / width }, (_, i) => shortestFloats(data.subarray(i * width, (i + 1) * width)));
+  const outputs = Array.from({ length: data.length / width }, (_, i) =>
+    shortestFloats(data.subarray(i * width, (i + 1) * width)),
+  );
   return JSON.stringify({ outputs });
 }
 
@@ -115,7 +122,12 @@ export function codesBytes(codes: SparseCodes, format: Format): number {
 }
 
 /** Bytes that are certain before anything is encoded: a dense answer's zeros, a reconstruction. */
-export function certainBytes(count: number, shape: { readonly d: number; readonly m: number }, format: Format, reconstruction: boolean): number {
+export function certainBytes(
+  count: number,
+  shape: { readonly d: number; readonly m: number },
+  format: Format,
+  reconstruction: boolean,
+): number {
   return (format === "dense" ? count * shape.m * ZERO_BYTES : 0) + (reconstruction ? rowsBytes(count * shape.d) : 0);
 }
 

@@ -8,7 +8,14 @@ const entry = new URL("../../support/fake-executor.ts", import.meta.url);
 const NO_WATCHDOG = 60_000;
 
 function start(behaviour: string, clock = systemClock, loadTimeout = 60_000): Promise<RuntimeProcess> {
-  const load = { folder: behaviour, runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, cacheDirectory: "" } as const;
+  const load = {
+    folder: behaviour,
+    runtime: "cpu",
+    path: "auto",
+    gramLimitBytes: 0,
+    threads: 1,
+    cacheDirectory: "",
+  } as const;
   return RuntimeProcess.start({ entry, load, clock, loadTimeout });
 }
 
@@ -47,7 +54,9 @@ const batch = (...values: number[]) => ({
 
 describe("RuntimeProcess", () => {
   it("says what is wrong with a dictionary that cannot be loaded", async () => {
-    await expect(start("broken")).rejects.toMatchObject({ faults: ["atoms: 3 of them are zero.", "center is missing."] });
+    await expect(start("broken")).rejects.toMatchObject({
+      faults: ["atoms: 3 of them are zero.", "center is missing."],
+    });
     await expect(start("broken")).rejects.toBeInstanceOf(LoadFailed);
   });
 

@@ -39,7 +39,9 @@ class ManualExecutor implements Executor<NamedWork, Rows> {
   }
 
   run(pieces: readonly Piece<NamedWork>[]): Promise<readonly Rows[]> {
-    const results = pieces.map(({ work: { name }, from, to }) => Array.from({ length: to - from }, (_, i) => `${name}${from + i}`));
+    const results = pieces.map(({ work: { name }, from, to }) =>
+      Array.from({ length: to - from }, (_, i) => `${name}${from + i}`),
+    );
     return new Promise((resolve, reject) => {
       this.batches.push({ pieces, rows: results.flat().join(" "), finish: () => resolve(results), fail: reject });
     });
@@ -198,7 +200,7 @@ describe("BatchQueue", () => {
           const answers = sizes.map((size, i) => queue.submit(work(`w${i}.`, size)));
           let at = 0;
           let crash = 0;
-          for (let idle = 0; idle < 3; ) {
+          for (let idle = 0; idle < 3;) {
             await settle();
             const batch = executor.batches[at];
             if (batch === undefined) {
@@ -212,7 +214,9 @@ describe("BatchQueue", () => {
             else batch.finish();
           }
           for (const [i, size] of sizes.entries()) {
-            expect((await answers[i]!).results.flat()).toEqual(Array.from({ length: size }, (_, row) => `w${i}.${row}`));
+            expect((await answers[i]!).results.flat()).toEqual(
+              Array.from({ length: size }, (_, row) => `w${i}.${row}`),
+            );
           }
           expect(queued()).toBe(0);
           for (const { pieces } of executor.batches) {

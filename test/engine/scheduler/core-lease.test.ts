@@ -5,23 +5,27 @@ import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 describe("CoreLease", () => {
   it("never lends more cores than there are, and serves in order", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 8 }), fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 20 }), async (total, wishes) => {
-        const lease = new CoreLease(total);
-        let held = 0;
-        const order: number[] = [];
-        await Promise.all(
-          wishes.map((cores, i) =>
-            lease.hold(cores, async () => {
-              order.push(i);
-              held += Math.min(cores, total);
-              expect(held).toBeLessThanOrEqual(total);
-              await new Promise((resolve) => setImmediate(resolve));
-              held -= Math.min(cores, total);
-            }),
-          ),
-        );
-        expect(order).toEqual(wishes.map((_, i) => i));
-      }),
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 8 }),
+        fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 20 }),
+        async (total, wishes) => {
+          const lease = new CoreLease(total);
+          let held = 0;
+          const order: number[] = [];
+          await Promise.all(
+            wishes.map((cores, i) =>
+              lease.hold(cores, async () => {
+                order.push(i);
+                held += Math.min(cores, total);
+                expect(held).toBeLessThanOrEqual(total);
+                await new Promise((resolve) => setImmediate(resolve));
+                held -= Math.min(cores, total);
+              }),
+            ),
+          );
+          expect(order).toEqual(wishes.map((_, i) => i));
+        },
+      ),
     );
   });
 

@@ -68,7 +68,8 @@ export async function readManifest(folder: string): Promise<DictionaryManifest> 
 
 /** The same from the file's text. @throws DictionaryFault */
 export function parseManifest(text: string): DictionaryManifest {
-  if (text.length > MAX_MANIFEST_BYTES) throw new DictionaryFault([`${MANIFEST_FILE} is over ${MAX_MANIFEST_BYTES} bytes.`]);
+  if (text.length > MAX_MANIFEST_BYTES)
+    throw new DictionaryFault([`${MANIFEST_FILE} is over ${MAX_MANIFEST_BYTES} bytes.`]);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -77,7 +78,14 @@ export function parseManifest(text: string): DictionaryManifest {
   }
   if (!manifest.Check(value)) throw new DictionaryFault(faultsOf(value));
   const { id, kind, d, m, encoder, provenance = {} } = value;
-  const { score, reselect, center, residual_threshold: residualThreshold, max_atoms: maxAtoms, input_norm: inputNorm } = encoder;
+  const {
+    score,
+    reselect,
+    center,
+    residual_threshold: residualThreshold,
+    max_atoms: maxAtoms,
+    input_norm: inputNorm,
+  } = encoder;
   return { id, kind, d, m, encoder: { score, reselect, center, residualThreshold, maxAtoms, inputNorm }, provenance };
 }
 

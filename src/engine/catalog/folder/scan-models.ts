@@ -15,7 +15,9 @@ export interface ModelsFolder {
  */
 export async function scanModels(modelsDir: string): Promise<ModelsFolder> {
   const entries = await readdir(modelsDir, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`The models folder ${modelsDir} cannot be read (${error.code}). PURSUIT_MODELS_DIR or --models-dir names another.`);
+    throw new Error(
+      `The models folder ${modelsDir} cannot be read (${error.code}). PURSUIT_MODELS_DIR or --models-dir names another.`,
+    );
   });
   const names = entries
     .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && !entry.name.startsWith("."))

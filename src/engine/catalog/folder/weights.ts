@@ -55,7 +55,9 @@ function checkTensors({ tensors }: SafetensorsFile, { d, m, encoder }: Dictionar
     const entry: TensorEntry | undefined = tensors.get(name);
     if (entry === undefined) faults.push(`${WEIGHTS_FILE} holds no tensor "${name}", which the manifest asks for.`);
     else if (entry.shape.join() !== shape.join()) {
-      faults.push(`${WEIGHTS_FILE}: "${name}" is [${entry.shape.join(", ")}]; the manifest says [${shape.join(", ")}].`);
+      faults.push(
+        `${WEIGHTS_FILE}: "${name}" is [${entry.shape.join(", ")}]; the manifest says [${shape.join(", ")}].`,
+      );
     }
   };
   expect("atoms", [m, d]);
@@ -65,7 +67,9 @@ function checkTensors({ tensors }: SafetensorsFile, { d, m, encoder }: Dictionar
   }
   if (faults.length > 0) throw new DictionaryFault(faults);
   const unused = [...tensors.keys()].filter((name) => name !== "atoms" && name !== "center");
-  return unused.length === 0 ? [] : [`${WEIGHTS_FILE} holds tensors that this encoder does not use: ${unused.join(", ")}.`];
+  return unused.length === 0
+    ? []
+    : [`${WEIGHTS_FILE} holds tensors that this encoder does not use: ${unused.join(", ")}.`];
 }
 
 /** Every number, once. Returns warnings. */
@@ -82,20 +86,26 @@ function checkValues(atoms: Float32Array, center: Float32Array | null, { d, m }:
     // A finite float32 squared is finite in float64, so only NaN and ±Infinity come here.
     if (!Number.isFinite(energy) && ++notFinite <= NAMED) {
       const column = atoms.subarray(j * d, (j + 1) * d).findIndex((value) => !Number.isFinite(value));
-      faults.push(`${WEIGHTS_FILE}: atom ${j}, column ${column} is ${atoms[j * d + column]}; every weight must be finite.`);
+      faults.push(
+        `${WEIGHTS_FILE}: atom ${j}, column ${column} is ${atoms[j * d + column]}; every weight must be finite.`,
+      );
     }
   }
   if (notFinite > NAMED) faults.push(`${WEIGHTS_FILE}: ${notFinite} atoms hold numbers that are not finite.`);
   if (zero.length > 0) {
     const shown = zero.slice(0, NAMED).join(", ");
-    faults.push(`${WEIGHTS_FILE}: ${zero.length} atoms are zero (${shown}${zero.length > NAMED ? ", …" : ""}); remove them.`);
+    faults.push(
+      `${WEIGHTS_FILE}: ${zero.length} atoms are zero (${shown}${zero.length > NAMED ? ", …" : ""}); remove them.`,
+    );
   }
   const bad = center?.findIndex((value) => !Number.isFinite(value)) ?? -1;
   if (bad >= 0) faults.push(`${WEIGHTS_FILE}: center, column ${bad} is ${center![bad]}; every weight must be finite.`);
   if (faults.length > 0) throw new DictionaryFault(faults);
   if (largest < 2) return [];
   const squared = largest.toPrecision(4);
-  return [`The largest squared atom norm is ${squared}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`];
+  return [
+    `The largest squared atom norm is ${squared}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`,
+  ];
 }
 
 async function sha256Of(path: string): Promise<string> {

@@ -62,7 +62,10 @@ export class SafetensorsFile {
       if (size < 8) throw new FormatError(path, `${size} bytes are no safetensors file.`);
       const length = Number((await readExactly(handle, path, 0, 8)).readBigUInt64LE());
       if (length > MAX_HEADER_BYTES || length > size - 8) {
-        throw new FormatError(path, `claims a header of ${length} bytes in a file of ${size}: truncated, or not safetensors.`);
+        throw new FormatError(
+          path,
+          `claims a header of ${length} bytes in a file of ${size}: truncated, or not safetensors.`,
+        );
       }
       const text = (await readExactly(handle, path, 8, length)).toString("utf8");
       return new SafetensorsFile(path, handle, parseHeader(path, text, 8 + length, size));
@@ -79,7 +82,10 @@ export class SafetensorsFile {
   async readFloats(name: string): Promise<Float32Array> {
     const entry = this.tensors.get(name);
     if (entry === undefined) {
-      throw new FormatError(this.path, `holds no tensor "${name}"; it holds ${[...this.tensors.keys()].slice(0, 20).join(", ")}.`);
+      throw new FormatError(
+        this.path,
+        `holds no tensor "${name}"; it holds ${[...this.tensors.keys()].slice(0, 20).join(", ")}.`,
+      );
     }
     if (!(entry.dtype in FLOAT_BYTES)) {
       throw new FormatError(this.path, `tensor "${name}" is of type ${entry.dtype}; F64, F32, F16 and BF16 are read.`);
@@ -118,7 +124,8 @@ function parseHeader(path: string, text: string, dataStart: number, fileSize: nu
     throw new FormatError(path, "its __metadata__ is not an object of strings.");
   }
   const names = Object.keys(entries);
-  if (names.length > MAX_TENSORS) throw new FormatError(path, `claims ${names.length} tensors; the limit is ${MAX_TENSORS}.`);
+  if (names.length > MAX_TENSORS)
+    throw new FormatError(path, `claims ${names.length} tensors; the limit is ${MAX_TENSORS}.`);
   const tensors = new Map(names.map((name) => [name, checkEntry(path, name, entries[name], dataStart)]));
 
   // The format allows neither gaps nor overlaps, and no byte behind the last tensor.
@@ -128,7 +135,10 @@ function parseHeader(path: string, text: string, dataStart: number, fileSize: nu
     end = to;
   }
   if (end !== fileSize) {
-    throw new FormatError(path, `is ${fileSize} bytes long, but its tensors end at ${end}: truncated, or something follows.`);
+    throw new FormatError(
+      path,
+      `is ${fileSize} bytes long, but its tensors end at ${end}: truncated, or something follows.`,
+    );
   }
   return { tensors, metadata: metadata as Record<string, string> };
 }
@@ -145,7 +155,9 @@ function checkEntry(path: string, name: string, entry: unknown, dataStart: numbe
   }
   const bytes = shape.reduce((product, size) => product * size, width);
   if (offsets[1]! - offsets[0]! !== bytes) {
-    throw fault(`of shape [${shape.join(", ")}] needs ${bytes} bytes, but its offsets span ${offsets[1]! - offsets[0]!}.`);
+    throw fault(
+      `of shape [${shape.join(", ")}] needs ${bytes} bytes, but its offsets span ${offsets[1]! - offsets[0]!}.`,
+    );
   }
   return { dtype, shape, from: dataStart + offsets[0]!, to: dataStart + offsets[1]! };
 }
@@ -158,7 +170,7 @@ const isSizes = (value: unknown): value is number[] =>
 
 async function readExactly(handle: FileHandle, path: string, from: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length);
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const { bytesRead } = await handle.read(bytes, at, length - at, from + at);
     if (bytesRead === 0) throw new FormatError(path, `ends at byte ${from + at}, before it should.`);
     at += bytesRead;
@@ -186,6 +198,8 @@ export function encodeSafetensors(
   const padded = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, " ");
   padded.writeBigUInt64LE(BigInt(padded.length - 8));
   text.copy(padded, 8);
-  const data = Object.values(tensors).map((tensor) => Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
+  const data = Object.values(tensors).map((tensor) =>
+    Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength),
+  );
   return [padded, ...data];
 }

@@ -205,7 +205,11 @@ export class GraphBuilder {
   // Control
 
   /** Both branches give the same number of values. A branch sees the values around it. */
-  ifElse(condition: Value, yes: (g: GraphBuilder) => readonly TypedValue[], no: (g: GraphBuilder) => readonly TypedValue[]): readonly Value[] {
+  ifElse(
+    condition: Value,
+    yes: (g: GraphBuilder) => readonly TypedValue[],
+    no: (g: GraphBuilder) => readonly TypedValue[],
+  ): readonly Value[] {
     const branch = (name: string, write: (g: GraphBuilder) => readonly TypedValue[]): [GraphProto, number] => {
       const g = new GraphBuilder(name, this.#model);
       const outputs = write(g);
@@ -227,7 +231,11 @@ export class GraphBuilder {
     trips: Value,
     condition: Value,
     carried: readonly TypedValue[],
-    body: (g: GraphBuilder, turn: Value, carried: readonly Value[]) => { condition: Value; carried: readonly Value[]; collected: readonly TypedValue[] },
+    body: (
+      g: GraphBuilder,
+      turn: Value,
+      carried: readonly Value[],
+    ) => { condition: Value; carried: readonly Value[]; collected: readonly TypedValue[] },
   ): readonly Value[] {
     const g = new GraphBuilder("body", this.#model);
     const turn = g.input(g.#fresh("turn"), "int64", []);
@@ -262,7 +270,12 @@ export class GraphBuilder {
     return this.#ops(opType, input, attributes, 1)[0]!;
   }
 
-  #ops(opType: string, input: readonly Value[], attributes: Readonly<Record<string, Attribute>>, outputs: number): readonly Value[] {
+  #ops(
+    opType: string,
+    input: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>>,
+    outputs: number,
+  ): readonly Value[] {
     const output = Array.from({ length: outputs }, () => this.#fresh(opType));
     const attribute = Object.entries(attributes).map(([name, value]) => attributeOf(name, value));
     this.#nodes.push(create(NodeProtoSchema, { opType, input: [...input], output, name: output[0]!, attribute }));
@@ -276,7 +289,12 @@ export class GraphBuilder {
 
 export type TypedValue = readonly [Value, Element];
 
-function tensor(name: string, element: Element, shape: readonly number[], rest: Partial<Pick<TensorProto, "rawData" | "dataLocation">> & { externalData?: { key: string; value: string }[] }): TensorProto {
+function tensor(
+  name: string,
+  element: Element,
+  shape: readonly number[],
+  rest: Partial<Pick<TensorProto, "rawData" | "dataLocation">> & { externalData?: { key: string; value: string }[] },
+): TensorProto {
   return create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType: ELEMENT[element], ...rest });
 }
 
@@ -299,6 +317,8 @@ function describe(name: Value, element: Element, shape: readonly Dimension[]): V
 
 /** The same type with nothing said of its shape: what a value has that changes from turn to turn. */
 function shapeless(value: ValueInfoProto): NonNullable<ValueInfoProto["type"]> {
-  const { type } = create(ValueInfoProtoSchema, { type: { tensorType: { elemType: value.type!.tensorType!.elemType } } });
+  const { type } = create(ValueInfoProtoSchema, {
+    type: { tensorType: { elemType: value.type!.tensorType!.elemType } },
+  });
   return type!;
 }

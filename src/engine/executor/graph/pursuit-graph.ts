@@ -70,7 +70,11 @@ export function buildPursuitModel(options: PursuitGraphOptions): PursuitModel {
   const weights: Weights = {
     atoms,
     gram: options.gram && g.weights("gram", options.gram, [m, m]),
-    gain: g.weights("gain", Float32Array.from(options.norms, (norm) => 2 - norm ** 2), [m, 1]),
+    gain: g.weights(
+      "gain",
+      Float32Array.from(options.norms, (norm) => 2 - norm ** 2),
+      [m, 1],
+    ),
   };
 
   const energy = g.sumSquares(rows);
@@ -82,9 +86,15 @@ export function buildPursuitModel(options: PursuitGraphOptions): PursuitModel {
     steps: zero,
     residual: rows,
     energy,
-    ...(weights.gram && { correlations: g.matmulTransposed(rows, atoms), refreshedEnergy: energy, refreshedStep: zero }),
+    ...(weights.gram && {
+      correlations: g.matmulTransposed(rows, atoms),
+      refreshedEnergy: energy,
+      refreshedStep: zero,
+    }),
     ...(settings.reselect === "stop" && { history: g.cast(unset, "int64") }),
-    ...(settings.reselect === "forbid" && { mask: g.expand(g.float(0), g.concat([g.sizeOf(rows, 0), g.ints([m])], 0)) }),
+    ...(settings.reselect === "forbid" && {
+      mask: g.expand(g.float(0), g.concat([g.sizeOf(rows, 0), g.ints([m])], 0)),
+    }),
   };
   const names = Object.keys(state) as (keyof State)[];
   const typed = names.map((name): TypedValue => [state[name]!, STATE_TYPES[name]]);

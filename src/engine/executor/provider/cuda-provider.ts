@@ -28,9 +28,11 @@ export async function inspectCudaProvider(): Promise<CudaProvider> {
   const manifest = require.resolve("onnxruntime-node/package.json");
   const bindingVersion = (require(manifest) as { version: string }).version;
   const folder = join(dirname(manifest), "bin", "napi-v6", platform(), arch());
-  if (!existsSync(folder)) return { bindingVersion, folder: null, missing: CUDA_PROVIDER_FILES, providerVersion: null, usable: false };
+  if (!existsSync(folder))
+    return { bindingVersion, folder: null, missing: CUDA_PROVIDER_FILES, providerVersion: null, usable: false };
   const missing = CUDA_PROVIDER_FILES.filter((file) => !existsSync(join(folder, file)));
-  const providerVersion = missing.length > 0 ? null : await versionInside(join(folder, CUDA_PROVIDER_FILES[1]), bindingVersion);
+  const providerVersion =
+    missing.length > 0 ? null : await versionInside(join(folder, CUDA_PROVIDER_FILES[1]), bindingVersion);
   return { bindingVersion, folder, missing, providerVersion, usable: providerVersion === bindingVersion };
 }
 

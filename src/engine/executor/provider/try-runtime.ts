@@ -14,7 +14,14 @@ try {
       m: 2,
       atoms: Float32Array.of(1, 0, 0, 1),
       center: null,
-      settings: { score: "relu", reselect: "stop", center: false, residualThreshold: 0, maxAtoms: null, inputNorm: "none" },
+      settings: {
+        score: "relu",
+        reselect: "stop",
+        center: false,
+        residualThreshold: 0,
+        maxAtoms: null,
+        inputNorm: "none",
+      },
     },
     { runtime, path: "residual", threads: 1 },
   );

@@ -2,7 +2,10 @@ import type { CodesToDecode } from "../../engine.ts";
 import type { DictionaryWeights } from "../../dictionary-weights.ts";
 
 /** x̂ = (Dᵀz + b) · scale + shift, summed in float64: [count, d]. A code touches few atoms, so no graph pays off here. */
-export function decodeCodes({ count, indptr, indices, values, norm }: CodesToDecode, { atoms, center, d }: DictionaryWeights): Float32Array {
+export function decodeCodes(
+  { count, indptr, indices, values, norm }: CodesToDecode,
+  { atoms, center, d }: DictionaryWeights,
+): Float32Array {
   const rows = new Float32Array(count * d);
   const sum = new Float64Array(d);
   for (let i = 0; i < count; i++) {

@@ -20,7 +20,12 @@ const NO_GAIN = STOP_REASONS.indexOf("no_gain");
 const LARGEST = 3.4028234663852886e38;
 
 /** The graph's selections, scaled back, merged and put in ascending order, with the final residual from x and z. */
-export function finishCodes(run: PursuitRun, prepared: PreparedRows, batch: EncodeBatch, weights: DictionaryWeights): SparseCodes {
+export function finishCodes(
+  run: PursuitRun,
+  prepared: PreparedRows,
+  batch: EncodeBatch,
+  weights: DictionaryWeights,
+): SparseCodes {
   const { count } = batch;
   const stride = prepared.count;
   const steps = new Uint32Array(count);
@@ -49,7 +54,13 @@ export function finishCodes(run: PursuitRun, prepared: PreparedRows, batch: Enco
 }
 
 /** Steps of row i until its first value or norm that float32 cannot hold. */
-function finiteSteps({ values, energies }: PursuitRun, i: number, stride: number, steps: number, unscale: number): number {
+function finiteSteps(
+  { values, energies }: PursuitRun,
+  i: number,
+  stride: number,
+  steps: number,
+  unscale: number,
+): number {
   for (let t = 0; t < steps; t++) {
     const at = t * stride + i;
     const value = Math.abs(values[at]! * unscale);
@@ -60,12 +71,21 @@ function finiteSteps({ values, energies }: PursuitRun, i: number, stride: number
 }
 
 /** Every selection, row by row. */
-function traceOf({ indices, values, energies }: PursuitRun, { count: stride, unscale }: PreparedRows, steps: Uint32Array): PursuitTrace {
+function traceOf(
+  { indices, values, energies }: PursuitRun,
+  { count: stride, unscale }: PreparedRows,
+  steps: Uint32Array,
+): PursuitTrace {
   const count = steps.length;
   const indptr = new Uint32Array(count + 1);
   for (let i = 0; i < count; i++) indptr[i + 1] = indptr[i]! + steps[i]!;
   const total = indptr[count]!;
-  const trace = { indptr, indices: new Uint32Array(total), values: new Float32Array(total), residualNorms: new Float32Array(total) };
+  const trace = {
+    indptr,
+    indices: new Uint32Array(total),
+    values: new Float32Array(total),
+    residualNorms: new Float32Array(total),
+  };
   // Low words of the int64 column: an atom's number fits in 32 bits, and a view costs nothing where BigInts would.
   const lowWords = new Int32Array(indices.buffer, indices.byteOffset, indices.length * 2);
   for (let i = 0; i < count; i++) {
@@ -80,15 +100,22 @@ function traceOf({ indices, values, energies }: PursuitRun, { count: stride, uns
 }
 
 /** One entry per atom, summed in float32 in the order of selection, ascending, without zeros. */
-function mergeRows({ indptr, indices, values }: PursuitTrace, count: number): Pick<SparseCodes, "indptr" | "indices" | "values"> {
-  const merged = { indptr: new Uint32Array(count + 1), indices: new Uint32Array(indices.length), values: new Float32Array(indices.length) };
+function mergeRows(
+  { indptr, indices, values }: PursuitTrace,
+  count: number,
+): Pick<SparseCodes, "indptr" | "indices" | "values"> {
+  const merged = {
+    indptr: new Uint32Array(count + 1),
+    indices: new Uint32Array(indices.length),
+    values: new Float32Array(indices.length),
+  };
   let to = 0;
   for (let i = 0; i < count; i++) {
     const from = indptr[i]!;
-    const row = indices.subarray(from, indptr[i + 1]!);
+    const row = indices.subarray(from, indptr[i + 1]);
     // Stable: selections of one atom stay in their order.
     const order = Array.from(row.keys()).sort((a, b) => row[a]! - row[b]!);
-    for (let k = 0; k < order.length; ) {
+    for (let k = 0; k < order.length;) {
       const atom = row[order[k]!]!;
       let sum = 0;
       for (; k < order.length && row[order[k]!] === atom; k++) sum = Math.fround(sum + values[from + order[k]!]!);

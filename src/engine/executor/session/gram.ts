@@ -47,7 +47,8 @@ export function coherenceOf(norms: Float64Array, gram: Float32Array | null): Coh
   let maxCosine = 0;
   if (gram !== null) {
     for (let i = 0; i < m; i++) {
-      for (let j = i + 1; j < m; j++) maxCosine = Math.max(maxCosine, Math.abs(gram[i * m + j]!) / (norms[i]! * norms[j]!));
+      for (let j = i + 1; j < m; j++)
+        maxCosine = Math.max(maxCosine, Math.abs(gram[i * m + j]!) / (norms[i]! * norms[j]!));
     }
   }
   return {

@@ -30,7 +30,10 @@ const LAYER_NORM_EPSILON = 1e-5;
  *
  * At least two rows come out: the runtime multiplies a single row another way than many, and rounds differently.
  */
-export function prepareRows({ rows, count, budgets }: EncodeBatch, weights: Omit<DictionaryWeights, "atoms" | "m">): PreparedRows {
+export function prepareRows(
+  { rows, count, budgets }: EncodeBatch,
+  weights: Omit<DictionaryWeights, "atoms" | "m">,
+): PreparedRows {
   const { d, center, settings } = weights;
   const padded = Math.max(count, 2);
   const scaled = new Float32Array(padded * d);

@@ -29,7 +29,13 @@ export class PursuitSession implements EncoderSession {
   readonly #norms: Float64Array;
   readonly #unroll: number;
 
-  private constructor(session: InferenceSession, weights: DictionaryWeights, gram: Float32Array | null, norms: Float64Array, options: PursuitSessionOptions) {
+  private constructor(
+    session: InferenceSession,
+    weights: DictionaryWeights,
+    gram: Float32Array | null,
+    norms: Float64Array,
+    options: PursuitSessionOptions,
+  ) {
     this.#session = session;
     this.#weights = weights;
     this.#norms = norms;
@@ -61,13 +67,13 @@ export class PursuitSession implements EncoderSession {
       min_energy: column(prepared.minEnergy),
       turns: new Tensor("int64", BigInt64Array.of(BigInt(Math.ceil(steps / this.#unroll))), []),
     });
-    const data = <T>(name: string): T => results[name]!.data as T;
+    const data = (name: string): unknown => results[name]!.data;
     const run = {
-      indices: data<BigInt64Array>("indices"),
-      values: data<Float32Array>("values"),
-      energies: data<Float32Array>("energies"),
-      steps: data<Int32Array>("steps"),
-      stops: data<Int32Array>("stops"),
+      indices: data("indices") as BigInt64Array,
+      values: data("values") as Float32Array,
+      energies: data("energies") as Float32Array,
+      steps: data("steps") as Int32Array,
+      stops: data("stops") as Int32Array,
     };
     return finishCodes(run, prepared, batch, this.#weights);
   }

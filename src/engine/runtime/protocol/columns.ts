@@ -11,10 +11,6 @@ function take<T extends Column>(columns: Columns, name: string, type: new (lengt
   return column;
 }
 
-export function batchColumns(batch: EncodeBatch): Columns {
-  return { rows: batch.rows, ...batch.budgets };
-}
-
 export function batchFromColumns(
   head: { readonly count: number; readonly trace: boolean; readonly reconstruction: boolean },
   columns: Columns,
@@ -54,7 +50,10 @@ export function codesColumns(codes: SparseCodes): Columns {
   };
 }
 
-export function codesFromColumns(shape: { readonly count: number; readonly width: number }, columns: Columns): SparseCodes {
+export function codesFromColumns(
+  shape: { readonly count: number; readonly width: number },
+  columns: Columns,
+): SparseCodes {
   return {
     count: shape.count,
     width: shape.width,

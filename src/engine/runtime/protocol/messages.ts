@@ -34,7 +34,13 @@ export interface LoadedFacts {
 export type RequestHead =
   | { readonly type: "load"; readonly options: LoadOptions }
   /** rows f32, maxAtoms i32, tolerance f64, residualNorm f64, minGain f64 */
-  | { readonly type: "encode"; readonly id: number; readonly count: number; readonly trace: boolean; readonly reconstruction: boolean }
+  | {
+      readonly type: "encode";
+      readonly id: number;
+      readonly count: number;
+      readonly trace: boolean;
+      readonly reconstruction: boolean;
+    }
   /** indptr u32, indices u32, values f32, and shift f32, scale f32 under an input norm */
   | { readonly type: "decode"; readonly id: number; readonly count: number }
   /** indices u32 */

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Column, type Frame, FrameError, frameChunks, FrameReader } from "../../../../src/engine/runtime/protocol/frame.ts";
+import {
+  type Column,
+  type Frame,
+  FrameError,
+  frameChunks,
+  FrameReader,
+} from "../../../../src/engine/runtime/protocol/frame.ts";
 
 const column: fc.Arbitrary<Column> = fc.oneof(
   fc.float32Array({ noNaN: true, maxLength: 9 }),
@@ -15,7 +21,10 @@ const frame = fc.record({
 });
 
 /** The stream of these frames, handed to a reader in pieces of the given lengths (repeated). */
-function readBack(frames: readonly { head: unknown; columns: Record<string, Column> }[], cuts: readonly number[]): Frame[] {
+function readBack(
+  frames: readonly { head: unknown; columns: Record<string, Column> }[],
+  cuts: readonly number[],
+): Frame[] {
   const stream = Buffer.concat(frames.flatMap(({ head, columns }) => frameChunks(head, columns)));
   const received: Frame[] = [];
   const reader = new FrameReader((one) => received.push(one));
@@ -32,12 +41,16 @@ function readBack(frames: readonly { head: unknown; columns: Record<string, Colu
 describe("frames", () => {
   it("come out as they went in, however the stream is cut", () => {
     fc.assert(
-      fc.property(fc.array(frame, { maxLength: 4 }), fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1 }), (frames, cuts) => {
-        const received = readBack(frames, cuts);
-        expect(received.map(({ head, columns }) => ({ head, columns: { ...columns } }))).toEqual(
-          frames.map(({ head, columns }) => ({ head: JSON.parse(JSON.stringify(head)), columns: { ...columns } })),
-        );
-      }),
+      fc.property(
+        fc.array(frame, { maxLength: 4 }),
+        fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1 }),
+        (frames, cuts) => {
+          const received = readBack(frames, cuts);
+          expect(received.map(({ head, columns }) => ({ head, columns: { ...columns } }))).toEqual(
+            frames.map(({ head, columns }) => ({ head: JSON.parse(JSON.stringify(head)), columns: { ...columns } })),
+          );
+        },
+      ),
     );
   });
 

@@ -1,0 +1,40 @@
+/**
+ * Writes openapi/openapi.json from the schemas that requests are validated by.
+ *
+ *     npm run openapi          writes it
+ *     npm run openapi:check    fails where the committed file differs
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { pino } from "pino";
+import type { Engine } from "../../src/engine/engine.ts";
+import { buildApp } from "../../src/server/app.ts";
+import { SETTINGS } from "../../src/server/settings.ts";
+
+const FILE = new URL("../../openapi/openapi.json", import.meta.url);
+
+const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+const defaults = Object.fromEntries(Object.entries(SETTINGS).map(([name, { fallback }]) => [name, fallback]));
+const app = await buildApp({
+  // Describing the routes asks nothing of the engine.
+  engine: {} as Engine,
+  limits: defaults as unknown as Parameters<typeof buildApp>[0]["limits"],
+  observer: { request() {}, stage() {}, shedBytes() {} },
+  metrics: { text: () => Promise.resolve(""), contentType: "text/plain" },
+  logger: pino({ enabled: false }),
+  version,
+});
+await app.ready();
+const text = `${JSON.stringify(app.swagger(), null, 2)}\n`;
+await app.close();
+
+if (process.argv.includes("--check")) {
+  const committed = await readFile(FILE, "utf8").catch(() => "");
+  if (committed !== text) {
+    console.error("openapi/openapi.json is not what the schemas say; run: npm run openapi");
+    process.exitCode = 1;
+  }
+} else {
+  await writeFile(FILE, text);
+}
