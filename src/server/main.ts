@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
-import { pino, type Logger } from "pino";
+import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
 import { readExamples } from "../engine/catalog/folder/examples.ts";
 import { scanModels } from "../engine/catalog/folder/scan-models.ts";
@@ -12,6 +12,7 @@ import { systemClock } from "../engine/clock.ts";
 import { CoreLease } from "../engine/scheduler/core-lease.ts";
 import { buildApp } from "./app.ts";
 import { type TryableRows, writeFirstRequest } from "./first-request.ts";
+import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import type { Settings } from "./settings.ts";
 
@@ -24,8 +25,7 @@ const CLOSE_GRACE = 30_000;
 /** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
 export async function serve(settings: Settings): Promise<void> {
   const started = performance.now();
-  // Standard output is for people, standard error for logs.
-  const logger = pino({ level: settings.logLevel, base: null }, pino.destination(2));
+  const logger = createLogger(settings.logLevel);
   const modelsDir = resolve(settings.modelsDir);
   const { dictionaries, misnamed } = await scanModels(modelsDir);
   for (const name of misnamed)
@@ -47,12 +47,8 @@ export async function serve(settings: Settings): Promise<void> {
     version: await version(),
   });
 
+  const base = await listen(app, settings);
   closeOnSignals(app, engine, settings, logger);
-  const base = await app.listen({
-    host: settings.host,
-    port: settings.port,
-    listenTextResolver: (address) => `Listening at ${address}; dictionaries are being loaded.`,
-  });
 
   await engine.load();
   for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
@@ -63,6 +59,29 @@ export async function serve(settings: Settings): Promise<void> {
   }
   logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
   await greet(base, engine, modelsDir, settings.cacheDir);
+}
+
+/** @throws Error in words, when the address cannot be listened on. */
+async function listen(app: FastifyInstance, { host, port }: Settings): Promise<string> {
+  try {
+    return await app.listen({
+      host,
+      port,
+      listenTextResolver: (address) => `Listening at ${address}; dictionaries are being loaded.`,
+    });
+  } catch (error) {
+    await app.close();
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") {
+      throw new Error(`${host}:${port} is taken by another process; PURSUIT_PORT or --port names another port.`, {
+        cause: error,
+      });
+    }
+    throw new Error(
+      `${host}:${port} cannot be listened on (${code ?? String(error)}); see PURSUIT_HOST and PURSUIT_PORT.`,
+      { cause: error },
+    );
+  }
 }
 
 function servingOptions(settings: Settings, metrics: Metrics, logger: Logger): ServingOptions {

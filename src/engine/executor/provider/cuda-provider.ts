@@ -58,7 +58,7 @@ export function cudaFault({ bindingVersion, folder, missing, providerVersion, us
   if (usable) return null;
   if (folder === null) return `onnxruntime-node ${bindingVersion} ships no binding for ${platform()}/${arch()}.`;
   if (missing.length > 0) {
-    return `${missing.join(" and ")} missing in ${folder}; take them from the onnxruntime-gpu ${bindingVersion} wheel (capi/) and link them there.`;
+    return `the CUDA provider of onnxruntime-node ${bindingVersion} is not installed; "pursuit doctor" says how to get it.`;
   }
-  return `the CUDA provider in ${folder} is of version ${providerVersion ?? "unknown"}, the binding of ${bindingVersion}; only equal versions work together.`;
+  return `the CUDA provider in ${folder} is of version ${providerVersion ?? "unknown"}, the binding of ${bindingVersion}; only equal versions work together; "pursuit doctor" says more.`;
 }
