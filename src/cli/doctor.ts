@@ -58,11 +58,8 @@ function advice({ bindingVersion, folder, usable }: CudaProvider): string {
 
 /** One real encode on that runtime, in a process of its own. */
 function tryRuntime(runtime: "cpu" | "cuda"): { works: boolean; detail: string } {
-  const source = import.meta.url.endsWith(".ts");
-  const entry = new URL(`../engine/executor/provider/try-runtime.${source ? "ts" : "js"}`, import.meta.url);
-  const run = spawnSync(process.execPath, [...(source ? ["--import", "tsx"] : []), fileURLToPath(entry), runtime], {
-    encoding: "utf8",
-  });
+  const entry = new URL("../engine/executor/provider/try-runtime.js", import.meta.url);
+  const run = spawnSync(process.execPath, [fileURLToPath(entry), runtime], { encoding: "utf8" });
   const line = run.stdout.trim().split("\n").at(-1);
   if (run.status === 0 && line) return JSON.parse(line) as { works: boolean; detail: string };
   return { works: false, detail: `the process ended with ${run.signal ?? `exit code ${run.status}`}` };

@@ -85,9 +85,8 @@ async function listen(app: FastifyInstance, { host, port }: Settings): Promise<s
 }
 
 function servingOptions(settings: Settings, metrics: Metrics, logger: Logger): ServingOptions {
-  const source = import.meta.url.endsWith(".ts");
   return {
-    executorEntry: new URL(`../engine/executor/main.${source ? "ts" : "js"}`, import.meta.url),
+    executorEntry: new URL("../engine/executor/main.js", import.meta.url),
     load: {
       runtime: settings.runtime,
       path: settings.path,

@@ -18,10 +18,7 @@ process.env["ORT_DISABLE_TELEMETRY"] = "1";
 /** A run that is still going this long after the server has gone is not worth waiting for. */
 const ORPHAN_GRACE = 5_000;
 
-const isSource = import.meta.url.endsWith(".ts");
-const worker = new Worker(new URL(isSource ? "./session-worker.ts" : "./session-worker.js", import.meta.url), {
-  execArgv: isSource ? ["--import", "tsx"] : [],
-});
+const worker = new Worker(new URL("./session-worker.js", import.meta.url));
 const server = new Socket({ fd: 3, readable: true, writable: true });
 
 const reader = new FrameReader(({ head, columns, body }: Frame) => {

@@ -1,0 +1,58 @@
+/**
+ * What reading an encode body costs, and what each choice of routes/wire saves:
+ *
+ *     npx tsx tools/bench/json-body.ts
+ *
+ * parse     JSON.parse alone: the floor
+ * depth     the scan of nesting before it
+ * read      our whole way from bytes to a Float32Array, depth and parse included
+ * schema    Ajv over the parsed body, a visit per number: what `read` does not do
+ * blocked   milliseconds that the main thread is held when the body goes to the pool
+ */
+import { Ajv } from "ajv";
+import { BODY_READERS } from "../../src/routes/wire/read-body.ts";
+import { parseJson } from "../../src/routes/wire/parse-json.ts";
+import { shortestFloats } from "../../src/routes/wire/shortest-float32.ts";
+import { WirePool } from "../../src/routes/wire/wire-pool.ts";
+import { EncodeBodySchema } from "../../src/routes/schemas.ts";
+import { normals } from "../../test/support/seeded.ts";
+import { medianMs, table } from "./timing.ts";
+
+const D = 384;
+const limits = { maxRows: 1e6 };
+const validate = new Ajv({ strict: false }).compile(EncodeBodySchema);
+const pool = new WirePool();
+const lines: (string | number)[][] = [["rows", "KiB", "parse", "depth", "read", "schema", "blocked", "off thread"]];
+
+for (const count of [1, 8, 64, 512, 4096]) {
+  const rows = Array.from({ length: count }, (_, i) => shortestFloats(normals(D, i + 1)));
+  const text = JSON.stringify({ inputs: rows, budget: { max_atoms: 16 } });
+  const bytes = new TextEncoder().encode(text);
+  const body = JSON.parse(text) as unknown;
+  if (!validate(body)) throw new Error("the schema refuses the body");
+  const times = count > 500 ? 7 : 51;
+  const parse = await medianMs(times, () => JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown);
+  const withDepth = await medianMs(times, () => parseJson(bytes));
+  const read = await medianMs(times, () => BODY_READERS.encode(bytes, limits));
+  const schema = await medianMs(times, () => validate(body));
+  let blocked = 0;
+  const offThread = await medianMs(times, async () => {
+    const copy = bytes.slice();
+    const started = performance.now();
+    const done = pool.read("encode", copy, limits);
+    blocked = performance.now() - started;
+    await done;
+  });
+  lines.push([
+    String(count),
+    String(Math.round(bytes.length / 1024)),
+    parse,
+    withDepth - parse,
+    read,
+    schema,
+    blocked,
+    offThread,
+  ]);
+}
+console.log(`milliseconds, rows of ${D}\n${table(lines)}`);
+await pool.close();
