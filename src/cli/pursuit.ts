@@ -2,13 +2,17 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { registerDoctor } from "./doctor.ts";
+import { registerImport } from "./import.ts";
 import { registerServe } from "./serve.ts";
+import { registerVerify } from "./verify.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 const program = new Command("pursuit").description("Inference server for sparse dictionaries").version(version);
 registerServe(program);
+registerImport(program);
+registerVerify(program);
 registerDoctor(program);
 
 try {

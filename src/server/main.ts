@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
@@ -7,13 +6,13 @@ import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
 import { readExamples } from "../engine/catalog/folder/examples.ts";
 import { scanModels } from "../engine/catalog/folder/scan-models.ts";
-import { ServedDictionary, type ServingOptions } from "../engine/catalog/served-dictionary.ts";
+import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
 import { systemClock } from "../engine/clock.ts";
-import { CoreLease } from "../engine/scheduler/core-lease.ts";
 import { buildApp } from "./app.ts";
 import { type TryableRows, writeFirstRequest } from "./first-request.ts";
 import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
+import { servingOptions } from "./serving-options.ts";
 import type { Settings } from "./settings.ts";
 
 /** Sentences that the first request shows. */
@@ -35,7 +34,7 @@ export async function serve(settings: Settings): Promise<void> {
 
   let engine: CatalogEngine | null = null;
   const metrics = new Metrics(() => engine?.list() ?? []);
-  const options = servingOptions(settings, metrics, logger);
+  const options = servingOptions(settings, metrics, (level, message, details) => logger[level](details, message));
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, { clock: systemClock, observer: metrics });
   const app = await buildApp({
@@ -82,27 +81,6 @@ async function listen(app: FastifyInstance, { host, port }: Settings): Promise<s
       { cause: error },
     );
   }
-}
-
-function servingOptions(settings: Settings, metrics: Metrics, logger: Logger): ServingOptions {
-  return {
-    executorEntry: new URL("../engine/executor/main.js", import.meta.url),
-    load: {
-      runtime: settings.runtime,
-      path: settings.path,
-      gramLimitBytes: settings.gramLimit,
-      threads: settings.threads,
-    },
-    lease: new CoreLease(Math.max(availableParallelism(), settings.threads)),
-    clock: systemClock,
-    observer: metrics,
-    log: (level, message, details) => logger[level](details, message),
-    maxAtoms: settings.maxAtoms,
-    batchMilliseconds: settings.batchMs,
-    maxWait: settings.maxWaitMs,
-    watchdog: { factor: settings.watchdogFactor, floor: settings.watchdogMs },
-    loadTimeout: settings.loadTimeoutMs,
-  };
 }
 
 /** Not ready first, so that a load balancer turns away; then no new requests; then, when all are answered, the end. */

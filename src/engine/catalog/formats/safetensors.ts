@@ -1,6 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../float-formats.ts";
 import { FormatError } from "./format-error.ts";
+import { readExactly } from "./read-exactly.ts";
 
 /**
  * The safetensors format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
@@ -167,16 +168,6 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 const isSizes = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && (size as number) >= 0);
-
-async function readExactly(handle: FileHandle, path: string, from: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(length);
-  for (let at = 0; at < length;) {
-    const { bytesRead } = await handle.read(bytes, at, length - at, from + at);
-    if (bytesRead === 0) throw new FormatError(path, `ends at byte ${from + at}, before it should.`);
-    at += bytesRead;
-  }
-  return bytes;
-}
 
 /** A tensor to be written. */
 export interface FloatTensor {

@@ -1,0 +1,36 @@
+import { join, resolve } from "node:path";
+import type { Budget } from "../engine/budget.ts";
+import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
+import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
+import { type ServedCode, servedCodes } from "../engine/catalog/verify/served-code.ts";
+import { systemClock } from "../engine/clock.ts";
+import type { EngineObserver } from "../engine/observer.ts";
+import type { Rows } from "../engine/rows.ts";
+import { servingOptions } from "../server/serving-options.ts";
+import type { Settings } from "../server/settings.ts";
+
+/** Something that encodes rows under one budget, as the server would. */
+export interface Encoder {
+  encode(rows: Rows, budget: Budget): Promise<readonly ServedCode[]>;
+  close(): Promise<void>;
+}
+
+const SILENT: EngineObserver = { batch() {}, encoded() {}, shed() {}, restart() {}, queued() {} };
+
+/** The engine of the server without its HTTP, over one dictionary. @throws Error when the dictionary is broken */
+export async function encodeHere(id: string, settings: Settings): Promise<Encoder> {
+  const options = servingOptions(settings, SILENT, () => {});
+  const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
+    clock: systemClock,
+    observer: SILENT,
+  });
+  await engine.load();
+  const context = { requestId: "verify", signal: new AbortController().signal };
+  return {
+    async encode(rows, budget) {
+      const { codes } = await engine.encode(id, { rows, budget, trace: true, reconstruction: false }, context);
+      return servedCodes(codes);
+    },
+    close: () => engine.close(),
+  };
+}

@@ -1,0 +1,40 @@
+import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
+import type { Encoder } from "./encode-here.ts";
+
+/**
+ * A running server over HTTP.
+ * @param sha256 of the weights that the answers are compared by: a server with others is refused.
+ */
+export function encodeThere(base: string, id: string, sha256: string): Encoder {
+  const url = new URL(`/v1/dictionaries/${id}/encode`, base);
+  return {
+    async encode({ data, count, width }, { maxAtoms }) {
+      const body = {
+        inputs: {
+          data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64"),
+          dtype: "float32",
+          shape: [count, width],
+        },
+        ...(maxAtoms !== undefined && { budget: { max_atoms: maxAtoms } }),
+        include: ["trace"],
+      };
+      const answer = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      }).catch((error: unknown) => {
+        throw new Error(`No server answers at ${base}; start one with "pursuit serve".`, { cause: error });
+      });
+      const said = (await answer.json()) as { sha256?: string; codes?: readonly ServedCode[]; detail?: string };
+      if (!answer.ok || said.codes === undefined)
+        throw new Error(`${url.href} answers ${answer.status}: ${said.detail ?? "no codes"}`);
+      if (said.sha256 !== sha256) {
+        throw new Error(
+          `The server at ${base} serves other weights of ${id} (sha256 ${said.sha256}) than lie here (${sha256}).`,
+        );
+      }
+      return said.codes;
+    },
+    close: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,109 @@
+import { basename, extname, resolve } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
+import { type ImportFlags, NORMALIZATIONS, SOURCES } from "../engine/catalog/import/import-flags.ts";
+import { ImportFault } from "../engine/catalog/import/import-fault.ts";
+import { understand } from "../engine/catalog/import/understand.ts";
+import type { Understood } from "../engine/catalog/import/understood.ts";
+import { writeDictionary } from "../engine/catalog/import/write-dictionary.ts";
+import { readSettings } from "../server/config.ts";
+import { atomNorms } from "./atom-norms.ts";
+
+interface Flags extends Omit<ImportFlags, "maxAtoms"> {
+  readonly id?: string;
+  readonly maxAtoms?: number | "none";
+  readonly modelsDir?: string;
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** `pursuit import`: a dictionary as it lies on disk → a folder that the server loads. */
+export function registerImport(program: Command): void {
+  const choice = (flag: string, text: string, values: readonly string[]): Option =>
+    new Option(flag, text).choices([...values]);
+  program
+    .command("import <path>")
+    .description("import a matching-pursuit dictionary: a SAELens folder, or weights in .safetensors, .npz or .npy")
+    .option("--id <id>", "name to serve it by; by default the path's own", parseId)
+    .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
+    .addOption(choice("--score <score>", "which score wins a step", SCORES))
+    .addOption(choice("--reselect <rule>", "what a repeated atom does", RESELECTS))
+    .addOption(choice("--normalize <norm>", "how the file's atoms become the dictionary's", NORMALIZATIONS))
+    .option("--max-atoms <n>", "selections of one row at most, or none", parseCap)
+    .option(
+      "--residual-threshold <number>",
+      "end a row once its residual's norm is under this; 0 for never",
+      parseThreshold,
+    )
+    .addOption(choice("--input-norm <norm>", "what is done to a row before the pursuit", INPUT_NORMS))
+    .option("--center", "subtract the file's bias before the pursuit and add it back in decode")
+    .option("--no-center", "leave the file's bias out")
+    .option("--float32", "import although the dictionary's own code computes in another precision")
+    .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
+    .option("--force", "replace a dictionary of that id")
+    .option("--dry-run", "print what was understood and write nothing")
+    .action(async (path: string, flags: Flags) => {
+      const { id: given, maxAtoms, modelsDir: named, force = false, dryRun = false, ...rest } = flags;
+      const id = given ?? idOf(path);
+      const understood = await understand(path, {
+        ...rest,
+        ...(maxAtoms !== undefined && { maxAtoms: maxAtoms === "none" ? null : maxAtoms }),
+      });
+      console.log(report(path, understood));
+      if (dryRun) return;
+      const modelsDir = resolve(named ?? readSettings().modelsDir);
+      const { folder, loaded } = await writeDictionary(understood, { modelsDir, id, force });
+      for (const warning of loaded.warnings) console.log(`warning: ${warning}`);
+      console.log(`\nWritten to ${folder} (sha256 ${loaded.sha256.slice(0, 12)}…).`);
+      console.log(`Serve it:  npx pursuit serve${named === undefined ? "" : ` --models-dir ${named}`}`);
+      console.log(`Check it:  npx pursuit verify ${id} --rows x.npy --codes z.npy   (your own rows and dense codes)`);
+    });
+}
+
+function report(path: string, { source, d, m, atoms, settings, notes }: Understood): string {
+  const { least, most } = atomNorms(atoms, d);
+  const show = (value: number | boolean | null): string => (value === null ? "none" : String(value));
+  const lines: (readonly [string, string, string])[] = [
+    ["atoms", `${m} of width ${d}`, `norms ${least.toPrecision(6)} to ${most.toPrecision(6)}`],
+    ["score", settings.score.value, settings.score.from],
+    ["reselect", settings.reselect.value, settings.reselect.from],
+    ["center", show(settings.center.value), settings.center.from],
+    ["residual_threshold", show(settings.residualThreshold.value), settings.residualThreshold.from],
+    ["max_atoms", show(settings.maxAtoms.value), settings.maxAtoms.from],
+    ["input_norm", settings.inputNorm.value, settings.inputNorm.from],
+  ];
+  const width = Math.max(...lines.map(([, value]) => value.length));
+  return [
+    `${path}: ${source}`,
+    ...lines.map(([name, value, from]) => `  ${name.padEnd(19)} ${value.padEnd(width)}  ${from}`),
+    ...notes.map((note) => `  ${note}`),
+  ].join("\n");
+}
+
+/** The path's own name as an id. @throws ImportFault where it is none */
+function idOf(path: string): string {
+  const name = basename(resolve(path));
+  const id = name.slice(0, name.length - extname(name).length) || name;
+  // Of a file's name the ending is dropped; of a folder's such as l0-8.5 it may be part of the name.
+  for (const one of [/\.(safetensors|npz|npy)$/i.test(name) ? id : name, id]) {
+    if (new RegExp(DICTIONARY_ID_PATTERN).test(one)) return one;
+  }
+  throw new ImportFault([`${name} cannot be a dictionary's id; give one: --id <letters, digits, ".", "_", "-">.`]);
+}
+
+function parseId(given: string): string {
+  if (new RegExp(DICTIONARY_ID_PATTERN).test(given)) return given;
+  throw new InvalidArgumentError(`It must match ${DICTIONARY_ID_PATTERN}.`);
+}
+
+function parseCap(given: string): number | "none" {
+  if (given === "none") return "none";
+  if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
+  throw new InvalidArgumentError("It must be an integer ≥ 1, or none.");
+}
+
+function parseThreshold(given: string): number {
+  const value = given.trim() === "" ? Number.NaN : Number(given);
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidArgumentError("It must be a number ≥ 0.");
+}

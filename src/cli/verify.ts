@@ -1,0 +1,127 @@
+import { join, resolve } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { readManifest } from "../engine/catalog/folder/manifest.ts";
+import { loadWeights } from "../engine/catalog/folder/weights.ts";
+import { NPY_TENSOR, openNpy } from "../engine/catalog/formats/npy.ts";
+import { compareCode, type Verdict } from "../engine/catalog/verify/compare-code.ts";
+import { readSettings } from "../server/config.ts";
+import { encodeHere } from "./encode-here.ts";
+import { encodeThere } from "./encode-there.ts";
+
+interface Flags {
+  readonly rows: string;
+  readonly codes: string;
+  readonly maxAtoms?: number;
+  readonly url?: string;
+  readonly modelsDir?: string;
+}
+
+/** Rows of one encode call. */
+const CHUNK = 256;
+/** Differing rows that are shown one by one. */
+const SHOWN = 5;
+
+/** `pursuit verify`: served codes against a user's own. Exits 1 when a row differs. */
+export function registerVerify(program: Command): void {
+  program
+    .command("verify <id>")
+    .description("compare the codes that are served with your own dense codes of the same rows")
+    .requiredOption("--rows <x.npy>", "rows [n, d] as your encoder got them")
+    .requiredOption("--codes <z.npy>", "your encoder's dense codes [n, m]")
+    .option("--max-atoms <k>", "selections a row, where your encoder made fewer than the dictionary's cap", parseCount)
+    .option("--url <base>", "ask a running server instead of loading the dictionary here")
+    .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
+    .action(async (id: string, flags: Flags) => {
+      process.exitCode = (await verify(id, flags)) ? 0 : 1;
+    });
+}
+
+async function verify(id: string, flags: Flags): Promise<boolean> {
+  const settings = readSettings({
+    logLevel: "error",
+    ...(flags.modelsDir !== undefined && { modelsDir: flags.modelsDir }),
+  });
+  const folder = join(resolve(settings.modelsDir), id);
+  const { weights, sha256 } = await loadWeights(folder, await readManifest(folder));
+  const { d, m } = weights;
+  const rows = await readMatrix(flags.rows, d, "--rows", "the row length d");
+  const codes = await readMatrix(flags.codes, m, "--codes", "the number of atoms m");
+  const count = rows.length / d;
+  if (codes.length / m !== count)
+    throw new Error(`--rows holds ${count} rows, --codes ${codes.length / m}; they must be the same rows.`);
+
+  const budget = flags.maxAtoms === undefined ? {} : { maxAtoms: flags.maxAtoms };
+  const encoder = flags.url === undefined ? await encodeHere(id, settings) : encodeThere(flags.url, id, sha256);
+  const verdicts: Verdict[] = [];
+  try {
+    for (let from = 0; from < count; from += CHUNK) {
+      const to = Math.min(from + CHUNK, count);
+      const chunk = { data: rows.slice(from * d, to * d), count: to - from, width: d };
+      for (const [i, code] of (await encoder.encode(chunk, budget)).entries()) {
+        const row = from + i;
+        verdicts.push(
+          compareCode(code, rows.subarray(row * d, (row + 1) * d), codes.subarray(row * m, (row + 1) * m), weights),
+        );
+      }
+    }
+  } finally {
+    await encoder.close();
+  }
+  console.log(report(verdicts));
+  return verdicts.every(({ kind }) => kind !== "differs");
+}
+
+function report(verdicts: readonly Verdict[]): string {
+  const of = (kind: Verdict["kind"]): number => verdicts.filter((verdict) => verdict.kind === kind).length;
+  const worst = verdicts.reduce(
+    (most, verdict) => (verdict.kind === "agreed" ? Math.max(most, verdict.worst) : most),
+    0,
+  );
+  const lines = [
+    `${of("agreed")} agreed, ${of("undecided")} undecided, ${of("differs")} differ, of ${verdicts.length} rows.`,
+    `Largest difference of an agreed value: ${worst.toExponential(1)} of its row's largest.`,
+  ];
+  const differing = [...verdicts.entries()].filter(([, { kind }]) => kind === "differs");
+  for (const [row, verdict] of differing.slice(0, SHOWN)) {
+    if (verdict.kind === "agreed") continue;
+    const { step, atom, served, theirs } = verdict.at;
+    const after =
+      verdict.undecidedStep === null
+        ? ""
+        : ` (step ${verdict.undecidedStep} was undecided, but the ends are of unequal quality)`;
+    lines.push(`row ${row}: first differs at step ${step}, atom ${atom}: served ${served}, yours ${theirs}${after}`);
+  }
+  if (differing.length > SHOWN) lines.push(`… and ${differing.length - SHOWN} more.`);
+  if (differing.length > 0) {
+    lines.push(
+      "A difference at step 1 in every row: another centre, input norm or layer. Yours ends earlier or later: --max-atoms.",
+      "Values differ from some step on: another --reselect, --score or --normalize at import.",
+    );
+  }
+  return lines.join("\n");
+}
+
+/** A float matrix [n, width] of a .npy file. @throws Error naming the flag */
+async function readMatrix(path: string, width: number, flag: string, meaning: string): Promise<Float32Array> {
+  const file = await openNpy(path);
+  try {
+    const { shape } = file.tensors.get(NPY_TENSOR)!;
+    if (shape.length !== 2 || shape[1] !== width) {
+      throw new Error(
+        `${flag} ${path} is of shape (${shape.join(", ")}); (n, ${width}) was due, ${width} being ${meaning}.`,
+      );
+    }
+    const data = await file.readFloats(NPY_TENSOR);
+    const bad = data.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0)
+      throw new Error(`${flag} ${path}: row ${Math.floor(bad / width)}, column ${bad % width} is ${data[bad]}.`);
+    return data;
+  } finally {
+    await file.close();
+  }
+}
+
+function parseCount(given: string): number {
+  if (/^\d{1,9}$/.test(given)) return Number(given);
+  throw new InvalidArgumentError("It must be an integer ≥ 0.");
+}

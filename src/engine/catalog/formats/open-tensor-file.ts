@@ -1,0 +1,22 @@
+import { extname } from "node:path";
+import { FormatError } from "./format-error.ts";
+import { openNpy } from "./npy.ts";
+import { openNpz } from "./npz.ts";
+import { SafetensorsFile } from "./safetensors.ts";
+import type { TensorFile } from "./tensor-file.ts";
+
+/** What is read, by the file's ending. */
+const OPENERS: Readonly<Record<string, (path: string) => Promise<TensorFile>>> = {
+  ".safetensors": (path) => SafetensorsFile.open(path),
+  ".npz": openNpz,
+  ".npy": openNpy,
+};
+
+/** @throws FormatError when the file is not of a format that is read, or not what its format says. */
+export function openTensorFile(path: string): Promise<TensorFile> {
+  const open = OPENERS[extname(path).toLowerCase()];
+  if (open) return open(path);
+  return Promise.reject(
+    new FormatError(path, `ends in none of ${Object.keys(OPENERS).join(", ")}, the formats that are read.`),
+  );
+}

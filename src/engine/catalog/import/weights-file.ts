@@ -1,0 +1,192 @@
+import { basename } from "node:path";
+import { FormatError } from "../formats/format-error.ts";
+import { NPY_TENSOR } from "../formats/npy.ts";
+import { openTensorFile } from "../formats/open-tensor-file.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
+import { ImportFault } from "./import-fault.ts";
+import { normalizeAtoms } from "./normalize-atoms.ts";
+import { expectShape } from "./sae-lens.ts";
+import { settle, type Understood } from "./understood.ts";
+
+/** Tensors of layouts that are not served yet: each would be read as something that it is not. */
+const NOT_YET: readonly (readonly [tensor: string, what: string])[] = [
+  ["b_pre", "the MNIST notebook's untied matching pursuit (D, W, b_pre)"],
+  ["encoder.weight", "an encoder of its own (sparsify, dictionary_learning, Llama Scope)"],
+  ["W_enc", "a one-pass encoder (SAELens, Gemma Scope)"],
+  ["w_enc", "a one-pass encoder (Gemma Scope 2)"],
+  ["thresholds", "overcomplete's JumpSAE"],
+];
+
+const WEIGHTS = "dictionary._weights";
+const MULTIPLIER = "dictionary.multiplier";
+
+/**
+ * A file of weights alone: overcomplete's state dict, the official repository's, or bare atoms. Such a file does not
+ * say which class it belongs to (overcomplete's MpSAE and OMPSAE save the same tensors), so `--from` must.
+ * @throws ImportFault, FormatError
+ */
+export async function understandWeights(path: string, flags: ImportFlags): Promise<Understood> {
+  const file = await openTensorFile(path);
+  try {
+    const { tensors } = file;
+    for (const [tensor, what] of NOT_YET) {
+      if ([...tensors.keys()].some((name) => name === tensor || name.startsWith(`${tensor}.`))) {
+        throw new ImportFault([`${path} holds ${tensor}: ${what}. That is not served yet.`]);
+      }
+    }
+    switch (flags.from ?? (await suggest(file))) {
+      case "overcomplete":
+        return await understandOvercomplete(file, flags);
+      case "mp-sae":
+        return await understandOfficial(file, flags);
+      case "atoms":
+        return await understandAtoms(file, flags);
+      case "sae-lens":
+        throw new ImportFault([
+          "--from sae-lens takes a folder with cfg.json and sae_weights.safetensors, not a file.",
+        ]);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws ImportFault with the --from that fits, since two classes may save the same tensors. */
+function suggest({ path, tensors }: TensorFile): Promise<Source> {
+  if (tensors.has("W_dec")) {
+    return Promise.reject(
+      new ImportFault([`${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`]),
+    );
+  }
+  const names = [...tensors.keys()].join(", ");
+  const [fits, why] = tensors.has(WEIGHTS)
+    ? [
+        "--from overcomplete, if its class is MpSAE",
+        "overcomplete's MpSAE and OMPSAE both save these; OMPSAE is not served yet.",
+      ]
+    : tensors.has("W")
+      ? ["--from mp-sae, if it is the official repository's", "they carry no settings."]
+      : ["--from atoms, if one of them is the atoms [m, d]", "they carry no settings."];
+  return Promise.reject(new ImportFault([`${path} holds ${names}: ${why}`, `Add ${fits}. (${FLAG_VALUES.from})`]));
+}
+
+/**
+ * overcomplete's MpSAE (overcomplete/sae/mp_sae.py): the largest signed score, exactly k selections, no bias.
+ * In evaluation its dictionary is normalisation(_weights) · exp(multiplier); the normalisation's name is not saved.
+ */
+async function understandOvercomplete(file: TensorFile, flags: ImportFlags): Promise<Understood> {
+  const [m, d] = matrixOf(file, WEIGHTS);
+  const from = "overcomplete's MpSAE";
+  const settings = settle(
+    `${file.path} (overcomplete)`,
+    {
+      score: { value: "signed", from },
+      reselect: { value: "add", from },
+      center: { value: false, from },
+      residualThreshold: { value: 0, from },
+      inputNorm: { value: "none", from },
+    },
+    flags,
+    ["normalize", "maxAtoms"],
+  );
+  const normalization = flags.normalize!;
+  const atoms = normalizeAtoms(await file.readFloats(WEIGHTS), d, normalization);
+  const multiplier = file.tensors.has(MULTIPLIER) ? (await file.readFloats(MULTIPLIER))[0]! : 0;
+  const factor = Math.fround(Math.exp(multiplier));
+  if (factor !== 1) for (let i = 0; i < atoms.length; i++) atoms[i]! *= factor;
+  return {
+    source: "overcomplete MpSAE",
+    d,
+    m,
+    atoms,
+    center: noCenter(settings.center.value, file),
+    settings,
+    notes: [`Atoms are ${WEIGHTS}, normalised by ${normalization} (--normalize), times exp(${multiplier}).`],
+    provenance: { source: basename(file.path), library: "overcomplete", class: "MpSAE", normalization },
+  };
+}
+
+/** The official MP-SAE (github.com/mpsae/MP-SAE, sae.py): W [m, d], ReLU scores, ends at a repeat or under a threshold. */
+async function understandOfficial(file: TensorFile, flags: ImportFlags): Promise<Understood> {
+  const [m, d] = matrixOf(file, "W");
+  const from = "the official MP-SAE";
+  const settings = settle(
+    `${file.path} (official MP-SAE)`,
+    {
+      score: { value: "relu", from },
+      reselect: { value: "stop", from },
+      center: { value: false, from },
+      maxAtoms: { value: null, from },
+      inputNorm: { value: "none", from },
+    },
+    flags,
+  );
+  return {
+    source: "official MP-SAE",
+    d,
+    m,
+    ...(await atomsOf(file, "W", d, flags)),
+    center: noCenter(settings.center.value, file),
+    settings,
+    provenance: { source: basename(file.path), library: "github.com/mpsae/MP-SAE" },
+  };
+}
+
+/** Atoms and nothing else: every setting must be given. A second tensor [d] may be the centre. */
+async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Understood> {
+  const matrices = [...file.tensors].filter(([, { shape }]) => shape.length === 2);
+  if (matrices.length !== 1) {
+    const found = [...file.tensors].map(([name, { shape }]) => `${name} [${shape.join(", ")}]`).join(", ");
+    throw new ImportFault([
+      `${file.path} must hold one matrix, the atoms [m, d]; it holds ${found}. Save the atoms alone.`,
+    ]);
+  }
+  const [name] = matrices[0]!;
+  const [m, d] = matrixOf(file, name);
+  const biases = [...file.tensors]
+    .filter(([, { shape }]) => shape.length === 1 && shape[0] === d)
+    .map(([bias]) => bias);
+  const bias = biases.length === 1 ? biases[0]! : null;
+  const settings = settle(
+    file.path,
+    bias === null && flags.center === undefined ? { center: { value: false, from: "no tensor [d] in the file" } } : {},
+    flags,
+    ["normalize"],
+  );
+  if (settings.center.value && bias === null) {
+    throw new ImportFault([
+      `--center: ${file.path} holds ${biases.length === 0 ? "no tensor" : "several tensors"} of shape [${d}] to be the centre.`,
+    ]);
+  }
+  return {
+    source: name === NPY_TENSOR ? "bare atoms" : `bare atoms (tensor ${name})`,
+    d,
+    m,
+    ...(await atomsOf(file, name, d, flags)),
+    center: settings.center.value ? await file.readFloats(bias!) : null,
+    settings,
+    provenance: { source: basename(file.path) },
+  };
+}
+
+async function atomsOf(file: TensorFile, name: string, d: number, { normalize = "identity" }: ImportFlags) {
+  const atoms = normalizeAtoms(await file.readFloats(name), d, normalize);
+  return {
+    atoms,
+    notes: normalize === "identity" ? [] : [`Atoms are ${name}, normalised by ${normalize} (--normalize).`],
+  };
+}
+
+function noCenter(wanted: boolean, { path }: TensorFile): null {
+  if (wanted)
+    throw new ImportFault([`--center: this layout has no bias, and ${path} holds none that could be the centre.`]);
+  return null;
+}
+
+function matrixOf(file: TensorFile, name: string): readonly [number, number] {
+  const shape = file.tensors.get(name)?.shape;
+  if (shape?.length === 2 && shape[0]! > 0 && shape[1]! > 0) return [shape[0]!, shape[1]!];
+  if (shape === undefined) expectShape(file.path, shape, name, []);
+  throw new FormatError(file.path, `${name} is [${shape!.join(", ")}]; a matrix [m, d] was due.`);
+}

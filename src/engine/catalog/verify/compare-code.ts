@@ -1,0 +1,94 @@
+import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { ServedCode } from "./served-code.ts";
+import { firstUndecidedStep, lengthOf, pursuitStart } from "./step-margins.ts";
+
+/** Share of a row's largest |value| that two values of one atom may be apart. */
+const VALUE_TOLERANCE = 1e-5;
+
+/** Where a served code and a user's part. */
+export interface Difference {
+  /** Selection, counted from 1; one more than were served where only the user's code goes on. */
+  readonly step: number;
+  readonly atom: number;
+  readonly served: number;
+  readonly theirs: number;
+}
+
+/**
+ * `agreed`: the same atoms, values within 1e-5 of the row's largest.
+ * `undecided`: they part at or after a step that float32 cannot decide, and end equally well.
+ */
+export type Verdict =
+  | { readonly kind: "agreed"; readonly worst: number }
+  | {
+      readonly kind: "undecided" | "differs";
+      readonly worst: number;
+      readonly at: Difference;
+      readonly undecidedStep: number | null;
+    };
+
+/**
+ * A served code against a user's own dense code of the same row, by "Agreement" of DESIGN §2.1.
+ * @param x [d], as posted. @param z [m]
+ */
+export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array, weights: DictionaryWeights): Verdict {
+  const merged = new Map<number, number>();
+  for (let k = 0; k < served.indices.length; k++) merged.set(served.indices[k]!, served.values[k]!);
+  let largest = 0;
+  for (const value of z) largest = Math.max(largest, Math.abs(value));
+  for (const value of merged.values()) largest = Math.max(largest, Math.abs(value));
+  const apart = (atom: number): number => Math.abs((merged.get(atom) ?? 0) - z[atom]!) / (largest || 1);
+
+  let worst = 0;
+  for (let atom = 0; atom < z.length; atom++) worst = Math.max(worst, apart(atom));
+  if (worst <= VALUE_TOLERANCE) return { kind: "agreed", worst };
+
+  const at = firstDifference(served, merged, z, (atom) => apart(atom) > VALUE_TOLERANCE);
+  const start = pursuitStart(x, served, weights);
+  const undecided = firstUndecidedStep(start, served, weights, at.step - 1);
+  const step = undecided === null ? null : undecided + 1;
+  const equal = undecided !== null && endEquallyWell(start, merged, z, weights);
+  return { kind: equal ? "undecided" : "differs", worst, at, undecidedStep: step };
+}
+
+/**
+ * The first selection that the user's pursuit cannot have made. A dense code has no order, so an atom counts where it
+ * was served last: a repeat may be what differs.
+ */
+function firstDifference(
+  { trace }: ServedCode,
+  merged: ReadonlyMap<number, number>,
+  z: Float32Array,
+  differs: (atom: number) => boolean,
+): Difference {
+  const steps = trace.indices.length;
+  const last = new Map<number, number>();
+  for (let k = 0; k < steps; k++) last.set(trace.indices[k]!, k);
+  for (let k = 0; k < steps; k++) {
+    const atom = trace.indices[k]!;
+    if ((z[atom] === 0 || last.get(atom) === k) && differs(atom)) {
+      return { step: k + 1, atom, served: merged.get(atom) ?? 0, theirs: z[atom]! };
+    }
+  }
+  const atom = z.findIndex((value, j) => value !== 0 && !merged.has(j));
+  return { step: steps + 1, atom, served: 0, theirs: z[atom]! };
+}
+
+/** Final residual norms within 1 %, or 1e-3 of the row's. */
+function endEquallyWell(
+  start: Float64Array,
+  merged: ReadonlyMap<number, number>,
+  z: Float32Array,
+  weights: DictionaryWeights,
+): boolean {
+  const ours = residual(start, merged, weights);
+  const theirs = residual(start, new Map([...z.entries()].filter(([, value]) => value !== 0)), weights);
+  const apart = Math.abs(ours - theirs);
+  return apart <= 0.01 * Math.max(ours, theirs) || apart <= 1e-3 * lengthOf(start);
+}
+
+function residual(start: Float64Array, code: ReadonlyMap<number, number>, { atoms, d }: DictionaryWeights): number {
+  const r = start.slice();
+  for (const [j, value] of code) for (let c = 0; c < d; c++) r[c]! -= value * atoms[j * d + c]!;
+  return lengthOf(r);
+}

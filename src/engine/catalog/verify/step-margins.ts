@@ -1,0 +1,79 @@
+import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { ServedCode } from "./served-code.ts";
+
+/** Of SAELens' layer norm: y = (x − mean) / (std + ε). */
+const LAYER_NORM_EPSILON = 1e-5;
+
+/** A row in pursuit space before its first step, in float64: normed as its code says, b subtracted in float32. */
+export function pursuitStart(
+  x: Float32Array,
+  { norm }: ServedCode,
+  { center, settings }: DictionaryWeights,
+): Float64Array {
+  const { shift, scale } = norm ?? { shift: 0, scale: 1 };
+  const divisor = settings.inputNorm === "layer_norm" ? scale + LAYER_NORM_EPSILON : scale;
+  return Float64Array.from(x, (value, i) => Math.fround(Math.fround((value - shift) / divisor) - (center?.[i] ?? 0)));
+}
+
+/**
+ * The first step of a served pursuit that float32 could not have decided ("Agreement", DESIGN §2.1), replayed in float64
+ * along the served selections; null when every step up to `until` was decided. The step after the last selection, at
+ * which the row ended, counts too.
+ * @param until steps that are looked at, counted from 0.
+ */
+export function firstUndecidedStep(
+  start: Float64Array,
+  { trace }: ServedCode,
+  weights: DictionaryWeights,
+  until: number,
+): number | null {
+  const { atoms, d, m, settings } = weights;
+  const r = start.slice();
+  const norm = lengthOf(start);
+  let margin = 1e-6 * norm * largestNorm(weights);
+  const used = new Set<number>();
+  for (let k = 0; k <= Math.min(until, trace.indices.length); k++) {
+    const left = lengthOf(r);
+    if (left > 0 && left < 1e-3 * norm) return k;
+    if (k > 0 && settings.residualThreshold > 0 && Math.abs(left - settings.residualThreshold) <= margin) return k;
+    let best = -Infinity;
+    let second = -Infinity;
+    for (let j = 0; j < m; j++) {
+      if (settings.reselect === "forbid" && used.has(j)) continue;
+      let score = 0;
+      for (let c = 0, at = j * d; c < d; c++, at++) score += r[c]! * atoms[at]!;
+      if (settings.score === "absolute") score = Math.abs(score);
+      if (score > best) {
+        second = best;
+        best = score;
+      } else if (score > second) second = score;
+    }
+    if (k === 0) margin = Math.max(margin, 1e-5 * Math.abs(best));
+    if (left > 0 && (Math.abs(best) <= margin || best - second <= margin)) return k;
+    if (k === trace.indices.length) break;
+    const j = trace.indices[k]!;
+    used.add(j);
+    for (let c = 0; c < d; c++) r[c]! -= trace.values[k]! * atoms[j * d + c]!;
+  }
+  return null;
+}
+
+export function lengthOf(vector: Float64Array): number {
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  return Math.sqrt(squares);
+}
+
+const largest = new WeakMap<Float32Array, number>();
+
+/** max ||D_j||, computed once a dictionary. */
+function largestNorm({ atoms, d }: DictionaryWeights): number {
+  let found = largest.get(atoms);
+  if (found === undefined) {
+    found = 0;
+    for (let from = 0; from < atoms.length; from += d)
+      found = Math.max(found, lengthOf(Float64Array.from(atoms.subarray(from, from + d))));
+    largest.set(atoms, found);
+  }
+  return found;
+}

@@ -1,0 +1,32 @@
+import { availableParallelism } from "node:os";
+import type { ServingOptions } from "../engine/catalog/served-dictionary.ts";
+import { systemClock } from "../engine/clock.ts";
+import type { EngineObserver } from "../engine/observer.ts";
+import { CoreLease } from "../engine/scheduler/core-lease.ts";
+import type { Settings } from "./settings.ts";
+
+/** How dictionaries are served under these settings. Children run built code: this is for dist/. */
+export function servingOptions(
+  settings: Settings,
+  observer: EngineObserver,
+  log: ServingOptions["log"],
+): ServingOptions {
+  return {
+    executorEntry: new URL("../engine/executor/main.js", import.meta.url),
+    load: {
+      runtime: settings.runtime,
+      path: settings.path,
+      gramLimitBytes: settings.gramLimit,
+      threads: settings.threads,
+    },
+    lease: new CoreLease(Math.max(availableParallelism(), settings.threads)),
+    clock: systemClock,
+    observer,
+    log,
+    maxAtoms: settings.maxAtoms,
+    batchMilliseconds: settings.batchMs,
+    maxWait: settings.maxWaitMs,
+    watchdog: { factor: settings.watchdogFactor, floor: settings.watchdogMs },
+    loadTimeout: settings.loadTimeoutMs,
+  };
+}
