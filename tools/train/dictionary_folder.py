@@ -13,47 +13,43 @@ from safetensors.numpy import save_file
 def write_dictionary(
     folder: Path,
     *,
-    atoms: np.ndarray,
-    center: np.ndarray,
-    examples: np.ndarray,
-    texts: list[str],
+    kind: str,
+    encoder: dict,
+    tensors: dict[str, np.ndarray],
+    examples: tuple[np.ndarray, list[str]],
+    trained_by: str,
     training: dict,
     held_out: list[dict],
 ) -> None:
+    """`tensors` holds `atoms` [m, d] and what else the kind needs, in the dtype to store; `examples` are rows and texts."""
     folder.mkdir(parents=True, exist_ok=True)
-    m, d = atoms.shape
+    m, d = tensors["atoms"].shape
+    rows, texts = examples
     manifest = {
         "format": 1,
         "id": folder.name,
-        "kind": "matching_pursuit",
+        "kind": kind,
         "d": d,
         "m": m,
-        "encoder": {
-            "score": "relu",
-            "reselect": "add",
-            "center": True,
-            "residual_threshold": 0,
-            "max_atoms": None,
-            "input_norm": "none",
-        },
+        "encoder": encoder,
         "provenance": {
             "model": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), sentence embeddings of unit length",
             "data": "WordNet 3.1 (WordNet License), each synset as 'lemma: definition'; a tenth of the synsets held out",
             "licence": "Apache-2.0",
-            "trained_by": "tools/train/train.py",
+            "trained_by": trained_by,
             "training": training,
             "held_out": held_out,
         },
     }
     write(folder / "dictionary.json", (json.dumps(manifest, indent=2) + "\n").encode())
-    save(folder / "weights.safetensors", {"atoms": atoms, "center": center})
-    save(folder / "examples.safetensors", {"rows": examples})
+    save(folder / "weights.safetensors", tensors)
+    save(folder / "examples.safetensors", {"rows": rows})
     write(folder / "examples.json", (json.dumps(texts, indent=0, ensure_ascii=False) + "\n").encode())
 
 
 def save(path: Path, tensors: dict[str, np.ndarray]) -> None:
     partial = path.with_name(path.name + ".partial")
-    save_file({name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}, partial)
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, partial)
     os.replace(partial, path)
 
 

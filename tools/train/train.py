@@ -8,22 +8,20 @@ Seeded: the same embeddings on the same machine give the same file.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dictionary_folder import write_dictionary
-from evaluate import BUDGETS, held_out_table
+from embedded import BATCH, SEED, load_embedded
+from held_out import BUDGETS, pursuit_table
 from pursuit import residual_energies, select
-from wordnet import split
+from rate import set_rate
 
-SEED = 20250603
-BATCH = 2048
-EXAMPLES = 64
+# What pursuit.py's select() does: a repeated atom adds its value and the pursuit goes on.
+ENCODER = {"score": "relu", "reselect": "add", "center": True, "residual_threshold": 0, "max_atoms": None, "input_norm": "none"}
 
 
 def main() -> None:
@@ -32,31 +30,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="dictionary folder to write")
     parser.add_argument("--atoms", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=16, help="selections of a row in training")
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3, help="Adam's first learning rate; it falls to a hundredth by a cosine")
     parser.add_argument("--loss", choices=["last", "prefixes"], default="prefixes", help="the residual after the last step, or the mean over steps 1, 2, 4, …")
     arguments = parser.parse_args()
 
     torch.manual_seed(SEED)
     started = time.time()
-    rows = torch.from_numpy(np.load(arguments.embeddings / "rows.npy"))
-    sentences = json.loads((arguments.embeddings / "sentences.json").read_text())
-    train, held_out = split(len(sentences))
-    center = rows[train].mean(dim=0)
-    centred = rows - center
-    atoms = fit(centred[train], arguments)
+    embedded = load_embedded(arguments.embeddings)
+    center = embedded.center
+    centred = embedded.rows - center
+    atoms = fit(centred[embedded.train], arguments)
     minutes = (time.time() - started) / 60
 
-    table = held_out_table(centred[held_out], atoms, BUDGETS)
+    table = pursuit_table(centred[embedded.held_out], atoms, BUDGETS)
     for line in table:
         print(line)
-    examples = np.random.default_rng(SEED).choice(held_out, EXAMPLES, replace=False)
     write_dictionary(
         arguments.out,
-        atoms=atoms.numpy(),
-        center=center.numpy(),
-        examples=rows[examples].numpy(),
-        texts=[sentences[i] for i in examples],
+        kind="matching_pursuit",
+        encoder=ENCODER,
+        tensors={"atoms": atoms.numpy(), "center": center.numpy()},
+        examples=embedded.examples(),
+        trained_by="tools/train/train.py",
         training={"steps": arguments.steps, "epochs": arguments.epochs, "loss": arguments.loss, "seed": SEED, "minutes": round(minutes, 1)},
         held_out=table,
     )
@@ -77,8 +73,7 @@ def fit(rows: torch.Tensor, arguments: argparse.Namespace) -> torch.Tensor:
         order = torch.randperm(count)
         error = 0.0
         for at in range(steps_per_epoch):
-            for group in optimizer.param_groups:
-                group["lr"] = arguments.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / total)))
+            set_rate(optimizer, arguments.rate, done, total)
             batch = rows[order[at * BATCH : (at + 1) * BATCH]]
             chosen = select(batch, atoms.detach(), arguments.steps)
             energies = residual_energies(batch, atoms, chosen)

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { INPUT_NORMS, type InputNorm } from "../../dictionary.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { ImportFlags } from "./import-flags.ts";
@@ -8,9 +9,6 @@ import { type Known, settle, type Understood } from "./understood.ts";
 
 export const SAE_LENS_CONFIG = "cfg.json";
 const WEIGHTS = "sae_weights.safetensors";
-
-/** Norms of the activations that SAELens applies at run time and that we do, too. */
-const INPUT_NORMS = ["none", "layer_norm", "constant_norm_rescale"] as const;
 
 /**
  * A folder that SAELens 6 saved (`SAE.save_model`): cfg.json and sae_weights.safetensors with W_dec [d_sae, d_in] and
@@ -45,9 +43,8 @@ export async function understandSaeLens(folder: string, flags: ImportFlags): Pro
       center: said("apply_b_dec_to_input", true, isBoolean),
       residualThreshold: { ...threshold, value: Math.max(0, threshold.value) },
       maxAtoms: cap.value === null ? { value: d, from: `${cap.from}: max_iterations null, so d_in` } : cap,
-      inputNorm: said("normalize_activations", "none", (value): value is (typeof INPUT_NORMS)[number] =>
-        INPUT_NORMS.some((norm) => norm === value),
-      ),
+      // Refused above where it is not ours, unless a flag takes its place.
+      inputNorm: said("normalize_activations", "none", isString) as Known<InputNorm>,
     },
     flags,
   );
@@ -134,4 +131,5 @@ export function expectShape(
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
+const isString = (value: unknown): value is string => typeof value === "string";
 const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 1;

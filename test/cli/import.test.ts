@@ -1,0 +1,175 @@
+/** `pursuit import` and `verify` over dictionaries that their own libraries saved (tools/fixtures/make_imports.py). */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { parseManifest } from "../../src/engine/catalog/folder/manifest.ts";
+import { runCli } from "../support/run-cli.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const fixtures = fileURLToPath(new URL("../fixtures/imports/", import.meta.url));
+const models = temporaryFolder();
+const env = { PURSUIT_MODELS_DIR: models };
+
+interface Case {
+  readonly name: string;
+  readonly file?: string;
+  readonly flags?: readonly string[];
+  readonly encoder: object;
+}
+
+const OVERCOMPLETE = {
+  score: "signed",
+  reselect: "add",
+  center: false,
+  residualThreshold: 0,
+  maxAtoms: 5,
+  inputNorm: "none",
+};
+const overcomplete = (normalization: string, file: string): Case => ({
+  name: `overcomplete-${normalization}`,
+  file,
+  flags: ["--from", "overcomplete", "--normalize", normalization, "--max-atoms", "5"],
+  encoder: OVERCOMPLETE,
+});
+const SAE_LENS = {
+  score: "relu",
+  reselect: "stop",
+  center: true,
+  residualThreshold: 0.01,
+  maxAtoms: 8,
+  inputNorm: "none",
+};
+const OFFICIAL = {
+  score: "relu",
+  reselect: "stop",
+  center: false,
+  residualThreshold: 0.1,
+  maxAtoms: null,
+  inputNorm: "none",
+};
+
+const CASES: readonly Case[] = [
+  { name: "sae-lens-default", encoder: SAE_LENS },
+  { name: "sae-lens-fixed", encoder: { ...SAE_LENS, reselect: "add", residualThreshold: 0, maxAtoms: 6 } },
+  { name: "sae-lens-uncentred", encoder: { ...SAE_LENS, center: false, residualThreshold: 0.5 } },
+  { name: "sae-lens-layer-norm", encoder: { ...SAE_LENS, inputNorm: "layer_norm" } },
+  overcomplete("l2", "weights.safetensors"),
+  overcomplete("max_l2", "weights.npz"),
+  overcomplete("l1", "weights.safetensors"),
+  overcomplete("max_l1", "weights.npz"),
+  overcomplete("identity", "weights.npz"),
+  {
+    name: "mp-sae",
+    file: "weights.npz",
+    flags: ["--from", "mp-sae", "--residual-threshold", "0.1"],
+    encoder: OFFICIAL,
+  },
+];
+
+describe("pursuit import", () => {
+  it.each(CASES)(
+    "understands $name, and its codes are then the library's own",
+    async ({ name, file = "", flags = [], encoder }) => {
+      const folder = join(fixtures, name);
+      const imported = await runCli(["import", join(folder, file), "--id", name, ...flags], env);
+      expect(imported).toMatchObject({ code: 0, stderr: "" });
+      expect(parseManifest(readFileSync(join(models, name, "dictionary.json"), "utf8"))).toMatchObject({
+        id: name,
+        d: 8,
+        m: 24,
+        encoder,
+      });
+
+      const verified = await runCli(
+        ["verify", name, "--rows", join(folder, "x.npy"), "--codes", join(folder, "z.npy")],
+        env,
+      );
+      expect(verified).toMatchObject({ code: 0, stderr: "" });
+      expect(verified.stdout).toMatch(/^\d+ agreed, \d+ undecided, 0 differ, of 16 rows\.$/m);
+    },
+  );
+
+  it("takes bare atoms, column-major float64, once everything is said", async () => {
+    const atoms = join(fixtures, "mp-sae", "atoms.npy");
+    const asked = await runCli(["import", atoms, "--id", "bare", "--from", "atoms"], env);
+    expect(asked.code).toBe(1);
+    for (const flag of [
+      "--normalize",
+      "--score",
+      "--reselect",
+      "--residual-threshold",
+      "--max-atoms",
+      "--input-norm",
+    ]) {
+      expect(asked.stderr).toContain(`  ${flag} `);
+    }
+    const said =
+      "--normalize identity --score relu --reselect stop --residual-threshold 0.1 --max-atoms none --input-norm none";
+    expect(await runCli(["import", atoms, "--id", "bare", "--from", "atoms", ...said.split(" ")], env)).toMatchObject({
+      code: 0,
+    });
+    const weights = (id: string): Buffer => readFileSync(join(models, id, "weights.safetensors"));
+    expect(weights("bare")).toEqual(weights("mp-sae"));
+  });
+
+  it("shows where each setting comes from, and a flag over the file's word", async () => {
+    const { stdout } = await runCli(
+      ["import", join(fixtures, "sae-lens-default"), "--dry-run", "--max-atoms", "5", "--no-center"],
+      env,
+    );
+    expect(stdout).toMatch(/residual_threshold\s+0\.01\s+SAELens' default/);
+    expect(stdout).toMatch(/max_atoms\s+5\s+--max-atoms, instead of 8/);
+    expect(stdout).toMatch(/center\s+false\s+--no-center, instead of true \(cfg\.json\)/);
+    expect(stdout).not.toContain("Written");
+  });
+
+  it("overwrites nothing without --force, and leaves nothing half-written behind", async () => {
+    const fixed = join(fixtures, "sae-lens-fixed");
+    const again = await runCli(["import", fixed, "--id", "sae-lens-default"], env);
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("--force") });
+    const before = readFileSync(join(models, "sae-lens-default", "weights.safetensors"));
+    expect(readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"))).not.toEqual(before);
+    expect(await runCli(["import", fixed, "--id", "sae-lens-default", "--force"], env)).toMatchObject({ code: 0 });
+    expect(readFileSync(join(models, "sae-lens-default", "weights.safetensors"))).toEqual(
+      readFileSync(join(models, "sae-lens-fixed", "weights.safetensors")),
+    );
+    expect(readdirSync(models).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("refuses unsound weights and keeps what was there", async () => {
+    const broken = temporaryFolder();
+    await cp(join(fixtures, "sae-lens-fixed"), broken, { recursive: true });
+    const file = join(broken, "sae_weights.safetensors");
+    const bytes = readFileSync(file);
+    // The last float of the file, whichever tensor it belongs to.
+    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+    writeFileSync(file, bytes);
+    const kept = readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"));
+    const refused = await runCli(["import", broken, "--id", "sae-lens-fixed", "--force"], env);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/column \d+ is NaN/) });
+    expect(readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"))).toEqual(kept);
+    expect(readdirSync(models).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+});
+
+describe("pursuit verify", () => {
+  it("names the first step at which a foreign code differs, and exits 1", async () => {
+    const [rows, codes] = [
+      join(fixtures, "sae-lens-uncentred", "x.npy"),
+      join(fixtures, "sae-lens-layer-norm", "z.npy"),
+    ];
+    const { code, stdout } = await runCli(["verify", "sae-lens-uncentred", "--rows", rows, "--codes", codes], env);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/row \d+: first differs at step \d+, atom \d+: served \S+, yours \S+/);
+  });
+
+  it("says which file is of the wrong shape", async () => {
+    const rows = join(fixtures, "mp-sae", "x.npy");
+    expect(await runCli(["verify", "mp-sae", "--rows", rows, "--codes", rows], env)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("(n, 24) was due, 24 being the number of atoms m"),
+    });
+  });
+});
