@@ -1,7 +1,15 @@
-import type { FastifyError, FastifyInstance, FastifyRequest } from "fastify";
+import { randomUUID } from "node:crypto";
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
-import { type Problem, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
+import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
 import { WireError } from "./wire/wire-error.ts";
+
+const CLOSING: ReadonlySet<ProblemCode> = new Set(["PURSUIT_BODY_STALLED", "PURSUIT_DRAINING"]);
+
+/** What Node's HTTP parser or timers complain of. */
+type ClientError = Error & { readonly code?: string };
 
 /** Every fault of a `/v1` request becomes a problem; what is not foreseen is logged whole and told by its request id. */
 export function registerErrorHandler(app: FastifyInstance): void {
@@ -9,11 +17,44 @@ export function registerErrorHandler(app: FastifyInstance): void {
     const problem = problemOf(error);
     if (PROBLEMS[problem.code].status >= 500 && problem.code !== "PURSUIT_DRAINING")
       request.log.error({ err: error }, problem.detail);
-    // What is left of a body that was not read must not be taken for the next request.
-    if (!request.raw.complete) void reply.header("connection", "close");
+    // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
+    // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
+    if (!CLOSING.has(problem.code)) void reply.removeHeader("connection");
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request)));
+}
+
+/** For requests that Fastify could not route: they reach no hook and no error handler. */
+export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  void reply.header("x-request-id", request.id);
+  void sendProblem(reply, problemOf(error));
+}
+
+/** For bytes that are no HTTP request: answered on the bare socket, which is then closed. */
+export function answerUnreadable(error: ClientError, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { code, detail } = unreadable(error);
+  const { status } = PROBLEMS[code];
+  const body = problemBody({ code, detail }, randomUUID());
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `content-type: ${PROBLEM_TYPE}`,
+    `content-length: ${body.length}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body.toString()}`);
+}
+
+function unreadable({ code }: ClientError): Problem {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return { code: "PURSUIT_BODY_STALLED", detail: "The request did not arrive in time." };
+  if (code === "HPE_HEADER_OVERFLOW")
+    return { code: "PURSUIT_BAD_REQUEST", detail: "The headers are larger than 16 KiB." };
+  return { code: "PURSUIT_BAD_REQUEST", detail: `The bytes are no HTTP/1.1 request (${code ?? "unknown"}).` };
 }
 
 function problemOf(error: FastifyError | Error): Problem {

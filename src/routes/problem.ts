@@ -48,21 +48,17 @@ export interface Problem {
   readonly retryAfter?: number | undefined;
 }
 
-/** Answers with `application/problem+json` (RFC 9457). */
-export function sendProblem(reply: FastifyReply, { code, detail, retryAfter }: Problem): FastifyReply {
+/** The body of a problem (RFC 9457). Bytes, since to text Fastify would add a charset, which JSON types do not have. */
+export function problemBody({ code, detail }: Problem, requestId: string): Buffer {
   const { status, title } = PROBLEMS[code];
+  const type = `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`;
+  return Buffer.from(JSON.stringify({ type, title, status, code, detail, request_id: requestId }));
+}
+
+export const PROBLEM_TYPE = "application/problem+json";
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { code, retryAfter } = problem;
   if (retryAfter !== undefined) void reply.header("retry-after", Math.max(1, Math.ceil(retryAfter)));
-  return reply
-    .code(status)
-    .type("application/problem+json")
-    .send(
-      JSON.stringify({
-        type: `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`,
-        title,
-        status,
-        code,
-        detail,
-        request_id: reply.request.id,
-      }),
-    );
+  return reply.code(PROBLEMS[code].status).type(PROBLEM_TYPE).send(problemBody(problem, reply.request.id));
 }

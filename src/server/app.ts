@@ -7,7 +7,7 @@ import { registerBodies } from "../routes/body.ts";
 import { registerDecode } from "../routes/decode.ts";
 import { registerDictionaries } from "../routes/dictionaries.ts";
 import { registerEncode } from "../routes/encode.ts";
-import { registerErrorHandler } from "../routes/error-handler.ts";
+import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
 import { registerHooks } from "../routes/hooks.ts";
 import { registerOperations } from "../routes/operations.ts";
 import type { AppOptions } from "../routes/route-options.ts";
@@ -29,6 +29,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     requestTimeout: REQUEST_TIMEOUT,
     // Refused by our own hook while draining, as a problem.
     return503OnClosing: false,
+    frameworkErrors: answerUnroutable,
+    clientErrorHandler: answerUnreadable,
     routerOptions: { maxParamLength: 256 },
     exposeHeadRoutes: false,
     genReqId: ({ headers }) => {
