@@ -6,8 +6,6 @@ import { EngineError } from "../engine/errors.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
 import { WireError } from "./wire/wire-error.ts";
 
-const CLOSING: ReadonlySet<ProblemCode> = new Set(["PURSUIT_BODY_STALLED", "PURSUIT_DRAINING"]);
-
 /** What Node's HTTP parser or timers complain of. */
 type ClientError = Error & { readonly code?: string };
 
@@ -19,7 +17,7 @@ export function registerErrorHandler(app: FastifyInstance): void {
       request.log.error({ err: error }, problem.detail);
     // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
     // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
-    if (!CLOSING.has(problem.code)) void reply.removeHeader("connection");
+    if (problem.code !== "PURSUIT_BODY_STALLED") void reply.removeHeader("connection");
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request)));

@@ -18,7 +18,6 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
     void reply.header("x-request-id", request.id);
     if (!request.url.startsWith("/v1/")) return;
     if (closing) {
-      void reply.header("connection", "close");
       throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
     }
     // Before the body: nobody should send 64 MiB to learn that the name was misspelt.
@@ -30,6 +29,11 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
         `Answers are application/json; the request accepts ${request.headers.accept}.`,
       );
     }
+  });
+
+  // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
+  app.addHook("onSend", async (_request, reply) => {
+    if (closing) void reply.header("connection", "close");
   });
 
   app.addHook("onResponse", async (request, reply) => {

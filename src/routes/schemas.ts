@@ -87,7 +87,10 @@ export const DecodeBodySchema = Type.Object(
           ),
         ),
       }),
-      { description: "A code as encode answered it may be posted as it is; its other fields are ignored" },
+      {
+        description:
+          "A code as encode answered it may be posted as it is, but for a trace; its other fields are ignored",
+      },
     ),
   },
   closed,

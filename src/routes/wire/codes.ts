@@ -2,8 +2,8 @@ import type { CodesToDecode } from "../../engine/engine.ts";
 import { checkCount, describe, invalid, type RowLimits } from "./posted-rows.ts";
 import { WireError } from "./wire-error.ts";
 
-/** What else a code of an encode answer holds: it may be posted back as it came. */
-const IGNORED = new Set(["atoms", "steps", "residual_norm", "relative_error", "stop", "trace", "reconstruction"]);
+/** What else a code of an encode answer holds: it may be posted back as it came, but for a trace, which nests too deep. */
+const IGNORED = new Set(["atoms", "steps", "residual_norm", "relative_error", "stop", "reconstruction"]);
 
 /**
  * `codes` of a decode request in compressed-row form, checked number by number as rows are.

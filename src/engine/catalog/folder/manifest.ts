@@ -92,18 +92,23 @@ export function parseManifest(text: string): DictionaryManifest {
 function faultsOf(value: unknown): string[] {
   const faults = new Map<string, string>();
   for (const error of manifest.Errors(value)) {
+    // An unknown field, which the complaint about the object around it names too.
+    if (error.keyword === "boolean") continue;
     const field = error.instancePath.slice(1).replaceAll("/", ".");
     const held = at(value, error.instancePath);
     const allowed = "allowedValues" in error.params ? `: ${(error.params.allowedValues as string[]).join(", ")}` : "";
-    const detail = describe(error.params) ?? `${error.message}${allowed}`;
+    const members = describe(error.params);
+    const constant = "allowedValue" in error.params ? `must be ${JSON.stringify(error.params.allowedValue)}` : null;
+    const detail = members ?? constant ?? `${error.message}${allowed}`;
     const shown = held === undefined || typeof held === "object" ? "" : ` is ${JSON.stringify(held)}; it`;
     // The first complaint about a field is the plainest; a union adds one for each of its arms.
-    if (!faults.has(field)) faults.set(field, `${MANIFEST_FILE}: ${field || "the file"}${shown} ${detail}.`);
+    const about = members === null ? field : `${field} ${members}`;
+    if (!faults.has(about)) faults.set(about, `${MANIFEST_FILE}: ${field || "the file"}${shown} ${detail}.`);
   }
   return [...faults.values()];
 }
 
-/** The complaints that name fields beside the one they stand at. */
+/** The complaints about what an object has in it: several may stand at one field. */
 function describe(params: object): string | null {
   if ("requiredProperties" in params) return `must have ${(params.requiredProperties as string[]).join(", ")}`;
   if ("additionalProperties" in params) return `must not have ${(params.additionalProperties as string[]).join(", ")}`;

@@ -148,19 +148,26 @@ function checkEntry(path: string, name: string, entry: unknown, dataStart: numbe
   const fault = (message: string): FormatError => new FormatError(path, `tensor "${name.slice(0, 80)}" ${message}`);
   if (!isObject(entry)) throw fault("is described by no object.");
   const { dtype, shape, data_offsets: offsets } = entry;
-  const width = typeof dtype === "string" ? DTYPE_BYTES[dtype] : undefined;
-  if (typeof dtype !== "string" || width === undefined) throw fault(`is of unknown type ${JSON.stringify(dtype)}.`);
-  if (!isSizes(shape)) throw fault(`has no sound shape: ${JSON.stringify(shape)}.`);
+  const width = typeof dtype === "string" && Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype] : undefined;
+  if (typeof dtype !== "string" || width === undefined) throw fault(`is of unknown type ${shown(dtype)}.`);
+  if (!isSizes(shape)) throw fault(`has no sound shape: ${shown(shape)}.`);
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
-    throw fault(`has no sound data_offsets: ${JSON.stringify(offsets)}.`);
+    throw fault(`has no sound data_offsets: ${shown(offsets)}.`);
   }
   const bytes = shape.reduce((product, size) => product * size, width);
   if (offsets[1]! - offsets[0]! !== bytes) {
-    throw fault(
-      `of shape [${shape.join(", ")}] needs ${bytes} bytes, but its offsets span ${offsets[1]! - offsets[0]!}.`,
-    );
+    throw fault(`of shape ${shown(shape)} needs ${bytes} bytes, but its offsets span ${offsets[1]! - offsets[0]!}.`);
   }
   return { dtype, shape, from: dataStart + offsets[0]!, to: dataStart + offsets[1]! };
+}
+
+/** A value of the header, cut short: it may be as long as the header, or nested so deeply that JSON.stringify overflows. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) {
+    const parts = value.slice(0, 4).map((part) => (typeof part === "object" ? "…" : shown(part)));
+    return `[${parts.join(", ")}${value.length > 4 ? ", …" : ""}]`;
+  }
+  return typeof value === "object" && value !== null ? "an object" : (JSON.stringify(value)?.slice(0, 80) ?? "missing");
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

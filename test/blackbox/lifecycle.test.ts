@@ -1,0 +1,168 @@
+/** What becomes of requests when processes die, hang or are told to stop. Linux: reads /proc. */
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Encoded, post } from "../support/client.ts";
+import { writeModelFolder } from "../support/model-folder.ts";
+import { runCli } from "../support/run-cli.ts";
+import { type RunningServer, startServer } from "../support/running-server.ts";
+import { normals, randomAtoms } from "../support/seeded.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const D = 64;
+const models = temporaryFolder();
+const cache = temporaryFolder();
+writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
+writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
+
+const running: RunningServer[] = [];
+async function start(env: Record<string, string> = {}): Promise<RunningServer> {
+  const server = await startServer(models, cache, env);
+  running.push(server);
+  return server;
+}
+afterEach(async () => {
+  const left = running.splice(0).filter(({ process }) => process.exitCode === null && process.signalCode === null);
+  await Promise.all(left.map((server) => server.stop()));
+});
+
+const body = (seed: number): object => ({ inputs: [[...normals(D, seed)]], budget: { max_atoms: 32 } });
+const encode = (server: RunningServer, id: string, seed: number): Promise<Encoded> =>
+  post(server.base, `/v1/dictionaries/${id}/encode`, body(seed));
+
+const isAlive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("the server", () => {
+  it("answers each of 200 requests rightly while its runtime processes are killed", async () => {
+    const server = await start();
+    const expected = await Promise.all(Array.from({ length: 200 }, (_, i) => encode(server, i % 2 ? "one" : "two", i)));
+    const first = server.runtimes();
+    const again = expected.map((_, i) => encode(server, i % 2 ? "one" : "two", i));
+    await again[10];
+    for (const pid of first) process.kill(pid, "SIGSEGV");
+    expect(await Promise.all(again)).toEqual(expected);
+    const metrics = await (await fetch(`${server.base}/metrics`)).text();
+    for (const id of ["one", "two"])
+      expect(metrics).toContain(`pursuit_runtime_restarts_total{dictionary="${id}",reason="crash"} 1`);
+    expect(server.runtimes()).not.toEqual(expect.arrayContaining([first[0]]));
+  });
+
+  it("takes a stopped runtime process for hung, replaces it, and answers", async () => {
+    const server = await start({ PURSUIT_WATCHDOG_MS: "300" });
+    const expected = await encode(server, "one", 1);
+    for (const pid of server.runtimes()) process.kill(pid, "SIGSTOP");
+    expect(await encode(server, "one", 1)).toEqual(expected);
+    const metrics = await (await fetch(`${server.base}/metrics`)).text();
+    expect(metrics).toContain('pursuit_runtime_restarts_total{dictionary="one",reason="watchdog"} 1');
+  });
+
+  it("told to stop, answers what it has accepted and leaves no process behind", async () => {
+    const server = await start();
+    const children = server.runtimes();
+    const accepted = Array.from({ length: 50 }, (_, i) => encode(server, "one", i));
+    await accepted[0];
+    const code = server.stop();
+    const answers = await Promise.allSettled(accepted);
+    for (const answer of answers) {
+      // A request whose head came after the signal is refused: nothing is dropped without an answer or a closed door.
+      if (answer.status === "rejected") expect(String(answer.reason)).toMatch(/PURSUIT_DRAINING|fetch failed/);
+    }
+    expect(answers.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(0);
+    expect(await code).toBe(0);
+    expect(children.filter(isAlive)).toEqual([]);
+  });
+
+  it("is not ready while it drains, but still answers", async () => {
+    const server = await start({ PURSUIT_DRAIN_MS: "60000" });
+    server.process.kill("SIGTERM");
+    await until(async () => (await fetch(`${server.base}/health/ready`)).status === 503);
+    expect(await encode(server, "one", 3)).toMatchObject({ dictionary: "one" });
+    server.process.kill("SIGKILL");
+    await once(server.process, "exit");
+  });
+
+  it("killed outright, takes its runtime processes with it", async () => {
+    const server = await start();
+    const children = server.runtimes();
+    expect(children).toHaveLength(2);
+    server.process.kill("SIGKILL");
+    await once(server.process, "exit");
+    await until(() => !children.some(isAlive));
+  });
+
+  it("answers 504 when the time allowed passes, and 499 costs nobody else anything", async () => {
+    const server = await start();
+    await expect(post(server.base, "/v1/dictionaries/one/encode", { ...body(1), timeout_ms: 1e-3 })).rejects.toThrow(
+      /504.*PURSUIT_TIMEOUT/,
+    );
+    const leaving = new AbortController();
+    const left = fetch(`${server.base}/v1/dictionaries/one/encode`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body(2)),
+      signal: leaving.signal,
+    });
+    const staying = encode(server, "one", 2);
+    leaving.abort();
+    await expect(left).rejects.toMatchObject({ name: "AbortError" });
+    expect(await staying).toMatchObject({ dictionary: "one" });
+  });
+
+  it("refuses bodies beyond the bytes in flight with a time to come again", async () => {
+    const server = await start({ PURSUIT_MAX_BYTES_IN_FLIGHT: "1024" });
+    const answer = await fetch(`${server.base}/v1/dictionaries/one/encode`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ inputs: Array.from({ length: 4 }, (_, i) => [...normals(D, i)]) }),
+    });
+    expect(answer.status).toBe(429);
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    expect(await answer.json()).toMatchObject({ code: "PURSUIT_BYTES_IN_FLIGHT" });
+  });
+});
+
+describe("pursuit serve", () => {
+  it("refuses to start with all faults of its settings at once", async () => {
+    const { code, stderr } = await runCli(["serve", "--port", "x"], {
+      PURSUIT_RUNTIME: "tpu",
+      PURSUIT_MODELS_DIR: models,
+    });
+    expect(code).toBe(1);
+    expect(stderr).toContain("--port=x must be an integer");
+    expect(stderr).toContain("PURSUIT_RUNTIME=tpu must be one of auto, cpu, cuda");
+  });
+
+  it("refuses to start with keys, which are not built, and does not print them", async () => {
+    const { code, stderr } = await runCli(["serve"], { PURSUIT_API_KEYS: "hush", PURSUIT_MODELS_DIR: models });
+    expect(code).toBe(1);
+    expect(stderr).toContain("PURSUIT_API_KEYS");
+    expect(stderr).not.toContain("hush");
+  });
+
+  it("says whose port it is that is taken", async () => {
+    const server = await start();
+    const { code, stderr } = await runCli(["serve", "--port", String(server.port), "--models-dir", models]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`127.0.0.1:${server.port} is taken by another process`);
+  });
+
+  it("says which folder it cannot read", async () => {
+    const { code, stderr } = await runCli(["serve", "--models-dir", `${models}/none`]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/cannot be read \(ENOENT\).*PURSUIT_MODELS_DIR/);
+  });
+});
+
+describe("pursuit doctor", () => {
+  it("tries the runtimes and says which binding it found", async () => {
+    const { code, stdout } = await runCli(["doctor"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^onnxruntime-node\s+\d+\.\d+\.\d+$/m);
+    expect(stdout).toMatch(/^cpu\s+works$/m);
+  });
+});
