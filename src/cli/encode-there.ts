@@ -6,6 +6,7 @@ import type { Encoder } from "./encode-here.ts";
  * @param sha256 of the weights that the answers are compared by: a server with others is refused.
  */
 export function encodeThere(base: string, id: string, sha256: string): Encoder {
+  if (!URL.canParse(base)) throw new Error(`--url ${base} is no address; one looks like http://127.0.0.1:8080.`);
   const url = new URL(`/v1/dictionaries/${id}/encode`, base);
   return {
     async encode({ data, count, width }, { maxAtoms }) {
@@ -25,7 +26,11 @@ export function encodeThere(base: string, id: string, sha256: string): Encoder {
       }).catch((error: unknown) => {
         throw new Error(`No server answers at ${base}; start one with "pursuit serve".`, { cause: error });
       });
-      const said = (await answer.json()) as { sha256?: string; codes?: readonly ServedCode[]; detail?: string };
+      const said = (await answer.json().catch(() => ({}))) as {
+        sha256?: string;
+        codes?: readonly ServedCode[];
+        detail?: string;
+      };
       if (!answer.ok || said.codes === undefined)
         throw new Error(`${url.href} answers ${answer.status}: ${said.detail ?? "no codes"}`);
       if (said.sha256 !== sha256) {

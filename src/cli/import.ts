@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
 import { type ImportFlags, NORMALIZATIONS, SOURCES } from "../engine/catalog/import/import-flags.ts";
 import { ImportFault } from "../engine/catalog/import/import-fault.ts";
+import { checkValues } from "../engine/catalog/folder/weights.ts";
 import { understand } from "../engine/catalog/import/understand.ts";
 import type { Understood } from "../engine/catalog/import/understood.ts";
 import { writeDictionary } from "../engine/catalog/import/write-dictionary.ts";
@@ -50,7 +51,12 @@ export function registerImport(program: Command): void {
         ...(maxAtoms !== undefined && { maxAtoms: maxAtoms === "none" ? null : maxAtoms }),
       });
       console.log(report(path, understood));
-      if (dryRun) return;
+      if (dryRun) {
+        for (const warning of checkValues(understood.atoms, understood.center, understood)) {
+          console.log(`warning: ${warning}`);
+        }
+        return;
+      }
       const modelsDir = resolve(named ?? readSettings().modelsDir);
       const { folder, loaded } = await writeDictionary(understood, { modelsDir, id, force });
       for (const warning of loaded.warnings) console.log(`warning: ${warning}`);

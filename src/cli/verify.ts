@@ -1,5 +1,7 @@
+import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import { DICTIONARY_ID_PATTERN } from "../engine/dictionary.ts";
 import { readManifest } from "../engine/catalog/folder/manifest.ts";
 import { loadWeights } from "../engine/catalog/folder/weights.ts";
 import { NPY_TENSOR, openNpy } from "../engine/catalog/formats/npy.ts";
@@ -42,11 +44,17 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
     ...(flags.modelsDir !== undefined && { modelsDir: flags.modelsDir }),
   });
   const folder = join(resolve(settings.modelsDir), id);
+  if (!new RegExp(DICTIONARY_ID_PATTERN).test(id) || !(await stat(folder).catch(() => null))) {
+    throw new Error(
+      `There is no dictionary ${id} in ${settings.modelsDir}. PURSUIT_MODELS_DIR or --models-dir names another folder.`,
+    );
+  }
   const { weights, sha256 } = await loadWeights(folder, await readManifest(folder));
   const { d, m } = weights;
   const rows = await readMatrix(flags.rows, d, "--rows", "the row length d");
   const codes = await readMatrix(flags.codes, m, "--codes", "the number of atoms m");
   const count = rows.length / d;
+  if (count === 0) throw new Error(`--rows ${flags.rows} holds no rows, so there is nothing to compare.`);
   if (codes.length / m !== count)
     throw new Error(`--rows holds ${count} rows, --codes ${codes.length / m}; they must be the same rows.`);
 
@@ -103,7 +111,9 @@ function report(verdicts: readonly Verdict[]): string {
 
 /** A float matrix [n, width] of a .npy file. @throws Error naming the flag */
 async function readMatrix(path: string, width: number, flag: string, meaning: string): Promise<Float32Array> {
-  const file = await openNpy(path);
+  const file = await openNpy(path).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === undefined ? error : new Error(`${flag} ${path} cannot be read (${error.code}).`);
+  });
   try {
     const { shape } = file.tensors.get(NPY_TENSOR)!;
     if (shape.length !== 2 || shape[1] !== width) {

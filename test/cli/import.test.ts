@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parseManifest } from "../../src/engine/catalog/folder/manifest.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
 import { runCli } from "../support/run-cli.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const fixtures = fileURLToPath(new URL("../fixtures/imports/", import.meta.url));
 const models = temporaryFolder();
+const temporary = temporaryFolder();
 const env = { PURSUIT_MODELS_DIR: models };
 
 interface Case {
@@ -149,12 +151,33 @@ describe("pursuit import", () => {
     const kept = readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"));
     const refused = await runCli(["import", broken, "--id", "sae-lens-fixed", "--force"], env);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/column \d+ is NaN/) });
+    expect(await runCli(["import", broken, "--id", "other", "--dry-run"], env)).toMatchObject({ code: 1 });
     expect(readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"))).toEqual(kept);
     expect(readdirSync(models).filter((name) => name.startsWith("."))).toEqual([]);
   });
 });
 
 describe("pursuit verify", () => {
+  it("does not call nothing an agreement", async () => {
+    const empty = (width: number): string => {
+      const path = join(temporary, `${width}.npy`);
+      writeFileSync(path, npyBytes([0, width], []));
+      return path;
+    };
+    expect(await runCli(["verify", "mp-sae", "--rows", empty(8), "--codes", empty(24)], env)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("holds no rows"),
+    });
+  });
+
+  it("says that there is no such dictionary", async () => {
+    const rows = join(fixtures, "mp-sae", "x.npy");
+    expect(await runCli(["verify", "nowhere", "--rows", rows, "--codes", rows], env)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("There is no dictionary nowhere"),
+    });
+  });
+
   it("names the first step at which a foreign code differs, and exits 1", async () => {
     const [rows, codes] = [
       join(fixtures, "sae-lens-uncentred", "x.npy"),

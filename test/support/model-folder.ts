@@ -1,20 +1,20 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MANIFEST_FILE, manifestText } from "../../src/engine/catalog/folder/manifest.ts";
 import { WEIGHTS_FILE } from "../../src/engine/catalog/folder/weights.ts";
 import { encodeSafetensors } from "../../src/engine/catalog/formats/safetensors.ts";
 import type { DictionaryManifest, PursuitSettings } from "../../src/engine/dictionary.ts";
 
-export interface Model {
-  readonly id: string;
-  readonly d: number;
+export interface SmallModel {
   /** [m, d] */
   readonly atoms: Float32Array;
+  readonly d: number;
   readonly center?: Float32Array;
   readonly settings?: Partial<PursuitSettings>;
 }
 
-export function manifestOf({ id, d, atoms, center, settings }: Model): DictionaryManifest {
+/** A manifest with the plainest settings, but for those given. */
+export function manifestOf(id: string, { atoms, d, center, settings }: SmallModel): DictionaryManifest {
   return {
     id,
     kind: "matching_pursuit",
@@ -29,20 +29,20 @@ export function manifestOf({ id, d, atoms, center, settings }: Model): Dictionar
       inputNorm: "none",
       ...settings,
     },
-    provenance: { data: "a test's" },
+    provenance: { data: "made for a test" },
   };
 }
 
 /** Writes a dictionary folder (DESIGN §4) into a models folder. @returns its path */
-export async function writeModel(modelsDir: string, model: Model): Promise<string> {
-  const folder = join(modelsDir, model.id);
-  const { d, atoms, center } = model;
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, MANIFEST_FILE), manifestText(manifestOf(model)));
+export function writeModelFolder(modelsDir: string, id: string, model: SmallModel): string {
+  const { atoms, d, center } = model;
+  const folder = join(modelsDir, id);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, MANIFEST_FILE), manifestText(manifestOf(id, model)));
   const tensors = {
     atoms: { shape: [atoms.length / d, d], data: atoms },
     ...(center && { center: { shape: [d], data: center } }),
   };
-  await writeFile(join(folder, WEIGHTS_FILE), encodeSafetensors(tensors));
+  writeFileSync(join(folder, WEIGHTS_FILE), Buffer.concat(encodeSafetensors(tensors)));
   return folder;
 }

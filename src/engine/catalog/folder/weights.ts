@@ -72,8 +72,12 @@ function checkTensors({ tensors }: SafetensorsFile, { d, m, encoder }: Dictionar
     : [`${WEIGHTS_FILE} holds tensors that this encoder does not use: ${unused.join(", ")}.`];
 }
 
-/** Every number, once. Returns warnings. */
-function checkValues(atoms: Float32Array, center: Float32Array | null, { d, m }: DictionaryManifest): string[] {
+/** Every number, once. Returns warnings. @throws DictionaryFault with every fault */
+export function checkValues(
+  atoms: Float32Array,
+  center: Float32Array | null,
+  { d, m }: { readonly d: number; readonly m: number },
+): string[] {
   const faults: string[] = [];
   const zero: number[] = [];
   let notFinite = 0;
@@ -108,7 +112,8 @@ function checkValues(atoms: Float32Array, center: Float32Array | null, { d, m }:
   ];
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** Of a file, hex. */
+export async function sha256Of(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
   return hash.digest("hex");

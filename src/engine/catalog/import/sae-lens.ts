@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../dictionary.ts";
 import { FormatError } from "../formats/format-error.ts";
@@ -8,7 +8,7 @@ import { ImportFault } from "./import-fault.ts";
 import { type Known, settle, type Understood } from "./understood.ts";
 
 export const SAE_LENS_CONFIG = "cfg.json";
-const WEIGHTS = "sae_weights.safetensors";
+export const SAE_LENS_WEIGHTS = "sae_weights.safetensors";
 
 /**
  * A folder that SAELens 6 saved (`SAE.save_model`): cfg.json and sae_weights.safetensors with W_dec [d_sae, d_in] and
@@ -49,7 +49,11 @@ export async function understandSaeLens(folder: string, flags: ImportFlags): Pro
     flags,
   );
 
-  const file = await openTensorFile(join(folder, WEIGHTS));
+  const path = join(folder, SAE_LENS_WEIGHTS);
+  if (!(await stat(path).catch(() => null))) {
+    throw new ImportFault([`${folder} holds ${SAE_LENS_CONFIG} but no ${SAE_LENS_WEIGHTS}; save_model writes both.`]);
+  }
+  const file = await openTensorFile(path);
   try {
     expectShape(file.path, file.tensors.get("W_dec")?.shape, "W_dec", [m, d]);
     expectShape(file.path, file.tensors.get("b_dec")?.shape, "b_dec", [d]);
@@ -62,9 +66,10 @@ export async function understandSaeLens(folder: string, flags: ImportFlags): Pro
       atoms: await file.readFloats("W_dec"),
       center: settings.center.value ? await file.readFloats("b_dec") : null,
       settings,
-      notes: settings.center.value
-        ? []
-        : ["b_dec is left out: with apply_b_dec_to_input false SAELens neither subtracts nor adds it."],
+      notes: [
+        ...(settings.center.value ? [] : ["b_dec is left out: it is neither subtracted nor added back."]),
+        ...(precisionOf(config) === "float32" ? [] : [`${precisionOf(config)} in SAELens, float32 here (--float32).`]),
+      ],
       provenance: Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== null)),
     };
   } finally {
@@ -84,7 +89,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
 
 /** What SAELens can do and this version cannot, by name, all of it at once. @throws ImportFault */
 function refuse(config: Record<string, unknown>, flags: ImportFlags): void {
-  const { architecture, reshape_activations: reshape, normalize_activations: norm, dtype, d_in: d, d_sae: m } = config;
+  const { architecture, reshape_activations: reshape, normalize_activations: norm, d_in: d, d_sae: m } = config;
   if (architecture !== "matching_pursuit") {
     throw new ImportFault([
       `${SAE_LENS_CONFIG}: architecture ${JSON.stringify(architecture ?? "standard")} is not served yet; matching_pursuit is.`,
@@ -105,13 +110,22 @@ function refuse(config: Record<string, unknown>, flags: ImportFlags): void {
   } else if (norm !== undefined && !INPUT_NORMS.some((known) => known === norm) && flags.inputNorm === undefined) {
     faults.push(`normalize_activations ${JSON.stringify(norm)} is not served yet; ${INPUT_NORMS.join(", ")} are.`);
   }
-  const precision = typeof dtype === "string" ? dtype.replace("torch.", "") : "float32";
+  if (flags.normalize !== undefined) {
+    faults.push("--normalize: SAELens uses W_dec as it is; leave the flag out.");
+  }
+  const precision = precisionOf(config);
   if (precision !== "float32" && flags.float32 !== true) {
     faults.push(
       `dtype ${precision}: SAELens selects in that precision, we in float32, so codes may differ. Say --float32 to import it all the same.`,
     );
   }
   if (faults.length > 0) throw new ImportFault(faults);
+}
+
+/** SAELens writes "float32" or "torch.float32"; a config without one has its default. */
+function precisionOf({ dtype }: Record<string, unknown>): string {
+  if (dtype === undefined) return "float32";
+  return typeof dtype === "string" ? dtype.replace("torch.", "") : JSON.stringify(dtype);
 }
 
 /** @throws FormatError */

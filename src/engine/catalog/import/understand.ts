@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { basename, extname, join, resolve } from "node:path";
+import { sha256Of } from "../folder/weights.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
-import { SAE_LENS_CONFIG, understandSaeLens } from "./sae-lens.ts";
+import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
 import type { Understood } from "./understood.ts";
 import { understandWeights } from "./weights-file.ts";
 
@@ -24,7 +25,7 @@ export async function understand(path: string, flags: ImportFlags): Promise<Unde
         `  python tools/convert/torch_to_safetensors.py ${path}`,
       ]);
     }
-    return understandWeights(path, flags);
+    return withSource(await understandWeights(path, flags), path, path);
   }
   if (flags.from !== undefined && flags.from !== "sae-lens") {
     throw new ImportFault([
@@ -40,7 +41,7 @@ export async function understand(path: string, flags: ImportFlags): Promise<Unde
     // sparsify's folders have a cfg.json, too, but other weights beside it.
     if (await isFile("sae.safetensors"))
       throw new ImportFault([`${path} is a sparsify folder; its encoders are not served yet.`]);
-    return understandSaeLens(path, flags);
+    return withSource(await understandSaeLens(path, flags), path, join(path, SAE_LENS_WEIGHTS));
   }
   if (await isFile("params.npz"))
     throw new ImportFault([`${path} is a Gemma Scope folder; jumprelu is not served yet.`]);
@@ -52,4 +53,10 @@ export async function understand(path: string, flags: ImportFlags): Promise<Unde
   throw new ImportFault([
     `${path} holds no ${SAE_LENS_CONFIG}, so it is no SAELens folder. For a weights file name the file itself.`,
   ]);
+}
+
+/** The same, its provenance saying which file the weights came from. */
+async function withSource(understood: Understood, path: string, weights: string): Promise<Understood> {
+  const source = { source: basename(resolve(path)), source_sha256: await sha256Of(weights) };
+  return { ...understood, provenance: { ...source, imported_as: understood.source, ...understood.provenance } };
 }

@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { FormatError } from "../formats/format-error.ts";
 import { NPY_TENSOR } from "../formats/npy.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
@@ -13,6 +12,8 @@ import { settle, type Understood } from "./understood.ts";
 const NOT_YET: readonly (readonly [tensor: string, what: string])[] = [
   ["b_pre", "the MNIST notebook's untied matching pursuit (D, W, b_pre)"],
   ["encoder.weight", "an encoder of its own (sparsify, dictionary_learning, Llama Scope)"],
+  ["encoder", "a learned encoder (overcomplete's TopKSAE, BatchTopKSAE and others than MpSAE)"],
+  ["dictionary.Relax", "overcomplete's archetypal dictionary"],
   ["W_enc", "a one-pass encoder (SAELens, Gemma Scope)"],
   ["w_enc", "a one-pass encoder (Gemma Scope 2)"],
   ["thresholds", "overcomplete's JumpSAE"],
@@ -77,6 +78,7 @@ function suggest({ path, tensors }: TensorFile): Promise<Source> {
  */
 async function understandOvercomplete(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   const [m, d] = matrixOf(file, WEIGHTS);
+  expectOnly(file, [WEIGHTS, MULTIPLIER], "overcomplete's MpSAE");
   const from = "overcomplete's MpSAE";
   const settings = settle(
     `${file.path} (overcomplete)`,
@@ -92,7 +94,7 @@ async function understandOvercomplete(file: TensorFile, flags: ImportFlags): Pro
   );
   const normalization = flags.normalize!;
   const atoms = normalizeAtoms(await file.readFloats(WEIGHTS), d, normalization);
-  const multiplier = file.tensors.has(MULTIPLIER) ? (await file.readFloats(MULTIPLIER))[0]! : 0;
+  const multiplier = await multiplierOf(file);
   const factor = Math.fround(Math.exp(multiplier));
   if (factor !== 1) for (let i = 0; i < atoms.length; i++) atoms[i]! *= factor;
   return {
@@ -103,13 +105,25 @@ async function understandOvercomplete(file: TensorFile, flags: ImportFlags): Pro
     center: noCenter(settings.center.value, file),
     settings,
     notes: [`Atoms are ${WEIGHTS}, normalised by ${normalization} (--normalize), times exp(${multiplier}).`],
-    provenance: { source: basename(file.path), library: "overcomplete", class: "MpSAE", normalization },
+    provenance: { library: "overcomplete", class: "MpSAE", normalization },
   };
+}
+
+/** Its logarithm is what overcomplete trains; a dictionary without one has 0. */
+async function multiplierOf(file: TensorFile): Promise<number> {
+  if (!file.tensors.has(MULTIPLIER)) return 0;
+  const values = await file.readFloats(MULTIPLIER);
+  if (values.length === 1 && Number.isFinite(values[0])) return values[0]!;
+  throw new FormatError(
+    file.path,
+    `${MULTIPLIER} must be one finite number; it is [${values.slice(0, 4).join(", ")}].`,
+  );
 }
 
 /** The official MP-SAE (github.com/mpsae/MP-SAE, sae.py): W [m, d], ReLU scores, ends at a repeat or under a threshold. */
 async function understandOfficial(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   const [m, d] = matrixOf(file, "W");
+  expectOnly(file, ["W"], "the official MP-SAE");
   const from = "the official MP-SAE";
   const settings = settle(
     `${file.path} (official MP-SAE)`,
@@ -129,7 +143,7 @@ async function understandOfficial(file: TensorFile, flags: ImportFlags): Promise
     ...(await atomsOf(file, "W", d, flags)),
     center: noCenter(settings.center.value, file),
     settings,
-    provenance: { source: basename(file.path), library: "github.com/mpsae/MP-SAE" },
+    provenance: { library: "github.com/mpsae/MP-SAE" },
   };
 }
 
@@ -166,7 +180,7 @@ async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Un
     ...(await atomsOf(file, name, d, flags)),
     center: settings.center.value ? await file.readFloats(bias!) : null,
     settings,
-    provenance: { source: basename(file.path) },
+    provenance: {},
   };
 }
 
@@ -176,6 +190,19 @@ async function atomsOf(file: TensorFile, name: string, d: number, { normalize = 
     atoms,
     notes: normalize === "identity" ? [] : [`Atoms are ${name}, normalised by ${normalize} (--normalize).`],
   };
+}
+
+/**
+ * A tensor that a class does not save is a sign of another class, whose encoder does something with it.
+ * @throws ImportFault
+ */
+function expectOnly({ path, tensors }: TensorFile, known: readonly string[], layout: string): void {
+  const others = [...tensors.keys()].filter((name) => !known.includes(name));
+  if (others.length === 0) return;
+  throw new ImportFault([
+    `${path} holds ${others.slice(0, 8).join(", ")}, which ${layout} does not save: it may be another class. ` +
+      `If they play no part in the encoder, save ${known.join(" and ")} alone.`,
+  ]);
 }
 
 function noCenter(wanted: boolean, { path }: TensorFile): null {

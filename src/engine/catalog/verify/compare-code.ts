@@ -43,12 +43,41 @@ export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array
   for (let atom = 0; atom < z.length; atom++) worst = Math.max(worst, apart(atom));
   if (worst <= VALUE_TOLERANCE) return { kind: "agreed", worst };
 
-  const at = firstDifference(served, merged, z, (atom) => apart(atom) > VALUE_TOLERANCE);
+  const differs = (atom: number): boolean => apart(atom) > VALUE_TOLERANCE;
+  const at = firstDifference(served, merged, z, differs);
   const start = pursuitStart(x, served, weights);
-  const undecided = firstUndecidedStep(start, served, weights, at.step - 1);
-  const step = undecided === null ? null : undecided + 1;
-  const equal = undecided !== null && endEquallyWell(start, merged, z, weights);
-  return { kind: equal ? "undecided" : "differs", worst, at, undecidedStep: step };
+  // No pursuit that made a selection lacks its atom, so past the first that is absent nothing is left to excuse.
+  const absent = Array.prototype.findIndex.call(served.trace.indices, (atom: number) => z[atom] === 0);
+  const undecided = firstUndecidedStep(start, served, weights, absent < 0 ? Infinity : absent);
+  const free =
+    undecided !== null &&
+    mayBegin(served, undecided, z, weights.settings, largest) &&
+    endEquallyWell(start, merged, z, weights);
+  return { kind: free ? "undecided" : "differs", worst, at, undecidedStep: undecided === null ? null : undecided + 1 };
+}
+
+/**
+ * Whether the user's pursuit can have begun with the first `steps` selections served. What it did afterwards it may
+ * have added to the same atoms: to any of them where repeats add, to one where a repeat ends the row, to none where
+ * they are forbidden; and ReLU scores only add.
+ */
+function mayBegin(
+  { trace }: ServedCode,
+  steps: number,
+  z: Float32Array,
+  { score, reselect }: DictionaryWeights["settings"],
+  largest: number,
+): boolean {
+  const begun = new Map<number, number>();
+  for (let k = 0; k < steps; k++) begun.set(trace.indices[k]!, (begun.get(trace.indices[k]!) ?? 0) + trace.values[k]!);
+  const repeats = { add: Infinity, stop: 1, forbid: 0 }[reselect];
+  let changed = 0;
+  for (const [atom, value] of begun) {
+    const added = z[atom]! - value;
+    if (Math.abs(added) <= VALUE_TOLERANCE * largest) continue;
+    if (z[atom] === 0 || (score === "relu" && added < 0) || ++changed > repeats) return false;
+  }
+  return true;
 }
 
 /**
@@ -70,7 +99,7 @@ function firstDifference(
       return { step: k + 1, atom, served: merged.get(atom) ?? 0, theirs: z[atom]! };
     }
   }
-  const atom = z.findIndex((value, j) => value !== 0 && !merged.has(j));
+  const atom = z.findIndex((_, j) => !merged.has(j) && differs(j));
   return { step: steps + 1, atom, served: 0, theirs: z[atom]! };
 }
 

@@ -1,9 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FormatError } from "../../../../src/engine/catalog/formats/format-error.ts";
 import { openNpz } from "../../../../src/engine/catalog/formats/npz.ts";
+import { npyBytes } from "../../../support/npy-bytes.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const fixtures = new URL("../../../fixtures/imports/", import.meta.url);
@@ -52,4 +54,40 @@ describe("a .npz file", () => {
       );
     },
   );
+
+  it("that claims more than can be held is refused before memory is taken", async () => {
+    const path = join(folder, "forged.npz");
+    const head = npyBytes([2 ** 20, 2 ** 10 + 1], []);
+    const claimed = head.length + 2 ** 20 * (2 ** 10 + 1) * 4;
+    // As much as is read to find the header's end, and no more.
+    writeFileSync(path, zipClaiming(Buffer.concat([head, Buffer.alloc(2 ** 17)]), claimed));
+    await expect(readAll(path)).rejects.toThrow("W.npy claims 4299161728 bytes; the limit is 4294967296.");
+  });
 });
+
+/** A zip of one deflated entry, W.npy, whose directory claims so many bytes. */
+function zipClaiming(data: Uint8Array, claimed: number): Uint8Array {
+  const name = Buffer.from("W.npy");
+  const body = deflateRawSync(data);
+  const local = Buffer.alloc(30);
+  local.writeUInt32LE(0x04034b50);
+  local.writeUInt16LE(name.length, 26);
+  const zip64 = Buffer.alloc(12);
+  zip64.writeUInt16LE(1);
+  zip64.writeUInt16LE(8, 2);
+  zip64.writeBigUInt64LE(BigInt(claimed), 4);
+  const entry = Buffer.alloc(46);
+  entry.writeUInt32LE(0x02014b50);
+  entry.writeUInt16LE(8, 10);
+  entry.writeUInt32LE(body.length, 20);
+  entry.writeUInt32LE(0xffff_ffff, 24);
+  entry.writeUInt16LE(name.length, 28);
+  entry.writeUInt16LE(zip64.length, 30);
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50);
+  end.writeUInt16LE(1, 8);
+  end.writeUInt16LE(1, 10);
+  end.writeUInt32LE(entry.length + name.length + zip64.length, 12);
+  end.writeUInt32LE(local.length + name.length + body.length, 16);
+  return Buffer.concat([local, name, body, entry, name, zip64, end]);
+}

@@ -109,6 +109,37 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     /sparsify, dictionary_learning/,
   ],
   [
+    "a learned encoder of overcomplete, though called MpSAE",
+    () => weights({ "encoder.final_block.0.weight": [6, 4], "dictionary._weights": [6, 4] }),
+    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
+    /holds encoder: a learned encoder \(overcomplete's TopKSAE/,
+  ],
+  [
+    "an archetypal dictionary",
+    () => weights({ "dictionary.W": [6, 9], "dictionary.C": [9, 4], "dictionary.Relax": [6, 4] }),
+    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
+    /archetypal dictionary/,
+  ],
+  [
+    "a multiplier that is no scalar",
+    () => weights({ "dictionary._weights": [6, 4], "dictionary.multiplier": [0] }),
+    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
+    /dictionary\.multiplier must be one finite number/,
+  ],
+  [
+    "an untied dictionary without its bias",
+    () => weights({ D: [6, 4], W: [6, 4] }),
+    { from: "mp-sae", residualThreshold: 0 },
+    /holds D, which the official MP-SAE does not save/,
+  ],
+  [
+    "a config without its weights",
+    () => folderOf({ "cfg.json": JSON.stringify(CONFIG) }),
+    {},
+    /no sae_weights\.safetensors/,
+  ],
+  ["a normalisation that SAELens has not", () => saeLens({}), { normalize: "l2" }, /--normalize: SAELens uses W_dec/],
+  [
     "a centre that is not there",
     () => weights({ W: [6, 4] }),
     { from: "mp-sae", residualThreshold: 0, center: true },
@@ -124,6 +155,13 @@ describe("understand refuses", () => {
 });
 
 describe("understand takes", () => {
+  it("what it read as provenance: the name, the hash, the version", async () => {
+    const { provenance } = await understand(saeLens({ metadata: { model_name: "gpt2", hook_head_index: null } }), {});
+    expect(provenance).toMatchObject({ model_name: "gpt2", source: expect.any(String) });
+    expect(provenance["source_sha256"]).toMatch(/^[0-9a-f]{64}$/);
+    expect(provenance).not.toHaveProperty("hook_head_index");
+  });
+
   it("a folded factor and another precision when the user says so", async () => {
     const folder = saeLens({ normalize_activations: "expected_average_only_in", dtype: "bfloat16" });
     const { settings } = await understand(folder, { inputNorm: "none", float32: true });
