@@ -5,7 +5,7 @@ import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, DecodeFieldsSchema } from "./schemas.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
-import { checkAnswer, rowsBytes } from "./wire/write-codes.ts";
+import { checkAnswer, numbersBytes, rowsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/decode: codes → rows. */
 export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, limits }: AppOptions): void {
@@ -27,8 +27,9 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, l
       const { id } = request.params;
       const { codes } = bodyOf(request, "decode");
       const { manifest } = engine.status(id);
-      if (manifest) checkAnswer(rowsBytes(codes.count * manifest.d), limits.maxAnswer);
+      if (manifest) checkAnswer(numbersBytes(codes.count * manifest.d), limits.maxAnswer);
       const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
+      checkAnswer(rowsBytes(rows), limits.maxAnswer);
       return reply.type("application/json").send(await pool.writeRows(rows));
     },
   );

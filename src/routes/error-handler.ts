@@ -52,6 +52,10 @@ function unreadable({ code }: ClientError): Problem {
     return { code: "PURSUIT_BODY_STALLED", detail: "The request did not arrive in time." };
   if (code === "HPE_HEADER_OVERFLOW")
     return { code: "PURSUIT_BAD_REQUEST", detail: "The headers are larger than 16 KiB." };
+  if (code === "HPE_INVALID_EOF_STATE") {
+    const detail = "The request ended in the middle: was its body shorter than its content-length?";
+    return { code: "PURSUIT_MALFORMED_BODY", detail };
+  }
   return { code: "PURSUIT_BAD_REQUEST", detail: `The bytes are no HTTP/1.1 request (${code ?? "unknown"}).` };
 }
 
@@ -70,10 +74,12 @@ const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: "PURSUIT_WRONG_LENGTH",
   FST_ERR_BAD_URL: "PURSUIT_BAD_REQUEST",
+  FST_ERR_MAX_PARAM_LENGTH: "PURSUIT_ROUTE_NOT_FOUND",
 };
 
 const DETAILS: { readonly [C in ProblemCode]?: string } = {
   PURSUIT_UNSUPPORTED_MEDIA_TYPE: "Send the body as content-type: application/json.",
+  PURSUIT_ROUTE_NOT_FOUND: "A part of the path is longer than any name; GET /docs shows what there is.",
 };
 
 /** The first complaint of the validator in the words of the API. */
@@ -86,7 +92,8 @@ function invalidField(error: FastifyError): Problem {
     .replaceAll(/\/(\d+)/g, "[$1]")
     .replaceAll("/", ".");
   if (keyword === "additionalProperties") {
-    const unknown = `${field ? `${field}.` : ""}${String(params["additionalProperty"])}`;
+    // Cut: a client's own word for it, which may be a megabyte.
+    const unknown = `${field ? `${field}.` : ""}${String(params["additionalProperty"]).slice(0, 60)}`;
     return {
       code: "PURSUIT_INVALID_FIELD",
       detail: `There is no field ${unknown}; see /docs for those that there are.`,

@@ -26,5 +26,8 @@ export async function writeFirstRequest(
   await rename(partial, file);
   const near = relative(process.cwd(), file);
   const path = near.length < file.length ? near : file;
-  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode -H 'content-type: application/json' -d @${path}`;
+  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode -H 'content-type: application/json' -d ${quoted(`@${path}`)}`;
 }
+
+/** A word that a POSIX shell takes as it is. */
+const quoted = (word: string): string => (/^[\w@./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

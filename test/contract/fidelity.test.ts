@@ -4,7 +4,7 @@
  */
 import { afterAll, describe, expect, it } from "vitest";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import { compare, pursuitOf, type Verdict } from "../support/agreement.ts";
+import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { inputsOf, readFixture } from "../support/fixture-data.ts";
 import { oraclePursuit, pursuitSpace } from "../support/oracle.ts";
@@ -18,26 +18,31 @@ describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) =
     }
   });
 
-  it.each(cases.map((one, i) => [i, `${one.name} (${one.reselect})`] as const))("case %i: %s", async (i) => {
-    const fixture = cases[i]!;
-    const { weights, rows } = await inputsOf(fixture);
-    const budget = { maxAtoms: fixture.steps };
-    const oracles = fixture.results.map((_, row) => {
-      const x = rows.subarray(row * fixture.d, (row + 1) * fixture.d);
-      return oraclePursuit(pursuitSpace(x, fixture.input_norm), weights, budget);
-    });
-    for (const path of ["residual", "gram"] as const) {
-      const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
-      const codes = await session.encode(batchOf(rows, fixture.d, budget));
-      await session.release();
-      const verdicts = fixture.results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));
-      expect(verdicts.filter(differs).map((verdict, row) => `row ${row}: ${verdict.why}`)).toEqual([]);
-      const tally = tallies[path];
-      tally.rows += verdicts.length;
-      tally.agreed += verdicts.filter(({ kind }) => kind === "agreed").length;
-      tally.undecided += verdicts.filter(({ kind }) => kind === "undecided").length;
-    }
-  });
+  it.each(cases.map((one, i) => [i, `${one.name} (${one.reselect})`] as const))(
+    "case %i: %s",
+    async (i) => {
+      const fixture = cases[i]!;
+      const { weights, rows } = await inputsOf(fixture);
+      const budget = { maxAtoms: fixture.steps };
+      const oracles = fixture.results.map((_, row) => {
+        const x = rows.subarray(row * fixture.d, (row + 1) * fixture.d);
+        return oraclePursuit(pursuitSpace(x, fixture.input_norm), weights, budget);
+      });
+      for (const path of ["residual", "gram"] as const) {
+        const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
+        const codes = await session.encode(batchOf(rows, fixture.d, budget));
+        await session.release();
+        const verdicts = fixture.results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));
+        const faults = verdicts.flatMap((verdict, row) =>
+          verdict.kind === "differs" ? `row ${row}: ${verdict.why}` : [],
+        );
+        expect(faults).toEqual([]);
+        const tally = tallies[path];
+        tally.rows += verdicts.length;
+        tally.agreed += verdicts.filter(({ kind }) => kind === "agreed").length;
+        tally.undecided += verdicts.filter(({ kind }) => kind === "undecided").length;
+      }
+    },
+    240_000,
+  );
 });
-
-const differs = (verdict: Verdict): verdict is Verdict & { kind: "differs" } => verdict.kind === "differs";

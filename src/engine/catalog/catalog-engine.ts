@@ -13,7 +13,7 @@ import { EngineError } from "../errors.ts";
 import type { EngineObserver } from "../observer.ts";
 import type { Rows } from "../rows.ts";
 import { budgetColumns, checkRows } from "./check-encode.ts";
-import { checkCodes } from "./check-codes.ts";
+import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 
@@ -81,7 +81,9 @@ export class CatalogEngine implements Engine {
     const dictionary = this.#find(id);
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
-    return { data: await dictionary.decode(codes), count: codes.count, width: manifest.d };
+    const data = await dictionary.decode(codes);
+    checkDecoded(data, manifest.d);
+    return { data, count: codes.count, width: manifest.d };
   }
 
   async feature(id: string, index: number): Promise<Feature> {

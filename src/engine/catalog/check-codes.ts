@@ -36,4 +36,15 @@ export function checkCodes(
   }
 }
 
+/**
+ * Values that float32 holds may add up to one that it does not, and JSON has no number for that.
+ * @throws EngineError PURSUIT_INVALID_CODE naming the row.
+ */
+export function checkDecoded(rows: Float32Array, d: number): void {
+  for (let i = 0; i < rows.length; i++) {
+    if (!Number.isFinite(rows[i]!))
+      throw invalid(`row ${Math.floor(i / d)}, column ${i % d} adds up to more than float32 holds.`);
+  }
+}
+
 const invalid = (message: string): EngineError => new EngineError("PURSUIT_INVALID_CODE", `codes: ${message}`);

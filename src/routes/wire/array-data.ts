@@ -1,5 +1,5 @@
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../engine/float-formats.ts";
-import { checkCount, describe, invalid, type PostedRows, type RowLimits } from "./posted-rows.ts";
+import { checkCount, describe, invalid, named, type PostedRows, type RowLimits } from "./posted-rows.ts";
 import { WireError } from "./wire-error.ts";
 
 /** Names of number formats on the wire: numpy's and PyTorch's. */
@@ -11,6 +11,9 @@ export type Dtype = keyof typeof DTYPES;
 
 const FIELDS = new Set(["data", "dtype", "shape"]);
 
+/** Sizes of a shape at most: it is echoed, and no array library needs more. */
+const MAX_RANK = 8;
+
 /**
  * `{"data": base64, "dtype", "shape": […, d]}`, row-major and little-endian: a quarter of the bytes of a list of numbers,
  * and no number to parse.
@@ -18,8 +21,7 @@ const FIELDS = new Set(["data", "dtype", "shape"]);
  */
 export function dataToRows(value: object, limits: RowLimits, field: string): PostedRows {
   for (const key of Object.keys(value)) {
-    if (!FIELDS.has(key))
-      throw invalid(`${field} has no field ${JSON.stringify(key)}; it takes data, dtype and shape.`);
+    if (!FIELDS.has(key)) throw invalid(`${field} has no field ${named(key)}; it takes data, dtype and shape.`);
   }
   const { data, dtype, shape } = value as {
     readonly data?: unknown;
@@ -52,8 +54,10 @@ function readShape(shape: unknown, field: string): readonly number[] {
   const valid =
     Array.isArray(shape) &&
     shape.length >= 2 &&
+    shape.length <= MAX_RANK &&
     shape.every((size) => Number.isInteger(size) && size >= 0 && size <= 2 ** 31);
-  if (!valid) throw invalid(`${field}.shape must be a list of at least two sizes, the last being the row length d.`);
+  if (!valid)
+    throw invalid(`${field}.shape must be a list of 2 to ${MAX_RANK} sizes, the last being the row length d.`);
   if (shape.reduce((product: number, size: number) => product * size, 1) > Number.MAX_SAFE_INTEGER) {
     throw invalid(`${field}.shape is larger than any body.`);
   }

@@ -1,5 +1,5 @@
 import type { CodesToDecode } from "../../engine/engine.ts";
-import { checkCount, describe, invalid, type RowLimits } from "./posted-rows.ts";
+import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
 import { WireError } from "./wire-error.ts";
 
 /** What else a code of an encode answer holds: it may be posted back as it came, but for a trace, which nests too deep. */
@@ -51,8 +51,7 @@ function readCode(code: unknown, row: number): Code {
   }
   const { indices, values, norm, ...rest } = code as Record<string, unknown>;
   for (const key of Object.keys(rest)) {
-    if (!IGNORED.has(key))
-      throw invalid(`${at} has no field ${JSON.stringify(key)}; it takes indices, values and norm.`);
+    if (!IGNORED.has(key)) throw invalid(`${at} has no field ${named(key)}; it takes indices, values and norm.`);
   }
   readNumbers(
     indices,

@@ -52,18 +52,37 @@ function checkDepth(bytes: Uint8Array): void {
   }
 }
 
-/** Tokens that Python's json writes and JSON does not have, outside of strings. */
-const NAN_TOKEN = /"(?:[^"\\]|\\.)*"|(-?\b(?:NaN|Infinity)\b)/gs;
+const NAN_TOKEN = /(?:NaN|Infinity)\b/y;
+
+/**
+ * The first token outside of strings that Python's json writes and JSON does not have. By hand: an expression that also
+ * matches strings backtracks over a string that was cut off, once for each of its quotes and its characters.
+ */
+function findNanToken(text: string): string | null {
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i]!;
+    if (character === '"') {
+      for (i++; i < text.length && text[i] !== '"'; i++) if (text[i] === "\\") i++;
+    } else if ((character === "N" || character === "I") && !/\w/.test(text[i - 1] ?? "")) {
+      NAN_TOKEN.lastIndex = i;
+      const [token] = NAN_TOKEN.exec(text) ?? [];
+      if (token !== undefined) return text[i - 1] === "-" ? `-${token}` : token;
+    }
+  }
+  return null;
+}
 
 function explain(text: string, error: Error): WireError {
-  for (const [, token] of text.matchAll(NAN_TOKEN)) {
-    if (token === undefined) continue;
+  const token = findNanToken(text);
+  if (token !== null) {
     const hint = "Python's json module writes it; clean the rows (numpy.nan_to_num) or drop them";
     return new WireError("PURSUIT_NAN_TOKEN", `The body holds the token ${token}, which JSON does not have. ${hint}.`);
   }
   if (text.trim() === "") return new WireError("PURSUIT_MALFORMED_BODY", "The body is empty; send a JSON object.");
-  const position = Number(/at position (\d+)/.exec(error.message)?.[1] ?? text.length);
-  if (position >= text.trimEnd().length) {
+  const position = /at position (\d+)/.exec(error.message)?.[1];
+  // V8 gives the position of most faults; of an unexpected token it quotes the text instead.
+  const cut = position === undefined ? /end of JSON/.test(error.message) : Number(position) >= text.trimEnd().length;
+  if (cut) {
     return new WireError(
       "PURSUIT_MALFORMED_BODY",
       `The body is not JSON: it ends in the middle, after ${text.length} characters. Was it cut off?`,

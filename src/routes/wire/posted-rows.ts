@@ -27,4 +27,7 @@ export function describe(value: unknown): string {
   return text.length > 40 ? `a ${typeof value}` : text;
 }
 
+/** A field name as a client made it up: in quotes, and cut, since it may be a megabyte. */
+export const named = (key: string): string => JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key);
+
 export const invalid = (message: string): WireError => new WireError("PURSUIT_INVALID_FIELD", message);

@@ -24,8 +24,7 @@ export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): 
     return `${field}[${Math.floor(row / inner)}][${row % inner}]`;
   };
   const width = Array.isArray(rows[0]) ? rows[0].length : 0;
-  const data = new Float32Array(rows.length * width);
-  let at = 0;
+  // Before anything is set aside for them: a wide first row and thousands of empty ones would claim gigabytes.
   for (const [i, row] of rows.entries()) {
     if (!Array.isArray(row)) throw invalid(`${name(i)} must be a list of numbers; it is ${describe(row)}.`);
     if (row.length !== width) {
@@ -34,8 +33,12 @@ export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): 
         `${name(i)} holds ${row.length} numbers, ${name(0)} holds ${width}; rows must be of one width.`,
       );
     }
+  }
+  const data = new Float32Array(rows.length * width);
+  let at = 0;
+  for (const [i, row] of (rows as unknown[][]).entries()) {
     for (let column = 0; column < width; column++) {
-      const value: unknown = row[column];
+      const value = row[column];
       if (typeof value !== "number") throw invalid(`${name(i)}[${column}] must be a number; it is ${describe(value)}.`);
       data[at++] = value;
     }

@@ -21,9 +21,9 @@ export function shortestFloat32(value: number): number {
   return throughText(value);
 }
 
-/** The same by way of text, for magnitudes whose powers of ten are not exact. */
+/** The same by way of text, for magnitudes whose powers of ten are not exact. Subnormals have fewer than six digits. */
 function throughText(value: number): number {
-  for (let digits = 6; digits < 9; digits++) {
+  for (let digits = 1; digits < 9; digits++) {
     const candidate = Number(value.toPrecision(digits));
     if (Math.fround(candidate) === value) return candidate;
   }

@@ -47,7 +47,7 @@ export class WirePool {
   }
 
   async writeRows(rows: Rows): Promise<string | Uint8Array> {
-    return payload(await this.#run({ type: "write_rows", rows }, rowsBytes(rows.data.length)));
+    return payload(await this.#run({ type: "write_rows", rows }, rowsBytes(rows)));
   }
 
   async close(): Promise<void> {

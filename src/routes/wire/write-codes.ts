@@ -103,35 +103,59 @@ export function writeRows({ data, width }: Rows): string {
   return JSON.stringify({ outputs });
 }
 
-/** Bytes of JSON: a float32 and its comma, an index and its comma, a zero and its comma, and a row's other fields. */
-const FLOAT_BYTES = 13;
-const INDEX_BYTES = 8;
-const ZERO_BYTES = 2;
-const ROW_BYTES = 160;
+/** Bytes of JSON at most: an index as a key or with its comma, all of a row but its columns, all of an answer but its rows. */
+const INDEX_BYTES = 11;
+const ROW_BYTES = 320;
+const HEAD_BYTES = 640;
+/** A zero, or any other number of one digit, and its comma. */
+const DIGIT_BYTES = 2;
+
+/** Bytes of a float32 and its comma at most, by its magnitude: nine digits, and what JSON writes around them. */
+function floatBytes(value: number): number {
+  const magnitude = Math.abs(value);
+  if (magnitude >= 0.1) return magnitude < 1 ? 13 : magnitude < 1e9 ? 12 : magnitude < 1e21 ? 23 : 16;
+  if (magnitude >= 0.01) return 14;
+  if (magnitude >= 1e-6) return 18;
+  return magnitude === 0 ? DIGIT_BYTES : 16;
+}
+
+export function floatsBytes(column: Float32Array): number {
+  let bytes = 0;
+  for (const value of column) bytes += floatBytes(value);
+  return bytes;
+}
 
 /** Bytes that an encode answer will take, from above. */
 export function codesBytes(codes: SparseCodes, format: Format): number {
-  const { count, width, indices, trace, reconstruction } = codes;
+  const { count, width, indices, values, trace, reconstruction } = codes;
   return (
+    HEAD_BYTES +
     count * ROW_BYTES +
-    indices.length * (FLOAT_BYTES + INDEX_BYTES) +
-    (format === "dense" ? count * width * ZERO_BYTES : 0) +
-    (trace?.indices.length ?? 0) * (2 * FLOAT_BYTES + INDEX_BYTES) +
-    (reconstruction?.length ?? 0) * FLOAT_BYTES
+    indices.length * INDEX_BYTES +
+    floatsBytes(values) +
+    (format === "dense" ? count * width * DIGIT_BYTES : 0) +
+    (trace ? trace.indices.length * INDEX_BYTES + floatsBytes(trace.values) + floatsBytes(trace.residualNorms) : 0) +
+    (reconstruction ? floatsBytes(reconstruction) : 0)
   );
 }
 
-/** Bytes that are certain before anything is encoded: a dense answer's zeros, a reconstruction. */
+/** Bytes that are certain before anything is encoded: a dense answer's zeros, a reconstruction. From below. */
 export function certainBytes(
   count: number,
   shape: { readonly d: number; readonly m: number },
   format: Format,
   reconstruction: boolean,
 ): number {
-  return (format === "dense" ? count * shape.m * ZERO_BYTES : 0) + (reconstruction ? rowsBytes(count * shape.d) : 0);
+  return (
+    (format === "dense" ? count * shape.m * DIGIT_BYTES : 0) + (reconstruction ? numbersBytes(count * shape.d) : 0)
+  );
 }
 
-export const rowsBytes = (numbers: number): number => numbers * FLOAT_BYTES;
+/** Bytes that so many numbers take at least. */
+export const numbersBytes = (numbers: number): number => numbers * DIGIT_BYTES;
+
+/** Bytes that a decode answer will take, from above: a row takes its brackets and a comma. */
+export const rowsBytes = ({ data, count }: Rows): number => HEAD_BYTES + count * 3 + floatsBytes(data);
 
 /** @throws WireError PURSUIT_ANSWER_TOO_LARGE */
 export function checkAnswer(bytes: number, limit: number): void {

@@ -149,7 +149,8 @@ function residuals(
     let squares = 0;
     for (let c = 0; c < d; c++) squares += (scaled[i * d + c]! - fit[c]! / unscale[i]!) ** 2;
     const left = Math.sqrt(squares);
-    residualNorms[i] = left * unscale[i]!;
+    // A row of finite numbers may be longer than float32 reaches.
+    residualNorms[i] = Math.min(left * unscale[i]!, LARGEST);
     relativeErrors[i] = energy[i] === 0 ? 0 : left / Math.sqrt(energy[i]!);
     if (reconstruction === null) continue;
     const scale = norm?.scale[i] ?? 1;

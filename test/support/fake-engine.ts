@@ -1,0 +1,100 @@
+import type {
+  CodesToDecode,
+  DictionaryStatus,
+  EncodeAnswer,
+  EncodeRequest,
+  Engine,
+  Feature,
+  Readiness,
+  RequestContext,
+} from "../../src/engine/engine.ts";
+import { EngineError } from "../../src/engine/errors.ts";
+import type { Rows } from "../../src/engine/rows.ts";
+import { codesOf } from "./codes.ts";
+import { manifestOf } from "./model-folder.ts";
+
+export const FAKE_D = 2;
+export const FAKE_M = 4;
+const manifest = manifestOf("small", { atoms: new Float32Array(FAKE_M * FAKE_D), d: FAKE_D });
+
+/**
+ * An engine of one dictionary, `small`, and a broken one. It codes a row as its first number times atom 0, and does what
+ * a test tells it to: fail, or not be ready. It keeps what it was asked.
+ */
+export class FakeEngine implements Engine {
+  /** Thrown by every call that encodes, decodes or looks a feature up. */
+  failure: Error | null = null;
+  ready: Readiness = { ready: true };
+  readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
+  readonly decodes: CodesToDecode[] = [];
+
+  list(): readonly DictionaryStatus[] {
+    return [
+      {
+        id: "small",
+        state: "ready",
+        faults: [],
+        warnings: ["It is small."],
+        manifest,
+        maxAtoms: 64,
+        sha256: "ab".repeat(32),
+        labels: false,
+        chosen: { runtime: "cpu", path: "gram" },
+        coherence: { maxCosine: 0.5, minNorm: 1, maxNorm: 1.5 },
+      },
+      {
+        id: "broken",
+        state: "failed",
+        faults: ["atoms: one is zero.", "center is missing."],
+        warnings: [],
+        labels: false,
+      },
+    ];
+  }
+
+  status(id: string): DictionaryStatus {
+    const status = this.list().find((one) => one.id === id);
+    if (status === undefined) throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `There is no dictionary ${id}.`);
+    return status;
+  }
+
+  async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    this.encodes.push({ id, request, context });
+    this.#fail();
+    const { rows, trace, reconstruction } = request;
+    const codes = Array.from({ length: rows.count }, (_, i) => {
+      const value = rows.data[i * rows.width]!;
+      return {
+        entries: [[0, value]] as const,
+        residualNorm: 0.5,
+        relativeError: 0.25,
+        ...(trace && { trace: [[0, value, 0.5]] as const }),
+        ...(reconstruction && { reconstruction: [value, 0] }),
+      };
+    });
+    return { codes: codesOf(codes, FAKE_M), sha256: "ab".repeat(32), times: { queue: 1.5, encode: 2.25 } };
+  }
+
+  async decode(_id: string, codes: CodesToDecode): Promise<Rows> {
+    this.decodes.push(codes);
+    this.#fail();
+    return { data: new Float32Array(codes.count * FAKE_D).fill(0.1), count: codes.count, width: FAKE_D };
+  }
+
+  async feature(_id: string, index: number): Promise<Feature> {
+    this.#fail();
+    return { index, norm: 1.25, neighbours: [{ index: 3, cosine: 0.5 }] };
+  }
+
+  readiness(): Readiness {
+    return this.ready;
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  #fail(): void {
+    if (this.failure !== null) throw this.failure;
+  }
+}

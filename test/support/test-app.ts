@@ -1,0 +1,45 @@
+import type { FastifyInstance } from "fastify";
+import { pino } from "pino";
+import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
+import { buildApp } from "../../src/server/app.ts";
+import { FakeEngine } from "./fake-engine.ts";
+
+export interface TestApp {
+  readonly app: FastifyInstance;
+  readonly engine: FakeEngine;
+  /** What the routes reported, in order. */
+  readonly requests: Parameters<RouteObserver["request"]>[0][];
+  readonly stages: string[];
+  /** Lines logged, parsed. */
+  readonly logged: Record<string, unknown>[];
+}
+
+/** The HTTP application over a fake engine, for app.inject: no socket. */
+export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
+  const engine = new FakeEngine();
+  const requests: TestApp["requests"] = [];
+  const stages: string[] = [];
+  const logged: Record<string, unknown>[] = [];
+  const logger = pino({ level: "info" }, { write: (line) => logged.push(JSON.parse(line) as Record<string, unknown>) });
+  const app = await buildApp({
+    engine,
+    limits: {
+      maxBody: 1 << 20,
+      maxBytesInFlight: 1 << 22,
+      stallMs: 60_000,
+      maxRows: 100,
+      maxAnswer: 1 << 20,
+      ...limits,
+    },
+    observer: {
+      request: (event) => requests.push(event),
+      stage: (stage) => stages.push(stage),
+      shedBytes: () => stages.push("shed"),
+    },
+    logger,
+    metrics: { text: () => Promise.resolve("pursuit_up 1\n"), contentType: "text/plain; version=0.0.4; charset=utf-8" },
+    version: "0.0.0-test",
+  });
+  await app.ready();
+  return { app, engine, requests, stages, logged };
+}
