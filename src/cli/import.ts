@@ -7,6 +7,7 @@ import { checkValues } from "../engine/catalog/folder/weights.ts";
 import { understand } from "../engine/catalog/import/understand.ts";
 import type { Understood } from "../engine/catalog/import/understood.ts";
 import { writeDictionary } from "../engine/catalog/import/write-dictionary.ts";
+import { snakeCase } from "../engine/snake-case.ts";
 import { readSettings } from "../server/config.ts";
 import { atomNorms } from "./atom-norms.ts";
 
@@ -24,7 +25,9 @@ export function registerImport(program: Command): void {
     new Option(flag, text).choices([...values]);
   program
     .command("import <path>")
-    .description("import a matching-pursuit dictionary: a SAELens folder, or weights in .safetensors, .npz or .npy")
+    .description(
+      "import a dictionary: a SAELens or sparsify folder, or matching-pursuit weights in .safetensors, .npz or .npy",
+    )
     .option("--id <id>", "name to serve it by; by default the path's own", parseId)
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
     .addOption(choice("--score <score>", "which score wins a step", SCORES))
@@ -52,7 +55,7 @@ export function registerImport(program: Command): void {
       });
       console.log(report(path, understood));
       if (dryRun) {
-        for (const warning of checkValues(understood.atoms, understood.center, understood)) {
+        for (const warning of checkValues(understood.weights)) {
           console.log(`warning: ${warning}`);
         }
         return;
@@ -66,17 +69,16 @@ export function registerImport(program: Command): void {
     });
 }
 
-function report(path: string, { source, d, m, atoms, settings, notes }: Understood): string {
+function report(path: string, { source, weights, origins, notes }: Understood): string {
+  const { d, m, atoms, settings } = weights;
   const { least, most } = atomNorms(atoms, d);
-  const show = (value: number | boolean | null): string => (value === null ? "none" : String(value));
   const lines: (readonly [string, string, string])[] = [
     ["atoms", `${m} of width ${d}`, `norms ${least.toPrecision(6)} to ${most.toPrecision(6)}`],
-    ["score", settings.score.value, settings.score.from],
-    ["reselect", settings.reselect.value, settings.reselect.from],
-    ["center", show(settings.center.value), settings.center.from],
-    ["residual_threshold", show(settings.residualThreshold.value), settings.residualThreshold.from],
-    ["max_atoms", show(settings.maxAtoms.value), settings.maxAtoms.from],
-    ["input_norm", settings.inputNorm.value, settings.inputNorm.from],
+    ...Object.entries(settings).map(([name, value]): [string, string, string] => [
+      Object.keys(snakeCase({ [name]: value }))[0]!,
+      value === null ? "none" : String(value),
+      origins[name] ?? "",
+    ]),
   ];
   const width = Math.max(...lines.map(([, value]) => value.length));
   return [

@@ -1,7 +1,7 @@
 /** Facts about a dictionary that every room may know: its shape, its encoder's settings, where it came from. */
 
 /** Encoder kinds that this version serves. */
-export const ENCODER_KINDS = ["matching_pursuit"] as const;
+export const ENCODER_KINDS = ["matching_pursuit", "topk"] as const;
 export type EncoderKind = (typeof ENCODER_KINDS)[number];
 
 /** Which score wins a step (DESIGN §2.1). */
@@ -28,20 +28,37 @@ export interface PursuitSettings {
   readonly inputNorm: InputNorm;
 }
 
+/**
+ * Settings of a TopK encoder: z = the k largest of relu(W(x − b) + bias), x̂ = Dᵀz + b
+ * (SAELens' topk, sparsify's SparseCoder).
+ */
+export interface TopkSettings {
+  /** Entries kept where a budget does not say otherwise. */
+  readonly k: number;
+  /** Whether decode adds b. */
+  readonly center: boolean;
+  /** Whether b is subtracted before the encoder; it is added back either way. */
+  readonly subtractCenter: boolean;
+  readonly inputNorm: InputNorm;
+}
+
+/** An encoder's kind with its settings. */
+export type EncoderSettings =
+  | { readonly kind: "matching_pursuit"; readonly encoder: PursuitSettings }
+  | { readonly kind: "topk"; readonly encoder: TopkSettings };
+
 /** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
 export type Provenance = Readonly<Record<string, unknown>>;
 
 /** The validated head of a dictionary folder: `dictionary.json` in the house's names. */
-export interface DictionaryManifest {
+export type DictionaryManifest = EncoderSettings & {
   readonly id: string;
-  readonly kind: EncoderKind;
   /** Row length. */
   readonly d: number;
   /** Number of atoms. */
   readonly m: number;
-  readonly encoder: PursuitSettings;
   readonly provenance: Provenance;
-}
+};
 
 /** `{id}` in paths and folder names. No separator, no leading dot: it can never leave the models folder. */
 export const DICTIONARY_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";

@@ -10,8 +10,8 @@ export type DictionaryState = (typeof DICTIONARY_STATES)[number];
 /** What executes a dictionary, as chosen at load. */
 export interface RuntimeChoice {
   readonly runtime: "cpu" | "cuda";
-  /** `residual`: D·r every step. `gram`: correlations updated by Gram rows. */
-  readonly path: "residual" | "gram";
+  /** `residual`: D·r every step. `gram`: correlations updated by Gram rows. `dense`: one pass, no pursuit. */
+  readonly path: "residual" | "gram" | "dense";
 }
 
 /**

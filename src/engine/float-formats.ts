@@ -10,6 +10,9 @@ export function float16(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** The largest finite float32. */
+export const LARGEST_FLOAT32 = 3.4028234663852886e38;
+
 /** Element types that are read, and their widths in bytes. */
 export const FLOAT_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
 export type FloatType = keyof typeof FLOAT_BYTES;

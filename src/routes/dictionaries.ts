@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import type { DictionaryStatus } from "../engine/engine.ts";
+import { snakeCase } from "../engine/snake-case.ts";
 import { EngineError } from "../engine/errors.ts";
 import { describeRoute } from "./describe-route.ts";
 import { contextOf } from "./request-context.ts";
@@ -70,14 +71,7 @@ function toWire({ manifest, coherence, chosen, maxAtoms, sha256, ...status }: Di
       kind: manifest.kind,
       d: manifest.d,
       m: manifest.m,
-      encoder: {
-        score: manifest.encoder.score,
-        reselect: manifest.encoder.reselect,
-        center: manifest.encoder.center,
-        residual_threshold: manifest.encoder.residualThreshold,
-        max_atoms: manifest.encoder.maxAtoms,
-        input_norm: manifest.encoder.inputNorm,
-      },
+      encoder: snakeCase(manifest.encoder) as NonNullable<DictionaryWire["encoder"]>,
     }),
     ...(maxAtoms !== undefined && { max_atoms: maxAtoms }),
     ...chosen,

@@ -1,5 +1,5 @@
 import Type, { type Static, type TSchema } from "typebox";
-import { INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
+import { ENCODER_KINDS, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
 import { DICTIONARY_STATES } from "../engine/engine.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import { DTYPES } from "./wire/array-data.ts";
@@ -148,25 +148,31 @@ export const EncodeAnswerSchema = Type.Union([
 
 export const DecodeAnswerSchema = Type.Object({ outputs: Type.Array(Type.Array(Type.Number())) });
 
+const PursuitSettingsSchema = Type.Object({
+  score: oneOf(SCORES),
+  reselect: oneOf(RESELECTS),
+  center: Type.Boolean(),
+  residual_threshold: Type.Number(),
+  max_atoms: Type.Union([Type.Integer(), Type.Null()]),
+  input_norm: oneOf(INPUT_NORMS),
+});
+const TopkSettingsSchema = Type.Object({
+  k: Type.Integer(),
+  center: Type.Boolean(),
+  subtract_center: Type.Boolean(),
+  input_norm: oneOf(INPUT_NORMS),
+});
+
 export const DictionarySchema = Type.Object({
   id: Type.String(),
   state: oneOf(DICTIONARY_STATES),
-  kind: Type.Optional(Type.String()),
+  kind: Type.Optional(oneOf(ENCODER_KINDS)),
   d: Type.Optional(Type.Integer({ description: "Row length" })),
   m: Type.Optional(Type.Integer({ description: "Atoms" })),
-  encoder: Type.Optional(
-    Type.Object({
-      score: oneOf(SCORES),
-      reselect: oneOf(RESELECTS),
-      center: Type.Boolean(),
-      residual_threshold: Type.Number(),
-      max_atoms: Type.Union([Type.Integer(), Type.Null()]),
-      input_norm: oneOf(INPUT_NORMS),
-    }),
-  ),
+  encoder: Type.Optional(Type.Union([PursuitSettingsSchema, TopkSettingsSchema], { description: "By kind" })),
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
-  path: Type.Optional(oneOf(["residual", "gram"])),
+  path: Type.Optional(oneOf(["residual", "gram", "dense"])),
   sha256: Type.Optional(Type.String()),
   labels: Type.Boolean(),
   coherence: Type.Optional(

@@ -52,7 +52,12 @@ const OFFICIAL = {
   inputNorm: "none",
 };
 
+const TOPK = { k: 5, center: true, subtractCenter: true, inputNorm: "none" };
+
 const CASES: readonly Case[] = [
+  { name: "sae-lens-topk", encoder: TOPK },
+  { name: "sae-lens-topk-rescaled", encoder: { ...TOPK, subtractCenter: false } },
+  { name: "sparsify-topk", encoder: TOPK },
   { name: "sae-lens-default", encoder: SAE_LENS },
   { name: "sae-lens-fixed", encoder: { ...SAE_LENS, reselect: "add", residualThreshold: 0, maxAtoms: 6 } },
   { name: "sae-lens-uncentred", encoder: { ...SAE_LENS, center: false, residualThreshold: 0.5 } },

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import type { Budget } from "../../src/engine/budget.ts";
 import { type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
-import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
@@ -24,13 +24,20 @@ function weightsOf(
   d: number,
   settings: Partial<PursuitSettings> = {},
   center: Float32Array | null = null,
-): DictionaryWeights {
-  return { d, m: atoms.length / d, atoms, center, settings: { ...SETTINGS, ...settings, center: center !== null } };
+): PursuitWeights {
+  return {
+    kind: "matching_pursuit",
+    d,
+    m: atoms.length / d,
+    atoms,
+    center,
+    settings: { ...SETTINGS, ...settings, center: center !== null },
+  };
 }
 
 describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) => {
   const open: EncoderSession[] = [];
-  const session = async (weights: DictionaryWeights, unroll?: number): Promise<EncoderSession> => {
+  const session = async (weights: PursuitWeights, unroll?: number): Promise<EncoderSession> => {
     const created = await createEncoderSession(weights, {
       runtime: "cpu",
       path,
@@ -43,7 +50,7 @@ describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) =>
   afterAll(() => Promise.all(open.map((one) => one.release())));
 
   async function agree(
-    weights: DictionaryWeights,
+    weights: PursuitWeights,
     rows: Float32Array,
     budget: Budget | readonly Budget[],
   ): Promise<{ agreed: number; undecided: number }> {
@@ -192,6 +199,6 @@ describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) =>
 });
 
 /** Column k of the sum of four atoms: a row that is soon explained, so that it is refreshed on its own. */
-function atomsSum({ atoms, d }: DictionaryWeights, k: number): number {
+function atomsSum({ atoms, d }: PursuitWeights, k: number): number {
   return [3, 9, 27, 81].reduce((sum, j) => sum + atoms[j * d + k]!, 0);
 }

@@ -1,7 +1,7 @@
 /** Inputs of the fixtures, bit for bit those of tools/fixtures/seeded.py; the fixtures hold results only. */
 import { readFileSync } from "node:fs";
 import type { PursuitSettings } from "../../src/engine/dictionary.ts";
-import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
 import { SafetensorsFile } from "../../src/engine/catalog/formats/safetensors.ts";
 
 interface FixtureCase {
@@ -43,7 +43,7 @@ export function readFixture(name: string): Fixture {
 }
 
 /** The dictionary and rows of a case. @throws Error when they are not those that the reference was given */
-export async function inputsOf(fixture: FixtureCase): Promise<{ weights: DictionaryWeights; rows: Float32Array }> {
+export async function inputsOf(fixture: FixtureCase): Promise<{ weights: PursuitWeights; rows: Float32Array }> {
   const { d, m, score, reselect, residual_threshold: residualThreshold, input_norm: inputNorm, checksums } = fixture;
   const atoms = await makeAtoms(fixture);
   const rows = await makeRows(fixture, atoms);
@@ -53,7 +53,7 @@ export async function inputsOf(fixture: FixtureCase): Promise<{ weights: Diction
       throw new Error(`${fixture.name}: ${name} differ from the reference's`);
   }
   const settings = { score, reselect, center: center !== null, residualThreshold, maxAtoms: null, inputNorm };
-  return { weights: { d, m, atoms, center, settings }, rows };
+  return { weights: { kind: "matching_pursuit", d, m, atoms, center, settings }, rows };
 }
 
 /** Element i of mulberry32 as a function of its counter, in [0, 1). */

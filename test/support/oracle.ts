@@ -4,7 +4,7 @@
  */
 import type { Budget } from "../../src/engine/budget.ts";
 import type { InputNorm } from "../../src/engine/dictionary.ts";
-import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
 import type { StopReason } from "../../src/engine/sparse-codes.ts";
 
 export interface Pursuit {
@@ -29,7 +29,7 @@ export interface OraclePursuit extends Pursuit {
 /** Pursuit of one row that is already in pursuit space, b not yet subtracted. `budget.maxAtoms` must be given. */
 export function oraclePursuit(
   x: ArrayLike<number>,
-  weights: DictionaryWeights,
+  weights: PursuitWeights,
   budget: Budget & { readonly maxAtoms: number },
 ): OraclePursuit {
   const { atoms, center, d, m, settings } = weights;

@@ -56,10 +56,10 @@ export class CatalogEngine implements Engine {
   }
 
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    const { manifest, queue, cap, sha256 } = this.#find(id).serving();
+    const { manifest, queue, rule, sha256 } = this.#find(id).serving();
     const { rows, budget, trace, reconstruction } = request;
     checkRows(rows, manifest.d);
-    const budgets = budgetColumns(budget, rows.count, cap);
+    const budgets = budgetColumns(budget, rows.count, rule);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
       count: rows.count,

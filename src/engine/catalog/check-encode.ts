@@ -1,5 +1,6 @@
 import type { Budget, BudgetColumns } from "../budget.ts";
 import { EngineError } from "../errors.ts";
+import type { BudgetRule } from "./budget-rule.ts";
 import type { Rows } from "../rows.ts";
 
 /** @throws EngineError PURSUIT_WRONG_WIDTH, or PURSUIT_NOT_FINITE with the row and column. */
@@ -20,10 +21,9 @@ export function checkRows(rows: Rows, d: number): void {
 
 /**
  * One column entry per row, every default filled in.
- * @param cap selections of one row at most.
  * @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE naming the part, and the row where budgets came one per row.
  */
-export function budgetColumns(budget: Budget | readonly Budget[], count: number, cap: number): BudgetColumns {
+export function budgetColumns(budget: Budget | readonly Budget[], count: number, rule: BudgetRule): BudgetColumns {
   const perRow = Array.isArray(budget) ? (budget as readonly Budget[]) : null;
   if (perRow !== null && perRow.length !== count) {
     throw outOfRange(`budget holds ${perRow.length} entries for ${count} rows; give one object, or one per row.`);
@@ -35,25 +35,25 @@ export function budgetColumns(budget: Budget | readonly Budget[], count: number,
     minGain: new Float64Array(count),
   };
   if (perRow === null) {
-    checkBudget(budget as Budget, "budget", cap);
-    fill(columns, budget as Budget, cap, 0, count);
+    checkBudget(budget as Budget, "budget", rule);
+    fill(columns, budget as Budget, rule, 0, count);
   } else {
     for (const [row, one] of perRow.entries()) {
-      checkBudget(one, `budget[${row}]`, cap);
-      fill(columns, one, cap, row, row + 1);
+      checkBudget(one, `budget[${row}]`, rule);
+      fill(columns, one, rule, row, row + 1);
     }
   }
   return columns;
 }
 
-function fill(columns: BudgetColumns, budget: Budget, cap: number, from: number, to: number): void {
-  columns.maxAtoms.fill(budget.maxAtoms ?? cap, from, to);
+function fill(columns: BudgetColumns, budget: Budget, { standard }: BudgetRule, from: number, to: number): void {
+  columns.maxAtoms.fill(budget.maxAtoms ?? standard, from, to);
   columns.tolerance.fill(budget.tolerance ?? 0, from, to);
   columns.residualNorm.fill(budget.residualNorm ?? 0, from, to);
   columns.minGain.fill(budget.minGain ?? 0, from, to);
 }
 
-function checkBudget(budget: Budget, where: string, cap: number): void {
+function checkBudget(budget: Budget, where: string, { cap, limits: taken }: BudgetRule): void {
   const { maxAtoms, ...limits } = budget;
   if (maxAtoms !== undefined && !(Number.isInteger(maxAtoms) && maxAtoms >= 0 && maxAtoms <= cap)) {
     throw outOfRange(`${where}.max_atoms is ${maxAtoms}; it must be an integer from 0 to ${cap}.`);
@@ -61,6 +61,9 @@ function checkBudget(budget: Budget, where: string, cap: number): void {
   const names = { tolerance: "tolerance", residualNorm: "residual_norm", minGain: "min_gain" } as const;
   for (const [part, name] of Object.entries(names)) {
     const value = limits[part as keyof typeof names];
+    if (value !== undefined && !taken) {
+      throw outOfRange(`${where}.${name}: this encoder makes one pass, so it takes max_atoms only.`);
+    }
     if (value !== undefined && !(Number.isFinite(value) && value >= 0)) {
       throw outOfRange(`${where}.${name} is ${value}; it must be a finite number, 0 or more.`);
     }

@@ -9,6 +9,7 @@ import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
 import { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
+import { type BudgetRule, budgetRule } from "./budget-rule.ts";
 import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { DictionaryFault } from "./folder/dictionary-fault.ts";
@@ -120,13 +121,13 @@ export class ServedDictionary {
       faults: this.#faults,
       warnings: facts?.warnings ?? [],
       labels: false,
-      ...(manifest && { manifest, maxAtoms: this.#cap(manifest) }),
+      ...(manifest && { manifest, maxAtoms: budgetRule(manifest, this.#options.maxAtoms).cap }),
       ...(facts && { sha256: facts.sha256, chosen: facts.chosen, coherence: facts.coherence }),
     };
   }
 
   /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */
-  serving(): Loaded & { readonly sha256: string; readonly cap: number } {
+  serving(): Loaded & { readonly sha256: string; readonly rule: BudgetRule } {
     if (this.#state === "failed") {
       throw new EngineError(
         "PURSUIT_DICTIONARY_FAILED",
@@ -139,7 +140,11 @@ export class ServedDictionary {
     if (this.#state !== "ready") {
       throw new EngineError("PURSUIT_DRAINING", `Dictionary ${this.id} is being unloaded.`, { retryAfter: 1 });
     }
-    return { ...this.#loaded, sha256: this.#facts.sha256, cap: this.#cap(this.#loaded.manifest) };
+    return {
+      ...this.#loaded,
+      sha256: this.#facts.sha256,
+      rule: budgetRule(this.#loaded.manifest, this.#options.maxAtoms),
+    };
   }
 
   /** Codes → rows [count · d]. */
@@ -203,10 +208,6 @@ export class ServedDictionary {
     } catch (error) {
       throw asEngineError(error);
     }
-  }
-
-  #cap(manifest: DictionaryManifest): number {
-    return Math.min(manifest.encoder.maxAtoms ?? Infinity, this.#options.maxAtoms);
   }
 
   #fail(faults: readonly string[]): void {

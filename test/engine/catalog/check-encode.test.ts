@@ -15,15 +15,25 @@ describe("checkRows", () => {
   });
 });
 
+const PURSUIT = { cap: 64, standard: 64, limits: true };
+const ONE_PASS = { cap: 64, standard: 8, limits: false };
+
 describe("budgetColumns", () => {
+  it("gives a one-pass encoder its own k where the budget does not say, and no limit on the residual", () => {
+    expect([...budgetColumns([{}, { maxAtoms: 40 }], 2, ONE_PASS).maxAtoms]).toEqual([8, 40]);
+    expect(() => budgetColumns({ tolerance: 0.1 }, 2, ONE_PASS)).toThrow(
+      "budget.tolerance: this encoder makes one pass",
+    );
+  });
+
   it("fills defaults in, for one budget and for one per row", () => {
-    expect(budgetColumns({}, 2, 64)).toEqual({
+    expect(budgetColumns({}, 2, PURSUIT)).toEqual({
       maxAtoms: Int32Array.of(64, 64),
       tolerance: Float64Array.of(0, 0),
       residualNorm: Float64Array.of(0, 0),
       minGain: Float64Array.of(0, 0),
     });
-    const perRow = budgetColumns([{ maxAtoms: 0 }, { tolerance: 0.1, minGain: 0.01 }], 2, 64);
+    const perRow = budgetColumns([{ maxAtoms: 0 }, { tolerance: 0.1, minGain: 0.01 }], 2, PURSUIT);
     expect([...perRow.maxAtoms]).toEqual([0, 64]);
     expect([...perRow.tolerance]).toEqual([0, 0.1]);
     expect([...perRow.minGain]).toEqual([0, 0.01]);
@@ -39,6 +49,6 @@ describe("budgetColumns", () => {
     [[{}, { maxAtoms: 99 }], "budget[1].max_atoms is 99"],
     [[{}], "budget holds 1 entries for 2 rows"],
   ])("refuses %j", (budget, message) => {
-    expect(() => budgetColumns(budget, 2, 64)).toThrow(message);
+    expect(() => budgetColumns(budget, 2, PURSUIT)).toThrow(message);
   });
 });

@@ -1,15 +1,17 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import Type, { type Static } from "typebox";
+import Type, { type TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import {
   DICTIONARY_ID_PATTERN,
   type DictionaryManifest,
   ENCODER_KINDS,
+  type EncoderKind,
   INPUT_NORMS,
   RESELECTS,
   SCORES,
 } from "../../dictionary.ts";
+import { camelCase, snakeCase } from "../../snake-case.ts";
 import { DictionaryFault } from "./dictionary-fault.ts";
 
 export const MANIFEST_FILE = "dictionary.json";
@@ -26,31 +28,49 @@ const MAX_M = 8_388_608;
 
 const oneOf = <T extends string>(values: readonly T[]) => Type.Enum(values as [T, ...T[]]);
 
-/** `dictionary.json` as it lies on disk (DESIGN §4). */
-const ManifestSchema = Type.Object(
-  {
-    format: Type.Literal(1),
-    id: Type.String({ pattern: DICTIONARY_ID_PATTERN }),
-    kind: oneOf(ENCODER_KINDS),
-    d: Type.Integer({ minimum: 1, maximum: MAX_D }),
-    m: Type.Integer({ minimum: 1, maximum: MAX_M }),
-    encoder: Type.Object(
-      {
-        score: oneOf(SCORES),
-        reselect: oneOf(RESELECTS),
-        center: Type.Boolean(),
-        residual_threshold: Type.Number({ minimum: 0 }),
-        max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
-        input_norm: oneOf(INPUT_NORMS),
-      },
-      { additionalProperties: false },
-    ),
-    provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-  },
-  { additionalProperties: false },
-);
+const closed = { additionalProperties: false } as const;
 
-const manifest = Compile(ManifestSchema);
+const ENCODER_SCHEMAS = {
+  matching_pursuit: Type.Object(
+    {
+      score: oneOf(SCORES),
+      reselect: oneOf(RESELECTS),
+      center: Type.Boolean(),
+      residual_threshold: Type.Number({ minimum: 0 }),
+      max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+      input_norm: oneOf(INPUT_NORMS),
+    },
+    closed,
+  ),
+  topk: Type.Object(
+    {
+      k: Type.Integer({ minimum: 1 }),
+      center: Type.Boolean(),
+      subtract_center: Type.Boolean(),
+      input_norm: oneOf(INPUT_NORMS),
+    },
+    closed,
+  ),
+} as const satisfies Record<EncoderKind, TSchema>;
+
+/** `dictionary.json` as it lies on disk (DESIGN §4), for one kind: a fault is then told of that kind's settings alone. */
+const schemaOf = (kind: EncoderKind) =>
+  Compile(
+    Type.Object(
+      {
+        format: Type.Literal(1),
+        id: Type.String({ pattern: DICTIONARY_ID_PATTERN }),
+        kind: oneOf(ENCODER_KINDS),
+        d: Type.Integer({ minimum: 1, maximum: MAX_D }),
+        m: Type.Integer({ minimum: 1, maximum: MAX_M }),
+        encoder: ENCODER_SCHEMAS[kind],
+        provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      },
+      closed,
+    ),
+  );
+
+const SCHEMAS = { matching_pursuit: schemaOf("matching_pursuit"), topk: schemaOf("topk") } as const;
 
 /**
  * Reads and checks the manifest of a dictionary folder.
@@ -76,22 +96,21 @@ export function parseManifest(text: string): DictionaryManifest {
   } catch (error) {
     throw new DictionaryFault([`${MANIFEST_FILE} is not JSON: ${(error as Error).message}.`]);
   }
-  if (!manifest.Check(value)) throw new DictionaryFault(faultsOf(value));
-  const { id, kind, d, m, encoder, provenance = {} } = value;
-  const {
-    score,
-    reselect,
-    center,
-    residual_threshold: residualThreshold,
-    max_atoms: maxAtoms,
-    input_norm: inputNorm,
-  } = encoder;
-  return { id, kind, d, m, encoder: { score, reselect, center, residualThreshold, maxAtoms, inputNorm }, provenance };
+  const schema = SCHEMAS[kindOf(value)];
+  if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value));
+  const { id, d, m, kind, encoder, provenance = {} } = value as Record<string, unknown>;
+  return { id, d, m, kind, encoder: camelCase(encoder as object), provenance } as unknown as DictionaryManifest;
 }
 
-function faultsOf(value: unknown): string[] {
+/** The kind whose schema judges a file: its own, or the first where it names none. */
+function kindOf(value: unknown): EncoderKind {
+  const { kind } = (typeof value === "object" && value !== null ? value : {}) as { readonly kind?: unknown };
+  return ENCODER_KINDS.find((one) => one === kind) ?? "matching_pursuit";
+}
+
+function faultsOf(schema: (typeof SCHEMAS)[EncoderKind], value: unknown): string[] {
   const faults = new Map<string, string>();
-  for (const error of manifest.Errors(value)) {
+  for (const error of schema.Errors(value)) {
     // An unknown field, which the complaint about the object around it names too.
     if (error.keyword === "boolean") continue;
     const field = error.instancePath.slice(1).replaceAll("/", ".");
@@ -124,21 +143,5 @@ function at(value: unknown, pointer: string): unknown {
 
 /** The manifest as it is written to disk. */
 export function manifestText({ id, kind, d, m, encoder, provenance }: DictionaryManifest): string {
-  const file: Static<typeof ManifestSchema> = {
-    format: 1,
-    id,
-    kind,
-    d,
-    m,
-    encoder: {
-      score: encoder.score,
-      reselect: encoder.reselect,
-      center: encoder.center,
-      residual_threshold: encoder.residualThreshold,
-      max_atoms: encoder.maxAtoms,
-      input_norm: encoder.inputNorm,
-    },
-    provenance,
-  };
-  return `${JSON.stringify(file, null, 2)}\n`;
+  return `${JSON.stringify({ format: 1, id, kind, d, m, encoder: snakeCase(encoder), provenance }, null, 2)}\n`;
 }

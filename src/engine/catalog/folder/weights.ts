@@ -31,11 +31,9 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
     const file = await SafetensorsFile.open(path);
     try {
       const warnings = checkTensors(file, manifest);
-      const atoms = await file.readFloats("atoms");
-      const center = manifest.encoder.center ? await file.readFloats("center") : null;
-      warnings.push(...checkValues(atoms, center, manifest));
-      const { d, m, encoder: settings } = manifest;
-      return { weights: { d, m, atoms, center, settings }, sha256: await sha256Of(path), warnings };
+      const weights = await readTensors(file, manifest);
+      warnings.push(...checkValues(weights));
+      return { weights, sha256: await sha256Of(path), warnings };
     } finally {
       await file.close();
     }
@@ -48,10 +46,25 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
   }
 }
 
+/** Tensors of a dictionary with their shapes. */
+function shapesOf({ d, m, kind, encoder }: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
+  return new Map<string, readonly number[]>([
+    ["atoms", [m, d]],
+    ...(encoder.center ? ([["center", [d]]] as const) : []),
+    ...(kind === "topk"
+      ? ([
+          ["encoder_weight", [m, d]],
+          ["encoder_bias", [m]],
+        ] as const)
+      : []),
+  ]);
+}
+
 /** Shapes against the manifest, before anything is read. Returns warnings. */
-function checkTensors({ tensors }: SafetensorsFile, { d, m, encoder }: DictionaryManifest): string[] {
+function checkTensors({ tensors }: SafetensorsFile, manifest: DictionaryManifest): string[] {
   const faults: string[] = [];
-  const expect = (name: string, shape: readonly number[]): void => {
+  const shapes = shapesOf(manifest);
+  for (const [name, shape] of shapes) {
     const entry: TensorEntry | undefined = tensors.get(name);
     if (entry === undefined) faults.push(`${WEIGHTS_FILE} holds no tensor "${name}", which the manifest asks for.`);
     else if (entry.shape.join() !== shape.join()) {
@@ -59,25 +72,35 @@ function checkTensors({ tensors }: SafetensorsFile, { d, m, encoder }: Dictionar
         `${WEIGHTS_FILE}: "${name}" is [${entry.shape.join(", ")}]; the manifest says [${shape.join(", ")}].`,
       );
     }
-  };
-  expect("atoms", [m, d]);
-  if (encoder.center) expect("center", [d]);
-  else if (tensors.has("center")) {
+  }
+  if (!manifest.encoder.center && tensors.has("center")) {
     faults.push(`${WEIGHTS_FILE} holds a "center", but encoder.center is false: set it, or leave the tensor out.`);
   }
   if (faults.length > 0) throw new DictionaryFault(faults);
-  const unused = [...tensors.keys()].filter((name) => name !== "atoms" && name !== "center");
+  const unused = [...tensors.keys()].filter((name) => !shapes.has(name));
   return unused.length === 0
     ? []
     : [`${WEIGHTS_FILE} holds tensors that this encoder does not use: ${unused.join(", ")}.`];
 }
 
+async function readTensors(file: SafetensorsFile, manifest: DictionaryManifest): Promise<DictionaryWeights> {
+  const { d, m } = manifest;
+  const atoms = await file.readFloats("atoms");
+  const center = manifest.encoder.center ? await file.readFloats("center") : null;
+  switch (manifest.kind) {
+    case "matching_pursuit":
+      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
+    case "topk": {
+      const encoderWeight = await file.readFloats("encoder_weight");
+      const encoderBias = await file.readFloats("encoder_bias");
+      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder, encoderWeight, encoderBias };
+    }
+  }
+}
+
 /** Every number, once. Returns warnings. @throws DictionaryFault with every fault */
-export function checkValues(
-  atoms: Float32Array,
-  center: Float32Array | null,
-  { d, m }: { readonly d: number; readonly m: number },
-): string[] {
+export function checkValues(weights: DictionaryWeights): string[] {
+  const { d, m, atoms, center } = weights;
   const faults: string[] = [];
   const zero: number[] = [];
   let notFinite = 0;
@@ -102,10 +125,19 @@ export function checkValues(
       `${WEIGHTS_FILE}: ${zero.length} atoms are zero (${shown}${zero.length > NAMED ? ", …" : ""}); remove them.`,
     );
   }
-  const bad = center?.findIndex((value) => !Number.isFinite(value)) ?? -1;
-  if (bad >= 0) faults.push(`${WEIGHTS_FILE}: center, column ${bad} is ${center![bad]}; every weight must be finite.`);
+  const others = {
+    center,
+    ...(weights.kind === "topk" && { encoder_weight: weights.encoderWeight, encoder_bias: weights.encoderBias }),
+  };
+  for (const [name, values] of Object.entries(others)) {
+    const bad = values?.findIndex((value) => !Number.isFinite(value)) ?? -1;
+    if (bad < 0) continue;
+    const where = name === "encoder_weight" ? `atom ${Math.floor(bad / d)}, column ${bad % d}` : `column ${bad}`;
+    faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
+  }
   if (faults.length > 0) throw new DictionaryFault(faults);
-  if (largest < 2) return [];
+  // A one-pass encoder subtracts nothing, so nothing can diverge.
+  if (largest < 2 || weights.kind !== "matching_pursuit") return [];
   const squared = largest.toPrecision(4);
   return [
     `The largest squared atom norm is ${squared}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`,

@@ -1,7 +1,7 @@
 import type { InputNorm, Reselect, Score } from "../../dictionary.ts";
 
-/** Layouts of matching-pursuit dictionaries as people have them. */
-export const SOURCES = ["sae-lens", "overcomplete", "mp-sae", "atoms"] as const;
+/** Layouts of dictionaries as people have them. */
+export const SOURCES = ["sae-lens", "sparsify", "overcomplete", "mp-sae", "atoms"] as const;
 export type Source = (typeof SOURCES)[number];
 
 /**

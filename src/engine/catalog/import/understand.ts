@@ -4,6 +4,7 @@ import { sha256Of } from "../folder/weights.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
+import { SPARSIFY_WEIGHTS, understandSparsify } from "./sparsify.ts";
 import type { Understood } from "./understood.ts";
 import { understandWeights } from "./weights-file.ts";
 
@@ -27,7 +28,7 @@ export async function understand(path: string, flags: ImportFlags): Promise<Unde
     }
     return withSource(await understandWeights(path, flags), path, path);
   }
-  if (flags.from !== undefined && flags.from !== "sae-lens") {
+  if (flags.from !== undefined && flags.from !== "sae-lens" && flags.from !== "sparsify") {
     throw new ImportFault([
       `--from ${flags.from} takes a weights file (.safetensors, .npz, .npy); ${path} is a folder.`,
     ]);
@@ -39,8 +40,9 @@ export async function understand(path: string, flags: ImportFlags): Promise<Unde
     );
   if (await isFile(SAE_LENS_CONFIG)) {
     // sparsify's folders have a cfg.json, too, but other weights beside it.
-    if (await isFile("sae.safetensors"))
-      throw new ImportFault([`${path} is a sparsify folder; its encoders are not served yet.`]);
+    if (await isFile(SPARSIFY_WEIGHTS)) {
+      return withSource(await understandSparsify(path, flags), path, join(path, SPARSIFY_WEIGHTS));
+    }
     return withSource(await understandSaeLens(path, flags), path, join(path, SAE_LENS_WEIGHTS));
   }
   if (await isFile("params.npz"))

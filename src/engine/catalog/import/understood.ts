@@ -1,4 +1,5 @@
-import type { Provenance, PursuitSettings } from "../../dictionary.ts";
+import type { Provenance, PursuitSettings, TopkSettings } from "../../dictionary.ts";
+import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 
@@ -15,16 +16,33 @@ export type KnownSettings = { readonly [K in keyof PursuitSettings]: Known<Pursu
 export interface Understood {
   /** What it was taken for, such as "SAELens 6.54.12 matching_pursuit". */
   readonly source: string;
-  readonly d: number;
-  readonly m: number;
-  /** [m, d] */
-  readonly atoms: Float32Array;
-  /** [d], present exactly when `settings.center.value`. */
-  readonly center: Float32Array | null;
-  readonly settings: KnownSettings;
+  readonly weights: DictionaryWeights;
+  /** Who said so, for each of the weights' settings. */
+  readonly origins: Readonly<Record<string, string>>;
   /** What else was done or seen, a sentence each. */
   readonly notes: readonly string[];
   readonly provenance: Provenance;
+}
+
+/** Settings apart from where they come from. */
+export function parted<S extends object>(known: { readonly [K in keyof S]: Known<S[K]> }): {
+  readonly settings: S;
+  readonly origins: Readonly<Record<string, string>>;
+} {
+  const entries = Object.entries<Known<unknown>>(known);
+  return {
+    settings: Object.fromEntries(entries.map(([name, { value }]) => [name, value])) as S,
+    origins: Object.fromEntries(entries.map(([name, { from }]) => [name, from])),
+  };
+}
+
+/** A matching-pursuit dictionary with its settings' origins. */
+export function pursuitOf(
+  dictionary: Pick<PursuitWeights, "d" | "m" | "atoms" | "center">,
+  known: KnownSettings,
+): Pick<Understood, "weights" | "origins"> {
+  const { settings, origins } = parted<PursuitSettings>(known);
+  return { weights: { kind: "matching_pursuit", ...dictionary, settings }, origins };
 }
 
 /**
@@ -58,4 +76,29 @@ export function settle(
 function overridden(name: keyof typeof FLAG_VALUES, said: unknown, known: Known<unknown> | undefined): string {
   const flag = said === false ? `--no-${name}` : FLAG_VALUES[name].split(" ")[0]!;
   return known && known.value !== said ? `${flag}, instead of ${JSON.stringify(known.value)} (${known.from})` : flag;
+}
+
+/** Flags that settle something of a TopK encoder over what the file says. @throws ImportFault for those that cannot */
+export function topkFlags(
+  file: { readonly [K in keyof TopkSettings]: Known<TopkSettings[K]> },
+  flags: ImportFlags,
+): { readonly [K in keyof TopkSettings]: Known<TopkSettings[K]> } {
+  const meaningless = (["score", "reselect", "residualThreshold", "center"] as const).filter(
+    (name) => flags[name] !== undefined,
+  );
+  if (meaningless.length > 0) {
+    const named = meaningless.map((name) => FLAG_VALUES[name].split(" ")[0]!).join(", ");
+    throw new ImportFault([`${named}: a TopK encoder has no such setting; leave it out.`]);
+  }
+  if (flags.maxAtoms === null)
+    throw new ImportFault(["--max-atoms none: a TopK encoder keeps k entries; give a number."]);
+  return {
+    ...file,
+    ...(flags.maxAtoms !== undefined && {
+      k: { value: flags.maxAtoms, from: overridden("maxAtoms", flags.maxAtoms, file.k) },
+    }),
+    ...(flags.inputNorm !== undefined && {
+      inputNorm: { value: flags.inputNorm, from: overridden("inputNorm", flags.inputNorm, file.inputNorm) },
+    }),
+  };
 }

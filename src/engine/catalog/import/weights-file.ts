@@ -5,8 +5,8 @@ import type { TensorFile } from "../formats/tensor-file.ts";
 import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
-import { expectShape } from "./sae-lens.ts";
-import { settle, type Understood } from "./understood.ts";
+import { expectShape } from "./expect-shape.ts";
+import { pursuitOf, settle, type Understood } from "./understood.ts";
 
 /** Tensors of layouts that are not served yet: each would be read as something that it is not. */
 const NOT_YET: readonly (readonly [tensor: string, what: string])[] = [
@@ -44,9 +44,8 @@ export async function understandWeights(path: string, flags: ImportFlags): Promi
       case "atoms":
         return await understandAtoms(file, flags);
       case "sae-lens":
-        throw new ImportFault([
-          "--from sae-lens takes a folder with cfg.json and sae_weights.safetensors, not a file.",
-        ]);
+      case "sparsify":
+        throw new ImportFault([`--from ${flags.from} takes a folder with cfg.json and its weights, not a file.`]);
     }
   } finally {
     await file.close();
@@ -99,11 +98,7 @@ async function understandOvercomplete(file: TensorFile, flags: ImportFlags): Pro
   if (factor !== 1) for (let i = 0; i < atoms.length; i++) atoms[i]! *= factor;
   return {
     source: "overcomplete MpSAE",
-    d,
-    m,
-    atoms,
-    center: noCenter(settings.center.value, file),
-    settings,
+    ...pursuitOf({ d, m, atoms, center: noCenter(settings.center.value, file) }, settings),
     notes: [`Atoms are ${WEIGHTS}, normalised by ${normalization} (--normalize), times exp(${multiplier}).`],
     provenance: { library: "overcomplete", class: "MpSAE", normalization },
   };
@@ -136,13 +131,11 @@ async function understandOfficial(file: TensorFile, flags: ImportFlags): Promise
     },
     flags,
   );
+  const { atoms, notes } = await atomsOf(file, "W", d, flags);
   return {
     source: "official MP-SAE",
-    d,
-    m,
-    ...(await atomsOf(file, "W", d, flags)),
-    center: noCenter(settings.center.value, file),
-    settings,
+    ...pursuitOf({ d, m, atoms, center: noCenter(settings.center.value, file) }, settings),
+    notes,
     provenance: { library: "github.com/mpsae/MP-SAE" },
   };
 }
@@ -173,13 +166,12 @@ async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Un
       `--center: ${file.path} holds ${biases.length === 0 ? "no tensor" : "several tensors"} of shape [${d}] to be the centre.`,
     ]);
   }
+  const { atoms, notes } = await atomsOf(file, name, d, flags);
+  const center = settings.center.value ? await file.readFloats(bias!) : null;
   return {
     source: name === NPY_TENSOR ? "bare atoms" : `bare atoms (tensor ${name})`,
-    d,
-    m,
-    ...(await atomsOf(file, name, d, flags)),
-    center: settings.center.value ? await file.readFloats(bias!) : null,
-    settings,
+    ...pursuitOf({ d, m, atoms, center }, settings),
+    notes,
     provenance: {},
   };
 }

@@ -1,9 +1,10 @@
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../../dictionary.ts";
+import type { DictionaryWeights } from "../../dictionary-weights.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../folder/manifest.ts";
 import { type LoadedWeights, loadWeights, WEIGHTS_FILE } from "../folder/weights.ts";
-import { encodeSafetensors } from "../formats/safetensors.ts";
+import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
 import { ImportFault } from "./import-fault.ts";
 import type { Understood } from "./understood.ts";
 
@@ -21,27 +22,19 @@ export interface WriteOptions {
  * @throws ImportFault when the id is taken, DictionaryFault when the weights are unsound.
  */
 export async function writeDictionary(
-  { d, m, atoms, center, settings, provenance }: Understood,
+  { weights, provenance }: Understood,
   { modelsDir, id, force }: WriteOptions,
 ): Promise<{ readonly folder: string; readonly loaded: LoadedWeights }> {
   const folder = join(modelsDir, id);
   if (!force && (await exists(folder))) {
     throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
-  const encoder = {
-    score: settings.score.value,
-    reselect: settings.reselect.value,
-    center: settings.center.value,
-    residualThreshold: settings.residualThreshold.value,
-    maxAtoms: settings.maxAtoms.value,
-    inputNorm: settings.inputNorm.value,
-  };
-  const manifest: DictionaryManifest = { id, kind: "matching_pursuit", d, m, encoder, provenance };
+  const { d, m, kind, settings: encoder } = weights;
+  const manifest = { id, kind, d, m, encoder, provenance } as DictionaryManifest;
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
-    const tensors = { atoms: { shape: [m, d], data: atoms }, ...(center && { center: { shape: [d], data: center } }) };
-    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensors));
+    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights)));
     await writeSynced(join(partial, MANIFEST_FILE), [Buffer.from(manifestText(manifest))]);
     const loaded = await loadWeights(partial, await readManifest(partial));
     await synced(partial);
@@ -51,6 +44,18 @@ export async function writeDictionary(
   } finally {
     await rm(partial, { recursive: true, force: true });
   }
+}
+
+function tensorsOf(weights: DictionaryWeights): Readonly<Record<string, FloatTensor>> {
+  const { d, m, atoms, center } = weights;
+  return {
+    atoms: { shape: [m, d], data: atoms },
+    ...(center && { center: { shape: [d], data: center } }),
+    ...(weights.kind === "topk" && {
+      encoder_weight: { shape: [m, d], data: weights.encoderWeight },
+      encoder_bias: { shape: [m], data: weights.encoderBias },
+    }),
+  };
 }
 
 /** Gives `partial` the name `folder`. A folder of that name is renamed away first and removed last. */

@@ -1,6 +1,7 @@
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { DictionaryWeights, PursuitWeights, TopkWeights } from "../../dictionary-weights.ts";
 import type { ServedCode } from "./served-code.ts";
 import { firstUndecidedStep, lengthOf, pursuitStart } from "./step-margins.ts";
+import { topkScores } from "./topk-scores.ts";
 
 /** Share of a row's largest |value| that two values of one atom may be apart. */
 const VALUE_TOLERANCE = 1e-5;
@@ -46,14 +47,50 @@ export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array
   const differs = (atom: number): boolean => apart(atom) > VALUE_TOLERANCE;
   const at = firstDifference(served, merged, z, differs);
   const start = pursuitStart(x, served, weights);
+  const undecided =
+    weights.kind === "topk"
+      ? undecidedEntry(served, x, z, weights, differs)
+      : undecidedStep(served, start, z, weights, largest);
+  const free = undecided.excuses && endEquallyWell(start, merged, z, weights);
+  return { kind: free ? "undecided" : "differs", worst, at, undecidedStep: undecided.step };
+}
+
+/** Where a pursuit could part for want of digits, and whether the user's code can have parted there. */
+interface Undecided {
+  /** Counted from 1; null where all was decided. */
+  readonly step: number | null;
+  readonly excuses: boolean;
+}
+
+function undecidedStep(
+  served: ServedCode,
+  start: Float64Array,
+  z: Float32Array,
+  weights: PursuitWeights,
+  largest: number,
+): Undecided {
   // No pursuit that made a selection lacks its atom, so past the first that is absent nothing is left to excuse.
   const absent = Array.prototype.findIndex.call(served.trace.indices, (atom: number) => z[atom] === 0);
   const undecided = firstUndecidedStep(start, served, weights, absent < 0 ? Infinity : absent);
-  const free =
-    undecided !== null &&
-    mayBegin(served, undecided, z, weights.settings, largest) &&
-    endEquallyWell(start, merged, z, weights);
-  return { kind: free ? "undecided" : "differs", worst, at, undecidedStep: undecided === null ? null : undecided + 1 };
+  if (undecided === null) return { step: null, excuses: false };
+  return { step: undecided + 1, excuses: mayBegin(served, undecided, z, weights.settings, largest) };
+}
+
+/** The last entry kept is undecided against the first left out when their scores are as good as equal. */
+function undecidedEntry(
+  served: ServedCode,
+  x: Float32Array,
+  z: Float32Array,
+  weights: TopkWeights,
+  differs: (atom: number) => boolean,
+): Undecided {
+  const scores = topkScores(x, served, weights);
+  const kept = served.trace.indices.length;
+  const last = kept === 0 ? 0 : scores[served.trace.indices[kept - 1]!]!;
+  const margin = 1e-5 * scores.reduce((most, score) => Math.max(most, score), 0);
+  const parted = [...z.keys()].filter(differs);
+  const excuses = parted.every((atom) => Math.abs(Math.max(scores[atom]!, 0) - last) <= margin);
+  return { step: excuses ? kept : null, excuses };
 }
 
 /**
@@ -65,7 +102,7 @@ function mayBegin(
   { trace }: ServedCode,
   steps: number,
   z: Float32Array,
-  { score, reselect }: DictionaryWeights["settings"],
+  { score, reselect }: PursuitWeights["settings"],
   largest: number,
 ): boolean {
   const begun = new Map<number, number>();

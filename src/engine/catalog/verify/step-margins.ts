@@ -1,4 +1,4 @@
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import type { ServedCode } from "./served-code.ts";
 
 /** Of SAELens' layer norm: y = (x − mean) / (std + ε). */
@@ -24,7 +24,7 @@ export function pursuitStart(
 export function firstUndecidedStep(
   start: Float64Array,
   { trace }: ServedCode,
-  weights: DictionaryWeights,
+  weights: PursuitWeights,
   until: number,
 ): number | null {
   const { atoms, d, m, settings } = weights;
@@ -67,7 +67,7 @@ export function lengthOf(vector: Float64Array): number {
 const largest = new WeakMap<Float32Array, number>();
 
 /** max ||D_j||, computed once a dictionary. */
-function largestNorm({ atoms, d }: DictionaryWeights): number {
+function largestNorm({ atoms, d }: PursuitWeights): number {
   let found = largest.get(atoms);
   if (found === undefined) {
     found = 0;

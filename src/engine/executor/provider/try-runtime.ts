@@ -10,6 +10,7 @@ const runtime = process.argv[2] === "cuda" ? "cuda" : "cpu";
 try {
   const session = await createEncoderSession(
     {
+      kind: "matching_pursuit",
       d: 2,
       m: 2,
       atoms: Float32Array.of(1, 0, 0, 1),

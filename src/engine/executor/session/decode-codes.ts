@@ -1,10 +1,10 @@
 import type { CodesToDecode } from "../../engine.ts";
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { Atoms } from "../../dictionary-weights.ts";
 
 /** x̂ = (Dᵀz + b) · scale + shift, summed in float64: [count, d]. A code touches few atoms, so no graph pays off here. */
 export function decodeCodes(
   { count, indptr, indices, values, norm }: CodesToDecode,
-  { atoms, center, d }: DictionaryWeights,
+  { atoms, center, d }: Atoms,
 ): Float32Array {
   const rows = new Float32Array(count * d);
   const sum = new Float64Array(d);

@@ -1,6 +1,8 @@
 import type { EncodeBatch } from "../../encode-batch.ts";
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { Atoms } from "../../dictionary-weights.ts";
 import { type PursuitTrace, type SparseCodes, STOP_REASONS } from "../../sparse-codes.ts";
+import { LARGEST_FLOAT32 } from "../../float-formats.ts";
+import { codesOfTrace } from "./codes-of-trace.ts";
 import type { PreparedRows } from "./prepare-rows.ts";
 
 /** What the pursuit graph gives: T steps of `prepared.count` rows, and how far each row went. */
@@ -17,15 +19,9 @@ export interface PursuitRun {
 }
 
 const NO_GAIN = STOP_REASONS.indexOf("no_gain");
-const LARGEST = 3.4028234663852886e38;
 
 /** The graph's selections, scaled back, merged and put in ascending order, with the final residual from x and z. */
-export function finishCodes(
-  run: PursuitRun,
-  prepared: PreparedRows,
-  batch: EncodeBatch,
-  weights: DictionaryWeights,
-): SparseCodes {
+export function finishCodes(run: PursuitRun, prepared: PreparedRows, batch: EncodeBatch, weights: Atoms): SparseCodes {
   const { count } = batch;
   const stride = prepared.count;
   const steps = new Uint32Array(count);
@@ -37,20 +33,7 @@ export function finishCodes(
     stops[i] = finite < run.steps[i]! ? NO_GAIN : run.stops[i]!;
   }
   const trace = traceOf(run, prepared, steps);
-  const merged = mergeRows(trace, count);
-  const { residualNorms, relativeErrors, reconstruction } = residuals(merged, prepared, batch, weights);
-  return {
-    count,
-    width: weights.m,
-    ...merged,
-    steps,
-    stops,
-    residualNorms,
-    relativeErrors,
-    ...(prepared.norm && { norm: prepared.norm }),
-    ...(batch.trace && { trace }),
-    ...(reconstruction && { reconstruction }),
-  };
+  return codesOfTrace({ trace, stops }, prepared, batch, weights);
 }
 
 /** Steps of row i until its first value or norm that float32 cannot hold. */
@@ -65,7 +48,7 @@ function finiteSteps(
     const at = t * stride + i;
     const value = Math.abs(values[at]! * unscale);
     // Negated, so that NaN ends it too.
-    if (!(value <= LARGEST && Math.sqrt(energies[at]!) * unscale <= LARGEST)) return t;
+    if (!(value <= LARGEST_FLOAT32 && Math.sqrt(energies[at]!) * unscale <= LARGEST_FLOAT32)) return t;
   }
   return steps;
 }
@@ -97,65 +80,4 @@ function traceOf(
     }
   }
   return trace;
-}
-
-/** One entry per atom, summed in float32 in the order of selection, ascending, without zeros. */
-function mergeRows(
-  { indptr, indices, values }: PursuitTrace,
-  count: number,
-): Pick<SparseCodes, "indptr" | "indices" | "values"> {
-  const merged = {
-    indptr: new Uint32Array(count + 1),
-    indices: new Uint32Array(indices.length),
-    values: new Float32Array(indices.length),
-  };
-  let to = 0;
-  for (let i = 0; i < count; i++) {
-    const from = indptr[i]!;
-    const row = indices.subarray(from, indptr[i + 1]);
-    // Stable: selections of one atom stay in their order.
-    const order = Array.from(row.keys()).sort((a, b) => row[a]! - row[b]!);
-    for (let k = 0; k < order.length;) {
-      const atom = row[order[k]!]!;
-      let sum = 0;
-      for (; k < order.length && row[order[k]!] === atom; k++) sum = Math.fround(sum + values[from + order[k]!]!);
-      if (sum === 0) continue;
-      merged.indices[to] = atom;
-      merged.values[to++] = sum;
-    }
-    merged.indptr[i + 1] = to;
-  }
-  return { indptr: merged.indptr, indices: merged.indices.subarray(0, to), values: merged.values.subarray(0, to) };
-}
-
-/** ||x − b − Dᵀz|| in float64 from the row and its code: no running sum, so nothing has drifted. */
-function residuals(
-  { indptr, indices, values }: Pick<SparseCodes, "indptr" | "indices" | "values">,
-  { scaled, unscale, energy, norm }: PreparedRows,
-  { count, reconstruction: wanted }: EncodeBatch,
-  { atoms, center, d }: DictionaryWeights,
-): { residualNorms: Float32Array; relativeErrors: Float32Array; reconstruction: Float32Array | null } {
-  const residualNorms = new Float32Array(count);
-  const relativeErrors = new Float32Array(count);
-  const reconstruction = wanted ? new Float32Array(count * d) : null;
-  const fit = new Float64Array(d);
-  for (let i = 0; i < count; i++) {
-    fit.fill(0);
-    for (let k = indptr[i]!; k < indptr[i + 1]!; k++) {
-      const value = values[k]!;
-      const atom = indices[k]! * d;
-      for (let c = 0; c < d; c++) fit[c]! += value * atoms[atom + c]!;
-    }
-    let squares = 0;
-    for (let c = 0; c < d; c++) squares += (scaled[i * d + c]! - fit[c]! / unscale[i]!) ** 2;
-    const left = Math.sqrt(squares);
-    // A row of finite numbers may be longer than float32 reaches.
-    residualNorms[i] = Math.min(left * unscale[i]!, LARGEST);
-    relativeErrors[i] = energy[i] === 0 ? 0 : left / Math.sqrt(energy[i]!);
-    if (reconstruction === null) continue;
-    const scale = norm?.scale[i] ?? 1;
-    const shift = norm?.shift[i] ?? 0;
-    for (let c = 0; c < d; c++) reconstruction[i * d + c] = (fit[c]! + (center?.[c] ?? 0)) * scale + shift;
-  }
-  return { residualNorms, relativeErrors, reconstruction };
 }

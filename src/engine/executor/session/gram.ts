@@ -1,11 +1,11 @@
 import { Tensor } from "onnxruntime-node";
 import type { CoherenceFigures, Neighbour } from "../../engine.ts";
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { Atoms as Dictionary } from "../../dictionary-weights.ts";
 import { encodeModel } from "../graph/encode-model.ts";
 import { GraphBuilder } from "../graph/graph-builder.ts";
 import { createOnnxSession, type OnnxSessionOptions } from "./onnx-session.ts";
 
-type Atoms = Pick<DictionaryWeights, "atoms" | "m" | "d">;
+type Atoms = Pick<Dictionary, "atoms" | "m" | "d">;
 
 /** Floats of one block of the product: 64 MiB. */
 const BLOCK = 1 << 24;

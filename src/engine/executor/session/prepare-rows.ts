@@ -1,28 +1,30 @@
 import type { EncodeBatch } from "../../encode-batch.ts";
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { PursuitWeights } from "../../dictionary-weights.ts";
+import { applyInputNorm } from "./input-norm.ts";
 
-/** A batch in scaled pursuit space: what the graph takes, and what leads back. */
-export interface PreparedRows {
+/** Rows as a code is measured against them: x − b, and what leads back to the rows that were posted. */
+export interface CenteredRows {
   /** Rows of the arrays below: the batch's, and one of zeros where that is a single one. */
   readonly count: number;
-  /** [count, d] normed, centred, then scaled to a largest magnitude in [1, 2). */
+  /** [count, d] normed and centred, divided by `unscale`. */
   readonly scaled: Float32Array;
-  /** [count] a power of two: pursuit space = scaled · unscale. */
+  /** [count] a power of two. */
   readonly unscale: Float64Array;
   /** [count] ||x − b||² of the scaled row, in float64. */
   readonly energy: Float64Array;
+  /** Under an input norm: x = y · scale + shift. */
+  readonly norm: { readonly shift: Float32Array; readonly scale: Float32Array } | null;
+}
+
+/** A batch in scaled pursuit space, its rows' largest magnitudes in [1, 2): what the pursuit graph takes. */
+export interface PreparedRows extends CenteredRows {
   /** Squared limits in scaled space; −1 where a limit is off, −∞ for minEnergy. */
   readonly maxAtoms: Int32Array;
   readonly tolerance: Float32Array;
   readonly residual: Float32Array;
   readonly threshold: Float32Array;
   readonly minEnergy: Float32Array;
-  /** Under an input norm: x = y · scale + shift. */
-  readonly norm: { readonly shift: Float32Array; readonly scale: Float32Array } | null;
 }
-
-/** Added to the standard deviation by SAELens and OpenAI alike. */
-const LAYER_NORM_EPSILON = 1e-5;
 
 /**
  * Input norm, centre, scale. Scaling by a power of two is exact, so codes do not change by it, but squares of rows as
@@ -32,7 +34,7 @@ const LAYER_NORM_EPSILON = 1e-5;
  */
 export function prepareRows(
   { rows, count, budgets }: EncodeBatch,
-  weights: Omit<DictionaryWeights, "atoms" | "m">,
+  weights: Omit<PursuitWeights, "atoms" | "m">,
 ): PreparedRows {
   const { d, center, settings } = weights;
   const padded = Math.max(count, 2);
@@ -53,7 +55,7 @@ export function prepareRows(
   for (let i = 0; i < count; i++) {
     const row = scaled.subarray(i * d, (i + 1) * d);
     if (prepared.norm !== null) {
-      const { shift, scale } = settings.inputNorm === "layer_norm" ? layerNorm(row) : constantNormRescale(row);
+      const { shift, scale } = applyInputNorm(row, settings.inputNorm);
       prepared.norm.shift[i] = shift;
       prepared.norm.scale[i] = scale;
     }
@@ -91,28 +93,4 @@ function powerOfTwo(row: Float32Array): number {
   if (power > largest) power /= 2;
   else if (power * 2 <= largest) power *= 2;
   return power;
-}
-
-/** y = (x − mean) / (std + ε), the standard deviation with n − 1, in place. */
-function layerNorm(row: Float32Array): { shift: number; scale: number } {
-  const d = row.length;
-  let sum = 0;
-  for (const value of row) sum += value;
-  const mean = sum / d;
-  let squares = 0;
-  for (const value of row) squares += (value - mean) ** 2;
-  // As the reference, decode multiplies by std without ε. A row of one number has no deviation.
-  const std = d > 1 ? Math.sqrt(squares / (d - 1)) : 0;
-  for (let k = 0; k < d; k++) row[k] = (row[k]! - mean) / (std + LAYER_NORM_EPSILON);
-  return { shift: mean, scale: std };
-}
-
-/** y = x · √d / ||x||, in place; a zero row stays as it is. */
-function constantNormRescale(row: Float32Array): { shift: number; scale: number } {
-  let squares = 0;
-  for (const value of row) squares += value * value;
-  if (squares === 0) return { shift: 0, scale: 1 };
-  const factor = Math.sqrt(row.length) / Math.sqrt(squares);
-  for (let k = 0; k < row.length; k++) row[k]! *= factor;
-  return { shift: 0, scale: 1 / factor };
 }

@@ -1,50 +1,46 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import type { EncodeBatch } from "../../encode-batch.ts";
-import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../../engine.ts";
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { CoherenceFigures, RuntimeChoice } from "../../engine.ts";
+import type { PursuitWeights } from "../../dictionary-weights.ts";
 import type { SparseCodes } from "../../sparse-codes.ts";
 import type { EncoderSession } from "../encoder-session.ts";
 import { buildPursuitModel } from "../graph/pursuit-graph.ts";
-import { decodeCodes } from "./decode-codes.ts";
+import type { PursuitPath } from "./choose-path.ts";
+import { AtomSession } from "./atom-session.ts";
 import { finishCodes } from "./finish-codes.ts";
-import { atomNorms, coherenceOf, gramMatrix, nearestAtoms } from "./gram.ts";
+import { atomNorms, coherenceOf, gramMatrix } from "./gram.ts";
 import { createOnnxSession } from "./onnx-session.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
 export interface PursuitSessionOptions extends RuntimeChoice {
+  readonly path: PursuitPath;
   readonly threads: number;
   /** Steps in one turn of the graph's loop. */
   readonly unroll: number;
 }
 
-/**
- * Matching pursuit in ONNX Runtime. The atoms lie in memory twice, in the runtime and here: the final residual, decode
- * and neighbours touch single atoms, which would cost more to fetch out of a graph than to hold.
- */
-export class PursuitSession implements EncoderSession {
+/** Matching pursuit in ONNX Runtime. */
+export class PursuitSession extends AtomSession<PursuitWeights> implements EncoderSession {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
   readonly #session: InferenceSession;
-  readonly #weights: DictionaryWeights;
-  readonly #norms: Float64Array;
   readonly #unroll: number;
 
   private constructor(
     session: InferenceSession,
-    weights: DictionaryWeights,
+    weights: PursuitWeights,
     gram: Float32Array | null,
     norms: Float64Array,
     options: PursuitSessionOptions,
   ) {
+    super(weights, norms);
     this.#session = session;
-    this.#weights = weights;
-    this.#norms = norms;
     this.#unroll = options.unroll;
     this.chosen = { runtime: options.runtime, path: options.path };
     this.coherence = coherenceOf(norms, gram);
   }
 
-  static async create(weights: DictionaryWeights, options: PursuitSessionOptions): Promise<PursuitSession> {
+  static async create(weights: PursuitWeights, options: PursuitSessionOptions): Promise<PursuitSession> {
     const { d, m, atoms, settings } = weights;
     const gram = options.path === "gram" ? await gramMatrix(weights, options) : null;
     const norms = atomNorms(weights);
@@ -54,16 +50,16 @@ export class PursuitSession implements EncoderSession {
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
-    const prepared = prepareRows(batch, this.#weights);
+    const prepared = prepareRows(batch, this.weights);
     const { count } = prepared;
     const column = (data: Float32Array): Tensor => new Tensor("float32", data, [count, 1]);
     const steps = prepared.maxAtoms.reduce((most, atoms) => Math.max(most, atoms), 0);
     const results = await this.#session.run({
-      r: new Tensor("float32", prepared.scaled, [count, this.#weights.d]),
+      r: new Tensor("float32", prepared.scaled, [count, this.weights.d]),
       max_atoms: new Tensor("int32", prepared.maxAtoms, [count, 1]),
       tolerance: column(prepared.tolerance),
       residual: column(prepared.residual),
-      ...(this.#weights.settings.residualThreshold > 0 && { threshold: column(prepared.threshold) }),
+      ...(this.weights.settings.residualThreshold > 0 && { threshold: column(prepared.threshold) }),
       min_energy: column(prepared.minEnergy),
       turns: new Tensor("int64", BigInt64Array.of(BigInt(Math.ceil(steps / this.#unroll))), []),
     });
@@ -75,22 +71,7 @@ export class PursuitSession implements EncoderSession {
       steps: data("steps") as Int32Array,
       stops: data("stops") as Int32Array,
     };
-    return finishCodes(run, prepared, batch, this.#weights);
-  }
-
-  decode(codes: CodesToDecode): Promise<Float32Array> {
-    return Promise.resolve(decodeCodes(codes, this.#weights));
-  }
-
-  atoms(indices: Uint32Array): Float32Array {
-    const { atoms, d } = this.#weights;
-    const rows = new Float32Array(indices.length * d);
-    for (const [i, j] of indices.entries()) rows.set(atoms.subarray(j * d, (j + 1) * d), i * d);
-    return rows;
-  }
-
-  neighbours(index: number, count: number): Promise<Neighbour[]> {
-    return Promise.resolve(nearestAtoms(this.#weights, this.#norms, index, count));
+    return finishCodes(run, prepared, batch, this.weights);
   }
 
   release(): Promise<void> {

@@ -74,7 +74,22 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
   ],
   ["weights that the config does not describe", () => saeLens({ d_in: 5 }), {}, /W_dec is \[6, 4\]; \[6, 5\] was due/],
   ["a config that is no JSON", () => folderOf({ "cfg.json": "{" }), {}, /is not a JSON object/],
-  ["a folder of sparsify", () => folderOf({ "cfg.json": "{}", "sae.safetensors": "" }), {}, /sparsify folder/],
+  [
+    "what sparsify can do and is not served, all at once",
+    () =>
+      folderOf({
+        "cfg.json": JSON.stringify({ activation: "groupmax", transcode: true, d_in: 4 }),
+        "sae.safetensors": "",
+      }),
+    {},
+    /activation "groupmax" is not served yet(.|\n)*transcode is not served yet/,
+  ],
+  [
+    "a pursuit's flags for a TopK encoder",
+    () => saeLens({ architecture: "topk", k: 3 }),
+    { score: "relu" },
+    /--score: a TopK encoder has no such setting/,
+  ],
   ["a folder of Gemma Scope", () => folderOf({ "params.npz": "" }), {}, /Gemma Scope folder; jumprelu/],
   ["training settings alone", () => folderOf({ "runner_cfg.json": "{}" }), {}, /runner_cfg\.json/],
   ["an empty folder", () => folderOf({}), {}, /holds no cfg\.json/],
@@ -164,15 +179,13 @@ describe("understand takes", () => {
 
   it("a folded factor and another precision when the user says so", async () => {
     const folder = saeLens({ normalize_activations: "expected_average_only_in", dtype: "bfloat16" });
-    const { settings } = await understand(folder, { inputNorm: "none", float32: true });
-    expect(settings.inputNorm).toEqual({
-      value: "none",
-      from: '--input-norm, instead of "expected_average_only_in" (cfg.json)',
-    });
+    const { weights: taken, origins } = await understand(folder, { inputNorm: "none", float32: true });
+    expect(taken.settings.inputNorm).toBe("none");
+    expect(origins["inputNorm"]).toBe('--input-norm, instead of "expected_average_only_in" (cfg.json)');
   });
 
   it("a negative threshold as none, as SAELens does", async () => {
-    const { settings } = await understand(saeLens({ residual_threshold: -1 }), {});
-    expect(settings.residualThreshold.value).toBe(0);
+    const { weights: taken } = await understand(saeLens({ residual_threshold: -1 }), {});
+    expect(taken.settings).toMatchObject({ residualThreshold: 0 });
   });
 });

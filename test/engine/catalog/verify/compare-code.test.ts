@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { DictionaryWeights } from "../../../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../../../src/engine/dictionary-weights.ts";
 import { compareCode } from "../../../../src/engine/catalog/verify/compare-code.ts";
 import type { ServedCode } from "../../../../src/engine/catalog/verify/served-code.ts";
 
@@ -16,7 +16,8 @@ const ATOMS = [
   [-0.3, 0, 0.64, HALF],
 ];
 
-const dictionary = (reselect: DictionaryWeights["settings"]["reselect"]): DictionaryWeights => ({
+const dictionary = (reselect: PursuitWeights["settings"]["reselect"]): PursuitWeights => ({
+  kind: "matching_pursuit",
   d: D,
   m: ATOMS.length,
   atoms: Float32Array.from(ATOMS.flat()),
