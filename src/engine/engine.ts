@@ -90,7 +90,24 @@ export interface Neighbour {
   readonly cosine: number;
 }
 
-export interface Feature {
+/** What is known of a feature beside its weights (labels.json); each part may be unknown. */
+export interface FeatureFacts {
+  /** What its rows have in common, in words. */
+  readonly text?: string;
+  /** How well the text separates the rows that it fires on; what a score means is the labeller's to say. */
+  readonly score?: number;
+  /** Share of held-out rows in which it is active. */
+  readonly rate?: number;
+}
+
+/** A feature found by its label. */
+export interface FoundFeature extends FeatureFacts {
+  readonly index: number;
+  /** Higher is better; comparable within one search only. */
+  readonly relevance: number;
+}
+
+export interface Feature extends FeatureFacts {
   readonly index: number;
   readonly norm: number;
   /** Nearest atoms by cosine, the nearest first, the atom itself left out. */
@@ -117,6 +134,10 @@ export interface Engine {
   decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;
   /** @throws EngineError PURSUIT_FEATURE_NOT_FOUND when index ≥ m. */
   feature(id: string, index: number, context: RequestContext): Promise<Feature>;
+  /** Texts of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */
+  labels(id: string, indices: Uint32Array): readonly (string | null)[];
+  /** Features whose labels match. @throws EngineError PURSUIT_NO_LABELS */
+  search(id: string, query: string, limit: number): readonly FoundFeature[];
   readiness(): Readiness;
   /** Milliseconds on the clock that deadlines are measured by. */
   now(): number;

@@ -10,6 +10,7 @@ export interface RouteDescription {
   readonly id?: boolean;
   readonly params?: Readonly<Record<string, TSchema>>;
   readonly body?: TSchema;
+  readonly query?: TSchema;
   readonly answer: TSchema;
   readonly contentType?: string;
   /** Refusals, each answered as a problem. */
@@ -33,6 +34,7 @@ export function describeRoute(route: RouteDescription): FastifySchema {
     operationId: route.operationId,
     tags: [route.tag ?? "dictionaries"],
     ...(Object.keys(params).length > 0 && { params: Type.Object(params) }),
+    ...(route.query && { querystring: route.query }),
     ...(route.body && { body: { content: { "application/json": { schema: route.body } } } }),
     response: {
       200: { description: "", content: { [contentType]: { schema: route.answer } } },

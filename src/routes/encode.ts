@@ -12,8 +12,9 @@ import {
   EncodeFieldsSchema,
 } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
+import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
-import { certainBytes, checkAnswer, codesBytes } from "./wire/write-codes.ts";
+import { certainBytes, checkAnswer, codesBytes, labelsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
 export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
@@ -36,7 +37,15 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
       const { rows, fields } = bodyOf(request, "encode");
       const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
-      const { manifest } = engine.status(id);
+      const { manifest, labels: labelled } = engine.status(id);
+      const wantsLabels = include.includes("labels");
+      if (wantsLabels && !labelled) engine.labels(id, new Uint32Array());
+      if (wantsLabels && format === "dense") {
+        throw new WireError(
+          "PURSUIT_INVALID_FIELD",
+          'include: labels stand beside indices, which format "dense" has none of.',
+        );
+      }
       if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction), limits.maxAnswer);
 
       const work = {
@@ -46,7 +55,8 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         reconstruction,
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
-      checkAnswer(codesBytes(codes, format), limits.maxAnswer);
+      const labels = wantsLabels ? engine.labels(id, codes.indices) : null;
+      checkAnswer(codesBytes(codes, format) + labelsBytes(labels), limits.maxAnswer);
 
       const writing = performance.now();
       const text = await pool.writeCodes(codes, {
@@ -56,6 +66,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         shape: rows.shape.length > 2 ? rows.shape : null,
         d: rows.width,
         explainedVariance: explainedVariance(rows, codes),
+        labels,
       });
       const done = performance.now();
       const stages = {

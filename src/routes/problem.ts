@@ -18,6 +18,7 @@ export const PROBLEMS = {
   PURSUIT_ROUTE_NOT_FOUND: { status: 404, title: "There is no such route" },
   PURSUIT_DICTIONARY_NOT_FOUND: { status: 404, title: "There is no such dictionary" },
   PURSUIT_FEATURE_NOT_FOUND: { status: 404, title: "There is no such feature" },
+  PURSUIT_NO_LABELS: { status: 404, title: "The dictionary has no labels" },
   PURSUIT_NOT_ACCEPTABLE: { status: 406, title: "No representation that the client accepts" },
   PURSUIT_BODY_STALLED: { status: 408, title: "The body stalled" },
   PURSUIT_BODY_TOO_LARGE: { status: 413, title: "The body is too large" },

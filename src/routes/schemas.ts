@@ -64,7 +64,7 @@ const encodeFields = {
     Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" }),
   ),
   format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
-  include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction"]), { uniqueItems: true })),
+  include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction", "labels"]), { uniqueItems: true })),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
   on_overload: Type.Optional(oneOf(["reject"])),
 };
@@ -108,6 +108,11 @@ const rowFields = {
   relative_error: Type.Number({ description: "‖r‖ / ‖x − b‖; 0 where x = b" }),
   stop: oneOf(STOP_REASONS),
   norm: Type.Optional(Type.Object({ shift: Type.Number(), scale: Type.Number() })),
+  labels: Type.Optional(
+    Type.Unknown({
+      description: "Texts of the features: a list beside indices, an object in format map; null for none",
+    }),
+  ),
   trace: Type.Optional(TraceSchema),
   reconstruction: Type.Optional(numbers("x̂, d numbers")),
 };
@@ -192,12 +197,31 @@ export type DictionaryWire = Static<typeof DictionarySchema>;
 
 export const DictionariesSchema = Type.Object({ dictionaries: Type.Array(DictionarySchema) });
 
+const factFields = {
+  label: Type.Optional(Type.String()),
+  score: Type.Optional(Type.Number({ description: "How well the label separates the rows that the feature fires on" })),
+  rate: Type.Optional(Type.Number({ description: "Share of held-out rows in which the feature is active" })),
+};
+
 export const FeatureSchema = Type.Object({
   index: Type.Integer(),
+  ...factFields,
   norm: Type.Number(),
-  neighbours: Type.Array(Type.Object({ index: Type.Integer(), cosine: Type.Number() }), {
-    description: "Nearest atoms by cosine, nearest first",
-  }),
+  neighbours: Type.Array(
+    Type.Object({ index: Type.Integer(), cosine: Type.Number(), label: Type.Optional(Type.String()) }),
+    { description: "Nearest atoms by cosine, nearest first" },
+  ),
+});
+
+export const FeaturesSchema = Type.Object({
+  features: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      ...factFields,
+      relevance: Type.Number({ description: "Within this search" }),
+    }),
+    { description: "The most relevant first" },
+  ),
 });
 
 export const HealthSchema = Type.Object({ status: Type.String(), reason: Type.Optional(Type.String()) });

@@ -8,6 +8,7 @@ import { registerDecode } from "../routes/decode.ts";
 import { registerDictionaries } from "../routes/dictionaries.ts";
 import { registerEncode } from "../routes/encode.ts";
 import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
+import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
 import { registerOperations } from "../routes/operations.ts";
 import type { AppOptions } from "../routes/route-options.ts";
@@ -66,6 +67,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   registerHooks(app, options);
   registerBodies(app, pool, options);
   registerDictionaries(app, options);
+  registerFeatures(app, options);
   registerEncode(app, pool, options);
   registerDecode(app, pool, options);
   registerOperations(app, options);

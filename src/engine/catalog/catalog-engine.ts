@@ -6,6 +6,7 @@ import type {
   EncodeRequest,
   Engine,
   Feature,
+  FoundFeature,
   Readiness,
   RequestContext,
 } from "../engine.ts";
@@ -94,6 +95,15 @@ export class CatalogEngine implements Engine {
       throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
     }
     return dictionary.feature(index);
+  }
+
+  labels(id: string, indices: Uint32Array): readonly (string | null)[] {
+    const { facts } = this.#find(id).labels();
+    return Array.from(indices, (index) => facts.get(index)?.text ?? null);
+  }
+
+  search(id: string, query: string, limit: number): readonly FoundFeature[] {
+    return this.#find(id).labels().search.find(query, limit);
   }
 
   /** Loads every dictionary; resolves when each is ready or failed. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { DictionaryManifest } from "../dictionary.ts";
-import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
+import type { DictionaryState, DictionaryStatus, Feature, FeatureFacts } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { EngineObserver } from "../observer.ts";
 import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
@@ -13,7 +13,9 @@ import { type BudgetRule, budgetRule } from "./budget-rule.ts";
 import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { DictionaryFault } from "./folder/dictionary-fault.ts";
+import { readLabels } from "./folder/labels.ts";
 import { readManifest } from "./folder/manifest.ts";
+import { LabelSearch } from "./label-search.ts";
 
 /** What every dictionary of one server is served with. */
 export interface ServingOptions {
@@ -41,6 +43,12 @@ interface Loaded {
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
 }
 
+/** Labels and the search over them. */
+export interface ServedLabels {
+  readonly facts: ReadonlyMap<number, FeatureFacts>;
+  readonly search: LabelSearch;
+}
+
 /** Nearest atoms shown of one feature. */
 const NEIGHBOURS = 10;
 
@@ -60,6 +68,8 @@ export class ServedDictionary {
   #manifest: DictionaryManifest | null = null;
   #facts: LoadedFacts | null = null;
   #loaded: Loaded | null = null;
+  #labels: ServedLabels | null = null;
+  #labelWarnings: readonly string[] = [];
 
   constructor(id: string, folder: string, options: ServingOptions) {
     this.id = id;
@@ -82,6 +92,7 @@ export class ServedDictionary {
         throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
       }
       this.#manifest = manifest;
+      await this.#loadLabels(manifest);
       const options = { entry: executorEntry, load: { ...load, folder: this.#folder }, clock, loadTimeout };
       const [runtime, facts] = await SupervisedRuntime.start({
         start: () => RuntimeProcess.start(options),
@@ -96,7 +107,7 @@ export class ServedDictionary {
       this.#facts = facts;
       this.#loaded = { manifest, runtime, queue: this.#createQueue(runtime, facts, manifest.d) };
       this.#state = "ready";
-      for (const warning of facts.warnings) log("warn", warning, { dictionary: this.id });
+      for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
       const { runtime: name, path } = facts.chosen;
       log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.d} on ${name}, ${path} path.`, {
         dictionary: this.id,
@@ -119,8 +130,8 @@ export class ServedDictionary {
       id: this.id,
       state: this.#state,
       faults: this.#faults,
-      warnings: facts?.warnings ?? [],
-      labels: false,
+      warnings: [...(facts?.warnings ?? []), ...this.#labelWarnings],
+      labels: this.#labels !== null,
       ...(manifest && { manifest, maxAtoms: budgetRule(manifest, this.#options.maxAtoms).cap }),
       ...(facts && { sha256: facts.sha256, chosen: facts.chosen, coherence: facts.coherence }),
     };
@@ -156,8 +167,23 @@ export class ServedDictionary {
     const { floor } = this.#options.watchdog;
     return this.#direct(async (runtime) => {
       const atom = await runtime.atoms(Uint32Array.of(index), floor);
-      return { index, norm: Math.hypot(...atom), neighbours: await runtime.neighbours(index, NEIGHBOURS, floor) };
+      const facts = this.#labels?.facts.get(index);
+      return {
+        index,
+        ...facts,
+        norm: Math.hypot(...atom),
+        neighbours: await runtime.neighbours(index, NEIGHBOURS, floor),
+      };
     });
+  }
+
+  /** @throws EngineError PURSUIT_NO_LABELS */
+  labels(): ServedLabels {
+    if (this.#labels !== null) return this.#labels;
+    throw new EngineError(
+      "PURSUIT_NO_LABELS",
+      `Dictionary ${this.id} has no labels: there is no labels.json in its folder.`,
+    );
   }
 
   /** Answers what was accepted, then ends the runtime process. */
@@ -168,6 +194,15 @@ export class ServedDictionary {
     await loaded?.runtime.close();
     this.#loaded = null;
     if (this.#state !== "failed") this.#state = "unloaded";
+  }
+
+  async #loadLabels({ m }: DictionaryManifest): Promise<void> {
+    const labels = await readLabels(this.#folder, m);
+    this.#labelWarnings = labels?.warnings ?? [];
+    this.#labels =
+      labels === null || labels.facts.size === 0
+        ? null
+        : { facts: labels.facts, search: new LabelSearch(labels.facts) };
   }
 
   #createQueue(runtime: SupervisedRuntime, { warmUp }: LoadedFacts, d: number): BatchQueue<EncodeWork, SparseCodes> {

@@ -17,12 +17,14 @@ export interface EncodeAnswerHead {
   readonly d: number;
   /** 1 − Σ||x − x̂||² / Σ||x − mean||² over the batch; null where the rows do not vary. */
   readonly explainedVariance: number | null;
+  /** Text of each of the codes' indices, null for none; null where labels were not asked for. */
+  readonly labels: readonly (string | null)[] | null;
 }
 
 /** An encode answer as JSON text. */
 export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
   const { count, steps, stops, indptr } = codes;
-  const { dictionary, sha256, shape, format } = head;
+  const { dictionary, sha256, shape, format, labels } = head;
   let atoms = 0;
   const rows = Array.from({ length: count }, (_, i) => {
     atoms += indptr[i + 1]! - indptr[i]!;
@@ -47,8 +49,11 @@ export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
     mean_atoms: atoms / count,
     explained_variance: head.explainedVariance,
     ...(format === "csr"
-      ? { ...csr(codes), ...columnsOf(rows) }
-      : { ...(shape && { shape }), codes: rows.map((row, i) => ({ ...CODE_WRITERS[format](codes, i), ...row })) }),
+      ? { ...csr(codes), ...(labels && { labels }), ...columnsOf(rows) }
+      : {
+          ...(shape && { shape }),
+          codes: rows.map((row, i) => ({ ...CODE_WRITERS[format](codes, i), ...labelsOf(codes, i, head), ...row })),
+        }),
   });
 }
 
@@ -80,6 +85,15 @@ const CODE_WRITERS = {
     return { values: Object.fromEntries(values.map((value, k) => [codes.indices[codes.indptr[i]! + k]!, value])) };
   },
 } as const satisfies Record<Exclude<Format, "csr">, (codes: SparseCodes, i: number) => object>;
+
+/** A row's labels as its format holds its values: a list, or an object by index. */
+function labelsOf(codes: SparseCodes, i: number, { labels, format }: EncodeAnswerHead): object {
+  if (labels === null) return {};
+  const [from, to] = span(codes, i);
+  const texts = labels.slice(from, to);
+  if (format !== "map") return { labels: texts };
+  return { labels: Object.fromEntries(texts.map((text, k) => [codes.indices[from + k]!, text])) };
+}
 
 const span = ({ indptr }: SparseCodes, i: number): [number, number] => [indptr[i]!, indptr[i + 1]!];
 const valuesOf = (codes: SparseCodes, i: number): number[] => shortestFloats(codes.values.subarray(...span(codes, i)));
@@ -162,4 +176,9 @@ export function checkAnswer(bytes: number, limit: number): void {
   if (bytes <= limit) return;
   const message = `The answer would take about ${bytes} bytes; at most ${limit} are sent. Send fewer rows, a smaller budget, or ask for "sparse".`;
   throw new WireError("PURSUIT_ANSWER_TOO_LARGE", message);
+}
+
+/** Bytes of labels at most: a letter may take six, and `null` four. */
+export function labelsBytes(labels: readonly (string | null)[] | null): number {
+  return labels?.reduce((bytes, text) => bytes + (text?.length ?? 1) * 6 + 14, 0) ?? 0;
 }
