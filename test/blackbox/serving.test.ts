@@ -211,7 +211,7 @@ describe("what is served", () => {
       max_atoms: 4096,
       runtime: "cpu",
       path: "gram",
-      labels: false,
+      labels: true,
       coherence: { max_cosine: expect.any(Number), min_norm: expect.closeTo(1, 5), max_norm: expect.closeTo(1, 5) },
       provenance: { licence: "Apache-2.0" },
       faults: [],

@@ -230,6 +230,7 @@ describe("operations", () => {
       "/v1/dictionaries/{id}",
       "/v1/dictionaries/{id}/decode",
       "/v1/dictionaries/{id}/encode",
+      "/v1/dictionaries/{id}/features",
       "/v1/dictionaries/{id}/features/{index}",
     ]);
   });

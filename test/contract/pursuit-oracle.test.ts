@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Budget } from "../../src/engine/budget.ts";
 import { INPUT_NORMS, type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
-import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
@@ -50,7 +50,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
 });
 
 /** Atoms of norms from 0.5 to 1.3: from √2 on, a pursuit may diverge, which has its own tests. */
-function dictionaryOf({ d, m, seed, withCenter, settings }: Case): DictionaryWeights {
+function dictionaryOf({ d, m, seed, withCenter, settings }: Case): PursuitWeights {
   const atoms = randomAtoms(m, d, seed);
   const { next } = random(seed + 1);
   for (let j = 0; j < m; j++) {
@@ -58,11 +58,18 @@ function dictionaryOf({ d, m, seed, withCenter, settings }: Case): DictionaryWei
     for (let c = 0; c < d; c++) atoms[j * d + c]! *= norm;
   }
   const center = withCenter ? normals(d, seed + 2) : null;
-  return { d, m, atoms, center, settings: { ...settings, center: withCenter, maxAtoms: null } };
+  return {
+    kind: "matching_pursuit",
+    d,
+    m,
+    atoms,
+    center,
+    settings: { ...settings, center: withCenter, maxAtoms: null },
+  };
 }
 
 /** What holds of every code, whatever was selected. */
-function checkForm(codes: SparseCodes, i: number, { d, atoms, center }: DictionaryWeights, x: Float32Array): void {
+function checkForm(codes: SparseCodes, i: number, { d, atoms, center }: PursuitWeights, x: Float32Array): void {
   const indices = [...codes.indices.subarray(codes.indptr[i], codes.indptr[i + 1])];
   const values = [...codes.values.subarray(codes.indptr[i], codes.indptr[i + 1])];
   expect(indices).toEqual([...new Set(indices)].toSorted((a, b) => a - b));

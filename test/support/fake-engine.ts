@@ -5,6 +5,7 @@ import type {
   EncodeRequest,
   Engine,
   Feature,
+  FoundFeature,
   Readiness,
   RequestContext,
 } from "../../src/engine/engine.ts";
@@ -25,6 +26,8 @@ export class FakeEngine implements Engine {
   /** Thrown by every call that encodes, decodes or looks a feature up. */
   failure: Error | null = null;
   ready: Readiness = { ready: true };
+  /** Whether `small` has labels. */
+  labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
 
@@ -38,7 +41,7 @@ export class FakeEngine implements Engine {
         manifest,
         maxAtoms: 64,
         sha256: "ab".repeat(32),
-        labels: false,
+        labels: this.labelled,
         chosen: { runtime: "cpu", path: "gram" },
         coherence: { maxCosine: 0.5, minNorm: 1, maxNorm: 1.5 },
       },
@@ -84,6 +87,16 @@ export class FakeEngine implements Engine {
   async feature(_id: string, index: number): Promise<Feature> {
     this.#fail();
     return { index, norm: 1.25, neighbours: [{ index: 3, cosine: 0.5 }] };
+  }
+
+  labels(id: string, indices: Uint32Array): readonly (string | null)[] {
+    if (!this.labelled) throw new EngineError("PURSUIT_NO_LABELS", `Dictionary ${id} has no labels.`);
+    return Array.from(indices, (index) => (index === 0 ? "the first" : null));
+  }
+
+  search(id: string, query: string, limit: number): readonly FoundFeature[] {
+    this.labels(id, new Uint32Array());
+    return [{ index: 0, relevance: 2, text: `the first, for ${query}`, score: 0.5, rate: 0.01 }].slice(0, limit);
   }
 
   readiness(): Readiness {

@@ -14,7 +14,10 @@ export interface SmallModel {
 }
 
 /** A manifest with the plainest settings, but for those given. */
-export function manifestOf(id: string, { atoms, d, center, settings }: SmallModel): DictionaryManifest {
+export function manifestOf(
+  id: string,
+  { atoms, d, center, settings }: SmallModel,
+): Extract<DictionaryManifest, { kind: "matching_pursuit" }> {
   return {
     id,
     kind: "matching_pursuit",

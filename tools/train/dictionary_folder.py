@@ -50,6 +50,8 @@ def write_dictionary(
 def save(path: Path, tensors: dict[str, np.ndarray]) -> None:
     partial = path.with_name(path.name + ".partial")
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, partial)
+    # safetensors writes for its owner alone; a server may run as someone else.
+    os.chmod(partial, 0o644)
     os.replace(partial, path)
 
 

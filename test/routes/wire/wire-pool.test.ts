@@ -55,7 +55,7 @@ describe("the wire pool", () => {
       entries: Array.from({ length: 40 }, (_, k) => [k * 3, next() - 0.5] as const),
       stop: "repeat" as const,
     };
-    const head = { dictionary: "a", sha256: "b", format, shape: null, d: 2, explainedVariance: 0.5 };
+    const head = { dictionary: "a", sha256: "b", format, shape: null, d: 2, explainedVariance: 0.5, labels: null };
     const [few, many] = [
       codesOf([row], 200),
       codesOf(

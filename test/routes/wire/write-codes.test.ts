@@ -24,6 +24,7 @@ const HEAD: EncodeAnswerHead = {
   shape: null,
   d: D,
   explainedVariance: 0.75,
+  labels: null,
 };
 const ROWS: readonly CodeRow[] = [
   {

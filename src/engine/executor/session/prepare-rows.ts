@@ -34,7 +34,7 @@ export interface PreparedRows extends CenteredRows {
  */
 export function prepareRows(
   { rows, count, budgets }: EncodeBatch,
-  weights: Omit<PursuitWeights, "atoms" | "m">,
+  weights: Pick<PursuitWeights, "d" | "center" | "settings">,
 ): PreparedRows {
   const { d, center, settings } = weights;
   const padded = Math.max(count, 2);

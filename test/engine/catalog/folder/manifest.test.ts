@@ -4,7 +4,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DictionaryFault } from "../../../../src/engine/catalog/folder/dictionary-fault.ts";
 import { manifestText, parseManifest, readManifest } from "../../../../src/engine/catalog/folder/manifest.ts";
-import { type DictionaryManifest, INPUT_NORMS, RESELECTS, SCORES } from "../../../../src/engine/dictionary.ts";
+import {
+  type DictionaryManifest,
+  type EncoderSettings,
+  INPUT_NORMS,
+  RESELECTS,
+  SCORES,
+} from "../../../../src/engine/dictionary.ts";
 import { manifestOf } from "../../../support/model-folder.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
@@ -25,23 +31,38 @@ function faultsOf(text: string): readonly string[] {
 }
 const faultsWith = (fields: object): readonly string[] => faultsOf(JSON.stringify({ ...GOOD, ...fields }));
 
-const manifests: fc.Arbitrary<DictionaryManifest> = fc.record({
-  id: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$/),
-  kind: fc.constant("matching_pursuit" as const),
-  d: fc.integer({ min: 1, max: 131_072 }),
-  m: fc.integer({ min: 1, max: 8_388_608 }),
-  encoder: fc.record({
-    score: fc.constantFrom(...SCORES),
-    reselect: fc.constantFrom(...RESELECTS),
-    center: fc.boolean(),
-    residualThreshold: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
-    maxAtoms: fc.option(fc.integer({ min: 1 })),
-    inputNorm: fc.constantFrom(...INPUT_NORMS),
+const encoders: fc.Arbitrary<EncoderSettings> = fc.oneof(
+  fc.record({
+    kind: fc.constant("matching_pursuit" as const),
+    encoder: fc.record({
+      score: fc.constantFrom(...SCORES),
+      reselect: fc.constantFrom(...RESELECTS),
+      center: fc.boolean(),
+      residualThreshold: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
+      maxAtoms: fc.option(fc.integer({ min: 1 })),
+      inputNorm: fc.constantFrom(...INPUT_NORMS),
+    }),
   }),
-  provenance: fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.oneof(fc.string(), fc.integer()), {
-    noNullPrototype: true,
+  fc.record({
+    kind: fc.constant("topk" as const),
+    encoder: fc.record({
+      k: fc.integer({ min: 1 }),
+      center: fc.boolean(),
+      subtractCenter: fc.boolean(),
+      inputNorm: fc.constantFrom(...INPUT_NORMS),
+    }),
   }),
-});
+);
+const manifests: fc.Arbitrary<DictionaryManifest> = fc
+  .record({
+    id: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$/),
+    d: fc.integer({ min: 1, max: 131_072 }),
+    m: fc.integer({ min: 1, max: 8_388_608 }),
+    provenance: fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.oneof(fc.string(), fc.integer()), {
+      noNullPrototype: true,
+    }),
+  })
+  .chain((head) => encoders.map((settings) => ({ ...head, ...settings })));
 
 describe("a manifest", () => {
   it("comes back as it was written", () => {
@@ -94,7 +115,11 @@ describe("a manifest", () => {
   });
 
   it.each([
-    [{ kind: "topk" }, /kind is "topk"; it .*: matching_pursuit/],
+    [{ kind: "jumprelu" }, /kind is "jumprelu"; it .*: matching_pursuit, topk/],
+    [
+      { kind: "topk", encoder: { k: 0, center: true, subtract_center: true, input_norm: "none" } },
+      /encoder\.k is 0; it must be/,
+    ],
     [{ d: 131_073 }, /d is 131073; it must be <= 131072/],
     [{ m: 8_388_609 }, /m is 8388609; it must be <= 8388608/],
     [{ id: "" }, /id is ""; it must match pattern/],

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { DictionaryWeights } from "../../../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../../../src/engine/dictionary-weights.ts";
 import { decodeCodes } from "../../../../src/engine/executor/session/decode-codes.ts";
 import { manifestOf } from "../../../support/model-folder.ts";
 import { normals } from "../../../support/seeded.ts";
 
 const atoms = Float32Array.of(1, 0, 0, 2, 3, 4);
-const weights = (center: Float32Array | null = null): DictionaryWeights => ({
+const weights = (center: Float32Array | null = null): PursuitWeights => ({
+  kind: "matching_pursuit",
   d: 2,
   m: 3,
   atoms,

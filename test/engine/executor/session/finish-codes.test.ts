@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { EncodeBatch } from "../../../../src/engine/encode-batch.ts";
-import type { DictionaryWeights } from "../../../../src/engine/dictionary-weights.ts";
+import type { PursuitWeights } from "../../../../src/engine/dictionary-weights.ts";
 import { finishCodes, type PursuitRun } from "../../../../src/engine/executor/session/finish-codes.ts";
 import { prepareRows } from "../../../../src/engine/executor/session/prepare-rows.ts";
 import { type SparseCodes, STOP_REASONS, type StopReason } from "../../../../src/engine/sparse-codes.ts";
@@ -11,7 +11,8 @@ type Step = readonly [index: number, value: number, energy: number];
 
 const D = 2;
 const atoms = Float32Array.of(1, 0, 0, 1, 0.6, 0.8);
-const weights = (center: Float32Array | null = null): DictionaryWeights => ({
+const weights = (center: Float32Array | null = null): PursuitWeights => ({
+  kind: "matching_pursuit",
   d: D,
   m: 3,
   atoms,
@@ -24,7 +25,7 @@ function finish(
   rows: readonly number[],
   steps: readonly (readonly Step[])[],
   stops: readonly StopReason[],
-  more: { center?: Float32Array; batch?: Partial<EncodeBatch>; dictionary?: Partial<DictionaryWeights> } = {},
+  more: { center?: Float32Array; batch?: Partial<EncodeBatch>; dictionary?: Partial<PursuitWeights> } = {},
 ): SparseCodes {
   const dictionary = { ...weights(more.center ?? null), ...more.dictionary };
   const batch = { ...batchOf(Float32Array.from(rows), dictionary.d, {}), ...more.batch };

@@ -1,0 +1,76 @@
+/** Labels over HTTP: beside codes, on features, and searched. */
+import { Ajv } from "ajv";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { EncodeAnswerSchema } from "../../src/routes/schemas.ts";
+import { type TestApp, testApp } from "../support/test-app.ts";
+
+let test: TestApp;
+beforeAll(async () => {
+  test = await testApp();
+  test.engine.labelled = true;
+});
+afterAll(() => test.app.close());
+
+const isDescribed = new Ajv({ strict: false }).compile(EncodeAnswerSchema);
+const encode = (payload: object) => test.app.inject({ method: "POST", url: "/v1/dictionaries/small/encode", payload });
+const get = (url: string) => test.app.inject({ method: "GET", url });
+
+describe("include: labels", () => {
+  const body = { inputs: [[7, 2]], include: ["labels"] };
+
+  it("puts a feature's text beside its index", async () => {
+    for (const [format, labels] of [
+      ["sparse", ["the first"]],
+      ["map", { 0: "the first" }],
+    ] as const) {
+      const answer = (await encode({ ...body, format })).json<{ codes: unknown[] }>();
+      expect(answer.codes[0]).toMatchObject({ labels });
+      expect(isDescribed(answer)).toBe(true);
+    }
+    expect((await encode({ ...body, format: "csr" })).json()).toMatchObject({ indices: [0], labels: ["the first"] });
+  });
+
+  it("is refused where nothing stands beside a label", async () => {
+    const answer = await encode({ ...body, format: "dense" });
+    expect(answer.json()).toMatchObject({ status: 422, code: "PURSUIT_INVALID_FIELD" });
+  });
+
+  it("is refused before anything is encoded where there are none", async () => {
+    test.engine.labelled = false;
+    const before = test.engine.encodes.length;
+    expect((await encode(body)).json()).toMatchObject({ status: 404, code: "PURSUIT_NO_LABELS" });
+    expect((await get("/v1/dictionaries/small/features?query=a")).json()).toMatchObject({ status: 404 });
+    expect(test.engine.encodes.length).toBe(before);
+    test.engine.labelled = true;
+  });
+});
+
+describe("features", () => {
+  it("are found by their labels", async () => {
+    expect((await get("/v1/dictionaries/small/features?query=blue%20bird&limit=5")).json()).toEqual({
+      features: [{ index: 0, label: "the first, for blue bird", score: 0.5, rate: 0.01, relevance: 2 }],
+    });
+  });
+
+  it.each([
+    ["", "The field query is missing."],
+    ["?query=", "query must NOT have fewer than 1 characters."],
+    ["?query=a&limit=0", "limit must match pattern"],
+    ["?query=a&limit=1001", "limit must match pattern"],
+    ["?query=a&page=2", "There is no field page"],
+  ])("are not searched by %j", async (query, detail) => {
+    expect((await get(`/v1/dictionaries/small/features${query}`)).json()).toMatchObject({
+      status: 422,
+      code: "PURSUIT_INVALID_FIELD",
+      detail: expect.stringContaining(detail),
+    });
+  });
+
+  it("are shown with their neighbours' labels", async () => {
+    expect((await get("/v1/dictionaries/small/features/2")).json()).toEqual({
+      index: 2,
+      norm: 1.25,
+      neighbours: [{ index: 3, cosine: 0.5 }],
+    });
+  });
+});
