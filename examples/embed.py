@@ -27,20 +27,25 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--dictionary", default="minilm-wordnet-mp")
     parser.add_argument("--max-atoms", type=int, default=8)
+    parser.add_argument("--rows-only", action="store_true", help="print the embeddings as base64 float32 and ask no server")
     arguments = parser.parse_args()
     sentences = arguments.sentences or [line.strip() for line in sys.stdin if line.strip()]
     if not sentences:
         sys.exit('Give a sentence, such as: python embed.py "a red sports car"')
 
     rows = embed(sentences)
+    if arguments.rows_only:
+        print(base64.b64encode(rows.tobytes()).decode())
+        return
     inputs = {"data": base64.b64encode(rows.tobytes()).decode(), "dtype": "float32", "shape": rows.shape}
-    body = {"inputs": inputs, "budget": {"max_atoms": arguments.max_atoms}, "include": ["trace"]}
+    body = {"inputs": inputs, "budget": {"max_atoms": arguments.max_atoms}, "include": ["trace", "labels"]}
     for sentence, code in zip(sentences, post(arguments.url, arguments.dictionary, body)["codes"], strict=True):
-        print(f"{sentence}\n  step   atom    value  residual norm")
+        print(f"{sentence}\n  step   atom    value  residual norm  label")
+        labels = dict(zip(code["indices"], code["labels"], strict=True))
         trace = code["trace"]
         steps = zip(trace["indices"], trace["values"], trace["residual_norms"], strict=True)
         for step, (atom, value, left) in enumerate(steps, start=1):
-            print(f"  {step:4} {atom:6} {value:8.4f}  {left:13.4f}")
+            print(f"  {step:4} {atom:6} {value:8.4f}  {left:13.4f}  {labels[atom] or '—'}")
         print(f"  relative error {code['relative_error']:.4f}, stopped by {code['stop']}\n")
 
 

@@ -1,6 +1,8 @@
 import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
 import type { Encoder } from "./encode-here.ts";
 
+type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly residual_norms: readonly number[] } };
+
 /**
  * A running server over HTTP.
  * @param sha256 of the weights that the answers are compared by: a server with others is refused.
@@ -28,7 +30,7 @@ export function encodeThere(base: string, id: string, sha256: string): Encoder {
       });
       const said = (await answer.json().catch(() => ({}))) as {
         sha256?: string;
-        codes?: readonly ServedCode[];
+        codes?: readonly WireCode[];
         detail?: string;
       };
       if (!answer.ok || said.codes === undefined)
@@ -38,7 +40,7 @@ export function encodeThere(base: string, id: string, sha256: string): Encoder {
           `The server at ${base} serves other weights of ${id} (sha256 ${said.sha256}) than lie here (${sha256}).`,
         );
       }
-      return said.codes;
+      return said.codes.map((code) => ({ ...code, residualNorms: code.trace.residual_norms }));
     },
     close: () => Promise.resolve(),
   };

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { registerDoctor } from "./doctor.ts";
+import { registerEncode } from "./encode.ts";
 import { registerImport } from "./import.ts";
 import { registerServe } from "./serve.ts";
 import { registerVerify } from "./verify.ts";
@@ -11,6 +12,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 };
 const program = new Command("pursuit").description("Inference server for sparse dictionaries").version(version);
 registerServe(program);
+registerEncode(program);
 registerImport(program);
 registerVerify(program);
 registerDoctor(program);

@@ -7,6 +7,8 @@ export interface TryableRows {
   readonly dictionary: string;
   readonly rows: readonly Float32Array[];
   readonly texts: readonly string[];
+  /** Whether the dictionary has labels to be shown. */
+  readonly labels: boolean;
 }
 
 /**
@@ -16,13 +18,18 @@ export interface TryableRows {
 export async function writeFirstRequest(
   base: string,
   cacheDir: string,
-  { dictionary, rows }: TryableRows,
+  { dictionary, rows, labels }: TryableRows,
 ): Promise<string> {
   await mkdir(cacheDir, { recursive: true });
   const file = join(cacheDir, `try-${dictionary}.json`);
   // Through a sibling: two servers that share a cache folder must not show each other half a file.
   const partial = `${file}.${process.pid}`;
-  await writeFile(partial, JSON.stringify({ inputs: rows.map(shortestFloats), budget: { max_atoms: 8 } }));
+  const request = {
+    inputs: rows.map(shortestFloats),
+    budget: { max_atoms: 8 },
+    ...(labels && { include: ["labels"] }),
+  };
+  await writeFile(partial, JSON.stringify(request));
   await rename(partial, file);
   const near = relative(process.cwd(), file);
   const path = near.length < file.length ? near : file;

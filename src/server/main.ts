@@ -4,19 +4,15 @@ import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
-import { readExamples } from "../engine/catalog/folder/examples.ts";
 import { scanModels } from "../engine/catalog/folder/scan-models.ts";
 import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
 import { systemClock } from "../engine/clock.ts";
 import { buildApp } from "./app.ts";
-import { type TryableRows, writeFirstRequest } from "./first-request.ts";
+import { greet } from "./greeting.ts";
 import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
 import type { Settings } from "./settings.ts";
-
-/** Sentences that the first request shows. */
-const SHOWN = 3;
 
 /** Milliseconds after which a shutdown is forced, beyond the drain. */
 const CLOSE_GRACE = 30_000;
@@ -93,44 +89,6 @@ function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, { drainMs }
     await app.close();
     await engine.close();
   });
-}
-
-/** The address and one line to try. */
-async function greet(base: string, engine: CatalogEngine, modelsDir: string, cacheDir: string): Promise<void> {
-  const lines = [
-    "",
-    `Pursuit serves ${engine
-      .list()
-      .filter(({ state }) => state === "ready")
-      .map(({ id }) => id)
-      .join(", ")} at ${base} (try ${base}/docs).`,
-  ];
-  const tryable = await firstRows(engine, modelsDir);
-  if (tryable !== null) {
-    const line = await writeFirstRequest(base, cacheDir, tryable);
-    lines.push(
-      "",
-      `Encode ${tryable.texts.length} sentences that ${tryable.dictionary} has not seen:`,
-      ...tryable.texts.map((text) => `  · ${text}`),
-      "",
-      line,
-      "",
-    );
-  }
-  console.log(lines.join("\n"));
-}
-
-async function firstRows(engine: CatalogEngine, modelsDir: string): Promise<TryableRows | null> {
-  for (const { id, state, manifest } of engine.list()) {
-    if (state !== "ready" || !manifest) continue;
-    const examples = await readExamples(resolve(modelsDir, id), manifest.d);
-    if (examples === null) continue;
-    const rows = Array.from({ length: Math.min(SHOWN, examples.texts.length) }, (_, i) =>
-      examples.rows.subarray(i * manifest.d, (i + 1) * manifest.d),
-    );
-    return { dictionary: id, rows, texts: examples.texts.slice(0, SHOWN) };
-  }
-  return null;
 }
 
 async function version(): Promise<string> {

@@ -6,7 +6,12 @@ import { writeFirstRequest } from "../../src/server/first-request.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const folder = temporaryFolder();
-const tryable = { dictionary: "small", rows: [Float32Array.of(0.1, -2), Float32Array.of(3, 4)], texts: ["a", "b"] };
+const tryable = {
+  dictionary: "small",
+  rows: [Float32Array.of(0.1, -2), Float32Array.of(3, 4)],
+  texts: ["a", "b"],
+  labels: false,
+};
 
 /** The words that a shell makes of a line. */
 const wordsOf = (line: string): string[] =>
@@ -32,6 +37,11 @@ describe("the first request", () => {
       budget: { max_atoms: 8 },
     });
     expect(readdirSync(join(folder, "new", "cache"))).toEqual(["try-small.json"]);
+  });
+
+  it("asks for labels where there are any", async () => {
+    const line = await writeFirstRequest("http://x", join(folder, "labelled"), { ...tryable, labels: true });
+    expect(JSON.parse(readFileSync(wordsOf(line).at(-1)!.slice(1), "utf8"))).toMatchObject({ include: ["labels"] });
   });
 
   it("can be pasted into a shell wherever the cache folder lies", async () => {

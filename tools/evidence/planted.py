@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +19,12 @@ from torch.nn.functional import normalize
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 from pursuit import residual_energies, select  # noqa: E402
+from rate import set_rate  # noqa: E402
 
 PARENTS, CHILDREN, D = 12, 4, 64
-ROWS, BATCH, STEPS = 40_000, 512, 3_000
+ROWS, BATCH, STEPS = 40_000, 512, 6_000
+RESTART = 250
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 ACTIVE = 2
 FOUND = 0.9
 SEED = 20250603
@@ -34,6 +38,12 @@ class Recovery:
     children: int
     parent_cosine: float
     child_cosine: float
+
+
+class Trained(NamedTuple):
+    atoms: torch.Tensor
+    loss: float
+    """What is left of the rows, on average."""
 
 
 def plant() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -52,26 +62,40 @@ def plant() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return rows, parents, children
 
 
-def train_pursuit(rows: torch.Tensor, m: int, k: int) -> torch.Tensor:
-    atoms = torch.nn.Parameter(normalize(torch.randn(m, D), dim=1))
-    optimizer = torch.optim.Adam([atoms], lr=3e-3)
-    for batch in batches(rows):
+def train_pursuit(rows: torch.Tensor, m: int, k: int, rate: float) -> Trained:
+    atoms = torch.nn.Parameter(normalize(rows[:m], dim=1))
+    optimizer = torch.optim.Adam([atoms], lr=rate)
+    used = torch.zeros(m, dtype=torch.long)
+    for step, batch in enumerate(batches(rows)):
+        set_rate(optimizer, rate, step, STEPS)
         chosen = select(batch, atoms.detach(), k)
-        loss = residual_energies(batch, atoms, chosen).mean()
+        used += torch.bincount(chosen.flatten(), minlength=m)
+        if step % RESTART == RESTART - 1 and step < STEPS // 2:
+            restart_unused(used, batch, lambda rows_: rows_ - rebuild(rows_, atoms, k), [atoms], optimizer)
+        # What is left after the last selection, as the official code trains: earlier ones would reward merging.
+        loss = residual_energies(batch, atoms, chosen)[:, -1].mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         with torch.no_grad():
             atoms.div_(atoms.norm(dim=1, keepdim=True))
-    return atoms.detach()
+    return Trained(atoms.detach(), float((rows - rebuild(rows, atoms.detach(), k)).square().sum(dim=1).mean()))
 
 
-def train_topk(rows: torch.Tensor, m: int, k: int) -> torch.Tensor:
-    decoder = torch.nn.Parameter(normalize(torch.randn(m, D), dim=1))
-    encoder = torch.nn.Parameter(decoder.detach().clone())
+def train_topk(rows: torch.Tensor, m: int, k: int, rate: float) -> Trained:
+    decoder = torch.nn.Parameter(normalize(rows[:m], dim=1))
+    # The k nearest atoms of a row resemble each other: at full length they would overshoot it.
+    encoder = torch.nn.Parameter(decoder.detach() / k)
     bias, center = torch.nn.Parameter(torch.zeros(m)), torch.nn.Parameter(rows.mean(dim=0))
-    optimizer = torch.optim.Adam([decoder, encoder, bias, center], lr=3e-3)
-    for batch in batches(rows):
+    optimizer = torch.optim.Adam([decoder, encoder, bias, center], lr=rate)
+    used = torch.zeros(m, dtype=torch.long)
+
+    def left_by(rows_: torch.Tensor) -> torch.Tensor:
+        values, chosen = torch.relu((rows_ - center) @ encoder.T + bias).topk(k, dim=1)
+        return rows_ - center - (values.unsqueeze(2) * decoder[chosen]).sum(dim=1)
+
+    for step, batch in enumerate(batches(rows)):
+        set_rate(optimizer, rate, step, STEPS)
         scores = torch.relu((batch - center) @ encoder.T + bias)
         values, chosen = scores.topk(k, dim=1)
         rebuilt = (values.unsqueeze(2) * decoder[chosen]).sum(dim=1) + center
@@ -81,7 +105,34 @@ def train_topk(rows: torch.Tensor, m: int, k: int) -> torch.Tensor:
         optimizer.step()
         with torch.no_grad():
             decoder.div_(decoder.norm(dim=1, keepdim=True))
-    return decoder.detach()
+        used += torch.bincount(chosen[values > 0], minlength=m)
+        if step % RESTART == RESTART - 1 and step < STEPS // 2:
+            restart_unused(used, batch, left_by, [decoder, encoder], optimizer)
+    with torch.no_grad():
+        return Trained(decoder.detach(), float(left_by(rows).square().sum(dim=1).mean()))
+
+
+@torch.no_grad()
+def rebuild(rows: torch.Tensor, atoms: torch.Tensor, k: int) -> torch.Tensor:
+    residual, chosen = rows.clone(), select(rows, atoms, k)
+    for step in range(k):
+        atom = atoms[chosen[:, step]]
+        residual -= (residual * atom).sum(dim=1, keepdim=True).clamp_min(0) * atom
+    return rows - residual
+
+
+@torch.no_grad()
+def restart_unused(used: torch.Tensor, batch: torch.Tensor, left_by, parameters: list[torch.Tensor], optimizer) -> None:
+    """Atoms used less than a tenth of their share start again as what is left of the worst explained rows; `used` starts anew."""
+    rare = (used < used.sum() / len(used) / 10).nonzero().flatten()
+    if len(rare) > 0:
+        left = left_by(batch)
+        worst = left.norm(dim=1).argsort(descending=True)[: len(rare)]
+        for parameter in parameters:
+            parameter[rare] = normalize(left[worst], dim=1)
+            for moment in ("exp_avg", "exp_avg_sq"):
+                optimizer.state[parameter][moment][rare] = 0
+    used.zero_()
 
 
 def batches(rows: torch.Tensor):
@@ -97,10 +148,12 @@ def recovery(atoms: torch.Tensor, parents: torch.Tensor, children: torch.Tensor)
 def run() -> dict[str, Recovery]:
     rows, parents, children = plant()
     m, k = PARENTS * (1 + CHILDREN), 2 * ACTIVE
-    return {
-        "matching pursuit": recovery(train_pursuit(rows, m, k), parents, children),
-        "TopK": recovery(train_topk(rows, m, k), parents, children),
-    }
+    found = {}
+    for name, train in {"matching pursuit": train_pursuit, "TopK": train_topk}.items():
+        # Each at its own best rate, by the loss: the concepts themselves choose nothing.
+        best = min((train(rows, m, k, rate) for rate in RATES), key=lambda trained: trained.loss)
+        found[name] = recovery(best.atoms, parents, children)
+    return found
 
 
 if __name__ == "__main__":

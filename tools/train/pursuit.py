@@ -28,7 +28,8 @@ def select(rows: Tensor, atoms: Tensor, steps: int, gram: Tensor | None = None) 
 def residual_energies(rows: Tensor, atoms: Tensor, chosen: Tensor) -> Tensor:
     """||r||² after each step [n, steps], differentiable in the atoms. A score of 0 or less selects nothing (relu)."""
     residual = rows
-    picked = atoms[chosen]
+    # atoms[chosen] would add its gradient from several threads at once, in another order each run; this adds it in one.
+    picked = torch.nn.functional.embedding(chosen, atoms)
     energies = []
     for step in range(chosen.shape[1]):
         atom = picked[:, step]

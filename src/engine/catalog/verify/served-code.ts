@@ -7,6 +7,8 @@ export interface ServedCode {
   readonly values: ArrayLike<number>;
   readonly stop: StopReason;
   readonly trace: { readonly indices: ArrayLike<number>; readonly values: ArrayLike<number> };
+  /** ||r|| after each selection. */
+  readonly residualNorms: ArrayLike<number>;
   readonly norm?: { readonly shift: number; readonly scale: number };
 }
 
@@ -21,6 +23,7 @@ export function servedCodes({ count, indptr, indices, values, stops, norm, trace
       values: values.subarray(from, to),
       stop: STOP_REASONS[stops[i]!]!,
       trace: { indices: trace.indices.subarray(first, last), values: trace.values.subarray(first, last) },
+      residualNorms: trace.residualNorms.subarray(first, last),
       ...(norm && { norm: { shift: norm.shift[i]!, scale: norm.scale[i]! } }),
     };
   });

@@ -42,6 +42,7 @@ function pursue(row: readonly number[], order: readonly number[]): { served: Ser
     values: indices.map((j) => dense[j]!),
     stop: "max_atoms",
     trace: { indices: order, values },
+    residualNorms: [],
   };
   return { served, dense };
 }

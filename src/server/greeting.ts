@@ -1,0 +1,66 @@
+import { resolve } from "node:path";
+import { type Examples, readExamples } from "../engine/catalog/folder/examples.ts";
+import type { Engine } from "../engine/engine.ts";
+import { type TryableRows, writeFirstRequest } from "./first-request.ts";
+
+/** Rows that the first request shows, and the atoms of each. */
+const SHOWN = 3;
+const ATOMS = 8;
+
+/** Prints the address and one line to try. */
+export async function greet(base: string, engine: Engine, modelsDir: string, cacheDir: string): Promise<void> {
+  const served = engine.list().filter(({ state }) => state === "ready");
+  const lines = ["", `Pursuit serves ${served.map(({ id }) => id).join(", ")} at ${base} (try ${base}/docs).`];
+  const tryable = await firstRows(engine, modelsDir);
+  if (tryable !== null) {
+    const { dictionary, texts } = tryable;
+    lines.push(
+      "",
+      `Encode ${texts.length} sentences that ${dictionary} has not seen:`,
+      ...texts.map((text) => `  · ${text}`),
+    );
+    lines.push("", await writeFirstRequest(base, cacheDir, tryable), "");
+  }
+  console.log(lines.join("\n"));
+}
+
+/** Examples of the first dictionary that has some: where it is labelled, those that labels say most about. */
+async function firstRows(engine: Engine, modelsDir: string): Promise<TryableRows | null> {
+  for (const { id, state, manifest, labels } of engine.list()) {
+    if (state !== "ready" || !manifest) continue;
+    const examples = await readExamples(resolve(modelsDir, id), manifest.d);
+    if (examples === null) continue;
+    const all = [...examples.texts.keys()];
+    const chosen = (labels ? await byLabels(engine, id, examples, manifest.d) : all).slice(0, SHOWN);
+    return {
+      dictionary: id,
+      labels,
+      rows: chosen.map((i) => examples.rows.subarray(i * manifest.d, (i + 1) * manifest.d)),
+      texts: chosen.map((i) => examples.texts[i]!),
+    };
+  }
+  return null;
+}
+
+/** Examples by the share of their code's values that labelled atoms hold, largest first. */
+async function byLabels(engine: Engine, id: string, { rows, texts }: Examples, width: number): Promise<number[]> {
+  const request = {
+    rows: { data: rows, count: texts.length, width },
+    budget: { maxAtoms: ATOMS },
+    trace: false,
+    reconstruction: false,
+  };
+  const context = { requestId: "greeting", signal: new AbortController().signal };
+  const { codes } = await engine.encode(id, request, context);
+  const labels = engine.labels(id, codes.indices);
+  const share = texts.map((_, i) => {
+    let labelled = 0;
+    let all = 0;
+    for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) {
+      all += Math.abs(codes.values[k]!);
+      if (labels[k] !== null) labelled += Math.abs(codes.values[k]!);
+    }
+    return all === 0 ? 0 : labelled / all;
+  });
+  return [...share.keys()].sort((a, b) => share[b]! - share[a]! || a - b);
+}
