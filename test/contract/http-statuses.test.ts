@@ -91,14 +91,14 @@ describe("a fault of the engine", () => {
   });
 
   it("that nobody foresaw tells nothing of itself but where to look, and is logged whole", async () => {
-    test.engine.failure = new TypeError("secret path /root/x");
+    test.engine.failure = new TypeError("secret path /hidden/x");
     const { body } = await problemOf(posted(ROWS, ENCODE, { "x-request-id": "find-me" }));
     expect(body).toMatchObject({ status: 500, code: "PURSUIT_INTERNAL", request_id: "find-me" });
     expect(JSON.stringify(body)).not.toContain("secret");
     expect(test.logged).toContainEqual(
       expect.objectContaining({
         request_id: "find-me",
-        err: expect.objectContaining({ message: "secret path /root/x" }),
+        err: expect.objectContaining({ message: "secret path /hidden/x" }),
       }),
     );
   });

@@ -1,6 +1,7 @@
 import type { PursuitSettings } from "../../dictionary.ts";
 import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
-import { type ExternalTensor, GraphBuilder, type TypedValue, type Value } from "./graph-builder.ts";
+import { type ExternalTensor, GraphBuilder, type TypedValue } from "./graph-builder.ts";
+import type { Value } from "./protos.ts";
 import { encodeModel } from "./encode-model.ts";
 
 /** What a pursuit graph is built for. */

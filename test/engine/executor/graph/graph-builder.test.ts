@@ -2,7 +2,8 @@
 import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { encodeModel } from "../../../../src/engine/executor/graph/encode-model.ts";
-import { type Element, GraphBuilder, type Value } from "../../../../src/engine/executor/graph/graph-builder.ts";
+import { GraphBuilder } from "../../../../src/engine/executor/graph/graph-builder.ts";
+import type { Element, Value } from "../../../../src/engine/executor/graph/protos.ts";
 import { createOnnxSession } from "../../../../src/engine/executor/session/onnx-session.ts";
 
 type Numbers = readonly (number | boolean)[];
