@@ -14,12 +14,12 @@ export async function greet(base: string, engine: Engine, modelsDir: string, cac
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {
     const { dictionary, texts } = tryable;
-    lines.push(
-      "",
-      `Encode ${texts.length} sentences that ${dictionary} has not seen:`,
-      ...texts.map((text) => `  · ${text}`),
-    );
-    lines.push("", await writeFirstRequest(base, cacheDir, tryable), "");
+    // A line to try is not worth a server: a cache folder that cannot be written to leaves it out.
+    const line = await writeFirstRequest(base, cacheDir, tryable).catch(() => null);
+    if (line !== null) {
+      const sentences = texts.map((text) => `  · ${text}`);
+      lines.push("", `Encode ${texts.length} sentences that ${dictionary} has not seen:`, ...sentences, "", line, "");
+    }
   }
   console.log(lines.join("\n"));
 }

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import type { ServingOptions } from "../engine/catalog/served-dictionary.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { EngineObserver } from "../engine/observer.ts";
@@ -18,6 +19,7 @@ export function servingOptions(
       path: settings.path,
       gramLimitBytes: settings.gramLimit,
       threads: settings.threads,
+      scratchDir: resolve(settings.cacheDir),
     },
     lease: new CoreLease(Math.max(availableParallelism(), settings.threads)),
     clock: systemClock,

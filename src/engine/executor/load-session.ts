@@ -33,10 +33,10 @@ async function createOnRuntime(
   options: LoadOptions,
   notes: string[],
 ): Promise<EncoderSession> {
-  const { threads, gramLimitBytes } = options;
+  const { threads, gramLimitBytes, scratchDir } = options;
   const path = options.path === "auto" ? choosePath(weights.m, { gramLimitBytes }) : options.path;
   const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> =>
-    createEncoderSession(weights, { runtime, path, threads });
+    createEncoderSession(weights, { runtime, path, threads, scratchDir });
 
   if (options.runtime === "cpu") return create("cpu");
   const fault = cudaFault(await inspectCudaProvider());

@@ -14,7 +14,7 @@ function start(behaviour: string, clock = systemClock, loadTimeout = 60_000): Pr
     path: "auto",
     gramLimitBytes: 0,
     threads: 1,
-    cacheDirectory: "",
+    scratchDir: "",
   } as const;
   return RuntimeProcess.start({ entry, load, clock, loadTimeout });
 }

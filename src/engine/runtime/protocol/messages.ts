@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly gramLimitBytes: number;
   /** Threads of the session's own pool. */
   readonly threads: number;
+  /** Folder for what is generated and removed again; made when it is needed. */
+  readonly scratchDir: string;
 }
 
 /** One real encode of one row, run after the load: proves that the session works and seeds the cost model. */
