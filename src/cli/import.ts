@@ -1,5 +1,6 @@
 import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { atomNorms } from "../engine/atom-norms.ts";
 import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
 import { type ImportFlags, NORMALIZATIONS, SOURCES } from "../engine/catalog/import/import-flags.ts";
 import { ImportFault } from "../engine/catalog/import/import-fault.ts";
@@ -9,7 +10,6 @@ import type { Understood } from "../engine/catalog/import/understood.ts";
 import { writeDictionary } from "../engine/catalog/import/write-dictionary.ts";
 import { snakeCase } from "../engine/snake-case.ts";
 import { readSettings } from "../server/config.ts";
-import { atomNorms } from "./atom-norms.ts";
 
 interface Flags extends Omit<ImportFlags, "maxAtoms"> {
   readonly id?: string;
@@ -70,8 +70,9 @@ export function registerImport(program: Command): void {
 }
 
 function report(path: string, { source, weights, origins, notes }: Understood): string {
-  const { d, m, atoms, settings } = weights;
-  const { least, most } = atomNorms(atoms, d);
+  const { d, m, settings } = weights;
+  const norms = atomNorms(weights).toSorted();
+  const [least, most] = [norms[0]!, norms.at(-1)!];
   const lines: (readonly [string, string, string])[] = [
     ["atoms", `${m} of width ${d}`, `norms ${least.toPrecision(6)} to ${most.toPrecision(6)}`],
     ...Object.entries(settings).map(([name, value]): [string, string, string] => [

@@ -15,6 +15,9 @@ export type Reselect = (typeof RESELECTS)[number];
 export const INPUT_NORMS = ["none", "layer_norm", "constant_norm_rescale"] as const;
 export type InputNorm = (typeof INPUT_NORMS)[number];
 
+/** Added to the standard deviation by `layer_norm`, as SAELens and OpenAI do. */
+export const LAYER_NORM_EPSILON = 1e-5;
+
 /** Settings of a matching-pursuit encoder. They come from the manifest and are never guessed. */
 export interface PursuitSettings {
   readonly score: Score;

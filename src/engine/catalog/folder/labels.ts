@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FeatureFacts } from "../../engine.ts";
+import { isObject } from "../is-object.ts";
 
 export const LABELS_FILE = "labels.json";
 
@@ -70,6 +71,3 @@ function factsOf(entry: unknown): FeatureFacts | null {
     ...(rate !== undefined && { rate: rate as number }),
   };
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../float-formats.ts";
+import { isObject } from "../is-object.ts";
 import { FormatError } from "./format-error.ts";
 import { readExactly } from "./read-exactly.ts";
 
@@ -169,9 +170,6 @@ function shown(value: unknown): string {
   }
   return typeof value === "object" && value !== null ? "an object" : (JSON.stringify(value)?.slice(0, 80) ?? "missing");
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isSizes = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && (size as number) >= 0);

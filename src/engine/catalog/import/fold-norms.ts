@@ -1,3 +1,4 @@
+import { atomNorms } from "../../atom-norms.ts";
 import type { TopkWeights } from "../../dictionary-weights.ts";
 
 /**
@@ -6,13 +7,12 @@ import type { TopkWeights } from "../../dictionary-weights.ts";
  */
 export function foldNorms(weights: TopkWeights): TopkWeights {
   const { d, m } = weights;
+  const norms = atomNorms(weights);
   const atoms = weights.atoms.slice();
   const encoderWeight = weights.encoderWeight.slice();
   const encoderBias = weights.encoderBias.slice();
   for (let j = 0; j < m; j++) {
-    let squares = 0;
-    for (let at = j * d; at < (j + 1) * d; at++) squares += atoms[at]! * atoms[at]!;
-    const norm = Math.sqrt(squares);
+    const norm = norms[j]!;
     // A zero atom stays one, and is refused by name with the others.
     if (norm === 0) continue;
     encoderBias[j]! *= norm;

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { isObject } from "../is-object.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { ImportFault } from "./import-fault.ts";
 import type { Known } from "./understood.ts";
@@ -36,8 +37,6 @@ export class Config {
   }
 }
 
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 export const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
 export const isString = (value: unknown): value is string => typeof value === "string";
 export const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 1;

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm, type TopkSettings } from "../../dictionary.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
+import { isObject } from "../is-object.ts";
 import { expectShape } from "./expect-shape.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { foldNorms } from "./fold-norms.ts";
-import { Config, isBoolean, isCount, isNumber, isObject, isString } from "./read-config.ts";
+import { Config, isBoolean, isCount, isNumber, isString } from "./read-config.ts";
 import { transpose } from "./transpose.ts";
 import { type Known, parted, pursuitOf, settle, topkFlags, type Understood } from "./understood.ts";
 

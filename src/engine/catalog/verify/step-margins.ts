@@ -1,8 +1,7 @@
+import { atomNorms } from "../../atom-norms.ts";
+import { LAYER_NORM_EPSILON } from "../../dictionary.ts";
 import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import type { ServedCode } from "./served-code.ts";
-
-/** Of SAELens' layer norm: y = (x − mean) / (std + ε). */
-const LAYER_NORM_EPSILON = 1e-5;
 
 /** A row in pursuit space before its first step, in float64: normed as its code says, b subtracted in float32. */
 export function pursuitStart(
@@ -67,12 +66,11 @@ export function lengthOf(vector: Float64Array): number {
 const largest = new WeakMap<Float32Array, number>();
 
 /** max ||D_j||, computed once a dictionary. */
-function largestNorm({ atoms, d }: PursuitWeights): number {
+function largestNorm(weights: PursuitWeights): number {
+  const { atoms } = weights;
   let found = largest.get(atoms);
   if (found === undefined) {
-    found = 0;
-    for (let from = 0; from < atoms.length; from += d)
-      found = Math.max(found, lengthOf(Float64Array.from(atoms.subarray(from, from + d))));
+    found = atomNorms(weights).reduce((most, norm) => Math.max(most, norm), 0);
     largest.set(atoms, found);
   }
   return found;

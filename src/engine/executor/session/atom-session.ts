@@ -1,7 +1,8 @@
+import { atomNorms } from "../../atom-norms.ts";
 import type { Atoms } from "../../dictionary-weights.ts";
 import type { CodesToDecode, Neighbour } from "../../engine.ts";
 import { decodeCodes } from "./decode-codes.ts";
-import { atomNorms, nearestAtoms } from "./gram.ts";
+import { nearestAtoms } from "./gram.ts";
 
 /**
  * What every session answers from its atoms alone. They lie in memory twice, in the runtime and here: decode, neighbours

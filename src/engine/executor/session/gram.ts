@@ -31,17 +31,6 @@ export async function gramMatrix({ atoms, m, d }: Atoms, options: OnnxSessionOpt
   }
 }
 
-/** ||D_j|| of every atom, in float64. */
-export function atomNorms({ atoms, m, d }: Atoms): Float64Array {
-  const norms = new Float64Array(m);
-  for (let j = 0; j < m; j++) {
-    let squares = 0;
-    for (let i = j * d; i < (j + 1) * d; i++) squares += atoms[i]! * atoms[i]!;
-    norms[j] = Math.sqrt(squares);
-  }
-  return norms;
-}
-
 export function coherenceOf(norms: Float64Array, gram: Float32Array | null): CoherenceFigures {
   const m = norms.length;
   let maxCosine = 0;

@@ -1,7 +1,4 @@
-import type { InputNorm } from "../../dictionary.ts";
-
-/** Added to the standard deviation by SAELens and OpenAI alike. */
-const LAYER_NORM_EPSILON = 1e-5;
+import { type InputNorm, LAYER_NORM_EPSILON } from "../../dictionary.ts";
 
 /** Norms a row in place; x = y · scale + shift leads back. */
 export function applyInputNorm(row: Float32Array, norm: InputNorm): { shift: number; scale: number } {

@@ -1,3 +1,4 @@
+import { atomNorms } from "../../atom-norms.ts";
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../engine.ts";
@@ -8,7 +9,7 @@ import { buildPursuitModel } from "../graph/pursuit-graph.ts";
 import type { PursuitPath } from "./choose-path.ts";
 import { AtomSession } from "./atom-session.ts";
 import { finishCodes } from "./finish-codes.ts";
-import { atomNorms, coherenceOf, gramMatrix } from "./gram.ts";
+import { coherenceOf, gramMatrix } from "./gram.ts";
 import { createOnnxSession } from "./onnx-session.ts";
 import { prepareRows } from "./prepare-rows.ts";
 

@@ -1,3 +1,4 @@
+import { atomNorms } from "../../atom-norms.ts";
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../engine.ts";
@@ -7,7 +8,7 @@ import type { EncoderSession } from "../encoder-session.ts";
 import { buildTopkModel } from "../graph/topk-graph.ts";
 import { AtomSession } from "./atom-session.ts";
 import { codesOfTrace, type Found } from "./codes-of-trace.ts";
-import { atomNorms, coherenceOf } from "./gram.ts";
+import { coherenceOf } from "./gram.ts";
 import { createOnnxSession, type OnnxSessionOptions } from "./onnx-session.ts";
 import { type TopkRows, topkRows } from "./topk-rows.ts";
 

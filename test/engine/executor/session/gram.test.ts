@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { atomNorms, coherenceOf, gramMatrix, nearestAtoms } from "../../../../src/engine/executor/session/gram.ts";
+import { atomNorms } from "../../../../src/engine/atom-norms.ts";
+import { coherenceOf, gramMatrix, nearestAtoms } from "../../../../src/engine/executor/session/gram.ts";
 import { randomAtoms } from "../../../support/seeded.ts";
 
 const D = 5;
@@ -26,16 +27,6 @@ describe("the Gram matrix", () => {
     for (const i of [0, 3354, 3355, 3356, 4999]) {
       for (const j of [0, 1, 3355, 4999]) expect(gram[i * m + j]).toBe((i % 7) * (j % 7) + 1);
     }
-  });
-});
-
-describe("atomNorms", () => {
-  it("are lengths, in float64", () => {
-    expect([...atomNorms({ atoms: Float32Array.of(3, 4, 0, 2, 1e30, 0), m: 3, d: 2 })]).toEqual([
-      5,
-      2,
-      Math.fround(1e30),
-    ]);
   });
 });
 
