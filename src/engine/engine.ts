@@ -55,12 +55,18 @@ export interface RequestContext {
   readonly traceparent?: string;
 }
 
+/** Encoders that a request may choose on a dictionary of another kind. */
+export const REQUEST_ENCODERS = ["orthogonal"] as const;
+export type RequestEncoder = (typeof REQUEST_ENCODERS)[number];
+
 export interface EncodeRequest {
   readonly rows: Rows;
   /** One for all rows, or one per row (length n). */
   readonly budget: Budget | readonly Budget[];
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Another encoder than the dictionary's own; absent: its own. */
+  readonly encoder?: RequestEncoder;
 }
 
 /** Milliseconds that the stages of one request took: waiting, and in the runtime process. */
@@ -128,7 +134,10 @@ export interface Engine {
   list(): readonly DictionaryStatus[];
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   status(id: string): DictionaryStatus;
-  /** Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues. */
+  /**
+   * Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues.
+   * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE when the dictionary cannot be encoded with by `request.encoder`
+   */
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
   /** Codes → rows [n, d]. */
   decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;

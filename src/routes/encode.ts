@@ -35,7 +35,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
     async (request, reply) => {
       const { id } = request.params;
       const { rows, fields } = bodyOf(request, "encode");
-      const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
+      const { budget = {}, encoder, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
@@ -53,6 +53,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
         trace: include.includes("trace"),
         reconstruction,
+        ...(encoder !== undefined && { encoder }),
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
       const labels = wantsLabels ? engine.labels(id, codes.indices) : null;

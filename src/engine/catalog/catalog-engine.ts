@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { DictionaryManifest } from "../dictionary.ts";
 import type {
   CodesToDecode,
   DictionaryStatus,
@@ -17,6 +18,17 @@ import { budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+
+/**
+ * Whether encoder "orthogonal" is another encoder than the dictionary's own.
+ * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
+ */
+function runsOrthogonal(id: string, { kind }: DictionaryManifest): boolean {
+  if (kind === "matching_pursuit") return true;
+  if (kind === "orthogonal_matching_pursuit") return false;
+  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. Leave encoder out.`;
+  throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
+}
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
 export class CatalogEngine implements Engine {
@@ -58,7 +70,7 @@ export class CatalogEngine implements Engine {
 
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { manifest, queue, rule, sha256 } = this.#find(id).serving();
-    const { rows, budget, trace, reconstruction } = request;
+    const { rows, budget, trace, reconstruction, encoder } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
     const submitted = this.#clock.now();
@@ -71,6 +83,7 @@ export class CatalogEngine implements Engine {
       highestMaxAtoms: budgets.maxAtoms.reduce((highest, atoms) => Math.max(highest, atoms), 0),
       trace,
       reconstruction,
+      ...(encoder !== undefined && { orthogonal: runsOrthogonal(id, manifest) }),
     });
     const codes = joinCodes(results);
     this.#observer.encoded({ dictionary: id, codes, queueSeconds: queueMilliseconds / 1000 });

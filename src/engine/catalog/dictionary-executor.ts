@@ -27,36 +27,63 @@ export interface WatchdogRule {
   readonly floor: number;
 }
 
+/** How much dearer an orthogonal row is taken to be than a plain one, until the first has been measured. */
+const ORTHOGONAL_FACTOR = 4;
+
 /** One dictionary's runtime as the scheduler sees it. */
 export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   readonly cores: number;
   readonly capacity: number;
   readonly #options: DictionaryExecutorOptions;
   readonly #costs: CostModel;
+  /** Rows that a request has encoded orthogonally on a dictionary of plain pursuit: a step of theirs costs more. */
+  readonly #orthogonalCosts: CostModel;
 
   constructor(options: DictionaryExecutorOptions) {
     this.#options = options;
     this.#costs = new CostModel(options.warmUp);
+    const { steps, milliseconds } = options.warmUp;
+    this.#orthogonalCosts = new CostModel({ steps, milliseconds: milliseconds * ORTHOGONAL_FACTOR });
     this.cores = options.threads;
     this.capacity = options.batchMilliseconds;
   }
 
   rowCost(work: EncodeWork): number {
-    return this.#costs.rowCost(work.highestMaxAtoms);
+    return this.#costsOf(work).rowCost(work.highestMaxAtoms);
   }
 
+  /** Plain and orthogonal rows of one batch run one after the other. */
   async run(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const [own, orthogonal] = [false, true].map((wanted) =>
+      pieces.filter(({ work }) => (work.orthogonal ?? false) === wanted),
+    ) as [Piece<EncodeWork>[], Piece<EncodeWork>[]];
+    if (own.length === 0 || orthogonal.length === 0) return this.#runAlike(pieces);
+    const results = new Map<Piece<EncodeWork>, SparseCodes>();
+    for (const alike of [own, orthogonal]) {
+      for (const [i, codes] of (await this.#runAlike(alike)).entries()) results.set(alike[i]!, codes);
+    }
+    return pieces.map((piece) => results.get(piece)!);
+  }
+
+  #costsOf({ orthogonal = false }: EncodeWork): CostModel {
+    return orthogonal ? this.#orthogonalCosts : this.#costs;
+  }
+
+  /** Pieces that are all encoded the same way. */
+  async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const costs = this.#costsOf(pieces[0]!.work);
     const { runtime, watchdog, onBatch, d } = this.#options;
     const budgets = joinBudgets(pieces);
     const count = budgets.maxAtoms.length;
     let predicted = 0;
-    for (const atoms of budgets.maxAtoms) predicted += this.#costs.rowCost(atoms);
+    for (const atoms of budgets.maxAtoms) predicted += costs.rowCost(atoms);
     const batch = {
       rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
       count,
       budgets,
       trace: pieces.some(({ work }) => work.trace),
       reconstruction: pieces.some(({ work }) => work.reconstruction),
+      ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
     };
     const { codes, milliseconds } = await runtime
       .encode(batch, Math.max(watchdog.floor, predicted * watchdog.factor))
@@ -64,7 +91,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
         throw asExecutorError(error);
       });
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
-    this.#costs.learn(budgets.maxAtoms, milliseconds);
+    costs.learn(budgets.maxAtoms, milliseconds);
     onBatch(count, milliseconds / 1000);
     let row = 0;
     return pieces.map(({ work, from, to }) => {

@@ -2,6 +2,7 @@ import type { DictionaryWeights } from "../../dictionary-weights.ts";
 import type { EncoderSession } from "../encoder-session.ts";
 import type { PursuitPath } from "./choose-path.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
+import { OrthogonalSession } from "./orthogonal-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
 import { TopkSession } from "./topk-session.ts";
 
@@ -19,6 +20,8 @@ export function createEncoderSession(weights: DictionaryWeights, options: Sessio
   switch (weights.kind) {
     case "matching_pursuit":
       return PursuitSession.create(weights, { unroll: UNROLL, ...options });
+    case "orthogonal_matching_pursuit":
+      return OrthogonalSession.create(weights, options);
     case "topk":
       return TopkSession.create(weights, options);
   }

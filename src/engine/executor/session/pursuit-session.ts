@@ -11,6 +11,7 @@ import { AtomSession } from "./atom-session.ts";
 import { finishCodes } from "./finish-codes.ts";
 import { coherenceOf, gramMatrix } from "./gram.ts";
 import { createOnnxSession } from "./onnx-session.ts";
+import { OrthogonalPursuit, orthogonalSettings } from "./orthogonal-pursuit.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
 export interface PursuitSessionOptions extends RuntimeChoice {
@@ -26,6 +27,8 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   readonly coherence: CoherenceFigures;
   readonly #session: InferenceSession;
   readonly #unroll: number;
+  readonly #options: PursuitSessionOptions;
+  #orthogonal: Promise<OrthogonalPursuit> | null = null;
 
   private constructor(
     session: InferenceSession,
@@ -37,6 +40,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     super(weights, norms);
     this.#session = session;
     this.#unroll = options.unroll;
+    this.#options = options;
     this.chosen = { runtime: options.runtime, path: options.path };
     this.coherence = coherenceOf(norms, gram);
   }
@@ -51,6 +55,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
+    if (batch.orthogonal) return (await this.#orthogonalPursuit()).encode(batch);
     const prepared = prepareRows(batch, this.weights);
     const { count } = prepared;
     const column = (data: Float32Array): Tensor => new Tensor("float32", data, [count, 1]);
@@ -75,7 +80,19 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     return finishCodes(run, prepared, batch, this.weights);
   }
 
-  release(): Promise<void> {
-    return this.#session.release();
+  async release(): Promise<void> {
+    await (await this.#orthogonal)?.release();
+    await this.#session.release();
+  }
+
+  /** Made when the first request asks for it: most never do, and it holds the atoms, and G, a second time. */
+  #orthogonalPursuit(): Promise<OrthogonalPursuit> {
+    const { weights, norms } = this;
+    this.#orthogonal ??= OrthogonalPursuit.create(
+      weights,
+      { norms, settings: orthogonalSettings(weights.settings) },
+      this.#options,
+    );
+    return this.#orthogonal;
   }
 }
