@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { PURSUIT_PATHS } from "../engine/engine.ts";
 
 /** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
 interface Setting<T> {
@@ -51,7 +52,7 @@ export const SETTINGS = {
   modelsDir: text("folder of dictionary folders", "models"),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
   runtime: choice("what executes: auto takes CUDA where it works", "auto", ["auto", "cpu", "cuda"]),
-  path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", "residual", "gram"]),
+  path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
   gramLimit: integer("largest Gram matrix, in bytes, that auto may build", 1024 * MiB, 0),
   threads: integer("threads of one runtime process", availableParallelism(), 1, 1024),
   maxAtoms: integer("selections of one row at most, where a dictionary sets no cap", 4096, 1, 65_536),

@@ -1,8 +1,9 @@
 /**
- * Both forms of the graph against the reference implementations' own answers (tools/fixtures/make.py), by the rules of
+ * Every path against the reference implementations' own answers (tools/fixtures/make.py), by the rules of
  * "Agreement" in DESIGN §2.1. Prints how many rows agreed, how many were undecided, of how many.
  */
 import { afterAll, describe, expect, it } from "vitest";
+import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
@@ -11,10 +12,10 @@ import { oraclePursuit, pursuitSpace } from "../support/oracle.ts";
 
 describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) => {
   const { reference, cases } = readFixture(name);
-  const tallies = { residual: { agreed: 0, undecided: 0, rows: 0 }, gram: { agreed: 0, undecided: 0, rows: 0 } };
+  const tallies = new Map(PURSUIT_PATHS.map((path) => [path, { agreed: 0, undecided: 0, rows: 0 }]));
   afterAll(() => {
-    for (const [path, { agreed, undecided, rows }] of Object.entries(tallies)) {
-      console.log(`${reference}, ${path} form: ${agreed} agreed, ${undecided} undecided, of ${rows} rows`);
+    for (const [path, { agreed, undecided, rows }] of tallies) {
+      console.log(`${reference}, ${path} path: ${agreed} agreed, ${undecided} undecided, of ${rows} rows`);
     }
   });
 
@@ -28,7 +29,7 @@ describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) =
         const x = rows.subarray(row * fixture.d, (row + 1) * fixture.d);
         return oraclePursuit(pursuitSpace(x, fixture.input_norm), weights, budget);
       });
-      for (const path of ["residual", "gram"] as const) {
+      for (const path of PURSUIT_PATHS) {
         const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
         const codes = await session.encode(batchOf(rows, fixture.d, budget));
         await session.release();
@@ -37,7 +38,7 @@ describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) =
           verdict.kind === "differs" ? `row ${row}: ${verdict.why}` : [],
         );
         expect(faults).toEqual([]);
-        const tally = tallies[path];
+        const tally = tallies.get(path)!;
         tally.rows += verdicts.length;
         tally.agreed += verdicts.filter(({ kind }) => kind === "agreed").length;
         tally.undecided += verdicts.filter(({ kind }) => kind === "undecided").length;

@@ -50,7 +50,7 @@ function checkCoefficients(codes: SparseCodes, i: number, oracle: OrthogonalOrac
   expect([...found.keys()]).toEqual([]);
 }
 
-describe.each(["gram", "residual"] as const)("orthogonal pursuit, %s form", (path) => {
+describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path", (path) => {
   const open: EncoderSession[] = [];
   const session = async (weights: OrthogonalWeights): Promise<EncoderSession> => {
     const created = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
@@ -301,7 +301,7 @@ describe.each(["gram", "residual"] as const)("orthogonal pursuit, %s form", (pat
       }),
       { seed: 20_261, numRuns: 60 },
     );
-    console.log(`orthogonal pursuit, ${path} form, oracle: ${tally.agreed} agreed, ${tally.undecided} undecided`);
+    console.log(`orthogonal pursuit, ${path} path, oracle: ${tally.agreed} agreed, ${tally.undecided} undecided`);
     expect(tally.agreed).toBeGreaterThan(3 * tally.undecided);
   });
 });
@@ -313,7 +313,7 @@ describe("a plain dictionary encoded orthogonally", () => {
     const { rawScores: _, ...settings } = SETTINGS;
     const plain = await createEncoderSession(
       { kind: "matching_pursuit", d, m: 64, atoms, center: null, settings: { ...settings, score, reselect: "add" } },
-      { runtime: "cpu", path: "gram", threads: 1 },
+      { runtime: "cpu", path: "fused", threads: 1 },
     );
     const own = await createEncoderSession(weightsOf(atoms, d, { score: score === "relu" ? "relu" : "absolute" }), {
       runtime: "cpu",

@@ -5,7 +5,7 @@ import type { DictionaryWeights } from "../dictionary-weights.ts";
 import type { LoadedFacts, LoadOptions, WarmUp } from "../runtime/protocol/messages.ts";
 import type { EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "./provider/cuda-provider.ts";
-import { choosePath } from "./session/choose-path.ts";
+import { choosePath, runsOn } from "./session/choose-path.ts";
 import { createEncoderSession } from "./session/create-session.ts";
 
 /**
@@ -34,11 +34,15 @@ async function createOnRuntime(
   notes: string[],
 ): Promise<EncoderSession> {
   const { threads, gramLimitBytes, scratchDir } = options;
-  const path = options.path === "auto" ? choosePath(weights.m, { gramLimitBytes }) : options.path;
-  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> =>
-    createEncoderSession(weights, { runtime, path, threads, scratchDir });
-
-  if (options.runtime === "cpu") return create("cpu");
+  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> => {
+    const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimitBytes }) : options.path;
+    return createEncoderSession(weights, { runtime, path, threads, scratchDir });
+  };
+  const pathOnCuda = options.path === "auto" || runsOn(options.path, "cuda");
+  if (!pathOnCuda && options.runtime === "cuda") {
+    throw new Error(`PURSUIT_PATH ${options.path} is the CPU's; on cuda it is auto, gram or residual.`);
+  }
+  if (options.runtime === "cpu" || !pathOnCuda) return create("cpu");
   const fault = cudaFault(await inspectCudaProvider());
   if (fault === null) {
     try {

@@ -1,6 +1,7 @@
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import type { EncoderSession } from "../encoder-session.ts";
-import type { PursuitPath } from "./choose-path.ts";
+import type { PursuitPath } from "../../engine.ts";
+import { FusedSession } from "./fused-session.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
 import { OrthogonalSession } from "./orthogonal-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
@@ -19,10 +20,19 @@ export interface SessionOptions extends OnnxSessionOptions {
 export function createEncoderSession(weights: DictionaryWeights, options: SessionOptions): Promise<EncoderSession> {
   switch (weights.kind) {
     case "matching_pursuit":
-      return PursuitSession.create(weights, { unroll: UNROLL, ...options });
+      return createPursuitSession(weights, options);
     case "orthogonal_matching_pursuit":
-      return OrthogonalSession.create(weights, options);
+      return OrthogonalSession.create(weights, { ...options, gram: usesGram(options.path) });
     case "topk":
       return TopkSession.create(weights, options);
   }
+}
+
+const usesGram = (path: PursuitPath): boolean => path === "fused" || path === "gram";
+
+function createPursuitSession(weights: PursuitWeights, options: SessionOptions): Promise<EncoderSession> {
+  const { path } = options;
+  if (path === "gram" || path === "residual")
+    return PursuitSession.create(weights, { unroll: UNROLL, ...options, path });
+  return FusedSession.create(weights, { ...options, gram: path === "fused" });
 }

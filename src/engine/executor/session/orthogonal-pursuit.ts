@@ -2,18 +2,18 @@ import type { OrthogonalSettings, PursuitSettings } from "../../dictionary.ts";
 import type { Atoms } from "../../dictionary-weights.ts";
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { PursuitTrace, SparseCodes } from "../../sparse-codes.ts";
-import type { PursuitPath } from "./choose-path.ts";
 import { codesOf } from "./codes-of-trace.ts";
 import { Correlations } from "./correlations.ts";
+import { DensePass } from "./dense-pass.ts";
 import { gramMatrix } from "./gram.ts";
 import { largestScore } from "./largest-score.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
 import { OrthogonalRow } from "./orthogonal-row.ts";
 import { prepareRows, type PreparedRows } from "./prepare-rows.ts";
-import { Products } from "./products.ts";
 
 export interface OrthogonalPursuitOptions extends OnnxSessionOptions {
-  readonly path: PursuitPath;
+  /** Whether to update correlations by the Gram matrix; without it they are taken anew for every selection. */
+  readonly gram: boolean;
 }
 
 /** How a dictionary of plain pursuit is encoded with orthogonally: its own score, non-negative or of either sign. */
@@ -29,19 +29,19 @@ export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSetti
 export class OrthogonalPursuit {
   readonly #weights: Atoms;
   readonly #settings: OrthogonalSettings;
-  readonly #products: Products;
+  readonly #dense: DensePass;
   readonly #gram: Float32Array | null;
   /** [m] 1 / ||D_j||, or 1 where scores are raw. */
   readonly #scales: Float32Array;
 
   private constructor(
-    products: Products,
+    dense: DensePass,
     gram: Float32Array | null,
     weights: Atoms,
     norms: Float64Array,
     settings: OrthogonalSettings,
   ) {
-    this.#products = products;
+    this.#dense = dense;
     this.#gram = gram;
     this.#weights = weights;
     this.#settings = settings;
@@ -53,8 +53,8 @@ export class OrthogonalPursuit {
     { norms, settings }: { readonly norms: Float64Array; readonly settings: OrthogonalSettings },
     options: OrthogonalPursuitOptions,
   ): Promise<OrthogonalPursuit> {
-    const gram = options.path === "gram" ? await gramMatrix(weights, options) : null;
-    return new OrthogonalPursuit(await Products.create(weights, options), gram, weights, norms, settings);
+    const gram = options.gram ? await gramMatrix(weights, options) : null;
+    return new OrthogonalPursuit(await DensePass.create(weights, options), gram, weights, norms, settings);
   }
 
   /** G [m, m]; null in the residual form. */
@@ -72,12 +72,12 @@ export class OrthogonalPursuit {
   }
 
   release(): Promise<void> {
-    return this.#products.release();
+    return this.#dense.release();
   }
 
   async #oneByOne(prepared: PreparedRows, codes: Collected, gram: Float32Array): Promise<void> {
     const { m } = this.#weights;
-    const products = await this.#products.of(prepared.scaled, prepared.count);
+    const products = await this.#dense.run(prepared.scaled);
     const row = this.#newRow(prepared);
     const correlations = new Correlations(this.#weights, gram);
     for (let i = 0; i < codes.count; i++) {
@@ -113,7 +113,7 @@ export class OrthogonalPursuit {
         row.solution.residual(row.residual);
         residuals.set(row.residual, place * d);
       }
-      const products = await this.#products.of(residuals, count);
+      const products = await this.#dense.run(residuals);
       for (const [place, row] of [...running.values()].entries()) {
         const c = products.subarray(place * m, (place + 1) * m);
         row.select(largestScore(c, this.#scales, this.#settings.score, row.solution));

@@ -18,11 +18,11 @@ export class OrthogonalSession extends AtomSession<OrthogonalWeights> implements
     pursuit: OrthogonalPursuit,
     weights: OrthogonalWeights,
     norms: Float64Array,
-    { runtime, path }: OrthogonalPursuitOptions,
+    options: OrthogonalPursuitOptions,
   ) {
     super(weights, norms);
     this.#pursuit = pursuit;
-    this.chosen = { runtime, path };
+    this.chosen = { runtime: options.runtime, path: options.gram ? "gram" : "residual" };
     this.coherence = coherenceOf(norms, pursuit.gram);
   }
 

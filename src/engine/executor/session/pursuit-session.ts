@@ -6,7 +6,6 @@ import type { PursuitWeights } from "../../dictionary-weights.ts";
 import type { SparseCodes } from "../../sparse-codes.ts";
 import type { EncoderSession } from "../encoder-session.ts";
 import { buildPursuitModel } from "../graph/pursuit-graph.ts";
-import type { PursuitPath } from "./choose-path.ts";
 import { AtomSession } from "./atom-session.ts";
 import { finishCodes } from "./finish-codes.ts";
 import { coherenceOf, gramMatrix } from "./gram.ts";
@@ -15,7 +14,8 @@ import { OrthogonalPursuit, orthogonalSettings } from "./orthogonal-pursuit.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
 export interface PursuitSessionOptions extends RuntimeChoice {
-  readonly path: PursuitPath;
+  /** Form of the graph. */
+  readonly path: "residual" | "gram";
   readonly threads: number;
   /** Steps in one turn of the graph's loop. */
   readonly unroll: number;
@@ -91,7 +91,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     this.#orthogonal ??= OrthogonalPursuit.create(
       weights,
       { norms, settings: orthogonalSettings(weights.settings) },
-      this.#options,
+      { ...this.#options, gram: this.#options.path === "gram" },
     );
     return this.#orthogonal;
   }
