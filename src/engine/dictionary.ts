@@ -42,6 +42,11 @@ export interface OrthogonalSettings extends Omit<PursuitSettings, "score" | "res
   readonly rawScores: boolean;
 }
 
+/** How a dictionary of plain pursuit is encoded with orthogonally: by its own score, non-negative or of either sign. */
+export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSettings): OrthogonalSettings {
+  return { ...same, score: score === "relu" ? "relu" : "absolute", rawScores: false };
+}
+
 /**
  * Settings of a TopK encoder: z = the k largest of relu(W(x − b) + bias), x̂ = Dᵀz + b
  * (SAELens' topk, sparsify's SparseCoder).

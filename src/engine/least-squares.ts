@@ -10,6 +10,12 @@ const TURNS = 3;
 /** Selections that there is room for at first; it doubles as rows go deeper. */
 const INITIAL = 64;
 
+/**
+ * Products of atom j in float64: with the first `count` of the selected atoms, itself the last of them, written to `into`
+ * from `at` on; with x, returned.
+ */
+export type Measure = (j: number, selected: Int32Array, count: number, into: Float64Array, at: number) => number;
+
 /** A solution as it was before the last selection. */
 interface State {
   coefficients: Float64Array;
@@ -41,6 +47,7 @@ export class LeastSquares {
   readonly #atoms: Float32Array;
   readonly #d: number;
   readonly #nonNegative: boolean;
+  readonly #measure: Measure;
   #x: Float32Array = new Float32Array();
   #start = 0;
   /** Dᵢ·D_k of selected atoms, rows packed: [i · (i + 1) / 2 + k], k ≤ i. */
@@ -62,10 +69,15 @@ export class LeastSquares {
     energy: 0,
   };
 
-  constructor({ atoms, d }: { readonly atoms: Float32Array; readonly d: number }, nonNegative: boolean) {
+  constructor(
+    { atoms, d }: { readonly atoms: Float32Array; readonly d: number },
+    nonNegative: boolean,
+    measure?: Measure,
+  ) {
     this.#atoms = atoms;
     this.#d = d;
     this.#nonNegative = nonNegative;
+    this.#measure = measure ?? ((j, selected, count, into, at) => this.#multiply(j, selected, count, into, at));
   }
 
   /** @param x [d] @param energy ||x||² */
@@ -88,7 +100,7 @@ export class LeastSquares {
     const at = this.size;
     this.#remember();
     this.selected[at] = j;
-    this.#measure(at);
+    this.#products[at] = this.#measure(j, this.selected, at + 1, this.#gram, packed(at));
     if (!this.#extend(at)) return "dependent";
     coefficients[at] = 0;
     this.size++;
@@ -129,14 +141,12 @@ export class LeastSquares {
     return squares;
   }
 
-  /** The products of the selection at `at` with those before it, with itself and with x. */
-  #measure(at: number): void {
+  /** {@link Measure} where nobody else does it. */
+  #multiply(j: number, selected: Int32Array, count: number, into: Float64Array, at: number): number {
     const atoms = this.#atoms;
     const d = this.#d;
-    const own = this.selected[at]! * d;
-    const row = packed(at);
-    for (let k = 0; k <= at; k++) this.#gram[row + k] = dot(atoms, own, atoms, this.selected[k]! * d, d);
-    this.#products[at] = dot(atoms, own, this.#x, 0, d);
+    for (let k = 0; k < count; k++) into[at + k] = dot(atoms, j * d, atoms, selected[k]! * d, d);
+    return dot(atoms, j * d, this.#x, 0, d);
   }
 
   /** A further row of the factor. False when the atom is dependent: the factor is then as it was. */

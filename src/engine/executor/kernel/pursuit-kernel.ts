@@ -23,11 +23,27 @@ export interface PursuitKernel {
   readonly subtractWide: (wide: number, atom: number, z: number, width: number) => number;
 }
 
-type Exports = PursuitKernel & {
-  readonly winnerMagnitude: PursuitKernel["winner"];
-  readonly advanceMagnitude: PursuitKernel["advance"];
-  readonly advanceTwoMagnitude: PursuitKernel["advanceTwo"];
-};
+/** The same of assembly/orthogonal.ts. */
+export interface OrthogonalKernel extends Pick<PursuitKernel, "widen" | "narrow" | "subtractWide"> {
+  readonly explain: (
+    c: number,
+    terms: number,
+    count: number,
+    scales: number,
+    width: number,
+    blocks: number,
+    out: number,
+  ) => void;
+  readonly products: (wide: number, list: number, count: number, width: number, out: number) => void;
+}
+
+type Exports = PursuitKernel &
+  OrthogonalKernel & {
+    readonly explainMagnitude: OrthogonalKernel["explain"];
+    readonly winnerMagnitude: PursuitKernel["winner"];
+    readonly advanceMagnitude: PursuitKernel["advance"];
+    readonly advanceTwoMagnitude: PursuitKernel["advanceTwo"];
+  };
 
 /** Largest memory of one instance: 65,536 pages of 64 KiB. */
 export const MAX_MEMORY = 2 ** 32;
@@ -51,12 +67,25 @@ export function instantiatePursuitKernel(
   memory: WebAssembly.Memory,
   byMagnitude: boolean,
 ): PursuitKernel {
-  const abort = (): never => {
-    throw new Error("the pursuit kernel aborted");
-  };
-  const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Exports;
+  const exports = instantiate(module, memory);
   const { winnerMagnitude, advanceMagnitude, advanceTwoMagnitude } = exports;
   return byMagnitude
     ? { ...exports, winner: winnerMagnitude, advance: advanceMagnitude, advanceTwo: advanceTwoMagnitude }
     : { ...exports };
+}
+
+export function instantiateOrthogonalKernel(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  byMagnitude: boolean,
+): OrthogonalKernel {
+  const exports = instantiate(module, memory);
+  return byMagnitude ? { ...exports, explain: exports.explainMagnitude } : { ...exports };
+}
+
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
+  const abort = (): never => {
+    throw new Error("the pursuit kernel aborted");
+  };
+  return new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Exports;
 }

@@ -18,17 +18,8 @@ export function codesOfTrace(
   batch: EncodeBatch,
   weights: Atoms,
 ): SparseCodes {
-  return codesOf({ merged: mergeRows(trace, batch.count), trace, stops }, rows, batch, weights);
-}
-
-/** The same where the entries are not the sum of the selections: an orthogonal pursuit solves for them anew. */
-export function codesOf(
-  { merged, trace, stops }: Found & { readonly merged: Pick<SparseCodes, "indptr" | "indices" | "values"> },
-  rows: CenteredRows,
-  batch: EncodeBatch,
-  weights: Atoms,
-): SparseCodes {
   const { count } = batch;
+  const merged = mergeRows(trace, count);
   const { residualNorms, relativeErrors, reconstruction } = residuals(merged, rows, batch, weights);
   return {
     count,

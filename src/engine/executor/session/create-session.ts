@@ -3,7 +3,6 @@ import type { EncoderSession } from "../encoder-session.ts";
 import type { PursuitPath } from "../../engine.ts";
 import { FusedSession } from "./fused-session.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
-import { OrthogonalSession } from "./orthogonal-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
 import { TopkSession } from "./topk-session.ts";
 
@@ -22,12 +21,13 @@ export function createEncoderSession(weights: DictionaryWeights, options: Sessio
     case "matching_pursuit":
       return createPursuitSession(weights, options);
     case "orthogonal_matching_pursuit":
-      return OrthogonalSession.create(weights, { ...options, gram: usesGram(options.path) });
+      return FusedSession.create(weights, { ...options, runtime: "cpu", gram: usesGram(options.path) });
     case "topk":
       return TopkSession.create(weights, options);
   }
 }
 
+/** Orthogonal pursuit has its loop in the kernel only. */
 const usesGram = (path: PursuitPath): boolean => path === "fused" || path === "gram";
 
 function createPursuitSession(weights: PursuitWeights, options: SessionOptions): Promise<EncoderSession> {

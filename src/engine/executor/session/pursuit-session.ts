@@ -7,10 +7,10 @@ import type { SparseCodes } from "../../sparse-codes.ts";
 import type { EncoderSession } from "../encoder-session.ts";
 import { buildPursuitModel } from "../graph/pursuit-graph.ts";
 import { AtomSession } from "./atom-session.ts";
+import { FusedSession } from "./fused-session.ts";
 import { finishCodes } from "./finish-codes.ts";
 import { coherenceOf, gramMatrix } from "./gram.ts";
 import { createOnnxSession } from "./onnx-session.ts";
-import { OrthogonalPursuit, orthogonalSettings } from "./orthogonal-pursuit.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
 export interface PursuitSessionOptions extends RuntimeChoice {
@@ -28,7 +28,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   readonly #session: InferenceSession;
   readonly #unroll: number;
   readonly #options: PursuitSessionOptions;
-  #orthogonal: Promise<OrthogonalPursuit> | null = null;
+  #orthogonal: Promise<FusedSession> | null = null;
 
   private constructor(
     session: InferenceSession,
@@ -55,7 +55,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
-    if (batch.orthogonal) return (await this.#orthogonalPursuit()).encode(batch);
+    if (batch.orthogonal) return (await this.#orthogonalSession()).encode(batch);
     const prepared = prepareRows(batch, this.weights);
     const { count } = prepared;
     const column = (data: Float32Array): Tensor => new Tensor("float32", data, [count, 1]);
@@ -86,13 +86,9 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   }
 
   /** Made when the first request asks for it: most never do, and it holds the atoms, and G, a second time. */
-  #orthogonalPursuit(): Promise<OrthogonalPursuit> {
-    const { weights, norms } = this;
-    this.#orthogonal ??= OrthogonalPursuit.create(
-      weights,
-      { norms, settings: orthogonalSettings(weights.settings) },
-      { ...this.#options, gram: this.#options.path === "gram" },
-    );
+  #orthogonalSession(): Promise<FusedSession> {
+    const { threads, path } = this.#options;
+    this.#orthogonal ??= FusedSession.create(this.weights, { runtime: "cpu", threads, gram: path === "gram" });
     return this.#orthogonal;
   }
 }

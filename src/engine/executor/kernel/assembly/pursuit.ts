@@ -8,17 +8,7 @@
  * A winner is written as {float32 score, uint32 index}: the lowest index of the largest score, which for `magnitude` is
  * |c|; where nothing but NaN is left the score is −∞.
  */
-
-/** Bytes of correlations that share one test for a new winner. */
-const BLOCK: usize = 256;
-
-const LEAST: f32 = -Infinity as f32;
-
-// @ts-ignore: decorator
-@inline
-function score(c: v128, magnitude: bool): v128 {
-  return magnitude ? f32x4.abs(c) : c;
-}
+import { BLOCK, highHalf, largestLane, LEAST, score } from "./winner";
 
 /** c − v·g for one block, stored; the largest score of each lane. */
 // @ts-ignore: decorator
@@ -39,15 +29,6 @@ function updateBlock(c: usize, g: usize, v: v128, magnitude: bool): v128 {
     odd = f32x4.pmax(f32x4.pmax(odd, score(c2, magnitude)), score(c3, magnitude));
   }
   return f32x4.pmax(even, odd);
-}
-
-// @ts-ignore: decorator
-@inline
-function largestLane(x: v128): f32 {
-  return max(
-    max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)),
-    max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)),
-  );
 }
 
 /** Writes the winner of a row whose best score stands in the block at `block`. */
@@ -215,10 +196,4 @@ export function subtractWide(wide: usize, atom: usize, z: f64, width: u32): f64 
   }
   const sum = f64x2.add(s0, s1);
   return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
-}
-
-// @ts-ignore: decorator
-@inline
-function highHalf(four: v128): v128 {
-  return i64x2.shuffle(four, four, 1, 1);
 }
