@@ -2,7 +2,15 @@ import { encodeModel } from "./encode-model.ts";
 import { type ExternalTensor, GraphBuilder } from "./graph-builder.ts";
 
 /** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ. */
-export function buildDenseModel({ atoms, m, d }: { readonly atoms: Float32Array; readonly m: number; readonly d: number }): {
+export function buildDenseModel({
+  atoms,
+  m,
+  d,
+}: {
+  readonly atoms: Float32Array;
+  readonly m: number;
+  readonly d: number;
+}): {
   readonly model: Uint8Array;
   readonly external: readonly ExternalTensor[];
 } {

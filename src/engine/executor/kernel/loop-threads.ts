@@ -48,7 +48,7 @@ export class LoopThreads {
       Atomics.notify(control, CONTROL.turn);
     }
     this.#own.run(job, gram, () => takeRow(control, job.count));
-    for (let busy; (busy = Atomics.load(control, CONTROL.busy)) > 0; ) Atomics.wait(control, CONTROL.busy, busy);
+    for (let busy; (busy = Atomics.load(control, CONTROL.busy)) > 0;) Atomics.wait(control, CONTROL.busy, busy);
     if (Atomics.exchange(control, CONTROL.faults, 0) > 0) throw new Error("a thread of the pursuit kernel failed");
   }
 
