@@ -88,6 +88,26 @@ export interface EncodeAnswer {
   readonly times: StageTimes;
 }
 
+/** Rows to be carried from one dictionary to another over the same atoms: docs/transfer.md. */
+export interface TransferRequest {
+  /** The dictionary that the rows belong to, and the one that they are wanted in; of equal m. */
+  readonly from: string;
+  readonly to: string;
+  readonly rows: Rows;
+  readonly budget: Budget | readonly Budget[];
+  /** By orthogonal pursuit, or by the first dictionary's own encoder. */
+  readonly encoder: RequestEncoder | "own";
+}
+
+export interface TransferAnswer {
+  /** [n, d of `to`] */
+  readonly outputs: Rows;
+  /** Of `from`. */
+  readonly codes: SparseCodes;
+  readonly sha256: { readonly from: string; readonly to: string };
+  readonly times: StageTimes;
+}
+
 /** Codes to be decoded: SparseCodes' columns as a client can know them. Indices may come in any order. */
 export interface CodesToDecode {
   readonly count: number;
@@ -146,6 +166,11 @@ export interface Engine {
    * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE when the dictionary cannot be encoded with by `request.encoder`
    */
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
+  /**
+   * Rows → codes by one dictionary → rows by another.
+   * @throws EngineError PURSUIT_NOT_TRANSFERABLE when they are of different m; and what encode and decode throw
+   */
+  transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer>;
   /** Codes → rows [n, d]. */
   decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;
   /** @throws EngineError PURSUIT_FEATURE_NOT_FOUND when index ≥ m. */

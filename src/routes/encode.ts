@@ -1,16 +1,10 @@
 import type { FastifyInstance } from "fastify";
-import type { Budget } from "../engine/budget.ts";
 import { bodyOf, fieldsValidator } from "./body.ts";
+import { budgetOf } from "./budget-of.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
-import {
-  type BudgetWire,
-  EncodeAnswerSchema,
-  EncodeBodySchema,
-  type EncodeFields,
-  EncodeFieldsSchema,
-} from "./schemas.ts";
+import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
@@ -86,22 +80,8 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
   );
 }
 
-function budgetOf({
-  max_atoms: maxAtoms,
-  tolerance,
-  residual_norm: residualNorm,
-  min_gain: minGain,
-}: BudgetWire): Budget {
-  return {
-    ...(maxAtoms !== undefined && { maxAtoms }),
-    ...(tolerance !== undefined && { tolerance }),
-    ...(residualNorm !== undefined && { residualNorm }),
-    ...(minGain !== undefined && { minGain }),
-  };
-}
-
 /** Server-Timing (W3C), in milliseconds to the microsecond. */
-const serverTiming = (stages: Readonly<Record<string, number>>): string =>
+export const serverTiming = (stages: Readonly<Record<string, number>>): string =>
   Object.entries(stages)
     .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
     .join(", ");

@@ -1,5 +1,12 @@
 import Type, { type Static, type TSchema } from "typebox";
-import { ENCODER_KINDS, INPUT_NORMS, ORTHOGONAL_SCORES, RESELECTS, SCORES } from "../engine/dictionary.ts";
+import {
+  DICTIONARY_ID_PATTERN,
+  ENCODER_KINDS,
+  INPUT_NORMS,
+  ORTHOGONAL_SCORES,
+  RESELECTS,
+  SCORES,
+} from "../engine/dictionary.ts";
 import { DICTIONARY_STATES, PURSUIT_PATHS, REQUEST_ENCODERS } from "../engine/engine.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import { DTYPES } from "./wire/array-data.ts";
@@ -159,7 +166,35 @@ export const EncodeAnswerSchema = Type.Union([
   ),
 ]);
 
-export const DecodeAnswerSchema = Type.Object({ outputs: Type.Array(Type.Array(Type.Number())) });
+const transferFields = {
+  from: Type.String({ pattern: DICTIONARY_ID_PATTERN, description: "The dictionary that the inputs belong to" }),
+  to: Type.String({
+    pattern: DICTIONARY_ID_PATTERN,
+    description: "The dictionary that they are wanted in, of equal m",
+  }),
+  budget: encodeFields.budget,
+  encoder: Type.Optional(
+    oneOf([...REQUEST_ENCODERS, "own"], { description: "orthogonal if not given; own: as `from` encodes by itself" }),
+  ),
+  timeout_ms: encodeFields.timeout_ms,
+};
+export const TransferFieldsSchema = Type.Object(transferFields, closed);
+export type TransferFields = Static<typeof TransferFieldsSchema>;
+export const TransferBodySchema = Type.Object({ inputs: InputsSchema, ...transferFields }, closed);
+
+const outputs = Type.Array(Type.Array(Type.Number()));
+export const DecodeAnswerSchema = Type.Object({ outputs });
+
+/** Put together by routes/transfer.ts from an encode and a decode answer. */
+export const TransferAnswerSchema = Type.Object({
+  outputs,
+  to: Type.Object({
+    dictionary: Type.String(),
+    sha256: Type.String(),
+    input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
+  }),
+  from: coded(numbers("One per index"), { indices }),
+});
 
 const PursuitSettingsSchema = Type.Object({
   score: oneOf(SCORES),

@@ -13,6 +13,7 @@ import { registerHooks } from "../routes/hooks.ts";
 import { registerOperations } from "../routes/operations.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
+import { registerTransfer } from "../routes/transfer.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -70,6 +71,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   registerFeatures(app, options);
   registerEncode(app, pool, options);
   registerDecode(app, pool, options);
+  registerTransfer(app, pool, options);
   registerOperations(app, options);
   return app;
 }

@@ -8,7 +8,7 @@ import { createEncoderSession } from "../../src/engine/executor/session/create-s
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { inputsOf, readFixture } from "../support/fixture-data.ts";
-import { oraclePursuit, pursuitSpace } from "../support/oracle.ts";
+import { normsAfter, oraclePursuit, pursuitSpace } from "../support/oracle.ts";
 
 describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) => {
   const { reference, cases } = readFixture(name);
@@ -25,15 +25,16 @@ describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) =
       const fixture = cases[i]!;
       const { weights, rows } = await inputsOf(fixture);
       const budget = { maxAtoms: fixture.steps };
-      const oracles = fixture.results.map((_, row) => {
-        const x = rows.subarray(row * fixture.d, (row + 1) * fixture.d);
-        return oraclePursuit(pursuitSpace(x, fixture.input_norm), weights, budget);
-      });
+      const starts = fixture.results.map((_, row) =>
+        pursuitSpace(rows.subarray(row * fixture.d, (row + 1) * fixture.d), fixture.input_norm),
+      );
+      const oracles = starts.map((x) => oraclePursuit(x, weights, budget));
+      const results = fixture.results.map((one, row) => ({ ...one, norms: normsAfter(starts[row]!, weights, one) }));
       for (const path of PURSUIT_PATHS) {
         const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
         const codes = await session.encode(batchOf(rows, fixture.d, budget));
         await session.release();
-        const verdicts = fixture.results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));
+        const verdicts = results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));
         const faults = verdicts.flatMap((verdict, row) =>
           verdict.kind === "differs" ? `row ${row}: ${verdict.why}` : [],
         );

@@ -8,6 +8,8 @@ import type {
   FoundFeature,
   Readiness,
   RequestContext,
+  TransferAnswer,
+  TransferRequest,
 } from "../../src/engine/engine.ts";
 import { EngineError } from "../../src/engine/errors.ts";
 import type { Rows } from "../../src/engine/rows.ts";
@@ -30,6 +32,7 @@ export class FakeEngine implements Engine {
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
+  readonly transfers: TransferRequest[] = [];
 
   list(): readonly DictionaryStatus[] {
     return [
@@ -82,6 +85,22 @@ export class FakeEngine implements Engine {
     this.decodes.push(codes);
     this.#fail();
     return { data: new Float32Array(codes.count * FAKE_D).fill(0.1), count: codes.count, width: FAKE_D };
+  }
+
+  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    const { from, rows } = request;
+    this.transfers.push(request);
+    const { codes, sha256, times } = await this.encode(
+      from,
+      { rows, budget: {}, trace: false, reconstruction: false },
+      context,
+    );
+    return {
+      outputs: await this.decode(from, codes),
+      codes,
+      sha256: { from: sha256, to: "cd".repeat(32) },
+      times,
+    };
   }
 
   async feature(_id: string, index: number): Promise<Feature> {

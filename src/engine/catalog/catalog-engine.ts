@@ -10,10 +10,13 @@ import type {
   FoundFeature,
   Readiness,
   RequestContext,
+  TransferAnswer,
+  TransferRequest,
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { EngineObserver } from "../observer.ts";
 import type { Rows } from "../rows.ts";
+import { checkPair, unnormed } from "./transfer-pair.ts";
 import { budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
@@ -98,6 +101,18 @@ export class CatalogEngine implements Engine {
     const data = await dictionary.decode(codes);
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
+  }
+
+  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    const { from, to, rows, budget, encoder } = request;
+    // Both before anything queues: what cannot be decoded need not be encoded.
+    const [source, target] = [this.#find(from).serving(), this.#find(to).serving()];
+    checkPair({ from, to }, source.manifest, target.manifest);
+    const own = { rows, budget, trace: false, reconstruction: false };
+    const { codes, sha256, times } = await this.encode(from, encoder === "own" ? own : { ...own, encoder }, context);
+    const { norm: _, ...code } = codes;
+    const outputs = await this.decode(to, { ...code, ...unnormed(rows.count, target.manifest) });
+    return { outputs, codes, sha256: { from: sha256, to: target.sha256 }, times };
   }
 
   async feature(id: string, index: number): Promise<Feature> {

@@ -10,6 +10,8 @@ export interface ArenaShape {
   readonly slots: number;
   /** Whether there is room for the Gram matrix. */
   readonly gram: boolean;
+  /** Bytes of one memory at most; 4 GiB, where WebAssembly's ends, unless said otherwise. */
+  readonly memoryLimit?: number;
 }
 
 /**
@@ -70,13 +72,13 @@ const roundUp = (value: number, unit: number): number => Math.ceil(value / unit)
 
 /** @throws Error when not even one atom's share of the Gram matrix fits. */
 export function createArena(shape: ArenaShape): Arena {
-  const { d, m, lanes, slots, gram } = shape;
+  const { d, m, lanes, slots, gram, memoryLimit = MAX_MEMORY } = shape;
   const rowWidth = roundUp(d, ROW_BLOCK);
   const termCount = 2 * Math.min(d, m);
   const own = 4 * rowWidth * (m + 2 * slots) + (8 * rowWidth + LIST_ENTRY * LIST_LENGTH) * lanes;
   for (let count = 1; count <= m; count++) {
     const layouts = layOut({ termCount, own, m, lanes, slots, gram }, count);
-    if (layouts.every(({ end }) => end <= MAX_MEMORY)) {
+    if (layouts.every(({ end }) => end <= memoryLimit)) {
       const shards = layouts.map(({ end, ...shard }) => ({ ...shard, memory: createMemory(end) }));
       let at = LINE + LINE * lanes;
       const take = (bytes: number): number => {
@@ -99,6 +101,14 @@ export function createArena(shape: ArenaShape): Arena {
     }
   }
   throw new Error(`the Gram matrix of ${m} atoms does not fit`);
+}
+
+/** Writes [m] values over the shards, each part at its address. */
+export function scatterIntoShards({ shards }: Arena, values: Float32Array, addressIn: (shard: Shard) => number): void {
+  for (const shard of shards) {
+    const part = values.subarray(shard.from, shard.from + shard.count);
+    new Float32Array(shard.memory.buffer).set(part, addressIn(shard) / 4);
+  }
 }
 
 interface LayoutInput {

@@ -15,9 +15,9 @@ for (let turn = 0; ;) {
   if (Atomics.load(control, CONTROL.closing) === 1) break;
   turn = Atomics.load(control, CONTROL.turn);
   // The job was posted before the turn began.
-  const received = receiveMessageOnPort(port) as { message: RowJob } | undefined;
+  const received = receiveMessageOnPort(port);
   if (received === undefined) continue;
-  const job = received.message;
+  const job = received.message as RowJob;
   try {
     loop.run(job, true, () => takeRow(control, job.count));
   } catch (error) {

@@ -4,8 +4,8 @@ import type { Atoms, OrthogonalWeights, PursuitWeights } from "../../dictionary-
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../engine.ts";
 import type { SparseCodes } from "../../sparse-codes.ts";
-import type { EncoderSession } from "../encoder-session.ts";
-import { type Arena, createArena } from "../kernel/arena.ts";
+import type { EncoderSession, Progress } from "../encoder-session.ts";
+import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
 import type { RowLoopOptions } from "../kernel/row-loop.ts";
@@ -14,6 +14,8 @@ import { AtomSession } from "./atom-session.ts";
 import { Coherence } from "./coherence.ts";
 import { codesOfJobs } from "./codes-of-jobs.ts";
 import { DensePass } from "./dense-pass.ts";
+import { GramBuild } from "./gram-build.ts";
+import type { GramCache } from "./gram-cache.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
@@ -29,15 +31,16 @@ const LEAST_SLOTS = 8;
 /** Selections that the rows worked on at once may make in all: bounds the memory of a job. */
 const JOB_SELECTIONS = 1 << 21;
 
-/** Rows of one block of the Gram matrix: short enough that a request that comes meanwhile hardly notices. */
-const GRAM_BLOCK = 64;
-
 /** Operations of the Gram matrix, 2·m²·d, up to which it is made before the first request: about a second. */
 const QUICK_GRAM = 2e11;
 
 export interface FusedSessionOptions extends OnnxSessionOptions {
   /** Whether to update correlations by the Gram matrix; without it a row's are taken anew for every selection. */
   readonly gram: boolean;
+  /** Bytes of one memory of the kernel at most: see arena.ts. */
+  readonly memoryLimit?: number;
+  /** Where a Gram matrix that took long is kept for the next start. */
+  readonly cache?: GramCache;
 }
 
 /**
@@ -49,9 +52,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   readonly #dense: DensePass;
   readonly #arena: Arena;
   readonly #threads: LoopThreads;
-  readonly #coherence: Coherence;
-  /** Rows of the Gram matrix that stand in the arena. */
-  #gramRows = 0;
+  readonly #gram: GramBuild | null;
+  readonly #figures: CoherenceFigures;
 
   private constructor(
     weights: PursuitWeights | OrthogonalWeights,
@@ -59,19 +61,21 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     dense: DensePass,
     arena: Arena,
     threads: LoopThreads,
+    gram: GramBuild | null,
   ) {
     super(weights, norms);
     this.#dense = dense;
     this.#arena = arena;
     this.#threads = threads;
-    this.#coherence = new Coherence(norms);
+    this.#gram = gram;
+    this.#figures = new Coherence(norms).figures(false);
   }
 
   static async create(given: PursuitWeights | OrthogonalWeights, options: FusedSessionOptions): Promise<FusedSession> {
     const { d, m } = given;
-    const { threads, gram } = options;
+    const { threads, gram, cache, memoryLimit } = options;
     const slots = Math.max(LEAST_SLOTS, Math.min(SLOTS, Math.floor(CORRELATION_BYTES / (4 * m))));
-    const arena = createArena({ d, m, lanes: LANES * threads, slots, gram });
+    const arena = createArena({ d, m, lanes: LANES * threads, slots, gram, ...(memoryLimit && { memoryLimit }) });
     const weights = { ...given, atoms: placeAtoms(given, arena) };
     const norms = atomNorms(weights);
     const gain = Float32Array.from(norms, (norm) => 2 - norm ** 2);
@@ -80,10 +84,11 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
       { module: compilePursuitKernel(), arena, settings: loopSettings(given), gain },
       threads,
     );
-    const session = new FusedSession(weights, norms, dense, arena, loop);
+    const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
+    const session = new FusedSession(weights, norms, dense, arena, loop, build);
     session.#padCorrelations();
     session.#placeScales();
-    if (gram && 2 * m * m * d <= QUICK_GRAM) while (await session.improve());
+    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
     return session;
   }
 
@@ -92,7 +97,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   }
 
   get coherence(): CoherenceFigures {
-    return this.#coherence.figures(this.#hasGram());
+    return this.#gram?.coherence ?? this.#figures;
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
@@ -112,34 +117,17 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     return codesOfJobs(jobs, prepared, batch, this.weights);
   }
 
-  /**
-   * Does a bounded piece of what makes the session faster, to be called when nothing else is to be done.
-   * @returns whether there is more
-   */
-  async improve(): Promise<boolean> {
-    const { m, d, gram } = this.#arena.shape;
-    if (!gram || this.#hasGram()) return false;
-    const from = this.#gramRows;
-    // At least two rows: see DensePass.
-    const to = m - from <= GRAM_BLOCK + 1 ? m : from + GRAM_BLOCK;
-    const rows = new Float32Array(Math.max(2, to - from) * d);
-    rows.set(this.weights.atoms.subarray(from * d, to * d));
-    const products = await this.#dense.run(rows);
-    for (let i = from; i < to; i++) {
-      const row = products.subarray((i - from) * m, (i - from + 1) * m);
-      this.#scatter(row, (shard) => shard.gram / 4 + shard.width * i);
-      this.#coherence.add(i, row);
-    }
-    this.#gramRows = to;
-    return to < m;
+  improve(): Promise<Progress> {
+    return this.#gram?.step() ?? Promise.resolve({ more: false });
   }
 
   async release(): Promise<void> {
+    await this.#gram?.stop();
     await this.#threads.close();
     await this.#dense.release();
   }
 
-  #hasGram = (): boolean => this.#arena.shape.gram && this.#gramRows === this.#arena.shape.m;
+  #hasGram = (): boolean => this.#gram?.complete ?? false;
 
   /** Every row of a job to its end. @param x [count, d] scaled */
   async #pursue(job: RowJob, x: Float32Array): Promise<void> {
@@ -170,15 +158,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   #placeCorrelations(slots: readonly number[], products: Float32Array): void {
     const { m } = this.weights;
     for (const [k, slot] of slots.entries()) {
-      this.#scatter(products.subarray(k * m, (k + 1) * m), (shard) => shard.correlations / 4 + shard.width * slot);
-    }
-  }
-
-  /** Writes [m] values over the shards. */
-  #scatter(values: Float32Array, placeIn: (shard: Arena["shards"][number]) => number): void {
-    for (const shard of this.#arena.shards) {
-      const part = values.subarray(shard.from, shard.from + shard.count);
-      new Float32Array(shard.memory.buffer).set(part, placeIn(shard));
+      const row = products.subarray(k * m, (k + 1) * m);
+      scatterIntoShards(this.#arena, row, (shard) => shard.correlations + 4 * shard.width * slot);
     }
   }
 
@@ -187,7 +168,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const { kind, settings } = this.weights;
     const raw = kind === "orthogonal_matching_pursuit" && settings.rawScores;
     const scales = Float32Array.from(this.norms, (norm) => (raw ? 1 : 1 / norm));
-    this.#scatter(scales, (shard) => shard.scales / 4);
+    scatterIntoShards(this.#arena, scales, (shard) => shard.scales);
   }
 
   /** What stands beyond the last atom must never win. */

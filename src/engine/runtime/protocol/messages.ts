@@ -65,4 +65,13 @@ export type ReplyHead =
       readonly width?: number;
       readonly neighbours?: readonly Neighbour[];
     }
-  | { readonly type: "error"; readonly id: number; readonly message: string };
+  | { readonly type: "error"; readonly id: number; readonly message: string }
+  /** Unasked: the session has changed, or has something for the log. */
+  | {
+      readonly type: "news";
+      readonly chosen: RuntimeChoice;
+      readonly coherence: CoherenceFigures;
+      readonly note?: string;
+    };
+
+export type News = Extract<ReplyHead, { type: "news" }>;
