@@ -23,7 +23,7 @@ export function orthogonalOracle(
   const { tolerance = 0, residualNorm = 0, minGain = 0, maxAtoms } = budget;
   const { score, rawScores, residualThreshold } = settings;
   const start = Float64Array.from({ length: d }, (_, i) => (center ? Math.fround(x[i]! - center[i]!) : x[i]!));
-  const atom = (j: number): Float64Array => Float64Array.from(atoms.subarray(j * d, (j + 1) * d));
+  const atom = (j: number): Float64Array => new Float64Array(atoms.subarray(j * d, (j + 1) * d));
   const lengths = Float64Array.from({ length: m }, (_, j) => length(atom(j)));
   const norm = length(start);
   const largest = rawScores ? lengths.reduce((a, b) => Math.max(a, b), 0) : 1;
@@ -32,6 +32,8 @@ export function orthogonalOracle(
   const norms: number[] = [];
   let coefficients: number[] = [];
   let r: Float64Array = start;
+  /** What is new in each selected atom. */
+  const basis: Float64Array[] = [];
   let margin = 1e-6 * norm * largest;
   let decided = Infinity;
   const close = (a: number, b: number): boolean => Math.abs(a - b) <= margin;
@@ -56,7 +58,9 @@ export function orthogonalOracle(
       let j = -1;
       for (let i = 0; i < m; i++) {
         if (indices.includes(i)) continue;
-        const product = dot(r, atom(i)) / (rawScores ? 1 : lengths[i]!);
+        let product = 0;
+        for (let c = 0, at = i * d; c < d; c++, at++) product += r[c]! * atoms[at]!;
+        if (!rawScores) product /= lengths[i]!;
         const s = score === "absolute" ? Math.abs(product) : product;
         if (s > best) {
           second = best;
@@ -70,18 +74,29 @@ export function orthogonalOracle(
       if (!(best > 0)) return "no_gain";
 
       const support = score === "relu" ? indices.filter((_, i) => coefficients[i]! > 0) : indices;
-      const pivot = length(orthogonalised(atom(j), support.map(atom))) / lengths[j]!;
+      const free = orthogonalised(atom(j), score === "relu" ? support.map(atom) : basis, score !== "relu");
+      const pivot = length(free) / lengths[j]!;
       if (Math.abs(pivot - 1e-3) < 1e-6) doubt(k);
       if (pivot ** 2 < 1e-6) return "dependent";
       const chosen = [...indices, j];
-      const solved = score === "relu" ? nnls(chosen.map(atom), start) : leastSquares(chosen.map(atom), start);
-      const next = subtract(start, chosen.map(atom), solved);
+      let next: Float64Array;
+      let solved: number[];
+      if (score === "relu") {
+        solved = nnls(chosen.map(atom), start);
+        next = subtract(start, chosen.map(atom), solved);
+      } else {
+        // The newest coefficient is what r has along what is new in its atom; the others are solved for at the end.
+        const along = dot(free, r) / dot(free, free);
+        solved = [...chosen.slice(0, -1).map(() => Number.NaN), along];
+        next = orthogonalised(subtract(r, [free], [along]), [...basis, free], true);
+      }
       const after = length(next);
       if (minGain > 0) {
         const gain = left ** 2 - after ** 2;
         if (close(Math.sqrt(Math.max(gain, 0)), Math.sqrt(minGain) * norm)) doubt(k);
         if (gain < minGain * norm ** 2) return "min_gain";
       }
+      basis.push(free);
       indices.push(j);
       coefficients = solved;
       r = next;
@@ -94,6 +109,7 @@ export function orthogonalOracle(
     }
   })();
 
+  if (score === "absolute") coefficients = leastSquares(indices.map(atom), start);
   return {
     indices,
     values,
@@ -110,11 +126,7 @@ export function orthogonalOracle(
 /** min ||x − Σ z_j a_j||, by orthogonalising the atoms one after another, each twice. */
 export function leastSquares(atoms: readonly Float64Array[], x: Float64Array): number[] {
   const basis: Float64Array[] = [];
-  for (const a of atoms) {
-    const q = orthogonalised(a, basis);
-    const size = length(q);
-    basis.push(q.map((value) => value / size));
-  }
+  for (const a of atoms) basis.push(orthogonalised(a, basis, true));
   const z = Array.from({ length: atoms.length }, () => 0);
   let left: Float64Array = x;
   // R·z = Qᵀx from the last row up: what remains of x along q_k is z_k times what a_k has along it.
@@ -161,19 +173,18 @@ export function nnls(atoms: readonly Float64Array[], x: Float64Array): number[] 
   throw new Error("non-negative least squares did not end");
 }
 
-/** What of a vector is orthogonal to others, which need be neither orthogonal nor of norm 1. */
-function orthogonalised(a: Float64Array, others: readonly Float64Array[]): Float64Array {
+/** What of a vector is orthogonal to others, which are made orthogonal first unless they are so. */
+export function orthogonalised(a: Float64Array, others: readonly Float64Array[], orthogonal = false): Float64Array {
   const basis: Float64Array[] = [];
-  for (const other of [...others, a]) {
-    let q = other;
-    for (let pass = 0; pass < 2; pass++) {
-      for (const b of basis) q = subtract(q, [b], [dot(b, q)]);
+  if (!orthogonal) for (const other of others) basis.push(orthogonalised(other, basis, true));
+  const left = a.slice();
+  for (let pass = 0; pass < 2; pass++) {
+    for (const b of orthogonal ? others : basis) {
+      const along = dot(b, left) / dot(b, b);
+      for (let c = 0; c < left.length; c++) left[c]! -= along * b[c]!;
     }
-    if (other === a) return q;
-    const size = length(q);
-    basis.push(q.map((value) => value / size));
   }
-  return a;
+  return left;
 }
 
 function subtract(x: Float64Array, atoms: readonly Float64Array[], z: readonly number[]): Float64Array {

@@ -100,7 +100,8 @@ export class OrthogonalLoop {
     while (stop === GOES_ON) {
       stop = this.#step(job, solution, fresh);
       if (stop !== GOES_ON) break;
-      if (gram && job.energy[row]! >= job.freshEnergy[row]! * REFRESH_FALL) continue;
+      const stale = REFRESH_FALL * job.freshEnergy[row]! > job.energy[row]!;
+      if (gram && !stale) continue;
       this.#narrowResidual(solution);
       return WAITS;
     }
