@@ -32,7 +32,7 @@ export async function serve(settings: Settings): Promise<void> {
   const metrics = new Metrics(() => engine?.list() ?? []);
   const options = servingOptions(settings, metrics, (level, message, details) => logger[level](details, message));
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
-  engine = new CatalogEngine(served, { clock: systemClock, observer: metrics });
+  engine = new CatalogEngine(served, { clock: systemClock });
   const app = await buildApp({
     engine,
     limits: settings,

@@ -61,6 +61,8 @@ export const SETTINGS = {
   maxAnswer: integer("bytes of one answer at most", 256 * MiB, 1024),
   batchMs: integer("milliseconds of predicted work in one batch", 10, 1, 10_000),
   maxWaitMs: integer("predicted milliseconds in the queue over which a request is refused with 429", 10_000, 1),
+  maxQueueRows: integer("rows waiting for one dictionary at most", 262_144, 1),
+  degradeMs: integer('predicted milliseconds over which on_overload "degrade" shortens rows', 100, 1),
   stallMs: integer("milliseconds without a byte after which a body is given up with 408", 10_000, 1),
   watchdogFactor: integer("a batch is taken for hung after this many times its predicted time", 50, 2),
   watchdogMs: integer("but never before this many milliseconds", 30_000, 100),
