@@ -113,16 +113,19 @@ describe("the server", () => {
     expect(await staying).toMatchObject({ dictionary: "one" });
   });
 
-  it("refuses bodies beyond the bytes in flight with a time to come again", async () => {
+  it("refuses a body that all the bytes in flight could not hold, for good", async () => {
     const server = await start({ PURSUIT_MAX_BYTES_IN_FLIGHT: "1024" });
     const answer = await fetch(`${server.base}/v1/dictionaries/one/encode`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ inputs: Array.from({ length: 4 }, (_, i) => [...normals(D, i)]) }),
     });
-    expect(answer.status).toBe(429);
-    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
-    expect(await answer.json()).toMatchObject({ code: "PURSUIT_BYTES_IN_FLIGHT" });
+    expect(answer.status).toBe(413);
+    expect(answer.headers.get("retry-after")).toBeNull();
+    expect(await answer.json()).toMatchObject({
+      code: "PURSUIT_BODY_TOO_LARGE",
+      detail: expect.stringMatching(/over 1024 bytes/) as string,
+    });
   });
 });
 

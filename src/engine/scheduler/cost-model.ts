@@ -59,23 +59,23 @@ export class CostModel {
   }
 
   /** Selections that a row of this class is expected to make. */
-  expectedSteps(budgetClass: number, maxAtoms: number): number {
-    const share = this.#shares[budgetClass]!;
+  expectedSteps(kind: number, maxAtoms: number): number {
+    const share = this.#shares[kind]!;
     if (!Number.isNaN(share)) return share * maxAtoms;
-    return Math.min(maxAtoms, UNSEEN_STEPS) / (budgetClass < ATOM_CLASSES ? 1 : 2);
+    return Math.min(maxAtoms, UNSEEN_STEPS) / (kind < ATOM_CLASSES ? 1 : 2);
   }
 
   /** Selections that a row may make when it keeps this share of what it is expected to make: at least one. */
-  keptAtoms(budgetClass: number, maxAtoms: number, keep: number): number {
+  keptAtoms(kind: number, maxAtoms: number, keep: number): number {
     if (keep >= 1 || maxAtoms <= 1) return maxAtoms;
-    const expected = this.expectedSteps(budgetClass, maxAtoms);
+    const expected = this.expectedSteps(kind, maxAtoms);
     return Math.min(maxAtoms, Math.max(1, Math.round(1 + (expected - 1) * keep)));
   }
 
   /** Predicted milliseconds of one row that keeps this share of its expected steps, 0 meaning one step. */
-  rowCost(budgetClass: number, maxAtoms: number, keep = 1): number {
+  rowCost(kind: number, maxAtoms: number, keep = 1): number {
     const [, row, step] = this.#rates;
-    const expected = this.expectedSteps(budgetClass, maxAtoms);
+    const expected = this.expectedSteps(kind, maxAtoms);
     return row + step * (keep >= 1 || expected <= 1 ? expected : 1 + (expected - 1) * keep);
   }
 
@@ -105,17 +105,17 @@ export class CostModel {
   /** Rows that were shortened say nothing of how far they would have gone. */
   #learnShares({ classes, asked, allowed, steps }: MeasuredBatch): void {
     const seen = new Map<number, { share: number; rows: number }>();
-    for (const [i, budgetClass] of classes.entries()) {
+    for (const [i, kind] of classes.entries()) {
       if (allowed[i]! < asked[i]! || asked[i] === 0) continue;
-      const one = seen.get(budgetClass) ?? { share: 0, rows: 0 };
-      seen.set(budgetClass, one);
+      const one = seen.get(kind) ?? { share: 0, rows: 0 };
+      seen.set(kind, one);
       one.share += steps[i]! / asked[i]!;
       one.rows++;
     }
-    for (const [budgetClass, { share, rows }] of seen) {
-      const before = this.#shares[budgetClass]!;
+    for (const [kind, { share, rows }] of seen) {
+      const before = this.#shares[kind]!;
       const now = share / rows;
-      this.#shares[budgetClass] = Number.isNaN(before) ? now : before + LEARNING_RATE * (now - before);
+      this.#shares[kind] = Number.isNaN(before) ? now : before + LEARNING_RATE * (now - before);
     }
   }
 }

@@ -47,10 +47,10 @@ describe("CoreLease", () => {
         const clock = new FakeClock();
         const lease = new CoreLease(2, clock);
         const used = lengths.map(() => 0);
-        let stop = false;
+        const state = { stop: false };
         const always = async (holder: LeaseHolder, i: number): Promise<void> => {
-          holder.wishesAgain = () => !stop;
-          while (!stop) {
+          holder.wishesAgain = () => !state.stop;
+          while (!state.stop) {
             await holder.hold(async () => {
               clock.advance(lengths[i]!);
               used[i]! += lengths[i]!;
@@ -61,7 +61,7 @@ describe("CoreLease", () => {
         const holders = lengths.map(() => lease.join(NO_BACKLOG, 2));
         const all = holders.map(always);
         while (clock.now() < 50 * 50) await settle();
-        stop = true;
+        state.stop = true;
         for (const holder of holders) holder.pass();
         const apart = Math.max(...used) - Math.min(...used);
         await Promise.all(all);
@@ -85,7 +85,7 @@ describe("CoreLease", () => {
         clock.advance(10);
         await settle();
       });
-    await Promise.all([..."1234"].flatMap(() => [run(idle, "idle"), run(busy, "busy")]));
+    await Promise.all([1, 2, 3, 4].flatMap(() => [run(idle, "idle"), run(busy, "busy")]));
     // Without the level it would have had all four of its runs first. It is one run ahead: the busy one's last is its own.
     expect(order.slice(0, 3)).toContain("busy");
   });
