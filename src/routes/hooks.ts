@@ -18,8 +18,14 @@ declare module "fastify" {
 /** What happens to every request before its body is read and after it is answered. */
 export async function registerHooks(app: FastifyInstance, { engine, observer, access }: AppOptions): Promise<void> {
   let closing = false;
+  let open = 0;
+  // Node closes connections between two requests, but waits for those that have never sent one.
+  const endConnections = (): void => {
+    if (closing && open === 0) app.server.closeAllConnections();
+  };
   app.addHook("preClose", async () => {
     closing = true;
+    setImmediate(endConnections);
   });
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
@@ -27,6 +33,11 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
 
   app.addHook("onRequest", async (request, reply) => {
     request.started = performance.now();
+    open++;
+    reply.raw.once("close", () => {
+      open--;
+      endConnections();
+    });
     void reply.header("x-request-id", request.id);
   });
 

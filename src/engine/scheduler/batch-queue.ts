@@ -31,6 +31,9 @@ const LANES = 4;
 /** Of a batch, what a larger request gets at a time while small ones come: they wait for that long, not for a batch. */
 const SHARED_TURN = 1 / 4;
 
+/** Runs after which prices are taken to be settled. */
+const COLD_RUNS = 16;
+
 /** Milliseconds for which small ones are thought to keep coming. */
 const SHARED_FOR = 1000;
 
@@ -57,6 +60,8 @@ export class BatchQueue<W extends Work, R> {
   #running: Promise<void> | null = null;
   /** When the present run is predicted to end. */
   #runsUntil = 0;
+  /** Runs measured. */
+  #runs = 0;
   /** The lane served last. */
   #turn = 0;
   /** When a request that fits one batch came last. */
@@ -141,7 +146,8 @@ export class BatchQueue<W extends Work, R> {
     }
     const rows = this.#rows();
     if (rows === 0) return null;
-    const wait = this.#waitOf(lane);
+    // A warm-up of one row is no measure to turn anybody away by: until a batch has been measured, rows alone count.
+    const wait = this.#runs === 0 ? 0 : this.#waitOf(lane);
     if (wait <= maxWait && rows < maxRows) return null;
     const said = `${rows} rows wait, about ${Math.ceil(wait)} ms of work`;
     const limit = wait > maxWait ? `the limit is ${maxWait} ms` : `the limit is ${maxRows} rows`;
@@ -155,7 +161,7 @@ export class BatchQueue<W extends Work, R> {
   /** A request that would time out in the queue is told so at once: the time and the work are saved. */
   #tooLate({ deadline }: W, lane: Lane<W, R>, cost: number): { reason: ShedReason; error: EngineError } | null {
     // Only behind others, and by a measured pace: a request alone is let try.
-    if (deadline === undefined || this.#rows() === 0 || !this.#pace.known) return null;
+    if (deadline === undefined || this.#rows() === 0 || this.#runs === 0) return null;
     const left = deadline - this.#options.clock.now();
     const needed = this.#waitOf(lane) + this.#timeOf(cost);
     if (left <= 0 || needed <= left) return null;
@@ -270,13 +276,21 @@ export class BatchQueue<W extends Work, R> {
     this.#options.onQueued(-rows);
   }
 
+  #price(entry: Entry<W, R>): void {
+    const { work, taken } = entry;
+    entry.full = this.#costOf(work, taken, work.count, 1);
+    entry.least = work.degrade ? this.#costOf(work, taken, work.count, 0) : entry.full;
+  }
+
+  #reprice(): void {
+    for (const lane of this.#lanes) lane.reprice((entry) => this.#price(entry));
+  }
+
   /** Puts a request that turns out dearer than its lane is for into the one that it belongs to. */
   #move(entry: Entry<W, R>): void {
-    const { work } = entry;
     entry.place!.lane.remove(entry);
-    entry.full = this.#costOf(work, 0, work.count, 1);
-    entry.least = work.degrade ? this.#costOf(work, 0, work.count, 0) : entry.full;
-    const lane = this.#laneOf(entry.full, work.count);
+    this.#price(entry);
+    const lane = this.#laneOf(entry.full, entry.work.count);
     (lane === this.#lanes[0] ? this.#lanes[1]! : lane).add(entry);
   }
 
@@ -383,6 +397,8 @@ export class BatchQueue<W extends Work, R> {
     try {
       const results = await executor.run(pieces);
       this.#pace.learn(predicted, clock.now() - started);
+      // Prices move most at first, when those who wait have come in at guesses.
+      if (this.#runs++ < COLD_RUNS) this.#reprice();
       this.#deliver(pieces, results);
     } catch (error) {
       if (!(error instanceof ExecutorCrash)) return this.#refuse(pieces, error);

@@ -22,8 +22,10 @@ export interface MeasuredBatch {
 /** Weight of the newest batch once there have been many: about the last ten count. */
 const LEARNING_RATE = 0.2;
 
-/** A batch may move a prediction by this factor at most: a pause of the machine is not a trend. */
+/** A batch counts for this factor at most: a pause of the machine is not a trend. The first ones may do more. */
 const MAX_CORRECTION = 4;
+const MAX_FIRST_CORRECTION = 64;
+const FIRST_BATCHES = 4;
 
 /** Steps that a row is thought to take at most before any like it has been seen. */
 const UNSEEN_STEPS = 256;
@@ -95,7 +97,8 @@ export class CostModel {
   #learnRates(rows: number, made: number, milliseconds: number): void {
     const parts = [1, rows, made].map((units, i) => units * this.#rates[i]!);
     const predicted = parts.reduce((sum, part) => sum + part, 0);
-    const ratio = Math.min(MAX_CORRECTION, Math.max(1 / MAX_CORRECTION, milliseconds / predicted));
+    const most = this.#batches < FIRST_BATCHES ? MAX_FIRST_CORRECTION : MAX_CORRECTION;
+    const ratio = Math.min(most, Math.max(1 / most, milliseconds / predicted));
     const squares = parts.reduce((sum, part) => sum + (part / predicted) ** 2, 0);
     // The first batches are worth more than a warm-up of one row.
     const rate = Math.max(LEARNING_RATE, (this.#batches + 1) ** -0.5);

@@ -89,6 +89,18 @@ export class Lane<W extends Work, R> {
     return least + (full - least) * keep;
   }
 
+  /** Sets the costs of all that waits anew, at today's prices. */
+  reprice(price: (entry: Entry<W, R>) => void): void {
+    let [full, least] = [0, 0];
+    for (const entry of this.#ring) {
+      price(entry);
+      full += entry.full;
+      least += entry.least;
+    }
+    this.#full = full;
+    this.#least = least;
+  }
+
   #count(rows: number, full: number, least: number): void {
     this.#rows += rows;
     // Sums of many additions and subtractions: an empty lane starts from nothing again.

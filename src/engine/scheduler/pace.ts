@@ -10,12 +10,6 @@ const MOST = 4;
  */
 export class Pace {
   #factor = 1;
-  #known = false;
-
-  /** Whether any batch has been measured. */
-  get known(): boolean {
-    return this.#known;
-  }
 
   /** Real milliseconds of that many predicted ones. */
   of(predicted: number): number {
@@ -23,7 +17,6 @@ export class Pace {
   }
 
   learn(predicted: number, milliseconds: number): void {
-    this.#known = true;
     const ratio = Math.max(milliseconds, 1e-3) / (predicted * this.#factor);
     this.#factor *= Math.min(MOST, Math.max(1 / MOST, ratio)) ** LEARNING_RATE;
   }

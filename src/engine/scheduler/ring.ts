@@ -57,6 +57,14 @@ export class Ring<T extends object> {
     return true;
   }
 
+  /** All items, from the head on. */
+  *[Symbol.iterator](): Generator<T> {
+    for (let at = this.#head; at < this.#tail; at++) {
+      const item = this.#slots[at & (this.#slots.length - 1)];
+      if (item !== undefined) yield item;
+    }
+  }
+
   #grow(): void {
     const slots: (T | undefined)[] = Array.from({ length: this.#slots.length * 2 });
     for (let at = this.#head; at < this.#tail; at++) {

@@ -30,6 +30,7 @@ describe("Ring", () => {
             expect(ring.remove(ticket)).toBe(at >= 0);
             if (at >= 0) list.splice(at, 1);
           }
+          expect([...ring]).toEqual(list.map(({ item }) => item));
           expect(ring.size).toBe(list.length);
           expect(ring.peek()).toBe(list[0]?.item);
         }
