@@ -102,7 +102,8 @@ export async function pass(clock: FakeClock, milliseconds: number): Promise<void
 /** The same to a time: Infinity, until nothing is awaited any more. */
 export async function passTo(clock: FakeClock, until: number): Promise<void> {
   await settle();
-  while (clock.now() < until && (until < Infinity || clock.next < Infinity)) {
+  const finite = until < Infinity;
+  while (clock.now() < until && (finite || clock.next < Infinity)) {
     clock.advanceTo(Math.max(clock.now(), Math.min(until, clock.next)));
     await settle();
   }
