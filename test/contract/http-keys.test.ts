@@ -156,6 +156,8 @@ describe("a rate limit", () => {
     expect(answer.json()).toMatchObject({ code: "PURSUIT_RATE_LIMITED", status: 429 });
     expect(Number(answer.headers["retry-after"])).toBeGreaterThanOrEqual(59);
     expect(Number(answer.headers["retry-after-ms"])).toBeGreaterThan(58_000);
+    for (const scheme of ["bearer", "BEARER", "Bearer "])
+      expect((await asked("GET", "/v1/dictionaries", API, scheme)).statusCode).toBe(429);
     expect((await asked("GET", "/v1/dictionaries", OTHER)).statusCode).toBe(200);
     // Whoever has no key spends nobody's.
     for (let i = 0; i < 5; i++) expect((await asked("GET", "/v1/dictionaries", WRONG)).statusCode).toBe(401);
