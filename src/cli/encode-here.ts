@@ -23,8 +23,9 @@ export async function encodeHere(id: string, settings: Settings): Promise<Encode
   const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
     clock: systemClock,
     observer: SILENT,
+    open: () => Promise.resolve(null),
   });
-  await engine.load();
+  await engine.start();
   const context = { requestId: "verify", signal: new AbortController().signal };
   return {
     async encode(rows, budget) {
