@@ -60,8 +60,11 @@ export function problemBody({ code, detail }: Problem, requestId: string): Buffe
 
 export const PROBLEM_TYPE = "application/problem+json";
 
+/** As the header has it: whole seconds, at least one. */
+export const retryAfterSeconds = (seconds: number): number => Math.max(1, Math.ceil(seconds));
+
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, retryAfter } = problem;
-  if (retryAfter !== undefined) void reply.header("retry-after", Math.max(1, Math.ceil(retryAfter)));
+  if (retryAfter !== undefined) void reply.header("retry-after", retryAfterSeconds(retryAfter));
   return reply.code(PROBLEMS[code].status).type(PROBLEM_TYPE).send(problemBody(problem, reply.request.id));
 }

@@ -37,7 +37,11 @@ export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
       shedBytes: () => stages.push("shed"),
     },
     logger,
-    metrics: { text: () => Promise.resolve("pursuit_up 1\n"), contentType: "text/plain; version=0.0.4; charset=utf-8" },
+    metrics: {
+      text: () => Promise.resolve("pursuit_up 1\n"),
+      contentType: "text/plain; version=0.0.4; charset=utf-8",
+      executions: (dictionary) => (dictionary === "small" ? [{ rows: 2, count: 3, seconds: 0.5 }] : []),
+    },
     version: "0.0.0-test",
   });
   await app.ready();
