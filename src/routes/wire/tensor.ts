@@ -34,12 +34,15 @@ export interface TensorSpec {
 /** Encoders that make one pass, so that no limit along the way could end it. */
 const ONE_PASS: ReadonlySet<EncoderKind> = new Set<EncoderKind>(["topk"]);
 
-/** `rows`, and what ends a row's pursuit, one entry a row. */
+/**
+ * `rows`, and what ends a row's pursuit, one entry a row. Those are shown as [n, 1] and taken as [n] too: perf_analyzer
+ * gives up where nothing is left of an input's shape without its batch.
+ */
 export function inputTensors({ d, kind }: DictionaryManifest): readonly TensorSpec[] {
   return [
     { name: "rows", datatype: "FP32", shape: [-1, d] },
-    { name: "max_atoms", datatype: "INT32", shape: [-1], optional: true },
-    ...(ONE_PASS.has(kind) ? [] : [{ name: "tolerance", datatype: "FP32", shape: [-1], optional: true } as const]),
+    { name: "max_atoms", datatype: "INT32", shape: [-1, 1], optional: true },
+    ...(ONE_PASS.has(kind) ? [] : [{ name: "tolerance", datatype: "FP32", shape: [-1, 1], optional: true } as const]),
   ];
 }
 

@@ -66,7 +66,7 @@ export class WirePool {
   }
 
   async writeInfer(codes: SparseCodes, head: InferAnswerHead): Promise<InferAnswer> {
-    const inJson = { outputs: head.outputs.filter(({ binary }) => !binary) };
+    const inJson = { id: head.id, outputs: head.outputs.filter(({ binary }) => !binary) };
     const result = await this.#run({ type: "write_infer", codes, head }, inferBytes(codes, inJson));
     if (!("answer" in result)) throw new Error("a write gives an answer");
     return result.answer;

@@ -123,12 +123,14 @@ function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 const HEAD_BYTES = 640;
 const OUTPUT_BYTES = 160;
 const ENTRY_BYTES = 20;
+/** Of a letter that JSON escapes. */
+const LETTER_BYTES = 6;
 
 /** Bytes that an answer will take, from above. */
-export function inferBytes(codes: SparseCodes, { outputs }: Pick<InferAnswerHead, "outputs">): number {
+export function inferBytes(codes: SparseCodes, { id, outputs }: Pick<InferAnswerHead, "id" | "outputs">): number {
   const { count } = codes;
   const cells = count * longest(codes);
-  let bytes = HEAD_BYTES + outputs.length * OUTPUT_BYTES;
+  let bytes = HEAD_BYTES + (id?.length ?? 0) * LETTER_BYTES + outputs.length * OUTPUT_BYTES;
   for (const { name, binary } of outputs) {
     const floats = (column: Float32Array | undefined): number =>
       column === undefined ? 0 : binary ? column.byteLength : floatsBytes(column);
