@@ -264,10 +264,10 @@ describe("perf_analyzer", () => {
       const content = [...normals(D, 21)];
       writeFileSync(data, JSON.stringify({ data: [{ rows: { content, shape: [D] }, max_atoms: [8] }] }));
       for (const form of ["binary", "json"]) {
-        const { stdout } = await promisify(execFile)(join(python, "..", "perf_analyzer"), [
-          ...["-m", "one", "-b", "4", "-u", new URL(server.base).host, "--input-data", data],
-          ...["--input-tensor-format", form, "--output-tensor-format", form, "--request-count", "50"],
-        ]);
+        const { host } = new URL(server.base);
+        const how = `-m one -b 4 --request-count 50 --input-tensor-format ${form} --output-tensor-format ${form} -u ${host}`;
+        const perfAnalyzer = join(python, "..", "perf_analyzer");
+        const { stdout } = await promisify(execFile)(perfAnalyzer, [...how.split(" "), "--input-data", data]);
         expect(stdout).toMatch(/Inference count: 200/);
         expect(stdout).toMatch(/Successful request count: 50/);
       }
