@@ -7,11 +7,18 @@ import type { SparseCodes } from "./sparse-codes.ts";
 export const DICTIONARY_STATES = ["registered", "loading", "ready", "draining", "failed", "unloaded"] as const;
 export type DictionaryState = (typeof DICTIONARY_STATES)[number];
 
+/** How matching pursuit is executed: see docs/architecture.md for the rule by which one is chosen. */
+export const PURSUIT_PATHS = ["fused", "fused_residual", "gram", "residual"] as const;
+export type PursuitPath = (typeof PURSUIT_PATHS)[number];
+
 /** What executes a dictionary, as chosen at load. */
 export interface RuntimeChoice {
   readonly runtime: "cpu" | "cuda";
-  /** `residual`: D·r every step. `gram`: correlations updated by Gram rows. `dense`: one pass, no pursuit. */
-  readonly path: "residual" | "gram" | "dense";
+  /**
+   * How correlations come about. `fused`: by Gram rows, in the kernel. `fused_residual`: D·r every step, the rest in the
+   * kernel. `gram` and `residual`: the same two within one ONNX graph. `dense`: one pass, no pursuit.
+   */
+  readonly path: PursuitPath | "dense";
 }
 
 /**

@@ -1,6 +1,6 @@
 import Type, { type Static, type TSchema } from "typebox";
 import { ENCODER_KINDS, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
-import { DICTIONARY_STATES } from "../engine/engine.ts";
+import { DICTIONARY_STATES, PURSUIT_PATHS } from "../engine/engine.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import { DTYPES } from "./wire/array-data.ts";
 import { FORMATS } from "./wire/write-codes.ts";
@@ -177,7 +177,7 @@ export const DictionarySchema = Type.Object({
   encoder: Type.Optional(Type.Union([PursuitSettingsSchema, TopkSettingsSchema], { description: "By kind" })),
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
-  path: Type.Optional(oneOf(["residual", "gram", "dense"])),
+  path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),
   sha256: Type.Optional(Type.String()),
   labels: Type.Boolean(),
   coherence: Type.Optional(

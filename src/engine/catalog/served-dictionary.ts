@@ -3,7 +3,7 @@ import type { DictionaryManifest } from "../dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature, FeatureFacts } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { EngineObserver } from "../observer.ts";
-import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
+import type { LoadedFacts, LoadOptions, News } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeGone, RuntimeProcess } from "../runtime/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
 import { BatchQueue } from "../scheduler/batch-queue.ts";
@@ -69,6 +69,8 @@ export class ServedDictionary {
   #faults: readonly string[] = [];
   #manifest: DictionaryManifest | null = null;
   #facts: LoadedFacts | null = null;
+  /** What has changed of the facts since. */
+  #news: Pick<LoadedFacts, "chosen" | "coherence"> | null = null;
   #loaded: Loaded | null = null;
   #labels: ServedLabels | null = null;
   #labelWarnings: readonly string[] = [];
@@ -97,7 +99,13 @@ export class ServedDictionary {
       }
       this.#manifest = manifest;
       await this.#loadLabels(manifest);
-      const options = { entry: executorEntry, load: { ...load, folder: this.#folder }, clock, loadTimeout };
+      const options = {
+        entry: executorEntry,
+        load: { ...load, folder: this.#folder },
+        clock,
+        loadTimeout,
+        onNews: (news: News) => this.#learn(news),
+      };
       const [runtime, facts] = await SupervisedRuntime.start({
         start: () => RuntimeProcess.start(options),
         clock,
@@ -105,7 +113,11 @@ export class ServedDictionary {
           this.#options.observer.restart({ dictionary: this.id, reason });
           log("error", `The runtime process of ${this.id} is started anew.`, { dictionary: this.id, reason, detail });
         },
-        onRecovered: () => log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id }),
+        onRecovered: (anew) => {
+          this.#facts = anew;
+          this.#news = null;
+          log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
+        },
         onFailed: (faults) => this.#fail(faults),
       });
       this.#facts = facts;
@@ -128,7 +140,7 @@ export class ServedDictionary {
   }
 
   status(): DictionaryStatus {
-    const facts = this.#facts;
+    const facts = this.#facts && { ...this.#facts, ...this.#news };
     const manifest = this.#manifest;
     return {
       id: this.id,
@@ -261,6 +273,12 @@ export class ServedDictionary {
     } catch (error) {
       throw asEngineError(error);
     }
+  }
+
+  /** What its runtime process tells of itself after the load. */
+  #learn({ chosen, coherence, note }: News): void {
+    this.#news = { chosen, coherence };
+    if (note !== undefined) this.#options.log("info", `${this.id}: ${note}`, { dictionary: this.id });
   }
 
   #fail(faults: readonly string[]): void {
