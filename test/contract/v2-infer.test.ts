@@ -365,6 +365,10 @@ describe("what is refused", () => {
       status: 422,
       error: expect.stringMatching(/must be a JSON object/),
     });
+    expect(await sent(Buffer.alloc((1 << 16) + 1, " "))).toMatchObject({
+      status: 413,
+      error: expect.stringMatching(/over 65536 bytes/),
+    });
     expect(await sent(Buffer.alloc(0))).toMatchObject({ status: 400, error: expect.stringMatching(/body is empty/) });
     expect(await sent(Buffer.from('{"inputs": [{"data": [NaN]}]}'))).toMatchObject({
       status: 400,

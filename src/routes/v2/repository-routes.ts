@@ -43,6 +43,7 @@ export function repositoryRoutes(engine: Engine): readonly V2Route[] {
       path: "/repository/models/:name/load",
       summary: "Load a dictionary from its folder, or replace what is served by what the folder holds now",
       operationId: "v2Load",
+      management: true,
       body: ChangeBodySchema,
       answer: Type.Object({ name: Type.String(), load: Type.Boolean() }),
       handle: async (request, reply) => {
@@ -57,6 +58,7 @@ export function repositoryRoutes(engine: Engine): readonly V2Route[] {
       path: "/repository/models/:name/unload",
       summary: "Unload a dictionary once what it has accepted is answered",
       operationId: "v2Unload",
+      management: true,
       body: ChangeBodySchema,
       answer: Type.Object({ name: Type.String(), unload: Type.Boolean() }),
       handle: async (request, reply) => {

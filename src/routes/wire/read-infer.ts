@@ -147,6 +147,8 @@ function rowsOf(tensor: PostedTensor | undefined, d: number, limits: RowLimits):
   return { data: readFloats(tensor), count, width };
 }
 
+type Mutable<T> = { -readonly [P in keyof T]: T[P] };
+
 /** Inputs that are budgets, one entry a row, and their names in the house. */
 const COLUMNS = { max_atoms: "maxAtoms", tolerance: "tolerance" } as const;
 
@@ -167,10 +169,11 @@ function withColumns(
     return [{ part, numbers: readNumbers(tensor, part === "maxAtoms") }];
   });
   if (columns.length === 0) return budget;
-  return Array.from({ length: count }, (_, row) => ({
-    ...budget,
-    ...Object.fromEntries(columns.map(({ part, numbers }) => [part, numbers[row]])),
-  }));
+  return Array.from({ length: count }, (_, row) => {
+    const own: Mutable<Budget> = { ...budget };
+    for (const { part, numbers } of columns) own[part] = numbers[row]!;
+    return own;
+  });
 }
 
 /** Parameters that are budgets. */
@@ -189,7 +192,7 @@ function readParameters(parameters: unknown): { budget: Budget; timeoutMs: numbe
   if (typeof parameters !== "object" || Array.isArray(parameters)) {
     throw invalid(`parameters must be an object; it is ${describe(parameters)}.`);
   }
-  const budget: { -readonly [P in keyof Budget]: Budget[P] } = {};
+  const budget: Mutable<Budget> = {};
   let timeoutMs: number | null = null;
   let binary = false;
   for (const [name, value] of Object.entries(parameters)) {
