@@ -458,7 +458,7 @@ describe("compression", () => {
         payload: body,
         headers: { "content-encoding": "gzip" },
       });
-      expect([answer.statusCode, answer.headers["retry-after"]]).toEqual([429, "1"]);
+      expect([answer.statusCode, answer.headers["retry-after"]]).toEqual([429, expect.stringMatching(/^[1-9]/)]);
     }
     // Everything was given back: a plain body just within the limit is taken.
     const plain = Buffer.concat([payload, Buffer.alloc(900 - payload.length, " ")]);
