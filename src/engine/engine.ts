@@ -68,6 +68,8 @@ export interface EncodeRequest {
   readonly budget: Budget | readonly Budget[];
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Whether its rows may be given fewer atoms under load, rather than be refused; not if absent. */
+  readonly degrade?: boolean;
 }
 
 /** Milliseconds that the stages of one request took: waiting, and in the runtime process. */
@@ -135,6 +137,11 @@ export interface Engine {
   list(): readonly DictionaryStatus[];
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   status(id: string): DictionaryStatus;
+  /**
+   * Whether an encode would be queued now, before anything of it is read.
+   * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING
+   */
+  admit(id: string): void;
   /** Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues. */
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
   /** Codes → rows [n, d]. */

@@ -2,6 +2,8 @@ import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
 import type { Executions } from "./v2/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
+import type { Keys } from "./keys.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { RowLimits } from "./wire/posted-rows.ts";
 
 export interface Limits extends IntakeLimits, RowLimits {
@@ -22,6 +24,8 @@ export interface AppOptions {
   readonly limits: Limits;
   readonly observer: RouteObserver;
   readonly logger: FastifyBaseLogger;
+  /** Who may come in, and how often. */
+  readonly access: Keys & RateLimit;
   readonly metrics: {
     /** Prometheus text. */
     text(): Promise<string>;

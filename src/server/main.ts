@@ -34,7 +34,6 @@ export async function serve(settings: Settings): Promise<void> {
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, {
     clock: systemClock,
-    observer: metrics,
     open: async (id) => {
       const folder = await findDictionaryFolder(modelsDir, id);
       return folder === null ? null : new ServedDictionary(id, folder, options);
@@ -44,6 +43,7 @@ export async function serve(settings: Settings): Promise<void> {
     engine,
     limits: settings,
     observer: metrics,
+    access: settings,
     metrics,
     logger,
     version: await version(),
@@ -60,7 +60,7 @@ export async function serve(settings: Settings): Promise<void> {
     return;
   }
   logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
-  await greet(base, engine, modelsDir, settings.cacheDir);
+  await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
 }
 
 /** @throws Error in words, when the address cannot be listened on. */

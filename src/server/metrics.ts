@@ -118,22 +118,9 @@ export class Metrics implements EngineObserver, RouteObserver {
     this.#shed.inc({ reason: "bytes_in_flight" });
   }
 
-  batch({ dictionary, rows, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
-    this.#batchRows.observe(rows);
+  batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
+    this.#batchRows.observe(codes.count);
     this.stage("run", seconds);
-    let sizes = this.#executions.get(dictionary);
-    if (sizes === undefined) this.#executions.set(dictionary, (sizes = new Map()));
-    const seen = sizes.get(rows) ?? { count: 0, seconds: 0 };
-    sizes.set(rows, { count: seen.count + 1, seconds: seen.seconds + seconds });
-  }
-
-  /** Batches of a dictionary by their size, the smallest first. */
-  executions(dictionary: string): readonly Executions[] {
-    const sizes = [...(this.#executions.get(dictionary) ?? [])];
-    return sizes.sort(([a], [b]) => a - b).map(([rows, seen]) => ({ rows, ...seen }));
-  }
-
-  encoded({ dictionary, codes }: Parameters<EngineObserver["encoded"]>[0]): void {
     this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
@@ -142,6 +129,16 @@ export class Metrics implements EngineObserver, RouteObserver {
       stops[codes.stops[i]!]!++;
     }
     for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);
+    let sizes = this.#executions.get(dictionary);
+    if (sizes === undefined) this.#executions.set(dictionary, (sizes = new Map()));
+    const seen = sizes.get(codes.count) ?? { count: 0, seconds: 0 };
+    sizes.set(codes.count, { count: seen.count + 1, seconds: seen.seconds + seconds });
+  }
+
+  /** Batches of a dictionary by their size, the smallest first. */
+  executions(dictionary: string): readonly Executions[] {
+    const sizes = [...(this.#executions.get(dictionary) ?? [])];
+    return sizes.sort(([a], [b]) => a - b).map(([rows, seen]) => ({ rows, ...seen }));
   }
 
   shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {

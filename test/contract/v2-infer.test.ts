@@ -207,6 +207,17 @@ describe("a budget", () => {
     expect(test.engine.encodes.at(-1)!.context.deadline).toBeUndefined();
   });
 
+  it("may be shortened under load, if the request says so", async () => {
+    for (const [onOverload, degrade] of [
+      ["degrade", true],
+      ["reject", false],
+    ] as const) {
+      await infer([JSON_ROWS], { parameters: { on_overload: onOverload } });
+      expect(asked()).toMatchObject({ degrade });
+    }
+    expect(await refusal(send([JSON_ROWS], { parameters: { on_overload: 1 } }))).toMatchObject({ status: 422 });
+  });
+
   it("of parameters that other servers know is no hindrance", async () => {
     await infer([JSON_ROWS], { parameters: { priority: 1 }, model_name: "small" });
   });
@@ -394,6 +405,14 @@ describe("what is refused", () => {
     expect(await refusal(answer)).toEqual({ status: 500, error: expect.not.stringContaining("secret") });
     expect((await answer).headers["x-request-id"]).toBe("find-me");
     expect(test.logged).toContainEqual(expect.objectContaining({ request_id: "find-me" }));
+  });
+
+  it("a request that a full queue would refuse, before its body is read", async () => {
+    test.engine.full = new EngineError("PURSUIT_QUEUE_FULL", "It is full.", { retryAfter: 0.25 });
+    const answer = post(Buffer.from("not read"));
+    expect(await refusal(answer)).toEqual({ status: 429, error: "It is full." });
+    expect((await answer).headers).toMatchObject({ "retry-after": "1", "retry-after-ms": "250" });
+    test.engine.full = null;
   });
 
   it("a dictionary that is not there, or broken, before its body is read", async () => {

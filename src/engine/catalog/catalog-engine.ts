@@ -11,16 +11,14 @@ import type {
   RequestContext,
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { EngineObserver } from "../observer.ts";
 import type { Rows } from "../rows.ts";
-import { budgetColumns, checkRows } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 
 export interface CatalogOptions {
   readonly clock: Clock;
-  readonly observer: EngineObserver;
   /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
   readonly open: (id: string) => Promise<ServedDictionary | null>;
 }
@@ -30,7 +28,6 @@ export class CatalogEngine implements Engine {
   /** The present version of each. */
   readonly #dictionaries: Map<string, ServedDictionary>;
   readonly #clock: Clock;
-  readonly #observer: EngineObserver;
   readonly #open: CatalogOptions["open"];
   /** Loads and unloads under way, by dictionary: one at a time each. */
   readonly #changes = new Map<string, Promise<unknown>>();
@@ -38,10 +35,9 @@ export class CatalogEngine implements Engine {
   #started = false;
   #draining = false;
 
-  constructor(dictionaries: readonly ServedDictionary[], { clock, observer, open }: CatalogOptions) {
+  constructor(dictionaries: readonly ServedDictionary[], { clock, open }: CatalogOptions) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
-    this.#observer = observer;
     this.#open = open;
   }
 
@@ -66,11 +62,16 @@ export class CatalogEngine implements Engine {
     return { ready: true };
   }
 
+  admit(id: string): void {
+    this.#find(id).serving().queue.admit();
+  }
+
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { manifest, queue, rule, sha256 } = this.#find(id).serving();
-    const { rows, budget, trace, reconstruction } = request;
+    const { rows, budget, trace, reconstruction, degrade = false } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
+    const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
       count: rows.count,
@@ -78,12 +79,14 @@ export class CatalogEngine implements Engine {
       ...(context.deadline !== undefined && { deadline: context.deadline }),
       rows,
       budgets,
-      highestMaxAtoms: budgets.maxAtoms.reduce((highest, atoms) => Math.max(highest, atoms), 0),
+      classes: budgetClasses(budgets, uniform),
+      uniform,
+      // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
+      degrade: degrade && rule.limits,
       trace,
       reconstruction,
     });
     const codes = joinCodes(results);
-    this.#observer.encoded({ dictionary: id, codes, queueSeconds: queueMilliseconds / 1000 });
     const encode = this.#clock.now() - submitted - queueMilliseconds;
     return { codes, sha256, times: { queue: queueMilliseconds, encode } };
   }

@@ -2,12 +2,13 @@ import type { Clock } from "../clock.ts";
 import type { DictionaryManifest } from "../dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature, FeatureFacts } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { EngineObserver } from "../observer.ts";
+import type { EngineObserver, ShedReason } from "../observer.ts";
 import type { LoadedFacts, LoadOptions, News } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeGone, RuntimeProcess } from "../runtime/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
 import { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
+import { DirectCalls } from "../scheduler/direct-calls.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
 import { type BudgetRule, budgetRule } from "./budget-rule.ts";
 import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
@@ -31,6 +32,10 @@ export interface ServingOptions {
   readonly batchMilliseconds: number;
   /** Milliseconds of predicted waiting over which requests are refused. */
   readonly maxWait: number;
+  /** Rows waiting for one dictionary at most. */
+  readonly maxQueueRows: number;
+  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
+  readonly degradeWait: number;
   readonly watchdog: WatchdogRule;
   /** Milliseconds that loading one dictionary may take. */
   readonly loadTimeout: number;
@@ -41,6 +46,7 @@ interface Loaded {
   readonly manifest: DictionaryManifest;
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
+  readonly calls: DirectCalls;
 }
 
 /** Labels and the search over them. */
@@ -121,7 +127,12 @@ export class ServedDictionary {
         onFailed: (faults) => this.#fail(faults),
       });
       this.#facts = facts;
-      this.#loaded = { manifest, runtime, queue: this.#createQueue(runtime, facts, manifest.d) };
+      this.#loaded = {
+        manifest,
+        runtime,
+        queue: this.#createQueue(runtime, facts, manifest.d),
+        calls: this.#createCalls(),
+      };
       this.#state = "ready";
       for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
       const { runtime: name, path } = facts.chosen;
@@ -212,6 +223,7 @@ export class ServedDictionary {
     this.#state = "draining";
     await loaded?.queue.drain();
     await Promise.allSettled(this.#directCalls);
+    loaded?.calls.leave();
     await loaded?.runtime.close();
     this.#loaded = null;
     this.#state = "unloaded";
@@ -228,7 +240,8 @@ export class ServedDictionary {
   }
 
   #createQueue(runtime: SupervisedRuntime, { warmUp }: LoadedFacts, d: number): BatchQueue<EncodeWork, SparseCodes> {
-    const { lease, clock, observer, load, batchMilliseconds, watchdog, maxWait } = this.#options;
+    const { lease, clock, observer, load, batchMilliseconds, watchdog } = this.#options;
+    const { maxWait, maxQueueRows, degradeWait } = this.#options;
     const executor = new DictionaryExecutor({
       runtime,
       warmUp,
@@ -236,16 +249,25 @@ export class ServedDictionary {
       threads: load.threads,
       batchMilliseconds,
       watchdog,
-      onBatch: (rows, seconds) => observer.batch({ dictionary: this.id, rows, seconds }),
+      clock,
+      onBatch: (codes, seconds) => observer.batch({ dictionary: this.id, codes, seconds }),
     });
     return new BatchQueue({
       executor,
       lease,
       clock,
       maxWait,
+      maxRows: maxQueueRows,
+      degradeWait,
       onShed: (reason) => observer.shed({ dictionary: this.id, reason }),
       onQueued: (change) => observer.queued(change),
     });
+  }
+
+  #createCalls(): DirectCalls {
+    const { lease, clock, observer, load, maxWait } = this.#options;
+    const onShed = (reason: ShedReason): void => observer.shed({ dictionary: this.id, reason });
+    return new DirectCalls({ lease, cores: load.threads, clock, maxWait, onShed });
   }
 
   /**
@@ -261,14 +283,13 @@ export class ServedDictionary {
   }
 
   async #callUnderLease<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    const { runtime } = this.serving();
-    const { lease, load } = this.#options;
+    const { runtime, calls } = this.serving();
     try {
-      return await lease
-        .hold(load.threads, () => call(runtime))
+      return await calls
+        .run(() => call(runtime))
         .catch((error: unknown) => {
           if (!(error instanceof RuntimeGone)) throw error;
-          return lease.hold(load.threads, () => call(runtime));
+          return calls.run(() => call(runtime));
         });
     } catch (error) {
       throw asEngineError(error);

@@ -53,6 +53,7 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
     path: `/models/:model${VERSION_PLACE}/infer`,
     summary: "Rows to sparse codes, as tensors",
     operationId: "v2Infer",
+    queues: true,
     body: InferBodySchema,
     answer: InferAnswerSchema,
     handle: async (request, reply) => {
@@ -92,7 +93,7 @@ async function infer(
   const outputNames = outputTensors(manifest).map(({ name }) => name);
 
   const reading = performance.now();
-  const { id, rows, budget, outputs, timeoutMs } = await pool.readInfer({
+  const { id, rows, budget, outputs, timeoutMs, degrade } = await pool.readInfer({
     bytes: bytesOf(request),
     headerLength: headerLengthOf(request),
     d,
@@ -107,7 +108,7 @@ async function infer(
     const { binary } = reconstruction;
     checkAnswer(binary ? rows.count * d * 4 : numbersBytes(rows.count * d), limits.maxAnswer);
   }
-  const work = { rows, budget, trace: false, reconstruction: reconstruction !== undefined };
+  const work = { rows, budget, trace: false, reconstruction: reconstruction !== undefined, degrade };
   const { codes, times } = await engine.encode(model, work, contextOf(request, reply, engine, timeoutMs ?? undefined));
   const head = { model, version: VERSION, id, outputs, d };
   checkAnswer(inferBytes(codes, head), limits.maxAnswer);

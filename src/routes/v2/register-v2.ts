@@ -79,5 +79,6 @@ function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
       const message = `Dictionary ${model} has version ${VERSION} only.`;
       throw new WireError("PURSUIT_ROUTE_NOT_FOUND", message);
     }
+    if (model !== undefined && request.routeOptions.config.queues) engine.admit(model);
   });
 }

@@ -1,5 +1,5 @@
 import type { FastifyReply } from "fastify";
-import { type Problem, PROBLEMS, retryAfterSeconds } from "../problem.ts";
+import { type Problem, PROBLEMS, sayRetryAfter } from "../problem.ts";
 
 /** Exactly this: KServe's client reads an error's text only where the type has no charset beside it. */
 export const JSON_TYPE = "application/json";
@@ -13,7 +13,7 @@ export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
 
 /** `{"error": "…"}` with the status that the fault has everywhere; x-request-id tells which request it was. */
 export function sendV2Error(reply: FastifyReply, { code, detail, retryAfter }: Problem): FastifyReply {
-  if (retryAfter !== undefined) void reply.header("retry-after", retryAfterSeconds(retryAfter));
+  if (retryAfter !== undefined) sayRetryAfter(reply, retryAfter);
   void reply.code(PROBLEMS[code].status);
   return sendJson(reply, { error: detail });
 }

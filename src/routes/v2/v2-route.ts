@@ -2,13 +2,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import Type, { type TSchema } from "typebox";
 import { WireError } from "../wire/wire-error.ts";
 
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** Whether it changes what is served: it then asks for a management key where there are some. */
-    management?: boolean;
-  }
-}
-
 /** What paths of the protocol name. */
 export interface V2Params {
   readonly model: string;
@@ -25,6 +18,8 @@ export interface V2Route {
   readonly operationId: string;
   /** Whether it changes what is served: a management call. */
   readonly management?: boolean;
+  /** Whether its rows wait in the queue of the dictionary in its path. */
+  readonly queues?: boolean;
   readonly body?: TSchema;
   readonly answer: TSchema;
   readonly handle: (request: V2Request, reply: FastifyReply) => unknown;
@@ -46,7 +41,7 @@ const ERROR = { description: "Error", content: { "application/json": { schema: V
 
 /** Adds a route, its twin with the version in its path, and the refusal of every other method. */
 export function addV2Route(app: FastifyInstance, route: V2Route): void {
-  const { method, path, summary, operationId, management = false, body, answer, handle } = route;
+  const { method, path, summary, operationId, management = false, queues = false, body, answer, handle } = route;
   const schema = {
     summary,
     operationId,
@@ -64,7 +59,7 @@ export function addV2Route(app: FastifyInstance, route: V2Route): void {
     app.route<{ Params: V2Params }>({
       method,
       url,
-      config: { management },
+      config: { management, queues },
       schema: i === 0 ? schema : { hide: true },
       // Bodies are read by routes/wire, which says more than a validator could.
       validatorCompiler: () => (value: unknown) => ({ value }),

@@ -36,6 +36,8 @@ export interface InferRequest {
   /** In the order in which they are answered. */
   readonly outputs: readonly WantedOutput[];
   readonly timeoutMs: number | null;
+  /** Whether its rows may be given fewer atoms under load. */
+  readonly degrade: boolean;
 }
 
 /** Request, `inputs`, an input, its `data`, a row of it. */
@@ -60,7 +62,7 @@ export function readInfer(body: InferBytes): InferRequest {
   if (!(id === undefined || id === null || typeof id === "string" || Number.isInteger(id))) {
     throw invalid(`id must be text; it is ${describe(id)}.`);
   }
-  const { budget, timeoutMs, binary } = readParameters(parameters);
+  const { budget, timeoutMs, binary, degrade } = readParameters(parameters);
   const tensors = readInputs(posted, inputs, binaryData(bytes, headerLength));
   const rows = rowsOf(tensors.get("rows"), d, limits);
   return {
@@ -69,6 +71,7 @@ export function readInfer(body: InferBytes): InferRequest {
     budget: withColumns(budget, tensors, rows.count),
     outputs: readOutputs(outputs, body.outputs, binary),
     timeoutMs,
+    degrade,
   };
 }
 
@@ -90,7 +93,8 @@ function readRaw({ bytes, d, limits }: InferBytes): InferRequest {
     data: undefined,
   } as const;
   const outputs = STANDARD_OUTPUTS.map((name) => ({ name, binary: true }));
-  return { id: null, rows: { data: readFloats(tensor), count, width: d }, budget: {}, outputs, timeoutMs: null };
+  const rows = { data: readFloats(tensor), count, width: d };
+  return { id: null, rows, budget: {}, outputs, timeoutMs: null, degrade: false };
 }
 
 /** Hands out the binary data that follows the JSON, in the order of the inputs. */
@@ -187,14 +191,24 @@ const BUDGETS = {
 /** Parameters of other servers that ask for nothing that this one does not do anyway. */
 const HARMLESS = new Set(["priority", "triton_enable_empty_final_response"]);
 
-function readParameters(parameters: unknown): { budget: Budget; timeoutMs: number | null; binary: boolean } {
-  if (parameters === undefined || parameters === null) return { budget: {}, timeoutMs: null, binary: false };
+interface Parameters {
+  readonly budget: Budget;
+  readonly timeoutMs: number | null;
+  readonly binary: boolean;
+  readonly degrade: boolean;
+}
+
+function readParameters(parameters: unknown): Parameters {
+  if (parameters === undefined || parameters === null) {
+    return { budget: {}, timeoutMs: null, binary: false, degrade: false };
+  }
   if (typeof parameters !== "object" || Array.isArray(parameters)) {
     throw invalid(`parameters must be an object; it is ${describe(parameters)}.`);
   }
   const budget: Mutable<Budget> = {};
   let timeoutMs: number | null = null;
   let binary = false;
+  let degrade = false;
   for (const [name, value] of Object.entries(parameters)) {
     if (Object.hasOwn(BUDGETS, name)) {
       if (typeof value !== "number") throw invalid(`parameters.${name} must be a number; it is ${describe(value)}.`);
@@ -207,12 +221,17 @@ function readParameters(parameters: unknown): { budget: Budget; timeoutMs: numbe
       timeoutMs = value === 0 ? null : value / 1000;
     } else if (name === "binary_data_output") {
       binary = readBoolean(value, "parameters.binary_data_output");
+    } else if (name === "on_overload") {
+      if (value !== "reject" && value !== "degrade") {
+        throw invalid(`parameters.on_overload must be reject or degrade; it is ${describe(value)}.`);
+      }
+      degrade = value === "degrade";
     } else if (!HARMLESS.has(name)) {
-      const there = [...Object.keys(BUDGETS), "timeout", "binary_data_output"].join(", ");
+      const there = [...Object.keys(BUDGETS), "timeout", "on_overload", "binary_data_output"].join(", ");
       throw invalid(`There is no parameter ${named(name)}; there are ${there}.`);
     }
   }
-  return { budget, timeoutMs, binary };
+  return { budget, timeoutMs, binary, degrade };
 }
 
 function readOutputs(outputs: unknown, known: readonly OutputName[], binary: boolean): readonly WantedOutput[] {

@@ -14,18 +14,20 @@ import { temporaryFolder } from "../../support/temporary-folder.ts";
 type Behaviour = "ok" | "broken" | "mute";
 
 const root = temporaryFolder();
-const SILENT: EngineObserver = { batch() {}, encoded() {}, shed() {}, restart() {}, queued() {} };
+const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
 const options = (clock: Clock): ServingOptions => ({
   executorEntry: new URL("../../support/fake-executor.ts", import.meta.url),
   load: { runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, scratchDir: root },
-  lease: new CoreLease(2),
+  lease: new CoreLease(2, systemClock),
   clock,
   observer: SILENT,
   log: () => {},
   maxAtoms: 64,
   batchMilliseconds: 10,
   maxWait: 10_000,
+  maxQueueRows: 100_000,
+  degradeWait: 10_000,
   watchdog: { factor: 50, floor: 1_500 },
   loadTimeout: 60_000,
 });
@@ -45,7 +47,6 @@ afterEach(async () => {
 async function started(first: ServedDictionary[], later: (ServedDictionary | null)[] = []): Promise<CatalogEngine> {
   const engine = new CatalogEngine(first, {
     clock: systemClock,
-    observer: SILENT,
     open: () => Promise.resolve(later.shift() ?? null),
   });
   engines.push(engine);
@@ -183,7 +184,6 @@ describe("readiness", () => {
   it("waits for the first load", () => {
     const engine = new CatalogEngine([version("one", "ok")], {
       clock: systemClock,
-      observer: SILENT,
       open: () => Promise.resolve(null),
     });
     expect(engine.readiness()).toMatchObject({ ready: false, reason: "Dictionaries are still being loaded." });
