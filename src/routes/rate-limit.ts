@@ -38,8 +38,10 @@ export async function registerRateLimit(
   });
 }
 
-/** What stands for a key where it is counted: not the key. */
+const SCHEME = "Bearer ".length;
+
+/** What stands for a key where it is counted: not the key, and the same however its header is written. */
 const keyOf = ({ headers }: FastifyRequest): string =>
   createHash("sha256")
-    .update(headers.authorization ?? "")
+    .update((headers.authorization ?? "").slice(SCHEME).trim())
     .digest("base64");

@@ -102,9 +102,10 @@ export async function pass(clock: FakeClock, milliseconds: number): Promise<void
 /** The same to a time: Infinity, until nothing is awaited any more. */
 export async function passTo(clock: FakeClock, until: number): Promise<void> {
   await settle();
-  while (clock.now() < until && (until < Infinity || clock.next < Infinity)) {
-    clock.advanceTo(Math.max(clock.now(), Math.min(until, clock.next)));
+  for (let next = Math.min(until, clock.next); next < Infinity; next = Math.min(until, clock.next)) {
+    clock.advanceTo(Math.max(clock.now(), next));
     await settle();
+    if (clock.now() >= until) return;
   }
 }
 
