@@ -107,7 +107,7 @@ function budgetOf({
 }
 
 /** Server-Timing (W3C), in milliseconds to the microsecond. */
-const serverTiming = (stages: Readonly<Record<string, number>>): string =>
+export const serverTiming = (stages: Readonly<Record<string, number>>): string =>
   Object.entries(stages)
     .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
     .join(", ");
