@@ -12,6 +12,14 @@ export interface IntakeLimits {
   readonly stallMs: number;
 }
 
+/** A body in memory. */
+export interface Held {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Counts further bytes that it takes, as when it is inflated. @throws WireError PURSUIT_BYTES_IN_FLIGHT */
+  readonly claim: (bytes: number) => void;
+  readonly release: () => void;
+}
+
 /**
  * Pre-admission: reads request bodies into memory within the limits. A body that is refused is drained unparsed, so
  * that the client, which may well send it all before it listens, still gets to read why.
@@ -30,13 +38,14 @@ export class Intake {
   }
 
   /**
-   * The bytes of a body, and how to say that they are no longer needed.
+   * The bytes of a body, how to count what they become (`claim`), and how to say that all of it is no longer needed.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
-  async read(request: IncomingMessage): Promise<{ bytes: Uint8Array<ArrayBuffer>; release: () => void }> {
+  async read(request: IncomingMessage): Promise<Held> {
     let held = 0;
-    const hold = (bytes: number): void => {
-      this.#checkSize(held + bytes);
+    let released = false;
+    const claim = (bytes: number): void => {
+      if (released) return;
       const over = this.#inFlight + bytes - this.#limits.maxBytesInFlight;
       if (over > 0) {
         this.#onShed();
@@ -46,16 +55,21 @@ export class Intake {
       this.#inFlight += bytes;
       held += bytes;
     };
+    const hold = (bytes: number): void => {
+      this.#checkSize(held + bytes);
+      claim(bytes);
+    };
     const release = (): void => {
+      released = true;
       this.#inFlight -= held;
       this.#rate.released(held);
       held = 0;
     };
     try {
       const declared = request.headers["content-length"];
-      if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
+      if (declared === undefined) return { bytes: await this.#collect(request, hold), claim, release };
       hold(Number(declared));
-      return { bytes: await this.#fill(request, new Uint8Array(held)), release };
+      return { bytes: await this.#fill(request, new Uint8Array(held)), claim, release };
     } catch (error) {
       release();
       request.resume();
