@@ -89,9 +89,10 @@ function readSafetensors(path) {
   const bytes = readFileSync(path);
   const start = 8 + Number(bytes.readBigUInt64LE(0));
   const head = JSON.parse(bytes.subarray(8, start).toString());
-  delete head.__metadata__;
+  // An entry without offsets is the file's metadata.
+  const entries = Object.entries(head).filter(([, { data_offsets: offsets }]) => offsets !== undefined);
   return Object.fromEntries(
-    Object.entries(head).map(([name, { shape, data_offsets: [from, to] }]) => {
+    entries.map(([name, { shape, data_offsets: [from, to] }]) => {
       const copy = Uint8Array.from(bytes.subarray(start + from, start + to));
       return [name, { shape, data: new Float32Array(copy.buffer) }];
     }),

@@ -100,7 +100,7 @@ export class OrthogonalLoop {
     while (stop === GOES_ON) {
       stop = this.#step(job, solution, fresh);
       if (stop !== GOES_ON) break;
-      const stale = REFRESH_FALL * job.freshEnergy[row]! > job.energy[row]!;
+      const stale = REFRESH_FALL * job.freshEnergy[row] > job.energy[row]!;
       if (gram && !stale) continue;
       this.#narrowResidual(solution);
       return WAITS;
