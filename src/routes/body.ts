@@ -1,9 +1,12 @@
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
+import { inflaterFor } from "./inflate.ts";
 import { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
-import type { Body, BodyKind, BodyOf } from "./wire/read-body.ts";
+import { BODY_MEDIA } from "./media-types.ts";
+import type { BodyForm, BodyType, Query } from "./wire/body-form.ts";
+import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "./wire/read-body.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 
@@ -22,27 +25,40 @@ declare module "fastify" {
   }
 }
 
-/** JSON bodies of routes whose config names a {@link BodyKind}: bytes within the limits, then numbers. */
-export function registerBodies(app: FastifyInstance, pool: WirePool, { limits, observer }: AppOptions): void {
+/** Bodies of routes whose config names a {@link BodyKind}: bytes within the limits, inflated, then numbers. */
+export function registerBodies(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
   const intake = new Intake(limits, () => observer.shedBytes());
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", async (request: FastifyRequest) => {
+
+  const read = async (request: FastifyRequest, type: BodyType): Promise<Body | undefined> => {
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;
-    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
-      throw new WireError(
-        "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
-        "Compressed bodies are not taken; send it without content-encoding.",
-      );
+    if (type === "octet-stream" && !KINDS_OF_ROWS.has(kind)) {
+      const message = `This route takes no ${request.headers["content-type"]}: ${TAKEN}`;
+      throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
     }
-    const { bytes, release } = await intake.read(request.raw);
+    const inflater = inflaterFor(request.headers["content-encoding"]);
+    const { bytes, release } = await intake.read(request.raw, inflater);
     request.releaseBody = release;
     const started = performance.now();
-    const body = await pool.read(kind, bytes, limits);
+    const body = await pool.read(kind, bytes, limits, formOf(request, type));
     request.decodeMilliseconds = performance.now() - started;
     return body;
-  });
+  };
+
+  const formOf = (request: FastifyRequest, type: BodyType): BodyForm => {
+    if (type !== "octet-stream") return { type };
+    const { id } = request.params as { id?: string };
+    const width = id === undefined ? undefined : engine.status(id).manifest?.d;
+    return { type, query: request.query as Query, width: width ?? null };
+  };
+
+  app.removeAllContentTypeParsers();
+  for (const [media, type] of BODY_MEDIA) {
+    app.addContentTypeParser(media, (request: FastifyRequest) => read(request, type));
+  }
 }
+
+const TAKEN = "send application/json or application/msgpack.";
 
 /** Neither coerces nor strips: what a client sends is what is checked. */
 const ajv = new Ajv({ strict: false });
@@ -54,6 +70,8 @@ const ajv = new Ajv({ strict: false });
 export function fieldsValidator(schema: TSchema): FastifySchemaCompiler<unknown> {
   const validate = ajv.compile(schema);
   return ({ schema: part, httpPart }) => {
+    // Of a body of bytes the query holds the fields, and they are checked as such.
+    if (httpPart === "querystring") return (value: unknown) => ({ value });
     if (httpPart !== "body") return ajv.compile(part as TSchema);
     return (body: Body) => {
       if (validate(body.fields)) return { value: body };

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import type { Budget } from "../engine/budget.ts";
 import { bodyOf, fieldsValidator } from "./body.ts";
 import { explainedVariance } from "./explained-variance.ts";
+import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import {
@@ -14,14 +15,16 @@ import {
 import { describeRoute } from "./describe-route.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
-import { certainBytes, checkAnswer, codesBytes, labelsBytes } from "./wire/write-codes.ts";
+import { type CodesType, CODES_TYPES } from "./wire/wire-task.ts";
+import { certainBytes, checkAnswer, checkFormat, codesAnswerBytes } from "./wire/answer-size.ts";
+import { labelsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
 export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
     {
-      config: { body: "encode" },
+      config: { body: "encode", answers: CODES_TYPES },
       schema: describeRoute({
         summary: "Rows to sparse codes",
         operationId: "encode",
@@ -46,7 +49,9 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
           'include: labels stand beside indices, which format "dense" has none of.',
         );
       }
-      if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction), limits.maxAnswer);
+      const as = request.answerType as CodesType;
+      checkFormat(format, as);
+      if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction, as), limits.maxAnswer);
 
       const work = {
         rows,
@@ -56,10 +61,10 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
       const labels = wantsLabels ? engine.labels(id, codes.indices) : null;
-      checkAnswer(codesBytes(codes, format) + labelsBytes(labels), limits.maxAnswer);
+      checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
 
       const writing = performance.now();
-      const text = await pool.writeCodes(codes, {
+      const head = {
         dictionary: id,
         sha256,
         format,
@@ -67,7 +72,8 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         d: rows.width,
         explainedVariance: explainedVariance(rows, codes),
         labels,
-      });
+      };
+      const answer = await pool.writeCodes(codes, head, as);
       const done = performance.now();
       const stages = {
         decode: request.decodeMilliseconds,
@@ -78,9 +84,9 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
       for (const [stage, milliseconds] of Object.entries(stages))
         observer.stage(stage as keyof typeof stages, milliseconds / 1000);
       return reply
-        .type("application/json")
+        .type(mediaOf(as))
         .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
-        .send(text);
+        .send(answer);
     },
   );
 }

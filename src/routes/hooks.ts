@@ -1,10 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { negotiate } from "./media-types.ts";
 import type { AppOptions } from "./route-options.ts";
-import { WireError } from "./wire/wire-error.ts";
-
-/** JSON, named with its charset by some clients: what Accept says is compared parameter by parameter. */
-const ANSWER_TYPES = ["application/json", "application/json; charset=utf-8"];
 
 /** What happens to every request before its body is read and after it is answered. */
 export function registerHooks(app: FastifyInstance, { engine, observer }: AppOptions): void {
@@ -14,6 +11,7 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
   });
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
+  app.decorateRequest("answerType", "json");
   app.decorateRequest("releaseBody", () => {});
 
   app.addHook("onRequest", async (request, reply) => {
@@ -26,12 +24,7 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
     // Before the body: nobody should send 64 MiB to learn that the name was misspelt.
     const { id } = request.params as { id?: string };
     if (id !== undefined) engine.status(id);
-    if (request.accepts().type(ANSWER_TYPES) === false) {
-      throw new WireError(
-        "PURSUIT_NOT_ACCEPTABLE",
-        `Answers are application/json; the request accepts ${request.headers.accept}.`,
-      );
-    }
+    request.answerType = negotiate(request);
   });
 
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Readable, Transform } from "node:stream";
 import { WireError } from "./wire/wire-error.ts";
 
 /** Limits on what is read of a body before anything is parsed. */
@@ -29,10 +30,14 @@ export class Intake {
   }
 
   /**
-   * The bytes of a body, and how to say that they are no longer needed.
+   * The bytes of a body, and how to say that they are no longer needed. With an inflater, what it makes of them: its
+   * output is counted as it comes, so that a small body which inflates to a huge one is stopped at the limit.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
-  async read(request: IncomingMessage): Promise<{ bytes: Uint8Array<ArrayBuffer>; release: () => void }> {
+  async read(
+    request: IncomingMessage,
+    inflater: Transform | null = null,
+  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; release: () => void }> {
     let held = 0;
     const hold = (bytes: number): void => {
       this.#checkSize(held + bytes);
@@ -50,6 +55,10 @@ export class Intake {
     };
     try {
       const declared = request.headers["content-length"];
+      if (inflater !== null) {
+        this.#checkSize(Number(declared ?? 0));
+        return { bytes: await this.#inflate(request, inflater, hold), release };
+      }
       if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
       hold(Number(declared));
       return { bytes: await this.#fill(request, new Uint8Array(held)), release };
@@ -78,29 +87,78 @@ export class Intake {
     return bytes;
   }
 
-  /** A chunked body, whose length shows at its end. */
-  async #collect(request: IncomingMessage, hold: (bytes: number) => void): Promise<Uint8Array<ArrayBuffer>> {
-    const chunks: Buffer[] = [];
-    await this.#eachChunk(request, (chunk) => {
-      hold(chunk.length);
-      chunks.push(chunk);
-    });
-    return new Uint8Array(Buffer.concat(chunks));
+  /** A compressed body. Unpiped when it is refused, so that what is left of it can be drained. */
+  async #inflate(
+    request: IncomingMessage,
+    inflater: Transform,
+    hold: (bytes: number) => void,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    let packed = 0;
+    let inflated = 0;
+    const count = (chunk: Buffer): void => void (packed += chunk.length);
+    request.on("data", count);
+    const abandon = (): void => void inflater.destroy(new Error("the connection closed"));
+    request.once("close", abandon);
+    try {
+      request.pipe(inflater);
+      return await this.#collect(
+        inflater,
+        (bytes) => {
+          inflated += bytes;
+          hold(bytes);
+        },
+        request,
+      );
+    } catch (error) {
+      if (error instanceof WireError && error.code === "PURSUIT_BODY_TOO_LARGE") {
+        const { maxBody } = this.#limits;
+        const said = `The first ${packed} bytes of the compressed body inflate to over ${inflated} bytes;`;
+        throw new WireError(error.code, `${said} at most ${maxBody} are taken. Send the rows in parts.`);
+      }
+      throw error;
+    } finally {
+      request.off("data", count).off("close", abandon).unpipe(inflater);
+      inflater.destroy();
+    }
   }
 
-  #eachChunk(request: IncomingMessage, take: (chunk: Buffer) => void): Promise<void> {
+  /** A body whose length shows at its end. */
+  async #collect(source: Readable, hold: (bytes: number) => void, request = source): Promise<Uint8Array<ArrayBuffer>> {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    await this.#eachChunk(
+      source,
+      (chunk) => {
+        hold(chunk.length);
+        length += chunk.length;
+        chunks.push(chunk);
+      },
+      request,
+    );
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    return bytes;
+  }
+
+  /** @param request whose bytes show that the client goes on, where `source` is what an inflater makes of them */
+  #eachChunk(source: Readable, take: (chunk: Buffer) => void, request = source): Promise<void> {
     const { stallMs } = this.#limits;
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         clearTimeout(timer);
-        request.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose);
+        source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError);
+        request.off("data", onBytes);
         if (error) reject(error);
         else resolve();
       };
       const onStall = (): void =>
         settle(new WireError("PURSUIT_BODY_STALLED", `No byte of the body came for ${stallMs} ms.`));
+      const onBytes = (): void => void timer.refresh();
       const onData = (chunk: Buffer): void => {
-        timer.refresh();
         try {
           take(chunk);
         } catch (error) {
@@ -110,8 +168,15 @@ export class Intake {
       const onEnd = (): void => settle();
       const onClose = (): void =>
         settle(new WireError("PURSUIT_MALFORMED_BODY", "The connection closed before the body was complete."));
+      const onError = ({ code, message }: NodeJS.ErrnoException): void =>
+        /^(?:Z_|ERR_)/.test(code ?? "") && source !== request
+          ? settle(
+              new WireError("PURSUIT_MALFORMED_BODY", `The body is not what its content-encoding says: ${message}.`),
+            )
+          : onClose();
       const timer = setTimeout(onStall, stallMs);
-      request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
+      request.on("data", onBytes);
+      source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });
   }
 }
