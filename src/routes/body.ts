@@ -1,12 +1,14 @@
+import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
 import { inflaterFor } from "./inflate.ts";
 import { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
-import { BODY_MEDIA } from "./media-types.ts";
+import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
 import type { BodyForm, BodyType, Query } from "./wire/body-form.ts";
 import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "./wire/read-body.ts";
+import { fieldsOfQuery } from "./wire/query-fields.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 
@@ -14,6 +16,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** How the body of this route is read; absent: it takes none. */
     body?: BodyKind;
+    /** Whether it also takes lines, read as they come. */
+    lines?: boolean;
   }
   interface FastifyRequest {
     /** performance.now() when its head had been read. */
@@ -52,11 +56,36 @@ export function registerBodies(app: FastifyInstance, pool: WirePool, { engine, l
     return { type, query: request.query as Query, width: width ?? null };
   };
 
+  const readLines = async (request: FastifyRequest): Promise<LinesBody> => {
+    const { lines } = request.routeOptions.config;
+    if (!lines) throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", `This route takes no ${LINES_MEDIA}: ${TAKEN}`);
+    const inflater = inflaterFor(request.headers["content-encoding"]);
+    const { grow, release } = intake.reserve(STREAM_BYTES);
+    request.releaseBody = release;
+    return { fields: fieldsOfQuery(request.query as Query), inflater, grow };
+  };
+
   app.removeAllContentTypeParsers();
+  app.addContentTypeParser(LINES_MEDIA, readLines);
   for (const [media, type] of BODY_MEDIA) {
     app.addContentTypeParser(media, (request: FastifyRequest) => read(request, type));
   }
 }
+
+/** Bytes that a stream of lines holds of its body and of rows and codes at once, about. */
+const STREAM_BYTES = 4 << 20;
+
+/** A body of lines: its fields are in the query, its rows still on their way. */
+export interface LinesBody {
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** What is to undo its content-encoding, if it has one. */
+  readonly inflater: Transform | null;
+  /** Sets more bytes aside for answers that wait; false where there are no more. */
+  readonly grow: (bytes: number) => boolean;
+}
+
+export const isLines = (body: unknown): body is LinesBody =>
+  typeof body === "object" && body !== null && "inflater" in body;
 
 const TAKEN = "send application/json or application/msgpack.";
 

@@ -1,30 +1,26 @@
 import type { FastifyInstance } from "fastify";
-import type { Budget } from "../engine/budget.ts";
-import { bodyOf, fieldsValidator } from "./body.ts";
+import { answerLines } from "./answer-lines.ts";
+import { bodyOf, fieldsValidator, isLines } from "./body.ts";
+import { budgetOf } from "./budget-of.ts";
+import { checkLabels } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
-import {
-  type BudgetWire,
-  EncodeAnswerSchema,
-  EncodeBodySchema,
-  type EncodeFields,
-  EncodeFieldsSchema,
-} from "./schemas.ts";
+import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
-import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 import { type CodesType, CODES_TYPES } from "./wire/wire-task.ts";
 import { certainBytes, checkAnswer, checkFormat, codesAnswerBytes } from "./wire/answer-size.ts";
 import { labelsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
-export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
+export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits, observer } = options;
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
     {
-      config: { body: "encode", answers: CODES_TYPES },
+      config: { body: "encode", lines: true, answers: CODES_TYPES },
       schema: describeRoute({
         summary: "Rows to sparse codes",
         operationId: "encode",
@@ -37,18 +33,13 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
     },
     async (request, reply) => {
       const { id } = request.params;
+      if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options);
       const { rows, fields } = bodyOf(request, "encode");
       const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
-      if (wantsLabels && !labelled) engine.labels(id, new Uint32Array());
-      if (wantsLabels && format === "dense") {
-        throw new WireError(
-          "PURSUIT_INVALID_FIELD",
-          'include: labels stand beside indices, which format "dense" has none of.',
-        );
-      }
+      if (wantsLabels) checkLabels(engine, id, labelled, format);
       const as = request.answerType as CodesType;
       checkFormat(format, as);
       if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction, as), limits.maxAnswer);
@@ -89,20 +80,6 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         .send(answer);
     },
   );
-}
-
-function budgetOf({
-  max_atoms: maxAtoms,
-  tolerance,
-  residual_norm: residualNorm,
-  min_gain: minGain,
-}: BudgetWire): Budget {
-  return {
-    ...(maxAtoms !== undefined && { maxAtoms }),
-    ...(tolerance !== undefined && { tolerance }),
-    ...(residualNorm !== undefined && { residualNorm }),
-    ...(minGain !== undefined && { minGain }),
-  };
 }
 
 /** Server-Timing (W3C), in milliseconds to the microsecond. */

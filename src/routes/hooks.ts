@@ -1,5 +1,7 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { BODY_TIMEOUT } from "./intake.ts";
 import { negotiate } from "./media-types.ts";
 import type { AppOptions } from "./route-options.ts";
 
@@ -34,11 +36,18 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
 
   app.addHook("onResponse", async (request, reply) => {
     request.releaseBody();
+    if (!request.raw.complete) endDripping(request.raw);
     const seconds = (performance.now() - request.started) / 1000;
     observer.request({ route: routeOf(request), status: reply.statusCode, seconds });
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, seconds }, "answered");
   });
   app.addHook("onRequestAbort", async (request) => request.releaseBody());
+}
+
+/** A body that is dropped unread after its answer may take as long as any other, and no longer. */
+function endDripping(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.socket.destroy(), BODY_TIMEOUT);
+  request.once("close", () => clearTimeout(timer));
 }
 
 /** The route's pattern, never the path: a label must not grow with what clients make up. */

@@ -12,6 +12,15 @@ export interface IntakeLimits {
   readonly stallMs: number;
 }
 
+/** Bytes set aside. `grow` says whether there were so many more; a released one must not grow. */
+export interface Reservation {
+  readonly grow: (more: number) => boolean;
+  readonly release: () => void;
+}
+
+/** Milliseconds that a client may take to send a whole body, however steadily it drips. */
+export const BODY_TIMEOUT = 300_000;
+
 /** Seconds after which bytes in flight are likely to have been answered. */
 const RETRY_AFTER = 1;
 
@@ -41,11 +50,7 @@ export class Intake {
     let held = 0;
     const hold = (bytes: number): void => {
       this.#checkSize(held + bytes);
-      if (this.#inFlight + bytes > this.#limits.maxBytesInFlight) {
-        this.#onShed();
-        const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
-        throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, RETRY_AFTER);
-      }
+      this.#checkInFlight(bytes);
       this.#inFlight += bytes;
       held += bytes;
     };
@@ -67,6 +72,35 @@ export class Intake {
       request.resume();
       throw error;
     }
+  }
+
+  /**
+   * A share of the bytes in flight for work that holds a body in part only.
+   * @throws WireError PURSUIT_BYTES_IN_FLIGHT
+   */
+  reserve(bytes: number): Reservation {
+    this.#checkInFlight(bytes);
+    this.#inFlight += bytes;
+    let held = bytes;
+    return {
+      grow: (more) => {
+        if (this.#inFlight + more > this.#limits.maxBytesInFlight) return false;
+        this.#inFlight += more;
+        held += more;
+        return true;
+      },
+      release: () => {
+        this.#inFlight -= held;
+        held = 0;
+      },
+    };
+  }
+
+  #checkInFlight(bytes: number): void {
+    if (this.#inFlight + bytes <= this.#limits.maxBytesInFlight) return;
+    this.#onShed();
+    const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
+    throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, RETRY_AFTER);
   }
 
   #checkSize(bytes: number): void {
@@ -150,6 +184,7 @@ export class Intake {
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         clearTimeout(timer);
+        clearTimeout(wholeTimer);
         source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError);
         request.off("data", onBytes);
         if (error) reject(error);
@@ -174,7 +209,10 @@ export class Intake {
               new WireError("PURSUIT_MALFORMED_BODY", `The body is not what its content-encoding says: ${message}.`),
             )
           : onClose();
+      const onLate = (): void =>
+        settle(new WireError("PURSUIT_BODY_STALLED", `The body was not complete after ${BODY_TIMEOUT} ms.`));
       const timer = setTimeout(onStall, stallMs);
+      const wholeTimer = setTimeout(onLate, BODY_TIMEOUT);
       request.on("data", onBytes);
       source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });

@@ -18,16 +18,14 @@ import { WirePool } from "../routes/wire/wire-pool.ts";
 /** An id that a client may choose for its request, to find it in our log. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
-/** Milliseconds that a client may take to send a whole request, however steadily it drips. */
-const REQUEST_TIMEOUT = 300_000;
-
 /** The HTTP application over an engine. It owns nothing of the engine's life. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
     // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
-    requestTimeout: REQUEST_TIMEOUT,
+    // Node's would end a stream of lines too, however long it goes on: routes/intake.ts has a time for each body.
+    requestTimeout: 0,
     // Refused by our own hook while draining, as a problem.
     return503OnClosing: false,
     frameworkErrors: answerUnroutable,

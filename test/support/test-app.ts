@@ -29,6 +29,7 @@ export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
       stallMs: 60_000,
       maxRows: 100,
       maxAnswer: 1 << 20,
+      streamBuffer: 1 << 20,
       ...limits,
     },
     observer: {

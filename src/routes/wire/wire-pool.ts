@@ -6,10 +6,13 @@ import type { SparseCodes } from "../../engine/sparse-codes.ts";
 import type { BodyForm } from "./body-form.ts";
 import type { RowLimits } from "./posted-rows.ts";
 import type { BodyKind, BodyOf } from "./read-body.ts";
+import type { LineGroup } from "./line-splitter.ts";
+import type { LineReading, Lines } from "./read-lines.ts";
 import { WireError } from "./wire-error.ts";
 import { type CodesType, type RowsType, runWireTask, type WireTask } from "./wire-task.ts";
 import type { WorkerResult } from "./wire-worker.ts";
-import { codesBytes, type EncodeAnswerHead, rowsBytes } from "./write-codes.ts";
+import { codesBytes, type EncodeAnswerHead, type RowHead, rowsBytes } from "./write-codes.ts";
+import type { AnswerLine } from "./write-lines.ts";
 import { binaryCodesBytes } from "./write-safetensors.ts";
 
 /**
@@ -53,6 +56,18 @@ export class WirePool {
     const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, [bytes.buffer]);
     if (!("body" in result)) throw new Error("a read gives a body");
     return result.body as BodyOf<K>;
+  }
+
+  async readLines(group: LineGroup, reading: LineReading): Promise<Lines> {
+    const result = await this.#run({ type: "read_lines", group, reading }, group.bytes.length, [group.bytes.buffer]);
+    if (!("lines" in result)) throw new Error("a read gives lines");
+    return result.lines;
+  }
+
+  async writeLines(codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]): Promise<Uint8Array> {
+    const work = codes === null ? 0 : codesBytes(codes, head.format);
+    const written = payload(await this.#run({ type: "write_lines", codes, head, lines }, work));
+    return typeof written === "string" ? Buffer.from(written) : written;
   }
 
   /** @throws WireError PURSUIT_INVALID_FIELD where that type of answer does not know the format */

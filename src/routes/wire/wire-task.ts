@@ -1,11 +1,13 @@
 import type { Rows } from "../../engine/rows.ts";
 import type { SparseCodes } from "../../engine/sparse-codes.ts";
-import type { RowLimits } from "./posted-rows.ts";
 import type { BodyForm } from "./body-form.ts";
+import type { LineGroup } from "./line-splitter.ts";
+import type { RowLimits } from "./posted-rows.ts";
 import { type Body, type BodyKind, readBody } from "./read-body.ts";
+import { type LineReading, type Lines, readLines } from "./read-lines.ts";
 import { WireError, type WireFault } from "./wire-error.ts";
-import { type EncodeAnswerHead, writeCodes, writeRows } from "./write-codes.ts";
-import { writeCodeLines, writeRowLines } from "./write-lines.ts";
+import { type EncodeAnswerHead, type RowHead, writeCodes, writeRows } from "./write-codes.ts";
+import { type AnswerLine, writeAnswerLines, writeCodeLines, writeRowLines } from "./write-lines.ts";
 import { writeMsgpack, writeRowsMsgpack } from "./write-msgpack.ts";
 import { writeRowsOctets } from "./write-octets.ts";
 import { writeRowsSafetensors, writeSafetensors } from "./write-safetensors.ts";
@@ -19,6 +21,13 @@ export type WireTask =
       readonly form: BodyForm;
       readonly limits: RowLimits;
     }
+  | { readonly type: "read_lines"; readonly group: LineGroup; readonly reading: LineReading }
+  | {
+      readonly type: "write_lines";
+      readonly codes: SparseCodes | null;
+      readonly head: RowHead;
+      readonly lines: readonly AnswerLine[];
+    }
   | {
       readonly type: "write_codes";
       readonly codes: SparseCodes;
@@ -29,6 +38,7 @@ export type WireTask =
 
 export type WireResult =
   | { readonly body: Body }
+  | { readonly lines: Lines }
   | { readonly text: string }
   | { readonly bytes: Uint8Array<ArrayBuffer> }
   /** An error as data: its class does not survive the way between threads. */
@@ -63,6 +73,10 @@ export function runWireTask(task: WireTask): WireResult {
     switch (task.type) {
       case "read":
         return { body: readBody(task.kind, task.bytes, task.form, task.limits) };
+      case "read_lines":
+        return { lines: readLines(task.group, task.reading) };
+      case "write_lines":
+        return { text: writeAnswerLines(task.codes, task.head, task.lines) };
       case "write_codes":
         return payloadOf(CODES_WRITERS[task.as](task.codes, task.head));
       case "write_rows":

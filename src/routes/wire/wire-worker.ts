@@ -12,6 +12,7 @@ export default function work(task: WireTask): unknown {
     return moving({ bytes }, [bytes.buffer]);
   }
   if ("bytes" in result) return moving(result, [result.bytes.buffer]);
+  if ("lines" in result) return moving(result, [result.lines.rows.data.buffer as ArrayBuffer]);
   if ("body" in result && "rows" in result.body) return moving(result, [result.body.rows.data.buffer as ArrayBuffer]);
   return result;
 }

@@ -14,6 +14,26 @@ export function writeCodeLines(codes: SparseCodes, head: RowHead): string {
   return text;
 }
 
+/** What is answered in place of a line: its code, or the problem that it has. */
+export interface AnswerLine {
+  readonly line: number;
+  readonly id?: string | number;
+  readonly error?: object;
+}
+
+/** Answers to lines, in their order; the codes are those of the lines without an error. */
+export function writeAnswerLines(codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]): string {
+  const format = rowFormat(head);
+  let text = "";
+  let row = 0;
+  for (const { line, id, error } of lines) {
+    const named = id === undefined ? {} : { id };
+    const answer = error ? { ...named, error, line } : { ...named, ...codeOf(codes!, row++, format, head) };
+    text += `${JSON.stringify(answer)}\n`;
+  }
+  return text;
+}
+
 /** @throws WireError PURSUIT_INVALID_FIELD */
 export function rowFormat({ format }: Pick<RowHead, "format">): Exclude<RowHead["format"], "csr"> {
   if (format !== "csr") return format;
