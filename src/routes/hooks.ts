@@ -46,7 +46,7 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
 
 /** A body that is dropped unread after its answer may take as long as any other, and no longer. */
 function endDripping(request: IncomingMessage): void {
-  const timer = setTimeout(() => request.socket.destroy(), BODY_TIMEOUT);
+  const timer = setTimeout(() => request.socket.destroy(), BODY_TIMEOUT).unref();
   request.once("close", () => clearTimeout(timer));
 }
 

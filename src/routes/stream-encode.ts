@@ -107,14 +107,14 @@ class EncodeStream {
   }
 
   run(): void {
-    const { context, stallMs } = this.#options;
+    const { context, stallMs, response } = this.#options;
     const endWatch = watchClient({
       stallMs,
       progress: () => this.#received + this.#queue.handedOn,
       waitsForClient: () => this.#working === 0 || this.#queue.waiting > 0,
       onStall: () => this.#giveUp(),
     });
-    this.#queue.once("close", endWatch);
+    response.once("close", endWatch);
     const onAbort = (): void => this.#abort();
     context.signal.addEventListener("abort", onAbort, { once: true });
     this.#pump().catch((error: unknown) => this.#fail(sourceFault(error)));

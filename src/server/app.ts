@@ -4,6 +4,7 @@ import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
 import { registerBodies } from "../routes/body.ts";
+import { registerCompression } from "../routes/compress.ts";
 import { registerDecode } from "../routes/decode.ts";
 import { registerDictionaries } from "../routes/dictionaries.ts";
 import { registerEncode } from "../routes/encode.ts";
@@ -63,6 +64,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   registerErrorHandler(app);
   registerHooks(app, options);
+  registerCompression(app, options);
   registerBodies(app, pool, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);

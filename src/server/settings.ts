@@ -60,6 +60,7 @@ export const SETTINGS = {
   maxBytesInFlight: integer("bytes of all request bodies being read or worked on at most", 512 * MiB, 1024),
   maxAnswer: integer("bytes of one answer at most", 256 * MiB, 1024),
   streamBuffer: integer("bytes of answers to a stream of lines that wait for its client at most", 64 * MiB, 1024),
+  compressFrom: integer("bytes from which a text answer is compressed for who accepts it; 0 is never", 16_384, 0),
   batchMs: integer("milliseconds of predicted work in one batch", 10, 1, 10_000),
   maxWaitMs: integer("predicted milliseconds in the queue over which a request is refused with 429", 10_000, 1),
   stallMs: integer("milliseconds without a byte after which a body is given up with 408, a stream ended", 10_000, 1),

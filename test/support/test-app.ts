@@ -15,8 +15,7 @@ export interface TestApp {
 }
 
 /** The HTTP application over a fake engine, for app.inject: no socket. */
-export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
-  const engine = new FakeEngine();
+export async function testApp(limits: Partial<Limits> = {}, engine = new FakeEngine()): Promise<TestApp> {
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
   const logged: Record<string, unknown>[] = [];
@@ -30,6 +29,7 @@ export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
       maxRows: 100,
       maxAnswer: 1 << 20,
       streamBuffer: 1 << 20,
+      compressFrom: 1 << 14,
       ...limits,
     },
     observer: {
