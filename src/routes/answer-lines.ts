@@ -31,6 +31,7 @@ export async function answerLines(
   reply: FastifyReply,
   pool: WirePool,
   { engine, limits, observer }: AppOptions,
+  closing: AbortSignal,
 ): Promise<FastifyReply> {
   const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = body.fields as EncodeFields;
   if (Array.isArray(budget)) {
@@ -58,6 +59,7 @@ export async function answerLines(
     width: manifest.d,
     groupLines: groupLines(status, budget.max_atoms, { dense: format === "dense", trace, reconstruction }),
     stallMs: limits.stallMs,
+    closing,
     maxWaiting: limits.streamBuffer,
     onFailure: (error) => request.log.warn({ err: error }, "A stream of lines ended early."),
     encoder: {

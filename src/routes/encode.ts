@@ -17,6 +17,8 @@ import { labelsBytes } from "./wire/write-codes.ts";
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
 export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
   const { engine, limits, observer } = options;
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort());
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
     {
@@ -33,7 +35,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
     },
     async (request, reply) => {
       const { id } = request.params;
-      if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options);
+      if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options, closing.signal);
       const { rows, fields } = bodyOf(request, "encode");
       const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");

@@ -26,6 +26,8 @@ export interface EncodeStreamOptions {
   readonly stallMs: number;
   /** Bytes of answers that wait for the client at most. */
   readonly maxWaiting: number;
+  /** Aborted when the server closes: what is at work is answered, and then the stream ends. */
+  readonly closing: AbortSignal;
   /** Told of what ends a stream that has begun. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -44,6 +46,9 @@ const EAGER_GROUPS = 2;
 
 /** Bytes of answers that wait without being counted. */
 const FREE_BYTES = 1 << 20;
+
+/** Milliseconds for which a connection stays open after its stream was ended, so that its client gets to read why. */
+const LINGER = 1000;
 
 /** Milliseconds for which a stream that has begun waits for a place in a full queue before it ends. */
 const PATIENCE = 60_000;
@@ -107,14 +112,20 @@ class EncodeStream {
   }
 
   run(): void {
-    const { context, stallMs, response } = this.#options;
+    const { context, stallMs, response, closing } = this.#options;
     const endWatch = watchClient({
       stallMs,
       progress: () => this.#received + this.#queue.handedOn,
       waitsForClient: () => this.#working === 0 || this.#queue.waiting > 0,
       onStall: () => this.#giveUp(),
     });
-    response.once("close", endWatch);
+    const onClosing = (): void =>
+      this.#end(new EngineError("PURSUIT_DRAINING", "The server is shutting down; send the rest to another one."));
+    closing.addEventListener("abort", onClosing, { once: true });
+    response.once("close", () => {
+      endWatch();
+      closing.removeEventListener("abort", onClosing);
+    });
     const onAbort = (): void => this.#abort();
     context.signal.addEventListener("abort", onAbort, { once: true });
     this.#pump().catch((error: unknown) => this.#fail(sourceFault(error)));
@@ -206,13 +217,21 @@ class EncodeStream {
 
   /** With nothing left to read the client can only have stopped sending, and is told; else it would not read that. */
   #giveUp(): void {
-    const { request, response, stallMs } = this.#options;
+    const { request, stallMs } = this.#options;
     if (this.#over || this.#queue.waiting > 0) {
       request.socket.destroy();
       return;
     }
-    if (this.#answered) response.once("finish", () => request.socket.destroySoon());
-    this.#fail(new WireError("PURSUIT_BODY_STALLED", `Nothing was sent and nothing read for ${stallMs} ms.`));
+    this.#end(new WireError("PURSUIT_BODY_STALLED", `Nothing was sent and nothing read for ${stallMs} ms.`));
+  }
+
+  /** Also the connection's end: nothing more of it is waited for. */
+  #end(error: unknown): void {
+    if (this.#over) return;
+    const { request, response } = this.#options;
+    const close = (): void => void request.socket.destroy();
+    response.once("finish", () => setTimeout(close, LINGER).unref());
+    this.#fail(error);
   }
 
   /** The client has gone. */

@@ -1,6 +1,6 @@
 /** The same rows and budgets give the same codes, whatever they are sent as and answered in: bit for bit in float32. */
 import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
-import { pack } from "msgpackr";
+import { pack, unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../src/routes/wire/write-codes.ts";
 import { shortestFloats } from "../../src/routes/wire/shortest-float32.ts";
@@ -9,7 +9,6 @@ import { FAKE_D } from "../support/fake-engine.ts";
 import { random } from "../support/seeded.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { readCodes, readSafetensors, type WireCode } from "../support/wire-answers.ts";
-import { unpack } from "msgpackr";
 
 const ROWS = 40;
 const ENCODE = "/v1/dictionaries/small/encode";
