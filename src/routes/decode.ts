@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { bodyOf, fieldsValidator } from "./body.ts";
+import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
@@ -19,8 +20,9 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, l
         summary: "Sparse codes to rows",
         operationId: "decode",
         id: true,
-        body: DecodeBodySchema,
+        body: bodySchemas(DecodeBodySchema, { rows: false, lines: false }),
         answer: DecodeAnswerSchema,
+        answers: ROWS_ANSWERS,
         problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503],
       }),
       validatorCompiler: fieldsValidator(DecodeFieldsSchema),

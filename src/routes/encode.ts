@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "./body.ts";
+import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
 import { budgetOf } from "./budget-of.ts";
 import { checkLabels } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
@@ -27,8 +28,10 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         summary: "Rows to sparse codes",
         operationId: "encode",
         id: true,
-        body: EncodeBodySchema,
+        body: bodySchemas(EncodeBodySchema, { rows: true, lines: true }),
+        query: FieldsQuerySchema,
         answer: EncodeAnswerSchema,
+        answers: CODES_ANSWERS,
         problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),

@@ -131,7 +131,10 @@ export class Intake {
     let inflated = 0;
     const count = (chunk: Buffer): void => void (packed += chunk.length);
     request.on("data", count);
-    const abandon = (): void => void inflater.destroy(new Error("the connection closed"));
+    // Closed is also one that came whole: what is left is the inflater's then.
+    const abandon = (): void => {
+      if (!request.complete) inflater.destroy(new Error("the connection closed"));
+    };
     request.once("close", abandon);
     try {
       request.pipe(inflater);

@@ -135,7 +135,10 @@ class EncodeStream {
     const { request, body } = this.#options;
     const { inflater } = body;
     const source = inflater === null ? request : request.pipe(inflater);
-    const abandon = (): void => void inflater?.destroy(new Error("the connection closed"));
+    // Closed is also one that came whole: what is left is the inflater's then.
+    const abandon = (): void => {
+      if (!request.complete) inflater?.destroy(new Error("the connection closed"));
+    };
     request.once("close", abandon);
     try {
       for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {

@@ -224,6 +224,28 @@ describe("content codings", () => {
   });
 });
 
+describe("the fields of a body", () => {
+  const { rows, dtype } = { rows: "1", dtype: "float32" };
+  const bytes = Buffer.alloc(8);
+  it.each<[string, Sent]>([
+    ["JSON", json({ inputs: [[1, 2]], bugdet: 1 })],
+    ["msgpack", msgpack({ inputs: [[1, 2]], bugdet: 1 })],
+    ["x-msgpack", { ...msgpack({ inputs: [[1, 2]], bugdet: 1 }), type: "application/x-msgpack" }],
+    ["vnd.msgpack", { ...msgpack({ inputs: [[1, 2]], bugdet: 1 }), type: "application/vnd.msgpack; v=1" }],
+    ["octet-stream", { payload: bytes, type: "application/octet-stream", query: { rows, dtype, bugdet: "1" } }],
+    ["lines", { payload: Buffer.from("[1,2]"), type: "application/x-ndjson", query: { bugdet: "1" } }],
+  ])("are checked in %s", async (_what, sent) => {
+    const answer = await post(sent);
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({ detail: expect.stringContaining("There is no field bugdet") });
+  });
+
+  it("are not there for bytes where a route takes no rows", async () => {
+    const answer = await post({ payload: bytes, type: "application/octet-stream", query: { rows, dtype } }, {}, DECODE);
+    expect(answer.statusCode).toBe(415);
+  });
+});
+
 describe("Accept", () => {
   it.each([
     [undefined, "application/json"],

@@ -32,7 +32,7 @@ export function fieldsOfQuery(query: Query): Record<string, unknown> {
 }
 
 function valueOf(name: string, text: string): unknown {
-  if (name === "include") return text.split(",");
+  if (name === "include") return text === "" ? [] : text.split(",");
   if (NUMBERS.has(name)) return NUMBER.test(text) ? Number(text) : text;
   if (text.startsWith("[") || text.startsWith("{")) return parseJson(Buffer.from(text));
   return text;
