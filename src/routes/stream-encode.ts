@@ -53,6 +53,9 @@ const LINGER = 1000;
 /** Milliseconds for which a stream that has begun waits for a place in a full queue before it ends. */
 const PATIENCE = 60_000;
 
+/** Milliseconds after which it asks again at the latest: what fills the queue may be its own lines before these. */
+const RETRY = 250;
+
 /**
  * Lines in, lines out, in their order. Reading stops while four groups are at work or the answers that wait are over
  * their limit, so a stream of any length takes a bounded room:
@@ -81,6 +84,8 @@ class EncodeStream {
   #received = 0;
   /** Groups being read, encoded, written or waiting for those before them. */
   #working = 0;
+  /** Calls of the engine. The first is refused at once where there is no room: the stream has not begun. */
+  #calls = 0;
   #answered = false;
   #over = false;
   /** The first line that has no answer yet. */
@@ -102,12 +107,7 @@ class EncodeStream {
     this.#queue = new AnswerQueue({ free: FREE_BYTES, most: maxWaiting, grow: body.grow });
     this.#encoder = {
       ...encoder,
-      encode: (rows, budget) =>
-        patiently(
-          () => encoder.encode(rows, budget),
-          () => this.#answered,
-          context.signal,
-        ),
+      encode: (rows, budget) => patiently(() => encoder.encode(rows, budget), this.#calls++ > 0, context.signal),
     };
   }
 
@@ -246,15 +246,15 @@ class EncodeStream {
   }
 }
 
-/** A stream that has begun waits for a place in the queue: until it has one, no more of it is read. */
-async function patiently<T>(run: () => Promise<T>, hasBegun: () => boolean, signal: AbortSignal): Promise<T> {
+/** A stream that has begun waits for a place in the queue; meanwhile little more of it is read. */
+async function patiently<T>(run: () => Promise<T>, hasBegun: boolean, signal: AbortSignal): Promise<T> {
   for (const until = performance.now() + PATIENCE; ;) {
     try {
       return await run();
     } catch (error) {
       const isFull = error instanceof EngineError && error.code === "PURSUIT_QUEUE_FULL";
-      if (!isFull || !hasBegun() || performance.now() > until) throw error;
-      await delay((error.retryAfter ?? 1) * 1000, undefined, { signal });
+      if (!isFull || !hasBegun || performance.now() > until) throw error;
+      await delay(Math.min(RETRY, (error.retryAfter ?? 1) * 1000), undefined, { signal });
     }
   }
 }
