@@ -7,11 +7,18 @@ import type { SparseCodes } from "./sparse-codes.ts";
 export const DICTIONARY_STATES = ["registered", "loading", "ready", "draining", "failed", "unloaded"] as const;
 export type DictionaryState = (typeof DICTIONARY_STATES)[number];
 
+/** How matching pursuit is executed: see docs/architecture.md for the rule by which one is chosen. */
+export const PURSUIT_PATHS = ["fused", "fused_residual", "gram", "residual"] as const;
+export type PursuitPath = (typeof PURSUIT_PATHS)[number];
+
 /** What executes a dictionary, as chosen at load. */
 export interface RuntimeChoice {
   readonly runtime: "cpu" | "cuda";
-  /** `residual`: D·r every step. `gram`: correlations updated by Gram rows. `dense`: one pass, no pursuit. */
-  readonly path: "residual" | "gram" | "dense";
+  /**
+   * How correlations come about. `fused`: by Gram rows, in the kernel. `fused_residual`: D·r every step, the rest in the
+   * kernel. `gram` and `residual`: the same two within one ONNX graph. `dense`: one pass, no pursuit.
+   */
+  readonly path: PursuitPath | "dense";
 }
 
 /**
@@ -61,6 +68,8 @@ export interface EncodeRequest {
   readonly budget: Budget | readonly Budget[];
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Whether its rows may be given fewer atoms under load, rather than be refused; not if absent. */
+  readonly degrade?: boolean;
 }
 
 /** Milliseconds that the stages of one request took: waiting, and in the runtime process. */
@@ -128,6 +137,11 @@ export interface Engine {
   list(): readonly DictionaryStatus[];
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   status(id: string): DictionaryStatus;
+  /**
+   * Whether an encode would be queued now, before anything of it is read.
+   * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING
+   */
+  admit(id: string): void;
   /** Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues. */
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
   /** Codes → rows [n, d]. */

@@ -23,7 +23,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
     {
-      config: { body: "encode", lines: true, answers: CODES_TYPES },
+      config: { body: "encode", lines: true, queues: true, answers: CODES_TYPES },
       schema: describeRoute({
         summary: "Rows to sparse codes",
         operationId: "encode",
@@ -32,7 +32,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         query: FieldsQuerySchema,
         answer: EncodeAnswerSchema,
         answers: CODES_ANSWERS,
-        problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),
     },
@@ -40,7 +40,13 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
       const { id } = request.params;
       if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options, closing.signal);
       const { rows, fields } = bodyOf(request, "encode");
-      const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
+      const {
+        budget = {},
+        format = "sparse",
+        include = [],
+        timeout_ms: timeoutMs,
+        on_overload: onOverload,
+      } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
@@ -54,6 +60,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
         trace: include.includes("trace"),
         reconstruction,
+        degrade: onOverload === "degrade",
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
       const labels = wantsLabels ? engine.labels(id, codes.indices) : null;

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Readable, Transform } from "node:stream";
+import { ReleaseRate } from "./release-rate.ts";
 import { WireError } from "./wire/wire-error.ts";
 
 /** Limits on what is read of a body before anything is parsed. */
@@ -21,9 +22,6 @@ export interface Reservation {
 /** Milliseconds that a client may take to send a whole body, however steadily it drips. */
 export const BODY_TIMEOUT = 300_000;
 
-/** Seconds after which bytes in flight are likely to have been answered. */
-const RETRY_AFTER = 1;
-
 /**
  * Pre-admission: reads request bodies into memory within the limits. A body that is refused is drained unparsed, so
  * that the client, which may well send it all before it listens, still gets to read why.
@@ -31,11 +29,14 @@ const RETRY_AFTER = 1;
 export class Intake {
   readonly #limits: IntakeLimits;
   readonly #onShed: () => void;
+  readonly #rate: ReleaseRate;
   #inFlight = 0;
 
-  constructor(limits: IntakeLimits, onShed: () => void) {
+  /** @param now monotonic milliseconds */
+  constructor(limits: IntakeLimits, onShed: () => void, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#onShed = onShed;
+    this.#rate = new ReleaseRate(now);
   }
 
   /**
@@ -56,6 +57,7 @@ export class Intake {
     };
     const release = (): void => {
       this.#inFlight -= held;
+      this.#rate.released(held);
       held = 0;
     };
     try {
@@ -91,23 +93,27 @@ export class Intake {
       },
       release: () => {
         this.#inFlight -= held;
+        this.#rate.released(held);
         held = 0;
       },
     };
   }
 
   #checkInFlight(bytes: number): void {
-    if (this.#inFlight + bytes <= this.#limits.maxBytesInFlight) return;
+    const over = this.#inFlight + bytes - this.#limits.maxBytesInFlight;
+    if (over <= 0) return;
     this.#onShed();
     const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
-    throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, RETRY_AFTER);
+    throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, this.#rate.untilReleased(over) / 1000);
   }
 
   #checkSize(bytes: number): void {
-    if (bytes <= this.#limits.maxBody) return;
+    // One that all the room there is could not hold is never going to be taken.
+    const most = Math.min(this.#limits.maxBody, this.#limits.maxBytesInFlight);
+    if (bytes <= most) return;
     throw new WireError(
       "PURSUIT_BODY_TOO_LARGE",
-      `The body is over ${this.#limits.maxBody} bytes. Send the rows in parts, or as base64 float32.`,
+      `The body is over ${most} bytes. Send the rows in parts, or as base64 float32.`,
     );
   }
 

@@ -15,6 +15,8 @@ export const PROBLEMS = {
   PURSUIT_NAN_TOKEN: { status: 400, title: "The body holds NaN or Infinity tokens, which JSON does not have" },
   PURSUIT_WRONG_LENGTH: { status: 400, title: "Binary data is of the wrong length" },
   PURSUIT_BAD_REQUEST: { status: 400, title: "The request is not valid HTTP" },
+  PURSUIT_UNAUTHORIZED: { status: 401, title: "A key is missing or not valid" },
+  PURSUIT_FORBIDDEN: { status: 403, title: "The key is not for management" },
   PURSUIT_ROUTE_NOT_FOUND: { status: 404, title: "There is no such route" },
   PURSUIT_DICTIONARY_NOT_FOUND: { status: 404, title: "There is no such dictionary" },
   PURSUIT_FEATURE_NOT_FOUND: { status: 404, title: "There is no such feature" },
@@ -33,6 +35,7 @@ export const PROBLEMS = {
   PURSUIT_INVALID_CODE: { status: 422, title: "A code is not valid" },
   PURSUIT_QUEUE_FULL: { status: 429, title: "The queue is full" },
   PURSUIT_BYTES_IN_FLIGHT: { status: 429, title: "Too many bytes are in flight" },
+  PURSUIT_RATE_LIMITED: { status: 429, title: "Too many requests in a minute" },
   PURSUIT_CLIENT_CLOSED: { status: 499, title: "The client went away" },
   PURSUIT_RUNTIME_CRASHED: { status: 500, title: "The request crashes the runtime" },
   PURSUIT_INTERNAL: { status: 500, title: "A fault of the server" },
@@ -60,8 +63,14 @@ export function problemBody({ code, detail }: Problem, requestId: string): Buffe
 
 export const PROBLEM_TYPE = "application/problem+json";
 
+/** When to come again: in whole seconds for everybody (RFC 9110), and in milliseconds for who can tell them apart. */
+export function sayRetryAfter(reply: FastifyReply, seconds: number): void {
+  void reply.header("retry-after", Math.max(1, Math.ceil(seconds)));
+  void reply.header("retry-after-ms", Math.max(1, Math.ceil(seconds * 1000)));
+}
+
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, retryAfter } = problem;
-  if (retryAfter !== undefined) void reply.header("retry-after", Math.max(1, Math.ceil(retryAfter)));
+  if (retryAfter !== undefined) sayRetryAfter(reply, retryAfter);
   return reply.code(PROBLEMS[code].status).type(PROBLEM_TYPE).send(problemBody(problem, reply.request.id));
 }

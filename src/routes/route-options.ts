@@ -1,6 +1,8 @@
 import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
 import type { IntakeLimits } from "./intake.ts";
+import type { Keys } from "./keys.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { RowLimits } from "./wire/posted-rows.ts";
 
 export interface Limits extends IntakeLimits, RowLimits {
@@ -25,6 +27,8 @@ export interface AppOptions {
   readonly limits: Limits;
   readonly observer: RouteObserver;
   readonly logger: FastifyBaseLogger;
+  /** Who may come in, and how often. */
+  readonly access: Keys & RateLimit;
   /** Prometheus text and its content type. */
   readonly metrics: { text(): Promise<string>; readonly contentType: string };
   readonly version: string;

@@ -1,6 +1,6 @@
 import Type, { type Static, type TSchema } from "typebox";
 import { ENCODER_KINDS, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
-import { DICTIONARY_STATES } from "../engine/engine.ts";
+import { DICTIONARY_STATES, PURSUIT_PATHS } from "../engine/engine.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import { DTYPES } from "./wire/array-data.ts";
 import { FORMATS } from "./wire/write-codes.ts";
@@ -66,7 +66,12 @@ const encodeFields = {
   format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
   include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction", "labels"]), { uniqueItems: true })),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
-  on_overload: Type.Optional(oneOf(["reject"])),
+  on_overload: Type.Optional(
+    oneOf(["reject", "degrade"], {
+      description:
+        "reject if not given: 429 where the wait would be too long. degrade: fewer atoms then, and stop degraded on each row that was cut short; an encoder of one pass spends the same whatever its budget, and is not shortened",
+    }),
+  ),
 };
 /** What is left of a body once wire/read-body.ts has taken the rows out. */
 export const EncodeFieldsSchema = Type.Object(encodeFields, closed);
@@ -177,7 +182,7 @@ export const DictionarySchema = Type.Object({
   encoder: Type.Optional(Type.Union([PursuitSettingsSchema, TopkSettingsSchema], { description: "By kind" })),
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
-  path: Type.Optional(oneOf(["residual", "gram", "dense"])),
+  path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),
   sha256: Type.Optional(Type.String()),
   labels: Type.Boolean(),
   coherence: Type.Optional(

@@ -43,6 +43,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
+  // First of all: the documentation's routes are refused in the same words.
+  registerErrorHandler(app);
   app.addSchema(ProblemSchema);
   await app.register(swagger, {
     refResolver: { buildLocalReference: ({ $id }) => $id as string },
@@ -54,6 +56,16 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
         description: "Sparse codes of activation vectors by matching pursuit, with a budget per request and per row.",
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
+      components: {
+        securitySchemes: {
+          key: {
+            type: "http",
+            scheme: "bearer",
+            description: "Asked for where PURSUIT_API_KEYS is set; never by health",
+          },
+        },
+      },
+      security: [{}, { key: [] }],
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
         { name: "operations", description: "Health and metrics" },
@@ -62,8 +74,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
 
-  registerErrorHandler(app);
-  registerHooks(app, options);
+  await registerHooks(app, options);
   registerCompression(app, options);
   registerBodies(app, pool, options);
   registerDictionaries(app, options);

@@ -32,11 +32,12 @@ export async function serve(settings: Settings): Promise<void> {
   const metrics = new Metrics(() => engine?.list() ?? []);
   const options = servingOptions(settings, metrics, (level, message, details) => logger[level](details, message));
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
-  engine = new CatalogEngine(served, { clock: systemClock, observer: metrics });
+  engine = new CatalogEngine(served, { clock: systemClock });
   const app = await buildApp({
     engine,
     limits: settings,
     observer: metrics,
+    access: settings,
     metrics,
     logger,
     version: await version(),
@@ -53,7 +54,7 @@ export async function serve(settings: Settings): Promise<void> {
     return;
   }
   logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
-  await greet(base, engine, modelsDir, settings.cacheDir);
+  await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
 }
 
 /** @throws Error in words, when the address cannot be listened on. */

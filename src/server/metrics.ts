@@ -114,12 +114,9 @@ export class Metrics implements EngineObserver, RouteObserver {
     this.#shed.inc({ reason: "bytes_in_flight" });
   }
 
-  batch({ rows, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
-    this.#batchRows.observe(rows);
+  batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
+    this.#batchRows.observe(codes.count);
     this.stage("run", seconds);
-  }
-
-  encoded({ dictionary, codes }: Parameters<EngineObserver["encoded"]>[0]): void {
     this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {

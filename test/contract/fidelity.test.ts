@@ -1,20 +1,21 @@
 /**
- * Both forms of the graph against the reference implementations' own answers (tools/fixtures/make.py), by the rules of
+ * Every path against the reference implementations' own answers (tools/fixtures/make.py), by the rules of
  * "Agreement" in DESIGN §2.1. Prints how many rows agreed, how many were undecided, of how many.
  */
 import { afterAll, describe, expect, it } from "vitest";
+import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { inputsOf, readFixture } from "../support/fixture-data.ts";
-import { oraclePursuit, pursuitSpace } from "../support/oracle.ts";
+import { normsAfter, oraclePursuit, pursuitSpace } from "../support/oracle.ts";
 
 describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) => {
   const { reference, cases } = readFixture(name);
-  const tallies = { residual: { agreed: 0, undecided: 0, rows: 0 }, gram: { agreed: 0, undecided: 0, rows: 0 } };
+  const tallies = new Map(PURSUIT_PATHS.map((path) => [path, { agreed: 0, undecided: 0, rows: 0 }]));
   afterAll(() => {
-    for (const [path, { agreed, undecided, rows }] of Object.entries(tallies)) {
-      console.log(`${reference}, ${path} form: ${agreed} agreed, ${undecided} undecided, of ${rows} rows`);
+    for (const [path, { agreed, undecided, rows }] of tallies) {
+      console.log(`${reference}, ${path} path: ${agreed} agreed, ${undecided} undecided, of ${rows} rows`);
     }
   });
 
@@ -24,20 +25,21 @@ describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) =
       const fixture = cases[i]!;
       const { weights, rows } = await inputsOf(fixture);
       const budget = { maxAtoms: fixture.steps };
-      const oracles = fixture.results.map((_, row) => {
-        const x = rows.subarray(row * fixture.d, (row + 1) * fixture.d);
-        return oraclePursuit(pursuitSpace(x, fixture.input_norm), weights, budget);
-      });
-      for (const path of ["residual", "gram"] as const) {
+      const starts = fixture.results.map((_, row) =>
+        pursuitSpace(rows.subarray(row * fixture.d, (row + 1) * fixture.d), fixture.input_norm),
+      );
+      const oracles = starts.map((x) => oraclePursuit(x, weights, budget));
+      const results = fixture.results.map((one, row) => ({ ...one, norms: normsAfter(starts[row]!, weights, one) }));
+      for (const path of PURSUIT_PATHS) {
         const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
         const codes = await session.encode(batchOf(rows, fixture.d, budget));
         await session.release();
-        const verdicts = fixture.results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));
+        const verdicts = results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));
         const faults = verdicts.flatMap((verdict, row) =>
           verdict.kind === "differs" ? `row ${row}: ${verdict.why}` : [],
         );
         expect(faults).toEqual([]);
-        const tally = tallies[path];
+        const tally = tallies.get(path)!;
         tally.rows += verdicts.length;
         tally.agreed += verdicts.filter(({ kind }) => kind === "agreed").length;
         tally.undecided += verdicts.filter(({ kind }) => kind === "undecided").length;

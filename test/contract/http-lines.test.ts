@@ -33,7 +33,7 @@ let test: TestApp;
 let engine: OddEngine;
 beforeEach(async () => {
   engine = new OddEngine();
-  test = await testApp({}, engine);
+  test = await testApp({}, {}, undefined, engine);
 });
 afterEach(() => test.app.close());
 

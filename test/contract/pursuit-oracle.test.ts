@@ -4,6 +4,7 @@ import { expect, it } from "vitest";
 import type { Budget } from "../../src/engine/budget.ts";
 import { INPUT_NORMS, type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
 import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
+import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
@@ -88,7 +89,7 @@ it("selects what the oracle selects, whatever the shapes, settings and budgets",
       const weights = dictionaryOf(one);
       const { d } = one;
       const rows = normals(one.budgets.length * d, one.seed + 3);
-      for (const path of ["residual", "gram"] as const) {
+      for (const path of PURSUIT_PATHS) {
         const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1, unroll: one.unroll });
         const codes = await session.encode(batchOf(rows, d, one.budgets));
         await session.release();

@@ -1,6 +1,7 @@
 /** What every form of the pursuit graph owes: the oracle's pursuit, whatever the settings, budgets and companions. */
 import { afterAll, describe, expect, it } from "vitest";
 import type { Budget } from "../../src/engine/budget.ts";
+import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
 import { type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
 import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
@@ -35,7 +36,7 @@ function weightsOf(
   };
 }
 
-describe.each(["residual", "gram"] as const)("pursuit graph, %s form", (path) => {
+describe.each(PURSUIT_PATHS)("matching pursuit, %s path", (path) => {
   const open: EncoderSession[] = [];
   const session = async (weights: PursuitWeights, unroll?: number): Promise<EncoderSession> => {
     const created = await createEncoderSession(weights, {

@@ -23,10 +23,13 @@ export function pursuitOf(codes: SparseCodes, i: number): Pursuit {
   };
 }
 
-/** `other.stop` null: the reference does not tell why it ended. */
+/**
+ * `other.stop` null: the reference does not tell why it ended. `other.norms` are needed where a repeat ends a row: there
+ * an undecided step also decides how long the row goes on, so the two are compared after as many steps as both made.
+ */
 export function compare(
   ours: Pursuit,
-  other: Omit<Pursuit, "stop" | "norms"> & { readonly stop: string | null },
+  other: Omit<Pursuit, "stop" | "norms"> & { readonly stop: string | null; readonly norms?: readonly number[] },
   oracle: OraclePursuit,
 ): Verdict {
   const largest = other.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -49,12 +52,14 @@ export function compare(
       return { kind: "differs", why: `ours ends for ${ours.stop}, the other for ${other.stop}` };
     return { kind: "agreed" };
   }
-  const apart = Math.abs(ours.residualNorm - other.residualNorm);
-  if (!(apart <= 0.01 * Math.max(ours.residualNorm, other.residualNorm) || apart <= 1e-3 * oracle.norm)) {
-    return {
-      kind: "differs",
-      why: `undecided after ${oracle.decided}; residuals ${ours.residualNorm} and ${other.residualNorm}`,
-    };
+  const common = Math.min(ours.indices.length, other.indices.length);
+  const repeated = other.norms !== undefined && ours.stop === "repeat" && common > 0;
+  const [left, otherLeft] = repeated
+    ? [ours.norms[common - 1]!, other.norms[common - 1]!]
+    : [ours.residualNorm, other.residualNorm];
+  const apart = Math.abs(left - otherLeft);
+  if (!(apart <= 0.01 * Math.max(left, otherLeft) || apart <= 1e-3 * oracle.norm)) {
+    return { kind: "differs", why: `undecided after ${oracle.decided}; residuals ${left} and ${otherLeft}` };
   }
   return { kind: "undecided" };
 }

@@ -26,6 +26,8 @@ export class FakeEngine implements Engine {
   /** Thrown by every call that encodes, decodes or looks a feature up. */
   failure: Error | null = null;
   ready: Readiness = { ready: true };
+  /** Thrown before a body is read. */
+  full: EngineError | null = null;
   /** Whether `small` has labels. */
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
@@ -59,6 +61,11 @@ export class FakeEngine implements Engine {
     const status = this.list().find((one) => one.id === id);
     if (status === undefined) throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `There is no dictionary ${id}.`);
     return status;
+  }
+
+  admit(id: string): void {
+    this.status(id);
+    if (this.full !== null) throw this.full;
   }
 
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {

@@ -122,6 +122,19 @@ export function oraclePursuit(
   };
 }
 
+/** ||r|| after each of the given selections of a row in pursuit space. */
+export function normsAfter(
+  x: ArrayLike<number>,
+  { atoms, center, d }: Pick<PursuitWeights, "atoms" | "center" | "d">,
+  { indices, values }: Pick<Pursuit, "indices" | "values">,
+): number[] {
+  const r = Float64Array.from({ length: d }, (_, i) => (center ? Math.fround(x[i]! - center[i]!) : x[i]!));
+  return indices.map((j, k) => {
+    for (let i = 0; i < d; i++) r[i]! -= values[k]! * atoms[j * d + i]!;
+    return lengthOf(r);
+  });
+}
+
 /** The input norm, in float64, of one row; then rounded, as pursuit starts in float32. */
 export function pursuitSpace(x: Float32Array, inputNorm: InputNorm): Float32Array {
   const d = x.length;

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { pino } from "pino";
-import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
+import type { AppOptions, Limits, RouteObserver } from "../../src/routes/route-options.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
@@ -15,7 +15,12 @@ export interface TestApp {
 }
 
 /** The HTTP application over a fake engine, for app.inject: no socket. */
-export async function testApp(limits: Partial<Limits> = {}, engine = new FakeEngine()): Promise<TestApp> {
+export async function testApp(
+  limits: Partial<Limits> = {},
+  access: Partial<AppOptions["access"]> = {},
+  addRoutes: (app: FastifyInstance) => void = () => {},
+  engine = new FakeEngine(),
+): Promise<TestApp> {
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
   const logged: Record<string, unknown>[] = [];
@@ -38,9 +43,11 @@ export async function testApp(limits: Partial<Limits> = {}, engine = new FakeEng
       shedBytes: () => stages.push("shed"),
     },
     logger,
+    access: { apiKeys: [], adminKeys: [], rateLimit: 0, ...access },
     metrics: { text: () => Promise.resolve("pursuit_up 1\n"), contentType: "text/plain; version=0.0.4; charset=utf-8" },
     version: "0.0.0-test",
   });
+  addRoutes(app);
   await app.ready();
   return { app, engine, requests, stages, logged };
 }

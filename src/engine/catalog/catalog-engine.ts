@@ -11,9 +11,8 @@ import type {
   RequestContext,
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { EngineObserver } from "../observer.ts";
 import type { Rows } from "../rows.ts";
-import { budgetColumns, checkRows } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
@@ -22,16 +21,11 @@ import { joinCodes } from "./split-codes.ts";
 export class CatalogEngine implements Engine {
   readonly #dictionaries: ReadonlyMap<string, ServedDictionary>;
   readonly #clock: Clock;
-  readonly #observer: EngineObserver;
   #draining = false;
 
-  constructor(
-    dictionaries: readonly ServedDictionary[],
-    { clock, observer }: { clock: Clock; observer: EngineObserver },
-  ) {
+  constructor(dictionaries: readonly ServedDictionary[], { clock }: { clock: Clock }) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
-    this.#observer = observer;
   }
 
   now(): number {
@@ -56,11 +50,16 @@ export class CatalogEngine implements Engine {
     return { ready: true };
   }
 
+  admit(id: string): void {
+    this.#find(id).serving().queue.admit();
+  }
+
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { manifest, queue, rule, sha256 } = this.#find(id).serving();
-    const { rows, budget, trace, reconstruction } = request;
+    const { rows, budget, trace, reconstruction, degrade = false } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
+    const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
       count: rows.count,
@@ -68,12 +67,14 @@ export class CatalogEngine implements Engine {
       ...(context.deadline !== undefined && { deadline: context.deadline }),
       rows,
       budgets,
-      highestMaxAtoms: budgets.maxAtoms.reduce((highest, atoms) => Math.max(highest, atoms), 0),
+      classes: budgetClasses(budgets, uniform),
+      uniform,
+      // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
+      degrade: degrade && rule.limits,
       trace,
       reconstruction,
     });
     const codes = joinCodes(results);
-    this.#observer.encoded({ dictionary: id, codes, queueSeconds: queueMilliseconds / 1000 });
     const encode = this.#clock.now() - submitted - queueMilliseconds;
     return { codes, sha256, times: { queue: queueMilliseconds, encode } };
   }

@@ -2,12 +2,13 @@ import type { Clock } from "../clock.ts";
 import type { DictionaryManifest } from "../dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature, FeatureFacts } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { EngineObserver } from "../observer.ts";
-import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
+import type { EngineObserver, ShedReason } from "../observer.ts";
+import type { LoadedFacts, LoadOptions, News } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeGone, RuntimeProcess } from "../runtime/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
 import { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
+import { DirectCalls } from "../scheduler/direct-calls.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
 import { type BudgetRule, budgetRule } from "./budget-rule.ts";
 import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
@@ -31,6 +32,10 @@ export interface ServingOptions {
   readonly batchMilliseconds: number;
   /** Milliseconds of predicted waiting over which requests are refused. */
   readonly maxWait: number;
+  /** Rows waiting for one dictionary at most. */
+  readonly maxQueueRows: number;
+  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
+  readonly degradeWait: number;
   readonly watchdog: WatchdogRule;
   /** Milliseconds that loading one dictionary may take. */
   readonly loadTimeout: number;
@@ -41,6 +46,7 @@ interface Loaded {
   readonly manifest: DictionaryManifest;
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
+  readonly calls: DirectCalls;
 }
 
 /** Labels and the search over them. */
@@ -67,6 +73,8 @@ export class ServedDictionary {
   #faults: readonly string[] = [];
   #manifest: DictionaryManifest | null = null;
   #facts: LoadedFacts | null = null;
+  /** What has changed of the facts since. */
+  #news: Pick<LoadedFacts, "chosen" | "coherence"> | null = null;
   #loaded: Loaded | null = null;
   #labels: ServedLabels | null = null;
   #labelWarnings: readonly string[] = [];
@@ -93,7 +101,13 @@ export class ServedDictionary {
       }
       this.#manifest = manifest;
       await this.#loadLabels(manifest);
-      const options = { entry: executorEntry, load: { ...load, folder: this.#folder }, clock, loadTimeout };
+      const options = {
+        entry: executorEntry,
+        load: { ...load, folder: this.#folder },
+        clock,
+        loadTimeout,
+        onNews: (news: News) => this.#learn(news),
+      };
       const [runtime, facts] = await SupervisedRuntime.start({
         start: () => RuntimeProcess.start(options),
         clock,
@@ -101,11 +115,20 @@ export class ServedDictionary {
           this.#options.observer.restart({ dictionary: this.id, reason });
           log("error", `The runtime process of ${this.id} is started anew.`, { dictionary: this.id, reason, detail });
         },
-        onRecovered: () => log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id }),
+        onRecovered: (anew) => {
+          this.#facts = anew;
+          this.#news = null;
+          log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
+        },
         onFailed: (faults) => this.#fail(faults),
       });
       this.#facts = facts;
-      this.#loaded = { manifest, runtime, queue: this.#createQueue(runtime, facts, manifest.d) };
+      this.#loaded = {
+        manifest,
+        runtime,
+        queue: this.#createQueue(runtime, facts, manifest.d),
+        calls: this.#createCalls(),
+      };
       this.#state = "ready";
       for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
       const { runtime: name, path } = facts.chosen;
@@ -124,7 +147,7 @@ export class ServedDictionary {
   }
 
   status(): DictionaryStatus {
-    const facts = this.#facts;
+    const facts = this.#facts && { ...this.#facts, ...this.#news };
     const manifest = this.#manifest;
     return {
       id: this.id,
@@ -191,6 +214,7 @@ export class ServedDictionary {
     const loaded = this.#loaded;
     if (this.#state !== "failed") this.#state = "draining";
     await loaded?.queue.drain();
+    loaded?.calls.leave();
     await loaded?.runtime.close();
     this.#loaded = null;
     if (this.#state !== "failed") this.#state = "unloaded";
@@ -206,7 +230,8 @@ export class ServedDictionary {
   }
 
   #createQueue(runtime: SupervisedRuntime, { warmUp }: LoadedFacts, d: number): BatchQueue<EncodeWork, SparseCodes> {
-    const { lease, clock, observer, load, batchMilliseconds, watchdog, maxWait } = this.#options;
+    const { lease, clock, observer, load, batchMilliseconds, watchdog } = this.#options;
+    const { maxWait, maxQueueRows, degradeWait } = this.#options;
     const executor = new DictionaryExecutor({
       runtime,
       warmUp,
@@ -214,16 +239,25 @@ export class ServedDictionary {
       threads: load.threads,
       batchMilliseconds,
       watchdog,
-      onBatch: (rows, seconds) => observer.batch({ dictionary: this.id, rows, seconds }),
+      clock,
+      onBatch: (codes, seconds) => observer.batch({ dictionary: this.id, codes, seconds }),
     });
     return new BatchQueue({
       executor,
       lease,
       clock,
       maxWait,
+      maxRows: maxQueueRows,
+      degradeWait,
       onShed: (reason) => observer.shed({ dictionary: this.id, reason }),
       onQueued: (change) => observer.queued(change),
     });
+  }
+
+  #createCalls(): DirectCalls {
+    const { lease, clock, observer, load, maxWait } = this.#options;
+    const onShed = (reason: ShedReason): void => observer.shed({ dictionary: this.id, reason });
+    return new DirectCalls({ lease, cores: load.threads, clock, maxWait, onShed });
   }
 
   /**
@@ -231,18 +265,23 @@ export class ServedDictionary {
    * it may have been another request, or someone from outside.
    */
   async #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    const { runtime } = this.serving();
-    const { lease, load } = this.#options;
+    const { runtime, calls } = this.serving();
     try {
-      return await lease
-        .hold(load.threads, () => call(runtime))
+      return await calls
+        .run(() => call(runtime))
         .catch((error: unknown) => {
           if (!(error instanceof RuntimeGone)) throw error;
-          return lease.hold(load.threads, () => call(runtime));
+          return calls.run(() => call(runtime));
         });
     } catch (error) {
       throw asEngineError(error);
     }
+  }
+
+  /** What its runtime process tells of itself after the load. */
+  #learn({ chosen, coherence, note }: News): void {
+    this.#news = { chosen, coherence };
+    if (note !== undefined) this.#options.log("info", `${this.id}: ${note}`, { dictionary: this.id });
   }
 
   #fail(faults: readonly string[]): void {

@@ -2,6 +2,12 @@ import type { EncodeBatch } from "../encode-batch.ts";
 import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../engine.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
 
+/** Of work that is done piece by piece: whether there is more, and what is worth a log line. */
+export interface Progress {
+  readonly more: boolean;
+  readonly note?: string;
+}
+
 /**
  * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run
  * is synchronous inside), so a session lives in a worker thread of its runtime process. One call at a time.
@@ -16,6 +22,8 @@ export interface EncoderSession {
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
+  /** Does a piece of what makes the session faster, to be called while nothing else is asked of it. */
+  improve?(): Promise<Progress>;
   /** Frees the runtime's memory; the session answers nothing afterwards. */
   release(): Promise<void>;
 }

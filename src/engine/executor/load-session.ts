@@ -5,7 +5,8 @@ import type { DictionaryWeights } from "../dictionary-weights.ts";
 import type { LoadedFacts, LoadOptions, WarmUp } from "../runtime/protocol/messages.ts";
 import type { EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "./provider/cuda-provider.ts";
-import { choosePath } from "./session/choose-path.ts";
+import { choosePath, runsOn } from "./session/choose-path.ts";
+import { GramCache } from "./session/gram-cache.ts";
 import { createEncoderSession } from "./session/create-session.ts";
 
 /**
@@ -16,7 +17,7 @@ export async function loadSession(options: LoadOptions): Promise<{ session: Enco
   const manifest = await readManifest(options.folder);
   const { weights, sha256, warnings } = await loadWeights(options.folder, manifest);
   const notes: string[] = [];
-  const session = await createOnRuntime(weights, options, notes);
+  const session = await createOnRuntime(weights, options, new GramCache(options.scratchDir, sha256), notes);
   const warmUp = await encodeOneRow(session, weights);
   const { chosen, coherence } = session;
   return { session, facts: { chosen, coherence, sha256, warnings, notes, warmUp } };
@@ -31,14 +32,19 @@ export function loadFaults(error: unknown): readonly string[] {
 async function createOnRuntime(
   weights: DictionaryWeights,
   options: LoadOptions,
+  cache: GramCache,
   notes: string[],
 ): Promise<EncoderSession> {
   const { threads, gramLimitBytes, scratchDir } = options;
-  const path = options.path === "auto" ? choosePath(weights.m, { gramLimitBytes }) : options.path;
-  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> =>
-    createEncoderSession(weights, { runtime, path, threads, scratchDir });
-
-  if (options.runtime === "cpu") return create("cpu");
+  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> => {
+    const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimitBytes }) : options.path;
+    return createEncoderSession(weights, { runtime, path, threads, scratchDir, cache });
+  };
+  const pathOnCuda = options.path === "auto" || runsOn(options.path, "cuda");
+  if (!pathOnCuda && options.runtime === "cuda") {
+    throw new Error(`PURSUIT_PATH ${options.path} is the CPU's; on cuda it is auto, gram or residual.`);
+  }
+  if (options.runtime === "cpu" || !pathOnCuda) return create("cpu");
   const fault = cudaFault(await inspectCudaProvider());
   if (fault === null) {
     try {

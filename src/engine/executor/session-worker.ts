@@ -8,7 +8,7 @@ import {
 } from "../runtime/protocol/columns.ts";
 import type { Columns } from "../runtime/protocol/frame.ts";
 import type { ReplyHead, RequestHead } from "../runtime/protocol/messages.ts";
-import type { EncoderSession } from "./encoder-session.ts";
+import type { EncoderSession, Progress } from "./encoder-session.ts";
 import { loadSession, loadFaults } from "./load-session.ts";
 
 if (parentPort === null) throw new Error("session-worker runs as a worker thread of the executor");
@@ -54,6 +54,7 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
       const loaded = await loadSession(head.options);
       session = loaded.session;
       reply({ type: "loaded", facts: loaded.facts });
+      improveLater();
     } catch (error) {
       reply({ type: "load_failed", faults: loadFaults(error) });
     }
@@ -68,6 +69,31 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
       reply({ type: "error", id: head.id, message: error instanceof Error ? error.message : String(error) });
     }
   }
+}
+
+/** What the session has become since it was loaded: faster, most likely. */
+async function improve(): Promise<void> {
+  if (session?.improve === undefined) return;
+  const before = session.chosen.path;
+  let progress: Progress = { more: false };
+  try {
+    progress = await session.improve();
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    progress = { more: false, note: `It stays on the ${before} path: ${words}` };
+  }
+  const { chosen, coherence } = session;
+  if (progress.note !== undefined || chosen.path !== before) {
+    reply({ type: "news", chosen, coherence, ...(progress.note !== undefined && { note: progress.note }) });
+  }
+  if (progress.more) improveLater();
+}
+
+/** After whatever has come meanwhile. */
+function improveLater(): void {
+  setImmediate(() => {
+    last = last.then(improve);
+  });
 }
 
 // One at a time, in order: a session answers nothing while it runs, and close must come after what was sent before it.

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../clock.ts";
 import { type Frame, frameChunks, FrameReader, type OutgoingColumns } from "./protocol/frame.ts";
-import type { LoadedFacts, LoadOptions, ReplyHead, RequestHead } from "./protocol/messages.ts";
+import type { LoadedFacts, LoadOptions, News, ReplyHead, RequestHead } from "./protocol/messages.ts";
 
 /** The dictionary itself is at fault: starting another process would fail the same way. */
 export class LoadFailed extends Error {
@@ -35,6 +35,8 @@ export interface RuntimeProcessOptions {
   readonly clock: Clock;
   /** Milliseconds that loading may take. */
   readonly loadTimeout: number;
+  /** Called when the session has changed after it was loaded. */
+  readonly onNews?: (news: News) => void;
 }
 
 type Call = RequestHead extends infer H ? (H extends { id: number } ? Omit<H, "id"> : never) : never;
@@ -62,14 +64,22 @@ export class RuntimeProcess {
   readonly #child: ChildProcess;
   readonly #socket: Socket;
   readonly #clock: Clock;
+  readonly #onNews: RuntimeProcessOptions["onNews"];
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #gone: RuntimeGone | null = null;
 
-  private constructor(child: ChildProcess, socket: Socket, clock: Clock, facts: LoadedFacts, ended: Promise<string>) {
+  private constructor(
+    child: ChildProcess,
+    socket: Socket,
+    { clock, onNews }: RuntimeProcessOptions,
+    facts: LoadedFacts,
+    ended: Promise<string>,
+  ) {
     this.#child = child;
     this.#socket = socket;
     this.#clock = clock;
+    this.#onNews = onNews;
     this.facts = facts;
     this.ended = ended;
     void ended.then((how) => this.#fail(new RuntimeGone("crash", `The runtime process ended (${how}).`)));
@@ -79,7 +89,8 @@ export class RuntimeProcess {
    * Starts a process and has it load its dictionary.
    * @throws LoadFailed when the dictionary is at fault, RuntimeGone when the process ended or took too long.
    */
-  static async start({ entry, load, clock, loadTimeout }: RuntimeProcessOptions): Promise<RuntimeProcess> {
+  static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
+    const { entry, load, clock, loadTimeout } = options;
     const file = fileURLToPath(entry);
     const child = spawn(process.execPath, [...(file.endsWith(".ts") ? ["--import", "tsx"] : []), file], {
       // ONNX Runtime writes to stdout and stderr as it likes; both belong in the server's stderr, never in its stdout.
@@ -110,8 +121,9 @@ export class RuntimeProcess {
         child.kill("SIGKILL");
       });
       receive = ({ head }) => {
-        stopWatch();
         const reply = head as ReplyHead;
+        if (reply.type === "news") return options.onNews?.(reply);
+        stopWatch();
         if (reply.type === "loaded") resolve(reply.facts);
         else reject(new LoadFailed(reply.type === "load_failed" ? reply.faults : [`unexpected ${reply.type}`]));
       };
@@ -122,7 +134,7 @@ export class RuntimeProcess {
     });
     write(socket, { type: "load", options: load });
     try {
-      const runtime = new RuntimeProcess(child, socket, clock, await loaded, ended);
+      const runtime = new RuntimeProcess(child, socket, options, await loaded, ended);
       receive = (frame) => runtime.#receive(frame);
       return runtime;
     } catch (error) {
@@ -172,6 +184,7 @@ export class RuntimeProcess {
 
   #receive(frame: Frame): void {
     const head = frame.head as ReplyHead;
+    if (head.type === "news") return this.#onNews?.(head);
     if (head.type !== "result" && head.type !== "error") return;
     const pending = this.#pending.get(head.id);
     if (pending === undefined) return;

@@ -51,7 +51,9 @@ export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array
     weights.kind === "topk"
       ? undecidedEntry(served, x, z, weights, differs)
       : undecidedStep(served, start, z, weights, largest);
-  const free = undecided.excuses && endEquallyWell(start, merged, z, weights);
+  // Where a repeat ends a row, the undecided step also decides how long it goes on: then their ends say nothing.
+  const ends = weights.kind === "matching_pursuit" && weights.settings.reselect === "stop";
+  const free = undecided.excuses && (ends || endEquallyWell(start, merged, z, weights));
   return { kind: free ? "undecided" : "differs", worst, at, undecidedStep: undecided.step };
 }
 

@@ -1,6 +1,8 @@
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import type { EncoderSession } from "../encoder-session.ts";
-import type { PursuitPath } from "./choose-path.ts";
+import type { PursuitPath } from "../../engine.ts";
+import { FusedSession } from "./fused-session.ts";
+import type { GramCache } from "./gram-cache.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
 import { TopkSession } from "./topk-session.ts";
@@ -12,14 +14,23 @@ export interface SessionOptions extends OnnxSessionOptions {
   /** Form of the pursuit graph; one-pass encoders have one form only. */
   readonly path: PursuitPath;
   readonly unroll?: number;
+  /** Where a Gram matrix that took long is kept for the next start. */
+  readonly cache?: GramCache;
 }
 
 /** A session for a dictionary, by its encoder's kind. @throws Error when the runtime refuses. */
 export function createEncoderSession(weights: DictionaryWeights, options: SessionOptions): Promise<EncoderSession> {
   switch (weights.kind) {
     case "matching_pursuit":
-      return PursuitSession.create(weights, { unroll: UNROLL, ...options });
+      return createPursuitSession(weights, options);
     case "topk":
       return TopkSession.create(weights, options);
   }
+}
+
+function createPursuitSession(weights: PursuitWeights, options: SessionOptions): Promise<EncoderSession> {
+  const { path } = options;
+  if (path === "gram" || path === "residual")
+    return PursuitSession.create(weights, { unroll: UNROLL, ...options, path });
+  return FusedSession.create(weights, { ...options, gram: path === "fused" });
 }

@@ -53,20 +53,15 @@ export function prepareRows(
     norm: settings.inputNorm === "none" ? null : { shift: new Float32Array(count), scale: new Float32Array(count) },
   };
   for (let i = 0; i < count; i++) {
-    const row = scaled.subarray(i * d, (i + 1) * d);
+    const from = i * d;
     if (prepared.norm !== null) {
-      const { shift, scale } = applyInputNorm(row, settings.inputNorm);
+      const { shift, scale } = applyInputNorm(scaled.subarray(from, from + d), settings.inputNorm);
       prepared.norm.shift[i] = shift;
       prepared.norm.scale[i] = scale;
     }
-    if (center !== null) for (let k = 0; k < d; k++) row[k]! -= center[k]!;
-    const unscale = powerOfTwo(row);
-    let energy = 0;
-    for (let k = 0; k < d; k++) {
-      const value = row[k]! / unscale;
-      row[k] = value;
-      energy += value * value;
-    }
+    if (center !== null) for (let k = 0; k < d; k++) scaled[from + k]! -= center[k]!;
+    const unscale = powerOfTwo(scaled, from, from + d);
+    const energy = scaleRow(scaled, from, from + d, 1 / unscale);
     prepared.unscale[i] = unscale;
     prepared.energy[i] = energy;
 
@@ -83,10 +78,24 @@ export function prepareRows(
   return prepared;
 }
 
-/** The power of two at or under a row's largest magnitude; 1 for a zero row. */
-function powerOfTwo(row: Float32Array): number {
+/** Multiplies values [from, to) and returns the sum of their squares. */
+function scaleRow(values: Float32Array, from: number, to: number, factor: number): number {
+  let energy = 0;
+  for (let k = from; k < to; k++) {
+    const value = values[k]! * factor;
+    values[k] = value;
+    energy += value * value;
+  }
+  return energy;
+}
+
+/** The power of two at or under the largest magnitude of values [from, to); 1 where all are zero. */
+function powerOfTwo(values: Float32Array, from: number, to: number): number {
   let largest = 0;
-  for (const value of row) largest = Math.max(largest, Math.abs(value));
+  for (let k = from; k < to; k++) {
+    const magnitude = Math.abs(values[k]!);
+    if (magnitude > largest) largest = magnitude;
+  }
   if (largest === 0) return 1;
   let power = 2 ** Math.floor(Math.log2(largest));
   // log2 may round across a power of two.

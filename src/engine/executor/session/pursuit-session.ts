@@ -6,7 +6,6 @@ import type { PursuitWeights } from "../../dictionary-weights.ts";
 import type { SparseCodes } from "../../sparse-codes.ts";
 import type { EncoderSession } from "../encoder-session.ts";
 import { buildPursuitModel } from "../graph/pursuit-graph.ts";
-import type { PursuitPath } from "./choose-path.ts";
 import { AtomSession } from "./atom-session.ts";
 import { finishCodes } from "./finish-codes.ts";
 import { coherenceOf, gramMatrix } from "./gram.ts";
@@ -14,7 +13,8 @@ import { createOnnxSession } from "./onnx-session.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
 export interface PursuitSessionOptions extends RuntimeChoice {
-  readonly path: PursuitPath;
+  /** Form of the graph. */
+  readonly path: "residual" | "gram";
   readonly threads: number;
   /** Steps in one turn of the graph's loop. */
   readonly unroll: number;

@@ -1,4 +1,4 @@
-import type { CoherenceFigures, Neighbour, RuntimeChoice } from "../../engine.ts";
+import type { CoherenceFigures, Neighbour, PursuitPath, RuntimeChoice } from "../../engine.ts";
 
 /** What a runtime process is told to load, once, right after its start. */
 export interface LoadOptions {
@@ -6,7 +6,7 @@ export interface LoadOptions {
   readonly folder: string;
   readonly runtime: "auto" | "cpu" | "cuda";
   /** `auto` follows the documented rule of executor/session/choose-path.ts. */
-  readonly path: "auto" | "residual" | "gram";
+  readonly path: "auto" | PursuitPath;
   /** Largest Gram matrix in bytes that `auto` may build. */
   readonly gramLimitBytes: number;
   /** Threads of the session's own pool. */
@@ -64,4 +64,13 @@ export type ReplyHead =
       readonly width?: number;
       readonly neighbours?: readonly Neighbour[];
     }
-  | { readonly type: "error"; readonly id: number; readonly message: string };
+  | { readonly type: "error"; readonly id: number; readonly message: string }
+  /** Unasked: the session has changed, or has something for the log. */
+  | {
+      readonly type: "news";
+      readonly chosen: RuntimeChoice;
+      readonly coherence: CoherenceFigures;
+      readonly note?: string;
+    };
+
+export type News = Extract<ReplyHead, { type: "news" }>;

@@ -1,0 +1,224 @@
+/**
+ * The inner loops of matching pursuit, in AssemblyScript: 128-bit SIMD over memory that the caller lays out.
+ *
+ * A row's correlations c and the rows of the Gram matrix are [width] float32, width a multiple of 64; addresses are in
+ * bytes. What must never win (padding, and atoms that may not be selected again) is NaN in c: it stays NaN under every
+ * update and loses every comparison. No function allocates, so instances in several threads may share one memory.
+ *
+ * A winner is written as {float32 score, uint32 index}: the lowest index of the largest score, which for `magnitude` is
+ * |c|; where nothing but NaN is left the score is −∞.
+ */
+
+/** Bytes of correlations that share one test for a new winner. */
+const BLOCK: usize = 256;
+
+const LEAST: f32 = -Infinity as f32;
+
+// @ts-ignore: decorator
+@inline
+function score(c: v128, magnitude: bool): v128 {
+  return magnitude ? f32x4.abs(c) : c;
+}
+
+/** c − v·g for one block, stored; the largest score of each lane. */
+// @ts-ignore: decorator
+@inline
+function updateBlock(c: usize, g: usize, v: v128, magnitude: bool): v128 {
+  let even = f32x4.splat(LEAST);
+  let odd = even;
+  for (let k: usize = 0; k < BLOCK; k += 64) {
+    const c0 = f32x4.sub(v128.load(c + k), f32x4.mul(v, v128.load(g + k)));
+    const c1 = f32x4.sub(v128.load(c + k, 16), f32x4.mul(v, v128.load(g + k, 16)));
+    const c2 = f32x4.sub(v128.load(c + k, 32), f32x4.mul(v, v128.load(g + k, 32)));
+    const c3 = f32x4.sub(v128.load(c + k, 48), f32x4.mul(v, v128.load(g + k, 48)));
+    v128.store(c + k, c0);
+    v128.store(c + k, c1, 16);
+    v128.store(c + k, c2, 32);
+    v128.store(c + k, c3, 48);
+    even = f32x4.pmax(f32x4.pmax(even, score(c0, magnitude)), score(c1, magnitude));
+    odd = f32x4.pmax(f32x4.pmax(odd, score(c2, magnitude)), score(c3, magnitude));
+  }
+  return f32x4.pmax(even, odd);
+}
+
+// @ts-ignore: decorator
+@inline
+function largestLane(x: v128): f32 {
+  return max(
+    max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)),
+    max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)),
+  );
+}
+
+/** Writes the winner of a row whose best score stands in the block at `block`. */
+// @ts-ignore: decorator
+@inline
+function writeWinner(out: usize, c: usize, winner: v128, block: usize, magnitude: bool): void {
+  const value = f32x4.extract_lane(winner, 0);
+  let at = block;
+  for (const end = block + BLOCK; at < end; at += 4) {
+    const one = load<f32>(at);
+    if ((magnitude ? abs(one) : one) == value) break;
+  }
+  store<f32>(out, value);
+  store<u32>(out, <u32>((at - c) >> 2), 4);
+}
+
+/** c ← c − v·g over `width` correlations, and their winner. `magnitude` is a constant at every call: no branch remains. */
+// @ts-ignore: decorator
+@inline
+function advanceBy(c: usize, g: usize, v: f32, width: u32, out: usize, magnitude: bool): void {
+  const factor = f32x4.splat(v);
+  let best = f32x4.splat(LEAST);
+  let block = c;
+  for (let at = c, end = c + ((<usize>width) << 2); at < end; at += BLOCK, g += BLOCK) {
+    const scores = updateBlock(at, g, factor, magnitude);
+    if (v128.any_true(f32x4.gt(scores, best))) {
+      best = f32x4.splat(largestLane(scores));
+      block = at;
+    }
+  }
+  writeWinner(out, c, best, block, magnitude);
+}
+
+/** The same for two rows at once: while one waits for memory the other computes (docs/decisions/0005). */
+// @ts-ignore: decorator
+@inline
+function advanceTwoBy(
+  c1: usize, g1: usize, v1: f32, out1: usize,
+  c2: usize, g2: usize, v2: f32, out2: usize,
+  width: u32, magnitude: bool,
+): void {
+  const factor1 = f32x4.splat(v1);
+  const factor2 = f32x4.splat(v2);
+  let best1 = f32x4.splat(LEAST);
+  let best2 = best1;
+  let block1: usize = 0;
+  let block2: usize = 0;
+  for (let at: usize = 0, end = (<usize>width) << 2; at < end; at += BLOCK) {
+    const scores1 = updateBlock(c1 + at, g1 + at, factor1, magnitude);
+    const scores2 = updateBlock(c2 + at, g2 + at, factor2, magnitude);
+    if (v128.any_true(f32x4.gt(scores1, best1))) {
+      best1 = f32x4.splat(largestLane(scores1));
+      block1 = at;
+    }
+    if (v128.any_true(f32x4.gt(scores2, best2))) {
+      best2 = f32x4.splat(largestLane(scores2));
+      block2 = at;
+    }
+  }
+  writeWinner(out1, c1, best1, c1 + block1, magnitude);
+  writeWinner(out2, c2, best2, c2 + block2, magnitude);
+}
+
+export function advance(c: usize, g: usize, v: f32, width: u32, out: usize): void {
+  advanceBy(c, g, v, width, out, false);
+}
+
+export function advanceMagnitude(c: usize, g: usize, v: f32, width: u32, out: usize): void {
+  advanceBy(c, g, v, width, out, true);
+}
+
+export function advanceTwo(
+  c1: usize, g1: usize, v1: f32, out1: usize, c2: usize, g2: usize, v2: f32, out2: usize, width: u32,
+): void {
+  advanceTwoBy(c1, g1, v1, out1, c2, g2, v2, out2, width, false);
+}
+
+export function advanceTwoMagnitude(
+  c1: usize, g1: usize, v1: f32, out1: usize, c2: usize, g2: usize, v2: f32, out2: usize, width: u32,
+): void {
+  advanceTwoBy(c1, g1, v1, out1, c2, g2, v2, out2, width, true);
+}
+
+// @ts-ignore: decorator
+@inline
+function winnerBy(c: usize, width: u32, out: usize, magnitude: bool): void {
+  let best = f32x4.splat(LEAST);
+  let block = c;
+  for (let at = c, end = c + ((<usize>width) << 2); at < end; at += BLOCK) {
+    let scores = f32x4.splat(LEAST);
+    for (let k: usize = 0; k < BLOCK; k += 16) scores = f32x4.pmax(scores, score(v128.load(at + k), magnitude));
+    if (v128.any_true(f32x4.gt(scores, best))) {
+      best = f32x4.splat(largestLane(scores));
+      block = at;
+    }
+  }
+  writeWinner(out, c, best, block, magnitude);
+}
+
+/** The winner among correlations as they are. */
+export function winner(c: usize, width: u32, out: usize): void {
+  winnerBy(c, width, out, false);
+}
+
+export function winnerMagnitude(c: usize, width: u32, out: usize): void {
+  winnerBy(c, width, out, true);
+}
+
+/** r ← r − v·atom over `width` values, a multiple of 16; returns ||r||². */
+export function subtract(r: usize, atom: usize, v: f32, width: u32): f32 {
+  const factor = f32x4.splat(v);
+  let s0 = f32x4.splat(0);
+  let s1 = s0;
+  let s2 = s0;
+  let s3 = s0;
+  for (const end = r + ((<usize>width) << 2); r < end; r += 64, atom += 64) {
+    const r0 = f32x4.sub(v128.load(r), f32x4.mul(factor, v128.load(atom)));
+    const r1 = f32x4.sub(v128.load(r, 16), f32x4.mul(factor, v128.load(atom, 16)));
+    const r2 = f32x4.sub(v128.load(r, 32), f32x4.mul(factor, v128.load(atom, 32)));
+    const r3 = f32x4.sub(v128.load(r, 48), f32x4.mul(factor, v128.load(atom, 48)));
+    v128.store(r, r0);
+    v128.store(r, r1, 16);
+    v128.store(r, r2, 32);
+    v128.store(r, r3, 48);
+    s0 = f32x4.add(s0, f32x4.mul(r0, r0));
+    s1 = f32x4.add(s1, f32x4.mul(r1, r1));
+    s2 = f32x4.add(s2, f32x4.mul(r2, r2));
+    s3 = f32x4.add(s3, f32x4.mul(r3, r3));
+  }
+  const sum = f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3));
+  return (
+    f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3))
+  );
+}
+
+/** wide ← x, float32 to float64, over `width` values, a multiple of 4. */
+export function widen(wide: usize, x: usize, width: u32): void {
+  for (const end = x + ((<usize>width) << 2); x < end; x += 16, wide += 32) {
+    const four = v128.load(x);
+    v128.store(wide, f64x2.promote_low_f32x4(four));
+    v128.store(wide, f64x2.promote_low_f32x4(highHalf(four)), 16);
+  }
+}
+
+/** r ← wide, rounded to float32. */
+export function narrow(r: usize, wide: usize, width: u32): void {
+  for (const end = r + ((<usize>width) << 2); r < end; r += 8, wide += 16) {
+    v128.store64_lane(r, f32x4.demote_f64x2_zero(v128.load(wide)), 0);
+  }
+}
+
+/** wide ← wide − z·atom in float64; returns ||wide||². */
+export function subtractWide(wide: usize, atom: usize, z: f64, width: u32): f64 {
+  const factor = f64x2.splat(z);
+  let s0 = f64x2.splat(0);
+  let s1 = s0;
+  for (const end = atom + ((<usize>width) << 2); atom < end; atom += 16, wide += 32) {
+    const four = v128.load(atom);
+    const w0 = f64x2.sub(v128.load(wide), f64x2.mul(factor, f64x2.promote_low_f32x4(four)));
+    const w1 = f64x2.sub(v128.load(wide, 16), f64x2.mul(factor, f64x2.promote_low_f32x4(highHalf(four))));
+    v128.store(wide, w0);
+    v128.store(wide, w1, 16);
+    s0 = f64x2.add(s0, f64x2.mul(w0, w0));
+    s1 = f64x2.add(s1, f64x2.mul(w1, w1));
+  }
+  const sum = f64x2.add(s0, s1);
+  return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
+}
+
+// @ts-ignore: decorator
+@inline
+function highHalf(four: v128): v128 {
+  return i64x2.shuffle(four, four, 1, 1);
+}

@@ -1,0 +1,29 @@
+/** A helping thread of a loop: sleeps until there is a job, and works on its rows beside the session's thread. */
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { CONTROL, type Control, takeRow } from "./loop-control.ts";
+import type { RowJob } from "./row-job.ts";
+import { RowLoop, type RowLoopOptions } from "./row-loop.ts";
+
+const { options, control } = workerData as { options: RowLoopOptions; control: Control };
+if (parentPort === null) throw new Error("loop-worker runs as a worker thread of the executor");
+const port = parentPort;
+const loop = new RowLoop(options);
+
+for (let turn = 0; ;) {
+  Atomics.wait(control, CONTROL.turn, turn);
+  if (Atomics.load(control, CONTROL.closing) === 1) break;
+  turn = Atomics.load(control, CONTROL.turn);
+  // The job was posted before the turn began.
+  const received = receiveMessageOnPort(port);
+  if (received === undefined) continue;
+  const job = received.message as RowJob;
+  try {
+    loop.run(job, true, () => takeRow(control, job.count));
+  } catch (error) {
+    Atomics.add(control, CONTROL.faults, 1);
+    console.error(error);
+  }
+  Atomics.sub(control, CONTROL.busy, 1);
+  Atomics.notify(control, CONTROL.busy);
+}
+port.close();

@@ -1,0 +1,62 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+/** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
+export interface PursuitKernel {
+  /** Two forms of a function: by the correlation itself, or by its magnitude. */
+  readonly winner: (c: number, width: number, out: number) => void;
+  readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
+  readonly advanceTwo: (
+    c1: number,
+    g1: number,
+    v1: number,
+    out1: number,
+    c2: number,
+    g2: number,
+    v2: number,
+    out2: number,
+    width: number,
+  ) => void;
+  readonly subtract: (r: number, atom: number, v: number, width: number) => number;
+  readonly widen: (wide: number, x: number, width: number) => void;
+  readonly narrow: (r: number, wide: number, width: number) => void;
+  readonly subtractWide: (wide: number, atom: number, z: number, width: number) => number;
+}
+
+type Exports = PursuitKernel & {
+  readonly winnerMagnitude: PursuitKernel["winner"];
+  readonly advanceMagnitude: PursuitKernel["advance"];
+  readonly advanceTwoMagnitude: PursuitKernel["advanceTwo"];
+};
+
+/** Largest memory of one instance: 65,536 pages of 64 KiB. */
+export const MAX_MEMORY = 2 ** 32;
+
+const PAGE = 65_536;
+
+/** The compiled module; it may be handed to other threads. @throws Error when it was not built ("npm run build"). */
+export function compilePursuitKernel(): WebAssembly.Module {
+  // Built from assembly/ into dist/kernel, wherever this file itself runs from.
+  const file = createRequire(import.meta.url).resolve("#dist/kernel/pursuit.wasm");
+  return new WebAssembly.Module(readFileSync(file));
+}
+
+/** Memory that threads share. Its pages take no room before they are written. */
+export function createMemory(bytes: number): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE), maximum: MAX_MEMORY / PAGE, shared: true });
+}
+
+export function instantiatePursuitKernel(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  byMagnitude: boolean,
+): PursuitKernel {
+  const abort = (): never => {
+    throw new Error("the pursuit kernel aborted");
+  };
+  const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Exports;
+  const { winnerMagnitude, advanceMagnitude, advanceTwoMagnitude } = exports;
+  return byMagnitude
+    ? { ...exports, winner: winnerMagnitude, advance: advanceMagnitude, advanceTwo: advanceTwoMagnitude }
+    : { ...exports };
+}

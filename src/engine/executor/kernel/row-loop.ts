@@ -1,0 +1,342 @@
+import type { PursuitSettings } from "../../dictionary.ts";
+import { LARGEST_FLOAT32 } from "../../float-formats.ts";
+import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
+import type { Arena, Shard } from "./arena.ts";
+import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
+import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
+
+/** What a thread needs to work on an arena's rows; plain enough to be handed to it. */
+export interface RowLoopOptions {
+  readonly module: WebAssembly.Module;
+  readonly arena: Arena;
+  /** The thread's own lanes: this one and the next. */
+  readonly lane: number;
+  readonly settings: Pick<PursuitSettings, "score" | "reselect">;
+  /** [m] 2 − ||D_j||², float32: selecting atom j with value v lowers ||r||² by v² times this. */
+  readonly gain: Float32Array;
+}
+
+/**
+ * Correlations are taken anew from the residual, and the residual from x and z, once ||r||² has fallen to this share of
+ * what it was at the last time: the rounding that updates leave behind is relative to what they started from.
+ */
+const REFRESH_FALL = 1e-4;
+
+/** And after this many steps at the latest, so that deep pursuits do not drift. */
+const REFRESH_STEPS = 256;
+
+const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
+const MAX_ATOMS = code("max_atoms");
+const TOLERANCE = code("tolerance");
+const RESIDUAL_NORM = code("residual_norm");
+const MIN_GAIN = code("min_gain");
+const NO_GAIN = code("no_gain");
+const REPEAT = code("repeat");
+
+/** One shard as a thread sees it. */
+interface ShardView extends Shard {
+  readonly kernel: PursuitKernel;
+  readonly floats: Float32Array;
+  readonly integers: Uint32Array;
+}
+
+/**
+ * The pursuit of DESIGN §2.1, row by row, by one thread: the control flow here, what is m or d long in the kernel.
+ * Between two steps of a row only its selection is pending, so that a thread advances two rows in one pass.
+ */
+export class RowLoop {
+  readonly #arena: Arena;
+  readonly #settings: RowLoopOptions["settings"];
+  readonly #gain: Float32Array;
+  readonly #shards: readonly ShardView[];
+  readonly #lanes: readonly [Lane, Lane];
+
+  constructor({ module, arena, lane, settings, gain }: RowLoopOptions) {
+    this.#arena = arena;
+    this.#settings = settings;
+    this.#gain = gain;
+    this.#shards = arena.shards.map((shard) => ({
+      ...shard,
+      kernel: instantiatePursuitKernel(module, shard.memory, settings.score === "absolute"),
+      floats: new Float32Array(shard.memory.buffer),
+      integers: new Uint32Array(shard.memory.buffer),
+    }));
+    const repeats = settings.reselect === "stop" ? arena.shape.m : 0;
+    this.#lanes = [new Lane(lane, repeats), new Lane(lane + 1, repeats)];
+  }
+
+  /**
+   * Works on rows until `next` gives none, each to its end or until it waits for fresh correlations. Rows whose state is
+   * GOES_ON come with correlations taken from their residual.
+   * @param gram whether updates by the Gram matrix are to be had; if not, a row waits after every selection.
+   */
+  run(job: RowJob, gram: boolean, next: () => number): void {
+    const [a, b] = this.#lanes;
+    for (;;) {
+      this.#occupy(a, job, gram, next);
+      this.#occupy(b, job, gram, next);
+      if (a.row < 0 && b.row < 0) return;
+      if (a.row >= 0 && b.row >= 0) this.#advanceTwo(a, b);
+      else this.#advance(a.row >= 0 ? a : b);
+      if (a.row >= 0) this.#select(a, job, gram);
+      if (b.row >= 0) this.#select(b, job, gram);
+    }
+  }
+
+  /** Gives an idle lane rows until one has a selection pending. */
+  #occupy(lane: Lane, job: RowJob, gram: boolean, next: () => number): void {
+    while (lane.row < 0) {
+      const row = next();
+      if (row < 0) return;
+      if (job.stops[row] !== GOES_ON) continue;
+      this.#begin(lane, job, row);
+      if (lane.row >= 0) this.#select(lane, job, gram);
+    }
+  }
+
+  /** A row whose correlations are fresh. */
+  #begin(lane: Lane, job: RowJob, row: number): void {
+    lane.take(row);
+    const steps = job.steps[row]!;
+    job.freshSteps[row] = steps;
+    job.freshEnergy[row] = job.energy[row]!;
+    const from = row * job.depth;
+    if (this.#settings.reselect === "stop") lane.markAll(job.indices, from, from + steps);
+    if (this.#settings.reselect === "forbid") {
+      for (let k = from; k < from + steps; k++) this.#forbid(row, job.indices[k]!);
+    }
+    const stop = stopBefore(job, row);
+    if (stop !== GOES_ON) return this.#end(lane, job, stop);
+    for (const { kernel, correlations, width, winners } of this.#shards) {
+      kernel.winner(correlations + 4 * width * row, width, winners + LINE * lane.index);
+    }
+  }
+
+  #advance(lane: Lane): void {
+    for (const { kernel, correlations, width, winners, gram } of this.#shards) {
+      const c = correlations + 4 * width * lane.row;
+      kernel.advance(c, gram + 4 * width * lane.atom, lane.value, width, winners + LINE * lane.index);
+    }
+  }
+
+  #advanceTwo(a: Lane, b: Lane): void {
+    for (const { kernel, correlations, width, winners, gram } of this.#shards) {
+      const row = 4 * width;
+      kernel.advanceTwo(
+        correlations + row * a.row,
+        gram + row * a.atom,
+        a.value,
+        winners + LINE * a.index,
+        correlations + row * b.row,
+        gram + row * b.atom,
+        b.value,
+        winners + LINE * b.index,
+        width,
+      );
+    }
+  }
+
+  /** One step of a row whose winners stand ready: the selection, its effect on the residual, and the tests after it. */
+  #select(lane: Lane, job: RowJob, gram: boolean): void {
+    const { row } = lane;
+    this.#readWinner(lane);
+    const { atom, value, best } = lane;
+    const { score } = this.#settings;
+    // Negated comparisons: they hold for NaN, which ends a row that has diverged.
+    const gains = score === "signed" ? Math.abs(value) > 0 && best > -Infinity : best > 0;
+    if (!gains) return this.#end(lane, job, NO_GAIN);
+    if (value * value * this.#gain[atom]! < job.minEnergy[row]!) return this.#end(lane, job, MIN_GAIN);
+
+    const { rowWidth, atoms, residuals } = this.#arena;
+    const [{ kernel }] = this.#shards as readonly [ShardView];
+    const energy = kernel.subtract(residuals + 4 * rowWidth * row, atoms + 4 * rowWidth * atom, value, rowWidth);
+    const at = row * job.depth + job.steps[row]!;
+    job.indices[at] = atom;
+    job.values[at] = value;
+    job.energies[at] = energy;
+    job.energy[row] = energy;
+    const steps = ++job.steps[row]!;
+
+    let stop = stopBefore(job, row);
+    if (energy < job.threshold[row]!) stop = RESIDUAL_NORM;
+    if (this.#settings.reselect === "stop" && lane.mark(atom)) stop = REPEAT;
+    if (stop !== GOES_ON) return this.#end(lane, job, stop);
+    // What is explained exactly correlates with nothing.
+    if (energy === 0) return this.#end(lane, job, NO_GAIN);
+    if (this.#settings.reselect === "forbid") this.#forbid(row, atom);
+    const stale = energy < job.freshEnergy[row]! * REFRESH_FALL || steps >= job.freshSteps[row]! + REFRESH_STEPS;
+    if (stale) this.#renew(lane, job);
+    if (stale || !gram) {
+      job.stops[row] = WAITS;
+      lane.row = -1;
+    }
+  }
+
+  #readWinner(lane: Lane): void {
+    let best = -Infinity;
+    let shard = this.#shards[0]!;
+    let index = 0;
+    for (const one of this.#shards) {
+      const at = (one.winners + LINE * lane.index) >> 2;
+      if (one.floats[at]! > best) {
+        best = one.floats[at]!;
+        index = one.integers[at + 1]!;
+        shard = one;
+      }
+    }
+    lane.best = best;
+    lane.atom = shard.from + index;
+    lane.value = shard.floats[shard.correlations / 4 + shard.width * lane.row + index]!;
+  }
+
+  /** NaN never wins. */
+  #forbid(row: number, atom: number): void {
+    for (const { from, count, width, correlations, floats } of this.#shards) {
+      if (atom >= from && atom < from + count) floats[correlations / 4 + width * row + atom - from] = Number.NaN;
+    }
+  }
+
+  /** The residual anew, from x and the selections so far, in float64. */
+  #renew(lane: Lane, job: RowJob): void {
+    const { row } = lane;
+    const from = row * job.depth;
+    const { rowWidth, residuals } = this.#arena;
+    const energy = this.#subtractAll(lane, job.indices, job.values, from, from + job.steps[row]!);
+    const [{ kernel }] = this.#shards as readonly [ShardView];
+    kernel.narrow(residuals + 4 * rowWidth * row, this.#wideOf(lane), rowWidth);
+    job.energy[row] = energy;
+    job.energies[from + job.steps[row]! - 1] = energy;
+  }
+
+  /** wide ← x − Σ values·atoms, in float64; its squared norm, −1 where there is nothing to subtract. */
+  #subtractAll(lane: Lane, indices: Uint32Array, values: Float32Array, from: number, to: number): number {
+    const { rowWidth, rows, atoms } = this.#arena;
+    const [{ kernel }] = this.#shards as readonly [ShardView];
+    const wide = this.#wideOf(lane);
+    kernel.widen(wide, rows + 4 * rowWidth * lane.row, rowWidth);
+    let energy = -1;
+    for (let k = from; k < to; k++) {
+      energy = kernel.subtractWide(wide, atoms + 4 * rowWidth * indices[k]!, values[k]!, rowWidth);
+    }
+    return energy;
+  }
+
+  #wideOf = ({ index }: Lane): number => this.#arena.wide + 8 * this.#arena.rowWidth * index;
+
+  /** The row is done: its code, merged and in order, with the final residual from x and z. */
+  #end(lane: Lane, job: RowJob, stop: number): void {
+    const { row } = lane;
+    const finite = finiteSteps(job, row);
+    // A row that diverges past float32 ends at its last finite step: from there nothing gains.
+    job.stops[row] = finite < job.steps[row]! ? NO_GAIN : stop;
+    job.steps[row] = finite;
+    const from = row * job.depth;
+    const entries = lane.merge(job, from, finite);
+    job.entries[row] = entries;
+    const energy = this.#subtractAll(lane, job.codeIndices, job.codeValues, from, from + entries);
+    const initial = entries === 0 ? this.#rowEnergy(lane) : energy;
+    job.finalEnergy[row] = initial;
+    if (job.remainders.length > 0) {
+      const { d } = this.#arena.shape;
+      const wide = new Float64Array(this.#shards[0]!.memory.buffer, this.#wideOf(lane), d);
+      job.remainders.set(wide, row * d);
+    }
+    lane.row = -1;
+  }
+
+  /** ||x − b||² of the lane's row, from the wide row. */
+  #rowEnergy(lane: Lane): number {
+    const { d } = this.#arena.shape;
+    const wide = new Float64Array(this.#shards[0]!.memory.buffer, this.#wideOf(lane), d);
+    let energy = 0;
+    for (let c = 0; c < d; c++) energy += wide[c]! * wide[c]!;
+    return energy;
+  }
+}
+
+/** Bytes between two lanes' winners: see arena.ts. */
+const LINE = 64;
+
+/** The tests before a step, the first that holds winning. */
+function stopBefore(job: RowJob, row: number): number {
+  const energy = job.energy[row]!;
+  if (energy <= job.tolerance[row]!) return TOLERANCE;
+  if (energy <= job.residual[row]!) return RESIDUAL_NORM;
+  if (job.steps[row]! >= job.maxAtoms[row]!) return MAX_ATOMS;
+  return GOES_ON;
+}
+
+/** Steps of a row until its first value or norm that float32 cannot hold. */
+function finiteSteps({ values, energies, steps, unscale, depth }: RowJob, row: number): number {
+  const from = row * depth;
+  const count = steps[row]!;
+  const scale = unscale[row]!;
+  for (let t = 0; t < count; t++) {
+    const value = Math.abs(values[from + t]! * scale);
+    // Negated, so that NaN ends it too.
+    if (!(value <= LARGEST_FLOAT32 && Math.sqrt(energies[from + t]!) * scale <= LARGEST_FLOAT32)) return t;
+  }
+  return count;
+}
+
+/** One row in work. */
+class Lane {
+  readonly index: number;
+  /** The row's slot; −1 while there is none. */
+  row = -1;
+  /** The selection that its correlations do not know of yet, and the score that it won by. */
+  atom = 0;
+  value = 0;
+  best = 0;
+  /** [m] the last visitor that selected each atom; empty where repeats do not matter. */
+  readonly #seen: Uint32Array;
+  #visitor = 0;
+  #keys = new Float64Array(64);
+
+  constructor(index: number, m: number) {
+    this.index = index;
+    this.#seen = new Uint32Array(m);
+  }
+
+  take(row: number): void {
+    this.row = row;
+    if (++this.#visitor === 2 ** 32) {
+      this.#seen.fill(0);
+      this.#visitor = 1;
+    }
+  }
+
+  markAll(indices: Uint32Array, from: number, to: number): void {
+    for (let k = from; k < to; k++) this.#seen[indices[k]!] = this.#visitor;
+  }
+
+  /** Remembers the atom; whether it was selected before. */
+  mark(atom: number): boolean {
+    if (this.#seen[atom] === this.#visitor) return true;
+    this.#seen[atom] = this.#visitor;
+    return false;
+  }
+
+  /**
+   * The first `steps` selections from `from` as a code, in the job's code columns at the same place: one entry an atom,
+   * summed in float32 in the order of selection, ascending, without zeros. Returns the number of entries.
+   */
+  merge({ indices, values, codeIndices, codeValues, depth }: RowJob, from: number, steps: number): number {
+    // Sorted by atom, then by step: both in one number, exact below 2^53.
+    if (this.#keys.length < steps) this.#keys = new Float64Array(steps * 2);
+    const keys = this.#keys.subarray(0, steps);
+    for (let t = 0; t < steps; t++) keys[t] = indices[from + t]! * depth + t;
+    keys.sort();
+    let to = from;
+    for (let k = 0; k < steps;) {
+      const atom = Math.floor(keys[k]! / depth);
+      const first = atom * depth;
+      let sum = values[from + keys[k]! - first]!;
+      for (k++; k < steps && keys[k]! < first + depth; k++) sum = Math.fround(sum + values[from + keys[k]! - first]!);
+      if (sum === 0) continue;
+      codeIndices[to] = atom;
+      codeValues[to++] = sum;
+    }
+    return to - from;
+  }
+}

@@ -1,0 +1,188 @@
+import { atomNorms } from "../../atom-norms.ts";
+import type { Atoms } from "../../dictionary-weights.ts";
+import type { CoherenceFigures } from "../../engine.ts";
+import type { Progress } from "../encoder-session.ts";
+import { type Arena, scatterIntoShards } from "../kernel/arena.ts";
+import { Coherence } from "./coherence.ts";
+import type { DensePass } from "./dense-pass.ts";
+import { type GramCache, type GramReader, type GramWriter } from "./gram-cache.ts";
+
+/** Rows of one piece that is computed: short enough that a request that comes meanwhile hardly notices. */
+const BLOCK_ROWS = 64;
+
+/** Bytes of one piece that is read or written. */
+const BLOCK_BYTES = 1 << 24;
+
+/** Milliseconds that computing must have taken for the file to be worth its room: reading it takes a fraction. */
+const WORTH_KEEPING = 5_000;
+
+/** What a build is doing, and how far it is. */
+type Phase =
+  | { readonly name: "reading"; readonly reader: GramReader }
+  | { readonly name: "computing" }
+  | { readonly name: "writing"; readonly writer: GramWriter }
+  | { readonly name: "done" };
+
+export interface GramBuildOptions {
+  readonly weights: Pick<Atoms, "atoms" | "m" | "d">;
+  readonly arena: Arena;
+  readonly dense: DensePass;
+  /** Where a matrix that took long is kept; null: nowhere. */
+  readonly cache: GramCache | null;
+}
+
+/**
+ * G = D·Dᵀ [m, m] into the arena, piece by piece, so that requests are served in between: read from the cache where it
+ * has it, else computed by the runtime's matrix product, and then kept if that took long.
+ */
+export class GramBuild {
+  readonly #options: GramBuildOptions;
+  readonly #norms: Float64Array;
+  #coherence: Coherence;
+  #phase: Phase | null = null;
+  /** Rows that the phase is done with. */
+  #rows = 0;
+  #complete = false;
+  #computing = 0;
+  #quarters = 0;
+
+  constructor(options: GramBuildOptions) {
+    this.#options = options;
+    this.#norms = atomNorms(options.weights);
+    this.#coherence = new Coherence(this.#norms);
+  }
+
+  /** Whether the whole matrix stands in the arena. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  get coherence(): CoherenceFigures {
+    return this.#coherence.figures(this.#complete);
+  }
+
+  /** One piece of the work. */
+  async step(): Promise<Progress> {
+    this.#phase ??= await this.#begin();
+    switch (this.#phase.name) {
+      case "reading":
+        return this.#read(this.#phase.reader);
+      case "computing":
+        return this.#compute();
+      case "writing":
+        return this.#write(this.#phase.writer);
+      case "done":
+        return { more: false };
+    }
+  }
+
+  /** Leaves no file half written. */
+  async stop(): Promise<void> {
+    if (this.#phase?.name === "reading") await this.#phase.reader.close();
+    if (this.#phase?.name === "writing") await this.#phase.writer.discard();
+    this.#phase = { name: "done" };
+  }
+
+  async #begin(): Promise<Phase> {
+    const reader = await this.#options.cache?.open(this.#options.weights.m);
+    return reader ? { name: "reading", reader } : { name: "computing" };
+  }
+
+  async #read(reader: GramReader): Promise<Progress> {
+    const { m } = this.#options.weights;
+    const count = Math.min(m - this.#rows, Math.max(1, Math.floor(BLOCK_BYTES / (4 * m))));
+    try {
+      this.#place(await reader.read(count), count);
+      if (this.#rows < m) return { more: true };
+      await reader.verify();
+    } catch (error) {
+      await reader.close();
+      this.#rows = 0;
+      this.#coherence = new Coherence(this.#norms);
+      this.#phase = { name: "computing" };
+      return { more: true, note: `The cached Gram matrix is not usable and is made anew: ${wordsOf(error)}.` };
+    }
+    await reader.close();
+    this.#complete = true;
+    this.#phase = { name: "done" };
+    return { more: false, note: "The Gram matrix was read from the cache." };
+  }
+
+  async #compute(): Promise<Progress> {
+    const { weights, dense } = this.#options;
+    const { atoms, m, d } = weights;
+    const started = performance.now();
+    const from = this.#rows;
+    // Never a single row, which would round differently: see DensePass.
+    const to = m - from <= BLOCK_ROWS + 1 ? m : from + BLOCK_ROWS;
+    const block = new Float32Array(Math.max(2, to - from) * d);
+    block.set(atoms.subarray(from * d, to * d));
+    this.#place(await dense.run(block), to - from);
+    this.#computing += performance.now() - started;
+    if (to < m) return { more: true, ...this.#quarterNote() };
+    this.#complete = true;
+    const keep = this.#computing > WORTH_KEEPING ? this.#options.cache : null;
+    const seconds = (this.#computing / 1000).toFixed(1);
+    const note = `The Gram matrix of ${m} atoms is complete: ${seconds} s of computing.`;
+    if (keep === null) {
+      this.#phase = { name: "done" };
+      return this.#computing > WORTH_KEEPING ? { more: false, note } : { more: false };
+    }
+    this.#rows = 0;
+    this.#phase = { name: "writing", writer: await keep.create(m) };
+    return { more: true, note };
+  }
+
+  async #write(writer: GramWriter): Promise<Progress> {
+    const { m } = this.#options.weights;
+    const count = Math.min(m - this.#rows, Math.max(1, Math.floor(BLOCK_BYTES / (4 * m))));
+    try {
+      await writer.write(this.#rowsFromArena(this.#rows, count));
+      this.#rows += count;
+      if (this.#rows < m) return { more: true };
+      await writer.finish();
+    } catch (error) {
+      await writer.discard();
+      this.#phase = { name: "done" };
+      return { more: false, note: `The Gram matrix could not be kept for the next start: ${wordsOf(error)}.` };
+    }
+    this.#phase = { name: "done" };
+    return { more: false };
+  }
+
+  /** @param products [≥ count, m] rows of the matrix, the next in order */
+  #place(products: Float32Array, count: number): void {
+    const { m } = this.#options.weights;
+    for (let k = 0; k < count; k++) {
+      const i = this.#rows + k;
+      const row = products.subarray(k * m, (k + 1) * m);
+      scatterIntoShards(this.#options.arena, row, (shard) => shard.gram + 4 * shard.width * i);
+      this.#coherence.add(i, row);
+    }
+    this.#rows += count;
+  }
+
+  #rowsFromArena(from: number, count: number): Float32Array {
+    const { arena, weights } = this.#options;
+    const rows = new Float32Array(count * weights.m);
+    for (const shard of arena.shards) {
+      const floats = new Float32Array(shard.memory.buffer);
+      for (let k = 0; k < count; k++) {
+        const at = shard.gram / 4 + shard.width * (from + k);
+        rows.set(floats.subarray(at, at + shard.count), k * weights.m + shard.from);
+      }
+    }
+    return rows;
+  }
+
+  /** A line at every quarter of a long computation. */
+  #quarterNote(): { note?: string } {
+    const { m } = this.#options.weights;
+    const quarter = Math.floor((4 * this.#rows) / m);
+    if (quarter === this.#quarters || this.#computing < 1_000) return {};
+    this.#quarters = quarter;
+    return { note: `The Gram matrix is being made: ${Math.round((100 * this.#rows) / m)} %.` };
+  }
+}
+
+const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
