@@ -22,8 +22,9 @@ export async function encodeHere(id: string, settings: Settings): Promise<Encode
   const options = servingOptions(settings, SILENT, () => {});
   const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
     clock: systemClock,
+    open: () => Promise.resolve(null),
   });
-  await engine.load();
+  await engine.start();
   const context = { requestId: "verify", signal: new AbortController().signal };
   return {
     async encode(rows, budget) {

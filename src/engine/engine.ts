@@ -152,6 +152,20 @@ export interface Engine {
   labels(id: string, indices: Uint32Array): readonly (string | null)[];
   /** Features whose labels match. @throws EngineError PURSUIT_NO_LABELS */
   search(id: string, query: string, limit: number): readonly FoundFeature[];
+  /**
+   * Loads a dictionary from its folder in the models folder: one that is new there, was unloaded or has failed; or, of
+   * one that is served, whatever its folder holds now. Requests are answered all the while, by the old version until the
+   * new one is ready, and what the old one has accepted it still answers. Where the new one cannot be loaded, the old
+   * one stays. Resolves when the change is complete.
+   * @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND (no such folder), PURSUIT_DICTIONARY_FAILED,
+   *   PURSUIT_BEING_REPLACED (another change of it is under way), PURSUIT_DRAINING
+   */
+  load(id: string): Promise<DictionaryStatus>;
+  /**
+   * Answers what was accepted, then ends the runtime process. It stays listed, `unloaded`. Resolves when it is.
+   * @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND, PURSUIT_BEING_REPLACED
+   */
+  unload(id: string): Promise<DictionaryStatus>;
   readiness(): Readiness;
   /** Milliseconds on the clock that deadlines are measured by. */
   now(): number;

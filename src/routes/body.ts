@@ -3,7 +3,7 @@ import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
 import { inflaterFor } from "./inflate.ts";
-import { Intake } from "./intake.ts";
+import type { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
 import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
 import type { BodyForm, BodyType, Query } from "./wire/body-form.ts";
@@ -30,9 +30,12 @@ declare module "fastify" {
 }
 
 /** Bodies of routes whose config names a {@link BodyKind}: bytes within the limits, inflated, then numbers. */
-export function registerBodies(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
-  const intake = new Intake(limits, () => observer.shedBytes());
-
+export function registerBodies(
+  app: FastifyInstance,
+  pool: WirePool,
+  intake: Intake,
+  { engine, limits }: AppOptions,
+): void {
   const read = async (request: FastifyRequest, type: BodyType): Promise<Body | undefined> => {
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;

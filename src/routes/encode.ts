@@ -95,7 +95,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
 }
 
 /** Server-Timing (W3C), in milliseconds to the microsecond. */
-const serverTiming = (stages: Readonly<Record<string, number>>): string =>
+export const serverTiming = (stages: Readonly<Record<string, number>>): string =>
   Object.entries(stages)
     .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
     .join(", ");

@@ -22,6 +22,14 @@ export interface Reservation {
 /** Milliseconds that a client may take to send a whole body, however steadily it drips. */
 export const BODY_TIMEOUT = 300_000;
 
+/** A body in memory. */
+export interface Held {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Counts further bytes that it takes, as when it is inflated. @throws WireError PURSUIT_BYTES_IN_FLIGHT */
+  readonly claim: (bytes: number) => void;
+  readonly release: () => void;
+}
+
 /**
  * Pre-admission: reads request bodies into memory within the limits. A body that is refused is drained unparsed, so
  * that the client, which may well send it all before it listens, still gets to read why.
@@ -40,22 +48,26 @@ export class Intake {
   }
 
   /**
-   * The bytes of a body, and how to say that they are no longer needed. With an inflater, what it makes of them: its
-   * output is counted as it comes, so that a small body which inflates to a huge one is stopped at the limit.
+   * The bytes of a body, how to count what they become (`claim`), and how to say that all of it is no longer needed. With
+   * an inflater, what it makes of them: its output is counted as it comes, so that a small body which inflates to a huge
+   * one is stopped at the limit.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
-  async read(
-    request: IncomingMessage,
-    inflater: Transform | null = null,
-  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; release: () => void }> {
+  async read(request: IncomingMessage, inflater: Transform | null = null): Promise<Held> {
     let held = 0;
-    const hold = (bytes: number): void => {
-      this.#checkSize(held + bytes);
+    let released = false;
+    const claim = (bytes: number): void => {
+      if (released) return;
       this.#checkInFlight(bytes);
       this.#inFlight += bytes;
       held += bytes;
     };
+    const hold = (bytes: number): void => {
+      this.#checkSize(held + bytes);
+      claim(bytes);
+    };
     const release = (): void => {
+      released = true;
       this.#inFlight -= held;
       this.#rate.released(held);
       held = 0;
@@ -64,11 +76,11 @@ export class Intake {
       const declared = request.headers["content-length"];
       if (inflater !== null) {
         this.#checkSize(Number(declared ?? 0));
-        return { bytes: await this.#inflate(request, inflater, hold), release };
+        return { bytes: await this.#inflate(request, inflater, hold), claim, release };
       }
-      if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
+      if (declared === undefined) return { bytes: await this.#collect(request, hold), claim, release };
       hold(Number(declared));
-      return { bytes: await this.#fill(request, new Uint8Array(held)), release };
+      return { bytes: await this.#fill(request, new Uint8Array(held)), claim, release };
     } catch (error) {
       release();
       request.resume();

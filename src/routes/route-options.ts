@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
+import type { Executions } from "./v2/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
 import type { Keys } from "./keys.ts";
 import type { RateLimit } from "./rate-limit.ts";
@@ -29,7 +30,12 @@ export interface AppOptions {
   readonly logger: FastifyBaseLogger;
   /** Who may come in, and how often. */
   readonly access: Keys & RateLimit;
-  /** Prometheus text and its content type. */
-  readonly metrics: { text(): Promise<string>; readonly contentType: string };
+  readonly metrics: {
+    /** Prometheus text. */
+    text(): Promise<string>;
+    readonly contentType: string;
+    /** Batches that a dictionary's runtime has run, by size. */
+    executions(dictionary: string): readonly Executions[];
+  };
   readonly version: string;
 }

@@ -11,9 +11,12 @@ import { registerEncode } from "../routes/encode.ts";
 import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
 import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
+import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
+import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
+import { registerV2 } from "../routes/v2/register-v2.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -39,7 +42,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
   });
+  allowBlankExpect(app.server);
   const pool = new WirePool();
+  const intake = new Intake(options.limits, () => options.observer.shedBytes());
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
@@ -68,6 +73,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       security: [{}, { key: [] }],
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
+        { name: "open inference protocol", description: 'As Triton and KServe speak it; errors are {"error"}' },
         { name: "operations", description: "Health and metrics" },
       ],
     },
@@ -76,11 +82,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   await registerHooks(app, options);
   registerCompression(app, options);
-  registerBodies(app, pool, options);
+  registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);
   registerEncode(app, pool, options);
   registerDecode(app, pool, options);
   registerOperations(app, options);
+  await registerV2(app, pool, intake, options);
   return app;
 }

@@ -10,12 +10,10 @@ const WRONG = "a-wrong-key-of-some-length";
 let test: TestApp;
 afterEach(() => test.app.close());
 
-/** Routes of every kind, and two that others mark as management. */
+/** Routes of every kind, and one that others mark as management. */
 async function app(access: Parameters<typeof testApp>[1]): Promise<TestApp> {
   test = await testApp({}, access, (fastify) => {
     fastify.put("/v1/dictionaries/:id/steering/:name", { config: { management: true } }, () => ({ saved: true }));
-    fastify.post("/v2/repository/models/:name/load", { config: { management: true } }, () => ({}));
-    fastify.get("/v2/health/live", () => ({ live: true }));
   });
   return test;
 }
@@ -98,7 +96,7 @@ describe("with management keys", () => {
       const answer = await asked(method, url, API);
       expect(answer.statusCode).toBe(403);
       expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit", error="insufficient_scope"');
-      expect(answer.json()).toMatchObject({ code: "PURSUIT_FORBIDDEN" });
+      expect(answer.body).toContain("asks for a management key");
       expect((await asked(method, url, ADMIN)).statusCode).toBe(200);
     }
     expect((await asked("POST", ENCODE, ADMIN)).statusCode).toBe(200);

@@ -32,6 +32,8 @@ export class FakeEngine implements Engine {
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
+  /** Loads and unloads asked for. */
+  readonly changes: (readonly ["load" | "unload", string])[] = [];
 
   list(): readonly DictionaryStatus[] {
     return [
@@ -104,6 +106,18 @@ export class FakeEngine implements Engine {
   search(id: string, query: string, limit: number): readonly FoundFeature[] {
     this.labels(id, new Uint32Array());
     return [{ index: 0, relevance: 2, text: `the first, for ${query}`, score: 0.5, rate: 0.01 }].slice(0, limit);
+  }
+
+  async load(id: string): Promise<DictionaryStatus> {
+    this.changes.push(["load", id]);
+    this.#fail();
+    return this.status(id);
+  }
+
+  async unload(id: string): Promise<DictionaryStatus> {
+    this.changes.push(["unload", id]);
+    this.#fail();
+    return this.status(id);
   }
 
   readiness(): Readiness {

@@ -44,7 +44,11 @@ export async function testApp(
     },
     logger,
     access: { apiKeys: [], adminKeys: [], rateLimit: 0, ...access },
-    metrics: { text: () => Promise.resolve("pursuit_up 1\n"), contentType: "text/plain; version=0.0.4; charset=utf-8" },
+    metrics: {
+      text: () => Promise.resolve("pursuit_up 1\n"),
+      contentType: "text/plain; version=0.0.4; charset=utf-8",
+      executions: (dictionary) => (dictionary === "small" ? [{ rows: 2, count: 3, seconds: 0.5 }] : []),
+    },
     version: "0.0.0-test",
   });
   addRoutes(app);

@@ -63,7 +63,9 @@ const NEIGHBOURS = 10;
  * shown in the list, and stops no other dictionary.
  *
  *     registered → loading → ready → draining → unloaded
- *                      └────→ failed ←┘ (a restart found the folder broken)
+ *                      └────→ failed ──┘  (also from ready: a restart found the folder broken)
+ *
+ * It is one version: what a reload finds in the folder is served by another, and {@link CatalogEngine} swaps the two.
  */
 export class ServedDictionary {
   readonly id: string;
@@ -78,6 +80,8 @@ export class ServedDictionary {
   #loaded: Loaded | null = null;
   #labels: ServedLabels | null = null;
   #labelWarnings: readonly string[] = [];
+  /** Calls that are not batched, under way: an unload waits for them as it does for the queue. */
+  readonly #directCalls = new Set<Promise<unknown>>();
 
   constructor(id: string, folder: string, options: ServingOptions) {
     this.id = id;
@@ -168,11 +172,15 @@ export class ServedDictionary {
         `Dictionary ${this.id} could not be loaded: ${this.#faults.join(" ")}`,
       );
     }
+    if (this.#state === "unloaded") {
+      const message = `Dictionary ${this.id} is unloaded; POST /v2/repository/models/${this.id}/load loads it.`;
+      throw new EngineError("PURSUIT_NOT_READY", message);
+    }
+    if (this.#state === "draining") {
+      throw new EngineError("PURSUIT_DRAINING", `Dictionary ${this.id} is being unloaded.`, { retryAfter: 1 });
+    }
     if (this.#loaded === null || this.#facts === null) {
       throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${this.id} is still being loaded.`, { retryAfter: 1 });
-    }
-    if (this.#state !== "ready") {
-      throw new EngineError("PURSUIT_DRAINING", `Dictionary ${this.id} is being unloaded.`, { retryAfter: 1 });
     }
     return {
       ...this.#loaded,
@@ -212,12 +220,14 @@ export class ServedDictionary {
   /** Answers what was accepted, then ends the runtime process. */
   async unload(): Promise<void> {
     const loaded = this.#loaded;
-    if (this.#state !== "failed") this.#state = "draining";
+    this.#state = "draining";
     await loaded?.queue.drain();
+    await Promise.allSettled(this.#directCalls);
     loaded?.calls.leave();
     await loaded?.runtime.close();
     this.#loaded = null;
-    if (this.#state !== "failed") this.#state = "unloaded";
+    this.#state = "unloaded";
+    this.#faults = [];
   }
 
   async #loadLabels({ m }: DictionaryManifest): Promise<void> {
@@ -264,7 +274,15 @@ export class ServedDictionary {
    * A call that is not batched, under the same lease. Sent again once when the process ended under it: whatever ended
    * it may have been another request, or someone from outside.
    */
-  async #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
+  #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
+    const answer = this.#callUnderLease(call);
+    this.#directCalls.add(answer);
+    const forget = (): void => void this.#directCalls.delete(answer);
+    void answer.then(forget, forget);
+    return answer;
+  }
+
+  async #callUnderLease<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
     const { runtime, calls } = this.serving();
     try {
       return await calls

@@ -146,8 +146,8 @@ export class BatchQueue<W extends Work, R> {
     }
     const rows = this.#rows();
     if (rows === 0) return null;
-    // A warm-up of one row is no measure to turn anybody away by: until a batch has been measured, rows alone count.
-    const wait = this.#runs === 0 ? 0 : this.#waitOf(lane);
+    // A warm-up of one row is no measure to turn anybody away by: until prices have settled, rows alone count.
+    const wait = this.#runs < COLD_RUNS ? 0 : this.#waitOf(lane);
     if (wait <= maxWait && rows < maxRows) return null;
     const said = `${rows} rows wait, about ${Math.ceil(wait)} ms of work`;
     const limit = wait > maxWait ? `the limit is ${maxWait} ms` : `the limit is ${maxRows} rows`;
@@ -161,7 +161,7 @@ export class BatchQueue<W extends Work, R> {
   /** A request that would time out in the queue is told so at once: the time and the work are saved. */
   #tooLate({ deadline }: W, lane: Lane<W, R>, cost: number): { reason: ShedReason; error: EngineError } | null {
     // Only behind others, and by a measured pace: a request alone is let try.
-    if (deadline === undefined || this.#rows() === 0 || this.#runs === 0) return null;
+    if (deadline === undefined || this.#rows() === 0 || this.#runs < COLD_RUNS) return null;
     const left = deadline - this.#options.clock.now();
     const needed = this.#waitOf(lane) + this.#timeOf(cost);
     if (left <= 0 || needed <= left) return null;

@@ -22,7 +22,7 @@ export interface MeasuredBatch {
 /** Weight of the newest batch once there have been many: about the last ten count. */
 const LEARNING_RATE = 0.2;
 
-/** A batch counts for this factor at most: a pause of the machine is not a trend. The first ones may do more. */
+/** A batch counts for this factor at most: a pause of the machine is not a trend. The first ones may lower it by more. */
 const MAX_CORRECTION = 4;
 const MAX_FIRST_CORRECTION = 64;
 const FIRST_BATCHES = 4;
@@ -98,7 +98,7 @@ export class CostModel {
     const parts = [1, rows, made].map((units, i) => units * this.#rates[i]!);
     const predicted = parts.reduce((sum, part) => sum + part, 0);
     const most = this.#batches < FIRST_BATCHES ? MAX_FIRST_CORRECTION : MAX_CORRECTION;
-    const ratio = Math.min(most, Math.max(1 / most, milliseconds / predicted));
+    const ratio = Math.min(MAX_CORRECTION, Math.max(1 / most, milliseconds / predicted));
     const squares = parts.reduce((sum, part) => sum + (part / predicted) ** 2, 0);
     // The first batches are worth more than a warm-up of one row.
     const rate = Math.max(LEARNING_RATE, (this.#batches + 1) ** -0.5);

@@ -1,6 +1,6 @@
 import type { Rows } from "../../engine/rows.ts";
 import type { LineGroup } from "./line-splitter.ts";
-import { parseJson } from "./parse-json.ts";
+import { MAX_DEPTH, parseJson } from "./parse-json.ts";
 import { describe, invalid, named } from "./posted-rows.ts";
 import { WireError, type WireFault } from "./wire-error.ts";
 
@@ -69,7 +69,7 @@ const isBlank = (text: Uint8Array): boolean => text.every((byte) => byte === 0x2
 function readLine(text: Uint8Array, width: number, into: Float32Array): Omit<Line, "line"> {
   let id: string | number | undefined;
   try {
-    const posted = parseJson(text, "The line");
+    const posted = parseJson(text, MAX_DEPTH, "The line");
     if (Array.isArray(posted)) {
       readRow(posted, width, into, "The row");
       return {};

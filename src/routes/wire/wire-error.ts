@@ -18,6 +18,7 @@ export const WIRE_ERROR_CODES = [
   "PURSUIT_NOT_ACCEPTABLE",
   "PURSUIT_ROUTE_NOT_FOUND",
   "PURSUIT_BAD_REQUEST",
+  "PURSUIT_METHOD_NOT_ALLOWED",
 ] as const;
 
 export type WireErrorCode = (typeof WIRE_ERROR_CODES)[number];

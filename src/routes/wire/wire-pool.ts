@@ -8,9 +8,11 @@ import type { RowLimits } from "./posted-rows.ts";
 import type { BodyKind, BodyOf } from "./read-body.ts";
 import type { LineGroup } from "./line-splitter.ts";
 import type { LineReading, Lines } from "./read-lines.ts";
+import type { InferBytes, InferRequest } from "./read-infer.ts";
 import { WireError } from "./wire-error.ts";
 import { type CodesType, type RowsType, runWireTask, type WireTask } from "./wire-task.ts";
 import type { WorkerResult } from "./wire-worker.ts";
+import { inferBytes, type InferAnswer, type InferAnswerHead } from "./write-infer.ts";
 import { codesBytes, type EncodeAnswerHead, type RowHead, rowsBytes } from "./write-codes.ts";
 import type { AnswerLine } from "./write-lines.ts";
 import { binaryCodesBytes } from "./write-safetensors.ts";
@@ -28,6 +30,9 @@ const binaryWork = (bytes: number): number => bytes / BINARY_FASTER;
 
 /** Threads are kept this long without work. */
 const IDLE_MILLISECONDS = 30_000;
+
+/** A byte a letter: to look for ASCII in what may not be UTF-8. */
+const latin1 = new TextDecoder("latin1");
 
 /** Bodies ↔ rows and codes: small ones here and now, large ones on a small pool of threads. */
 export class WirePool {
@@ -79,6 +84,23 @@ export class WirePool {
   async writeRows(rows: Rows, as: RowsType = "json"): Promise<string | Uint8Array> {
     const work = isText(as) ? rowsBytes(rows) : binaryWork(as === "octet-stream" ? 0 : rows.data.byteLength);
     return payload(await this.#run({ type: "write_rows", rows, as }, work));
+  }
+
+  /** An inference request. Only what is read number by number is worth a thread: FP32 as binary data is one copy. */
+  async readInfer(body: InferBytes): Promise<InferRequest> {
+    const { bytes, headerLength } = body;
+    const json = bytes.subarray(0, headerLength ?? bytes.length);
+    const byNumber = json.length >= WORTH_A_THREAD || /"(?:FP16|BF16|FP64)"/.test(latin1.decode(json));
+    const result = await this.#run({ type: "read_infer", body }, byNumber ? bytes.length : 0, [bytes.buffer]);
+    if (!("infer" in result)) throw new Error("a read gives a request");
+    return result.infer;
+  }
+
+  async writeInfer(codes: SparseCodes, head: InferAnswerHead): Promise<InferAnswer> {
+    const inJson = { id: head.id, outputs: head.outputs.filter(({ binary }) => !binary) };
+    const result = await this.#run({ type: "write_infer", codes, head }, inferBytes(codes, inJson));
+    if (!("answer" in result)) throw new Error("a write gives an answer");
+    return result.answer;
   }
 
   async close(): Promise<void> {

@@ -4,9 +4,11 @@ import type { BodyForm } from "./body-form.ts";
 import type { LineGroup } from "./line-splitter.ts";
 import type { RowLimits } from "./posted-rows.ts";
 import { type Body, type BodyKind, readBody } from "./read-body.ts";
+import { type InferBytes, type InferRequest, readInfer } from "./read-infer.ts";
 import { type LineReading, type Lines, readLines } from "./read-lines.ts";
 import { WireError, type WireFault } from "./wire-error.ts";
 import { type EncodeAnswerHead, type RowHead, writeCodes, writeRows } from "./write-codes.ts";
+import { type InferAnswer, type InferAnswerHead, writeInfer } from "./write-infer.ts";
 import { type AnswerLine, writeAnswerLines, writeCodeLines, writeRowLines } from "./write-lines.ts";
 import { writeMsgpack, writeRowsMsgpack } from "./write-msgpack.ts";
 import { writeRowsOctets } from "./write-octets.ts";
@@ -34,13 +36,17 @@ export type WireTask =
       readonly head: EncodeAnswerHead;
       readonly as: CodesType;
     }
-  | { readonly type: "write_rows"; readonly rows: Rows; readonly as: RowsType };
+  | { readonly type: "write_rows"; readonly rows: Rows; readonly as: RowsType }
+  | { readonly type: "read_infer"; readonly body: InferBytes }
+  | { readonly type: "write_infer"; readonly codes: SparseCodes; readonly head: InferAnswerHead };
 
 export type WireResult =
   | { readonly body: Body }
   | { readonly lines: Lines }
   | { readonly text: string }
   | { readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly infer: InferRequest }
+  | { readonly answer: InferAnswer }
   /** An error as data: its class does not survive the way between threads. */
   | { readonly fault: WireFault };
 
@@ -81,6 +87,10 @@ export function runWireTask(task: WireTask): WireResult {
         return payloadOf(CODES_WRITERS[task.as](task.codes, task.head));
       case "write_rows":
         return payloadOf(ROWS_WRITERS[task.as](task.rows));
+      case "read_infer":
+        return { infer: readInfer(task.body) };
+      case "write_infer":
+        return { answer: writeInfer(task.codes, task.head) };
     }
   } catch (error) {
     if (error instanceof WireError) return { fault: { code: error.code, message: error.message } };

@@ -195,6 +195,11 @@ async function overload(degrade: boolean, seconds: number) {
   const clock = new FakeClock();
   const world = queueWorld(clock, new CoreLease(2, clock), { maxWait: 300, degradeWait: 50 });
   const { next } = random(3);
+  // Prices have settled before.
+  for (let i = 0; i < 16; i++) {
+    void world.queue.submit(workOf("warm", 1, 0.25));
+    await pass(clock, 1);
+  }
   const watched = latencies(clock);
   let sent = 0;
   // 8 rows of 0.25: 2 ms of work each half millisecond.

@@ -75,11 +75,13 @@ function setup(capacity = 4, options: { maxWait?: number; maxRows?: number; degr
     executor.batches.at(-1)!.finish();
     await settle();
   };
-  /** One run as predicted: from then on admission goes by what is predicted. */
+  /** Runs as predicted: from then on admission goes by what is predicted. */
   const warm = async (): Promise<void> => {
-    const answer = queue.submit(work("warm", 1));
-    await finish(1);
-    await answer;
+    for (let i = 0; i < 16; i++) {
+      const answer = queue.submit(work("warm", 1));
+      await finish(1);
+      await answer;
+    }
   };
   return { executor, clock, lease, shed, queue, finish, warm, queued: () => queued };
 }
@@ -213,7 +215,7 @@ describe("BatchQueue", () => {
     executor.batches.at(-1)!.finish();
   });
 
-  it("turns nobody away by a guess: until a run has been measured, rows alone count", async () => {
+  it("turns nobody away by a guess: until prices have settled, rows alone count", async () => {
     const { queue, executor, finish } = setup(4, { maxWait: 50, maxRows: 30 });
     executor.price = 100;
     void queue.submit(work("a", 1));
@@ -288,10 +290,8 @@ describe("BatchQueue", () => {
   });
 
   it("refuses at once what would time out in the queue, once it knows its pace", async () => {
-    const { queue, finish, shed, clock } = setup(4);
-    const first = queue.submit(work("a", 4));
-    await finish(4);
-    await first;
+    const { queue, warm, shed, clock } = setup(4);
+    await warm();
     void queue.submit(work("b", 4));
     await settle();
     for (let i = 0; i < 5; i++) void queue.submit(work("c", 4));
