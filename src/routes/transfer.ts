@@ -1,5 +1,7 @@
 import type { FastifyInstance } from "fastify";
+import Type from "typebox";
 import { bodyOf, fieldsValidator } from "./body.ts";
+import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
 import { budgetOf } from "./budget-of.ts";
 import { describeRoute } from "./describe-route.ts";
 import { serverTiming } from "./encode.ts";
@@ -7,8 +9,14 @@ import { explainedVariance } from "./explained-variance.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
+import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "./wire/answer-size.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
-import { checkAnswer, codesBytes, numbersBytes, rowsBytes } from "./wire/write-codes.ts";
+
+const TransferQuerySchema = Type.Object({
+  from: Type.Optional(Type.String({ description: "This and the others where the body is bytes" })),
+  to: Type.Optional(Type.String()),
+  ...Type.Omit(FieldsQuerySchema, ["format", "include", "on_overload"]).properties,
+});
 
 /** POST /v1/transfer: rows of one dictionary → rows of another over the same atoms. */
 export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
@@ -19,9 +27,10 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine,
       schema: describeRoute({
         summary: "Rows encoded with one dictionary and decoded with another",
         operationId: "transfer",
-        body: TransferBodySchema,
+        body: bodySchemas(TransferBodySchema, { rows: true, lines: false }),
+        query: TransferQuerySchema,
         answer: TransferAnswerSchema,
-        problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
       }),
       validatorCompiler: fieldsValidator(TransferFieldsSchema),
     },
@@ -29,7 +38,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine,
       const { rows, fields } = bodyOf(request, "encode");
       const { from, to, budget = {}, encoder = "orthogonal", timeout_ms: timeoutMs } = fields as TransferFields;
       const [source, target] = [engine.status(from), engine.status(to)];
-      if (target.manifest) checkAnswer(numbersBytes(rows.count * target.manifest.d), limits.maxAnswer);
+      if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.d, "json"), limits.maxAnswer);
       const work = {
         from,
         to,
@@ -41,7 +50,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine,
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
-      checkAnswer(rowsBytes(outputs) + codesBytes(codes, "sparse"), limits.maxAnswer);
+      checkAnswer(rowsAnswerBytes(outputs, "json") + codesAnswerBytes(codes, "sparse", "json"), limits.maxAnswer);
 
       const writing = performance.now();
       const head = {

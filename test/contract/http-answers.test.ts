@@ -232,6 +232,7 @@ describe("operations", () => {
       "/v1/dictionaries/{id}/encode",
       "/v1/dictionaries/{id}/features",
       "/v1/dictionaries/{id}/features/{index}",
+      "/v1/transfer",
       "/v2/",
       "/v2/health/live",
       "/v2/health/ready",

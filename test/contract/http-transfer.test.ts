@@ -45,6 +45,22 @@ describe("POST /v1/transfer", () => {
     expect(running.engine.transfers.at(-1)).toMatchObject({ encoder: "own", budget: { maxAtoms: 3 } });
   });
 
+  it("takes rows as bytes, the other fields in the query", async () => {
+    const answer = await running.app.inject({
+      method: "POST",
+      url: "/v1/transfer?from=small&to=small&dtype=float32&rows=2&max_atoms=3&encoder=own",
+      headers: { "content-type": "application/octet-stream" },
+      payload: Buffer.from(Float32Array.of(1, 2, 3, 4).buffer),
+    });
+    expect(answer.statusCode).toBe(200);
+    const { encoder, budget, rows } = running.engine.transfers.at(-1)!;
+    expect({ encoder, budget, rows: [...rows.data] }).toEqual({
+      encoder: "own",
+      budget: { maxAtoms: 3 },
+      rows: [1, 2, 3, 4],
+    });
+  });
+
   it.each([
     [{ to: "small", inputs: [[1, 2]] }, 422, "PURSUIT_INVALID_FIELD"],
     [{ from: "small", inputs: [[1, 2]] }, 422, "PURSUIT_INVALID_FIELD"],
