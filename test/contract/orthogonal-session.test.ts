@@ -307,17 +307,23 @@ describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path
 });
 
 describe("a plain dictionary encoded orthogonally", () => {
-  it.each(["relu", "signed", "absolute"] as const)("keeps the sign that score %s asks for", async (score) => {
+  it.each([
+    ["relu", "fused"],
+    ["signed", "fused"],
+    ["absolute", "fused"],
+    ["relu", "gram"],
+    ["signed", "residual"],
+  ] as const)("keeps the sign that score %s asks for, on the %s path", async (score, path) => {
     const d = 16;
     const atoms = randomAtoms(64, d, 40);
     const { rawScores: _, ...settings } = SETTINGS;
     const plain = await createEncoderSession(
       { kind: "matching_pursuit", d, m: 64, atoms, center: null, settings: { ...settings, score, reselect: "add" } },
-      { runtime: "cpu", path: "fused", threads: 1 },
+      { runtime: "cpu", path, threads: 1 },
     );
     const own = await createEncoderSession(weightsOf(atoms, d, { score: score === "relu" ? "relu" : "absolute" }), {
       runtime: "cpu",
-      path: "gram",
+      path,
       threads: 1,
     });
     const batch = batchOf(normals(d * 6, 41), d, { maxAtoms: 8 });

@@ -85,7 +85,10 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     await this.#session.release();
   }
 
-  /** Made when the first request asks for it: most never do, and it holds the atoms, and G, a second time. */
+  /**
+   * Made when the first request asks for it: most never do, and it holds the atoms, and G, a second time. A G that takes
+   * longer than that request should wait is left out.
+   */
   #orthogonalSession(): Promise<FusedSession> {
     const { threads, path } = this.#options;
     this.#orthogonal ??= FusedSession.create(this.weights, { runtime: "cpu", threads, gram: path === "gram" });
