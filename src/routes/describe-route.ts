@@ -11,7 +11,8 @@ export interface RouteDescription {
   readonly params?: Readonly<Record<string, TSchema>>;
   readonly body?: TSchema;
   readonly query?: TSchema;
-  readonly answer: TSchema;
+  /** Absent: 204, without a body. */
+  readonly answer?: TSchema;
   readonly contentType?: string;
   /** Refusals, each answered as a problem. */
   readonly problems?: readonly number[];
@@ -37,7 +38,9 @@ export function describeRoute(route: RouteDescription): FastifySchema {
     ...(route.query && { querystring: route.query }),
     ...(route.body && { body: { content: { "application/json": { schema: route.body } } } }),
     response: {
-      200: { description: "", content: { [contentType]: { schema: route.answer } } },
+      ...(route.answer
+        ? { 200: { description: "", content: { [contentType]: { schema: route.answer } } } }
+        : { 204: { description: "", type: "null" } }),
       ...Object.fromEntries(problems.map((status) => [status, PROBLEM])),
       ...Object.fromEntries(
         Object.entries(others).map(([status, schema]) => [

@@ -12,6 +12,7 @@ import {
   EncodeFieldsSchema,
 } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
+import { serverTiming } from "./server-timing.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 import { certainBytes, checkAnswer, codesBytes, labelsBytes } from "./wire/write-codes.ts";
@@ -85,7 +86,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
   );
 }
 
-function budgetOf({
+export function budgetOf({
   max_atoms: maxAtoms,
   tolerance,
   residual_norm: residualNorm,
@@ -98,9 +99,3 @@ function budgetOf({
     ...(minGain !== undefined && { minGain }),
   };
 }
-
-/** Server-Timing (W3C), in milliseconds to the microsecond. */
-const serverTiming = (stages: Readonly<Record<string, number>>): string =>
-  Object.entries(stages)
-    .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
-    .join(", ");

@@ -11,6 +11,8 @@ import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../rou
 import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
 import { registerOperations } from "../routes/operations.ts";
+import { registerSteer } from "../routes/steer.ts";
+import { registerSteeringSets } from "../routes/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
@@ -57,6 +59,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       },
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
+        { name: "steering", description: "Rows edited by their features, and named sets of edits" },
         { name: "operations", description: "Health and metrics" },
       ],
     },
@@ -70,6 +73,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   registerFeatures(app, options);
   registerEncode(app, pool, options);
   registerDecode(app, pool, options);
+  registerSteer(app, pool, options);
+  registerSteeringSets(app, options);
   registerOperations(app, options);
   return app;
 }

@@ -13,25 +13,37 @@ import type {
 import { EngineError } from "../errors.ts";
 import type { EngineObserver } from "../observer.ts";
 import type { Rows } from "../rows.ts";
+import type { SteerAnswer, SteerRequest } from "../steering.ts";
 import { budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { ServedSets } from "./steering/served-sets.ts";
+import { steer } from "./steering/steer.ts";
+import type { SteeringStore } from "./steering/steering-store.ts";
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
 export class CatalogEngine implements Engine {
   readonly #dictionaries: ReadonlyMap<string, ServedDictionary>;
   readonly #clock: Clock;
   readonly #observer: EngineObserver;
+  readonly steering: ServedSets;
   #draining = false;
 
   constructor(
     dictionaries: readonly ServedDictionary[],
-    { clock, observer }: { clock: Clock; observer: EngineObserver },
+    { clock, observer, sets }: { clock: Clock; observer: EngineObserver; sets: SteeringStore },
   ) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
     this.#observer = observer;
+    this.steering = new ServedSets(sets, {
+      sha256: (id) => this.status(id).sha256,
+      serving: (id) => {
+        const { manifest, sha256 } = this.#find(id).serving();
+        return { d: manifest.d, m: manifest.m, sha256 };
+      },
+    });
   }
 
   now(): number {
@@ -85,6 +97,23 @@ export class CatalogEngine implements Engine {
     const data = await dictionary.decode(codes);
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
+  }
+
+  async steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    const dictionary = this.#find(id);
+    const { manifest, rule, sha256 } = dictionary.serving();
+    checkRows(request.rows, manifest.d);
+    budgetColumns(request.budget, request.rows.count, rule);
+    const by = {
+      d: manifest.d,
+      m: manifest.m,
+      sha256,
+      setEdits: request.set === undefined ? [] : this.steering.use(id, request.set),
+      encode: (encode: EncodeRequest) => this.encode(id, encode, context),
+      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) => dictionary.steer(batch),
+      now: () => this.now(),
+    };
+    return steer(request, by, context);
   }
 
   async feature(id: string, index: number): Promise<Feature> {

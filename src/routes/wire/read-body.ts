@@ -10,17 +10,27 @@ export interface EncodeBody {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** A body without rows: its fields as posted, for the schema to check. */
+export interface FieldsBody {
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 export interface DecodeBody {
   readonly codes: CodesToDecode;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+const readEncode = (bytes: Uint8Array, limits: RowLimits): EncodeBody => {
+  const { inputs, ...fields } = readObject(bytes);
+  return { rows: readRows(inputs, limits), fields };
+};
+
 /** How the JSON body of each route that takes one is read. */
 export const BODY_READERS = {
-  encode: (bytes: Uint8Array, limits: RowLimits): EncodeBody => {
-    const { inputs, ...fields } = readObject(bytes);
-    return { rows: readRows(inputs, limits), fields };
-  },
+  encode: readEncode,
+  /** Rows beside fields, as in encode; its edits are read with their dictionary at hand. */
+  steer: readEncode,
+  fields: (bytes: Uint8Array): FieldsBody => ({ fields: readObject(bytes) }),
   decode: (bytes: Uint8Array, limits: RowLimits): DecodeBody => {
     const { codes, ...fields } = readObject(bytes);
     return { codes: readCodes(codes, limits), fields };

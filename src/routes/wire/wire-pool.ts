@@ -9,6 +9,7 @@ import { WireError } from "./wire-error.ts";
 import { runWireTask, type WireTask } from "./wire-task.ts";
 import type { WorkerResult } from "./wire-worker.ts";
 import { codesBytes, type EncodeAnswerHead, rowsBytes } from "./write-codes.ts";
+import { type SteerAnswerHead, type Steered, steeredBytes } from "./write-steered.ts";
 
 /**
  * Bytes from which a body is parsed, or an answer written, on another thread. Parsing 4 MiB on the main thread holds up
@@ -48,6 +49,10 @@ export class WirePool {
 
   async writeRows(rows: Rows): Promise<string | Uint8Array> {
     return payload(await this.#run({ type: "write_rows", rows }, rowsBytes(rows)));
+  }
+
+  async writeSteered(steered: Steered, head: SteerAnswerHead): Promise<string | Uint8Array> {
+    return payload(await this.#run({ type: "write_steered", steered, head }, steeredBytes(steered)));
   }
 
   async close(): Promise<void> {

@@ -4,12 +4,14 @@ import type { RowLimits } from "./posted-rows.ts";
 import { BODY_READERS, type BodyKind, type Body } from "./read-body.ts";
 import { WireError, type WireFault } from "./wire-error.ts";
 import { type EncodeAnswerHead, writeCodes, writeRows } from "./write-codes.ts";
+import { type SteerAnswerHead, type Steered, writeSteered } from "./write-steered.ts";
 
 /** Work on bytes that is worth a thread of its own when there are many of them. */
 export type WireTask =
   | { readonly type: "read"; readonly kind: BodyKind; readonly bytes: Uint8Array; readonly limits: RowLimits }
   | { readonly type: "write_codes"; readonly codes: SparseCodes; readonly head: EncodeAnswerHead }
-  | { readonly type: "write_rows"; readonly rows: Rows };
+  | { readonly type: "write_rows"; readonly rows: Rows }
+  | { readonly type: "write_steered"; readonly steered: Steered; readonly head: SteerAnswerHead };
 
 export type WireResult =
   | { readonly body: Body }
@@ -26,6 +28,8 @@ export function runWireTask(task: WireTask): WireResult {
         return { text: writeCodes(task.codes, task.head) };
       case "write_rows":
         return { text: writeRows(task.rows) };
+      case "write_steered":
+        return { text: writeSteered(task.steered, task.head) };
     }
   } catch (error) {
     if (error instanceof WireError) return { fault: { code: error.code, message: error.message } };
