@@ -117,7 +117,7 @@ def of_feature(j, concept, server, rows, own, z, around, rng) -> dict[str, np.nd
     plain = rows[rng.choice(outside, ROWS, replace=False)]
     firing = rows[rng.choice(column, min(ROWS, len(column)), replace=False)]
     added = {"feature": j, "op": "add", "value": value}
-    random = {"vector": rng.standard_normal(rows.shape[1]).tolist(), "op": "add_direction", "strength": value}
+    random = {"vector": rng.standard_normal(rows.shape[1]).tolist(), "op": "add_direction", "strength": 4 * value}
     removed, left = server.remaining(firing, {"feature": j, "op": "remove"}, feature=j)
     projected, left_projected = server.remaining(firing, {"feature": j, "op": "project_out"}, feature=j)
     return {
@@ -125,6 +125,7 @@ def of_feature(j, concept, server, rows, own, z, around, rng) -> dict[str, np.nd
         "plain": around.share(plain, concept),
         "added": around.share(server.steer(plain, added), concept),
         "doubled": around.share(server.steer(plain, {**added, "value": 2 * value}), concept),
+        "fourfold": around.share(server.steer(plain, {**added, "value": 4 * value}), concept),
         "random": around.share(server.steer(plain, random), concept),
         "firing": around.share(firing, concept),
         "removed": around.share(removed, concept),
@@ -146,7 +147,8 @@ def written(found, chosen, labels, labelled: int, able: int, unseen: int, rng) -
     edits = [
         ("add the feature at its mean coefficient", "plain", "added"),
         ("add it at twice that", "plain", "doubled"),
-        ("control: a random direction of the same length", "plain", "random"),
+        ("add it at four times that", "plain", "fourfold"),
+        ("control: a random direction at four times that", "plain", "random"),
         ("remove the feature where it is active", "firing", "removed"),
         ("project its direction out where it is active", "firing", "projected"),
     ]
@@ -201,7 +203,7 @@ PAGE = """# Steering by labelled features
 Written by `python tools/evidence/steering.py` against a running server; seeded. {features} features were drawn from the
 {able} of {labelled} labelled ones of `minilm-wordnet-mp` that are active in at least {fewest} of {unseen} held-out synsets (the half
 that labels were not fitted on). Each was added to {rows} held-out rows that are not of its concept and in which it is not
-active, and removed from up to {rows} in which it is. A figure is the share of a row's {neighbours} nearest training synsets, by
+active, and removed from up to {rows} in which it is. Rows are of unit length. A figure is the share of a row's {neighbours} nearest training synsets, by
 cosine, that WordNet puts under the label's concept. Budgets are {budget} atoms. Intervals are 95 %, by bootstrap over features.
 
 | edit | before | after | change | features |
@@ -209,7 +211,8 @@ cosine, that WordNet puts under the label's concept. Budgets are {budget} atoms.
 {summary}
 
 **After `remove` and another encode** the feature is absent in {absent} of {of_rows} rows, {share} %, {verdict}
-After `project_out` of the feature's direction it is absent in {projected} %.
+After `project_out` of the feature's direction it is absent in {projected} %: that takes the component out of the row as it was
+posted, and the pursuit begins from the row less the dictionary's centre.
 
 ## Each feature
 
