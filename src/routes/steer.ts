@@ -49,7 +49,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, li
         ...(only !== undefined && { only }),
       };
       const { sha256, times, ...steered } = await engine.steer(id, work, contextOf(request, reply, engine, timeoutMs));
-      checkAnswer(steeredBytes(steered), limits.maxAnswer);
+      checkAnswer(steeredBytes(steered, set ?? null), limits.maxAnswer);
 
       const writing = performance.now();
       const shape = rows.shape.length > 2 ? rows.shape : null;

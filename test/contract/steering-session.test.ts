@@ -108,7 +108,7 @@ describe.each([
     });
     const edited = await session.decode({
       count,
-      indptr: Uint32Array.from(changed.reduce((ends, one) => [...ends, ends.at(-1)! + one.length], [0])),
+      indptr: Uint32Array.from({ length: count + 1 }, (_, i) => changed.slice(0, i).flat().length),
       indices: Uint32Array.from(changed.flat(), ([j]) => j),
       values: Float32Array.from(changed.flat(), ([, value]) => value),
       ...(codes.norm && { norm: codes.norm }),

@@ -65,7 +65,7 @@ describe("readEdits", () => {
     ["rows that are none", [{ ...add, rows: 1 }], /^edits\[0\]\.rows must be a list/],
     ["a negative row", [{ ...add, rows: [0, -1] }], /^edits\[0\]\.rows\[1\] must be a row's number/],
     ["a row twice", [{ ...add, rows: [3, 3] }], /^edits\[0\]\.rows\[1\] names row 3 a second time/],
-    ["10,000 edits", Array.from({ length: 10_000 }).fill(add), /^edits\[256\] is one too many: 10000 edits/],
+    ["10,000 edits", Array.from({ length: 10_000 }, () => add), /^edits\[256\] is one too many: 10000 edits/],
   ])("refuses %s, naming where", (_, edits, message) => {
     expect(() => readEdits(edits)).toThrow(
       expect.objectContaining({ code: "PURSUIT_INVALID_EDIT", message: expect.stringMatching(message) }),
@@ -73,7 +73,7 @@ describe("readEdits", () => {
   });
 
   it("takes as many as are allowed", () => {
-    expect(readEdits(Array.from({ length: MAX_EDITS }).fill(add))).toHaveLength(MAX_EDITS);
+    expect(readEdits(Array.from({ length: MAX_EDITS }, () => add))).toHaveLength(MAX_EDITS);
   });
 
   it("either gives what it was given or refuses it with an index, whatever it is given", () => {

@@ -52,7 +52,7 @@ export class WirePool {
   }
 
   async writeSteered(steered: Steered, head: SteerAnswerHead): Promise<string | Uint8Array> {
-    return payload(await this.#run({ type: "write_steered", steered, head }, steeredBytes(steered)));
+    return payload(await this.#run({ type: "write_steered", steered, head }, steeredBytes(steered, head.set)));
   }
 
   async close(): Promise<void> {

@@ -62,13 +62,15 @@ function movedOf({ moved }: SteerEffect, i: number, asked: ReadonlySet<number>):
   }));
 }
 
-/** Bytes of JSON at most: a row's change, an edit of a row with the set's name, a moved feature. */
+/** Bytes of JSON at most: a row's change, an edit of a row but its set's name, a moved feature. */
 const CHANGE_BYTES = 80;
-const EDIT_BYTES = 280;
+const EDIT_BYTES = 120;
 const MOVED_BYTES = 120;
 
 /** Bytes that a steer answer will take, from above. */
-export function steeredBytes({ rows, norms, effect }: Steered): number {
-  const effects = effect ? effect.before.length * EDIT_BYTES + effect.moved.indices.length * MOVED_BYTES : 0;
-  return rowsBytes(rows) + norms.length * CHANGE_BYTES + effects;
+export function steeredBytes({ rows, norms, effect }: Steered, set: string | null): number {
+  const plain = rowsBytes(rows) + norms.length * CHANGE_BYTES;
+  if (!effect) return plain;
+  const applied = effect.before.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
+  return plain + applied * (EDIT_BYTES + (set?.length ?? 0)) + effect.moved.indices.length * MOVED_BYTES;
 }
