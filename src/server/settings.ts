@@ -1,4 +1,4 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { PURSUIT_PATHS } from "../engine/engine.ts";
 
 /** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
@@ -45,6 +45,9 @@ const notBuilt = (describe: string): Setting<null> => ({
 
 const MiB = 2 ** 20;
 
+/** Bytes that this process may use: the machine's, or its container's where that has less. */
+const memory = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+
 /** Every setting of the server, in the order in which `pursuit serve --help` shows them. */
 export const SETTINGS = {
   host: text("address to listen on", "127.0.0.1"),
@@ -54,7 +57,11 @@ export const SETTINGS = {
   stateDir: text("folder for what clients saved: steering sets; of one server only", ".state"),
   runtime: choice("what executes: auto takes CUDA where it works", "auto", ["auto", "cpu", "cuda"]),
   path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
-  gramLimit: integer("largest Gram matrix, in bytes, that auto may build", 1024 * MiB, 0),
+  gramLimit: integer(
+    "largest Gram matrix (4·m² bytes) that auto may build; unless set, a quarter of the memory",
+    Math.floor(memory() / 4),
+    0,
+  ),
   threads: integer("threads of one runtime process", availableParallelism(), 1, 1024),
   maxAtoms: integer("selections of one row at most, where a dictionary sets no cap", 4096, 1, 65_536),
   maxRows: integer("rows of one request at most", 16_384, 1),

@@ -210,7 +210,7 @@ describe("what is served", () => {
       },
       max_atoms: 4096,
       runtime: "cpu",
-      path: "gram",
+      path: "fused",
       labels: true,
       coherence: { max_cosine: expect.any(Number), min_norm: expect.closeTo(1, 5), max_norm: expect.closeTo(1, 5) },
       provenance: { licence: "Apache-2.0" },
@@ -260,7 +260,7 @@ describe("what is served", () => {
     ]) {
       expect(text).toContain(`# TYPE pursuit_${name} `);
     }
-    expect(text).toContain(`pursuit_runtime_info{dictionary="${ID}",runtime="cpu",path="gram"} 1`);
+    expect(text).toContain(`pursuit_runtime_info{dictionary="${ID}",runtime="cpu",path="fused"} 1`);
     expect(text).toMatch(new RegExp(`pursuit_stops_total\\{dictionary="${ID}",stop="max_atoms"\\} \\d+`));
     expect(text).toMatch(/pursuit_requests_total\{route="\/v1\/dictionaries\/\{id\}\/encode",code="200"\} \d+/);
     expect(text).toMatch(/^pursuit_queue_rows 0$/m);

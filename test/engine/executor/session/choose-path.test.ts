@@ -12,9 +12,9 @@ it("takes the Gram matrix as long as its m² float32 stay within the limit, in t
   );
   expect(choices).toEqual([
     ["fused", "gram"],
-    ["fused_residual", "residual"],
-    ["fused_residual", "residual"],
-    ["fused_residual", "residual"],
+    ["residual", "residual"],
+    ["residual", "residual"],
+    ["residual", "residual"],
   ]);
 });
 

@@ -1,0 +1,137 @@
+/** What the fused path owes beside what every path does: the same codes however memory, threads and time are divided. */
+import { open, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
+import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import type { EncodeBatch } from "../../src/engine/encode-batch.ts";
+import { FusedSession, type FusedSessionOptions } from "../../src/engine/executor/session/fused-session.ts";
+import { GramCache } from "../../src/engine/executor/session/gram-cache.ts";
+import { batchOf } from "../support/batch.ts";
+import { normals, randomAtoms } from "../support/seeded.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const D = 40;
+const M = 700;
+
+function weights(settings: Partial<PursuitWeights["settings"]> = {}): PursuitWeights {
+  return {
+    kind: "matching_pursuit",
+    d: D,
+    m: M,
+    atoms: randomAtoms(M, D, 1),
+    center: normals(D, 2),
+    settings: {
+      score: "relu",
+      reselect: "add",
+      center: true,
+      residualThreshold: 0,
+      maxAtoms: null,
+      inputNorm: "none",
+      ...settings,
+    },
+  };
+}
+
+async function encode(
+  given: PursuitWeights,
+  options: Partial<FusedSessionOptions>,
+  batch: EncodeBatch,
+): Promise<SparseCodes> {
+  const session = await FusedSession.create(given, { runtime: "cpu", threads: 1, gram: true, ...options });
+  try {
+    return await session.encode(batch);
+  } finally {
+    await session.release();
+  }
+}
+
+const ROWS = normals(D * 150, 3);
+
+describe.each([
+  ["relu", "add"],
+  ["absolute", "forbid"],
+  ["signed", "stop"],
+] as const)("score %s, reselect %s", (score, reselect) => {
+  const given = weights({ score, reselect });
+  const batch = { ...batchOf(ROWS, D, { maxAtoms: 30 }), reconstruction: true };
+
+  it("gives the same codes from one memory and from several", async () => {
+    const whole = await encode(given, {}, batch);
+    // 1.96 MB of Gram matrix do not fit in one such memory.
+    const sharded = await encode(given, { memoryLimit: 1_000_000 }, batch);
+    expect(sharded).toEqual(whole);
+  });
+
+  it("gives the same codes from one thread and from three", async () => {
+    const alone = await encode(given, {}, batch);
+    expect(await encode(given, { threads: 3 }, batch)).toEqual(alone);
+  });
+});
+
+it("serves while the Gram matrix is made, says which path it is on, and gives codes that agree", async () => {
+  const big = { ...weights(), ...bigAtoms() };
+  const rows = normals(big.d * 8, 5);
+  const session = await FusedSession.create(
+    { ...big, center: null, settings: { ...big.settings, center: false } },
+    { runtime: "cpu", threads: 2, gram: true },
+  );
+  try {
+    expect(session.chosen.path).toBe("fused_residual");
+    expect(session.coherence.maxCosine).toBeNull();
+    const batch = batchOf(rows, big.d, { maxAtoms: 12 });
+    const before = await session.encode(batch);
+    let pieces = 0;
+    for (;;) {
+      const { more } = await session.improve();
+      pieces++;
+      if (pieces === 2) expect((await session.encode(batch)).indices).toEqual(before.indices);
+      if (!more) break;
+    }
+    expect(pieces).toBeGreaterThan(10);
+    expect(session.chosen.path).toBe("fused");
+    expect(session.coherence.maxCosine).toBeGreaterThan(0);
+    const after = await session.encode(batch);
+    expect(after.indices).toEqual(before.indices);
+    for (const [k, value] of after.values.entries()) expect(value).toBeCloseTo(before.values[k]!, 4);
+  } finally {
+    await session.release();
+  }
+});
+
+/** Just too many operations for the matrix to be made at once. */
+function bigAtoms(): { d: number; m: number; atoms: Float32Array } {
+  const d = 1536;
+  const m = 8192;
+  return { d, m, atoms: randomAtoms(m, d, 4) };
+}
+
+it("makes the matrix anew where the cached one is torn, and never writes a quick one", async () => {
+  const folder = temporaryFolder();
+  const cache = new GramCache(folder, "torn");
+  const writer = await cache.create(M);
+  await writer.write(new Float32Array(M * M));
+  await writer.finish();
+  const [name] = await readdir(join(folder, "gram"));
+  const file = await open(join(folder, "gram", name!), "r+");
+  await file.write(Buffer.of(1), 0, 1, 100);
+  await file.close();
+  const batch = batchOf(ROWS, D, { maxAtoms: 30 });
+  expect(await encode(weights(), { cache }, batch)).toEqual(await encode(weights(), {}, batch));
+
+  const empty = temporaryFolder();
+  await encode(weights(), { cache: new GramCache(empty, "quick") }, batch);
+  expect(await readdir(empty)).toEqual([]);
+});
+
+it("uses the cached matrix", async () => {
+  const folder = temporaryFolder();
+  const cache = new GramCache(folder, "kept");
+  // Not the atoms' own: so that it shows.
+  const writer = await cache.create(M);
+  await writer.write(new Float32Array(M * M));
+  await writer.finish();
+  const session = await FusedSession.create(weights(), { runtime: "cpu", threads: 1, gram: true, cache });
+  await session.release();
+  expect(session.coherence.maxCosine).toBe(0);
+});

@@ -1,0 +1,57 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+/** The names of tools/rivals/rivals.py. */
+export const RIVALS = ["overcomplete", "saelens", "torch.compile"] as const;
+export type Rival = (typeof RIVALS)[number];
+
+export interface RivalCodes {
+  readonly us_per_row: readonly number[];
+  readonly indptr: readonly number[];
+  readonly indices: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** The Python process that encodes by what people use now. One question at a time. */
+export class RivalProcess {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #gone: Promise<unknown>;
+  #complaints = "";
+
+  constructor(python: string) {
+    // OpenBLAS's switches are there for other programs on the machine: rivals run as they would for their users.
+    const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
+    const script = fileURLToPath(new URL("../rivals/rivals.py", import.meta.url));
+    this.#child = spawn(python, [script], { stdio: ["pipe", "pipe", "pipe"], env });
+    this.#child.stderr!.on("data", (text: Buffer) => {
+      this.#complaints = (this.#complaints + text.toString()).slice(-2000);
+    });
+    // A write to a process that is gone; that it is gone is found out by the answer that does not come.
+    this.#child.stdin!.on("error", () => {});
+    this.#gone = new Promise((resolve) => {
+      this.#child.once("close", resolve);
+      this.#child.once("error", (error) => {
+        this.#complaints = error.message;
+        resolve(error);
+      });
+    });
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** @throws Error with the rival's own message, or the end of what Python said when it is gone. */
+  async ask<Answer>(request: object): Promise<Answer> {
+    this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
+    const next = await Promise.race([this.#lines.next(), this.#gone.then(() => null)]);
+    if (!next || next.done) throw new Error(this.#complaints.trim().split("\n").at(-1) || "Python ended");
+    const answer = JSON.parse(next.value) as Answer & { readonly error?: string };
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    this.#child.stdin!.end();
+    await this.#gone;
+  }
+}

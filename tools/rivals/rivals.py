@@ -1,0 +1,133 @@
+"""Matching pursuit as PyTorch users run it today, timed for tools/bench.
+
+A long-lived process, so that PyTorch is imported once: JSON lines in, one JSON line out for each.
+
+    {"file", "threads"}                            load atoms [m, d] and rows [n, d] (already centred)
+    {"rival", "steps", "batch", "repeats"}         encode the first `batch` rows, `repeats` times
+    {"read_mib", "repeats"}                        read bandwidth of a float32 sum
+
+An answer holds {"error"} where a rival does not work; the process goes on.
+"""
+
+import contextlib
+import json
+import sys
+import time
+
+# What a library prints must not end up between the answers.
+ANSWERS = sys.stdout
+sys.stdout = sys.stderr
+
+import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+
+def overcomplete(atoms, steps, device):
+    """overcomplete's MpSAE, in eval mode: its dictionary as it is. Signed scores, repeats add."""
+    from overcomplete.sae import MpSAE
+
+    sae = MpSAE(atoms.shape[1], atoms.shape[0], k=steps, device=device)
+    sae.dictionary._weights.data = atoms
+    sae.dictionary.normalization = lambda weights: weights  # eval() would normalise: the atoms must stay ours
+    sae.eval()
+    return lambda rows: sae.encode(rows)[1]
+
+
+def saelens(atoms, steps, device):
+    """SAELens' matching_pursuit with both of its stops off, so that every row makes all steps. ReLU scores."""
+    from sae_lens import MatchingPursuitSAE, MatchingPursuitSAEConfig
+
+    config = MatchingPursuitSAEConfig(
+        d_in=atoms.shape[1],
+        d_sae=atoms.shape[0],
+        device=device,
+        residual_threshold=0,
+        max_iterations=steps,
+        stop_on_duplicate_support=False,
+        apply_b_dec_to_input=False,
+    )
+    sae = MatchingPursuitSAE(config)
+    sae.W_dec.data = atoms
+    return sae.encode
+
+
+def compiled(atoms, steps, device):
+    """torch.compile of SAELens' loop: what a user who wants speed out of PyTorch does next. Wants a C++ compiler."""
+    return torch.compile(saelens(atoms, steps, device))
+
+
+RIVALS = {"overcomplete": overcomplete, "saelens": saelens, "torch.compile": compiled}
+
+
+def synchronize(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+class Bench:
+    def __init__(self):
+        self.device = "cpu"
+        self.encoders = {}
+
+    def load(self, file, threads, device="cpu"):
+        torch.set_num_threads(threads)
+        self.device = device
+        tensors = load_file(file, device=device)
+        self.atoms, self.rows = tensors["atoms"].contiguous(), tensors["rows"].contiguous()
+        self.encoders = {}
+        card = torch.cuda.get_device_name(0) if device == "cuda" else None
+        return {"torch": torch.__version__, "card": card}
+
+    def encode(self, rival, steps, batch, repeats):
+        """Microseconds a row of each repeat; the codes of the last as a CSR triple."""
+        if (rival, steps) not in self.encoders:
+            self.encoders[rival, steps] = RIVALS[rival](self.atoms, steps, self.device)
+        encode = self.encoders[rival, steps]
+        rows = self.rows[:batch]
+        times = []
+        for _ in range(repeats):
+            synchronize(self.device)
+            started = time.perf_counter()
+            codes = encode(rows)
+            synchronize(self.device)
+            times.append((time.perf_counter() - started) * 1e6 / batch)
+        sparse = codes.cpu().to_sparse_csr()
+        return {
+            "us_per_row": times,
+            "indptr": sparse.crow_indices().tolist(),
+            "indices": sparse.col_indices().tolist(),
+            "values": sparse.values().tolist(),
+        }
+
+    def read(self, read_mib, repeats):
+        """Bytes a second of a sum over a buffer that no cache holds; the fastest of `repeats`."""
+        buffer = torch.ones(read_mib * 2**18, device=self.device)
+        best = 0.0
+        for _ in range(repeats):
+            synchronize(self.device)
+            started = time.perf_counter()
+            buffer.sum().item()
+            synchronize(self.device)
+            best = max(best, read_mib * 2**20 / (time.perf_counter() - started))
+        return {"bytes_per_s": best}
+
+    def answer(self, request):
+        if "file" in request:
+            return self.load(**request)
+        if "read_mib" in request:
+            return self.read(**request)
+        return self.encode(**request)
+
+
+def main():
+    bench = Bench()
+    for line in sys.stdin:
+        try:
+            with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
+                answer = bench.answer(json.loads(line))
+        except Exception as error:  # whatever a rival throws is an answer, not an end
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
+        print(json.dumps(answer), file=ANSWERS, flush=True)
+
+
+main()
