@@ -232,6 +232,9 @@ describe("operations", () => {
       "/v1/dictionaries/{id}/encode",
       "/v1/dictionaries/{id}/features",
       "/v1/dictionaries/{id}/features/{index}",
+      "/v1/dictionaries/{id}/steer",
+      "/v1/dictionaries/{id}/steering",
+      "/v1/dictionaries/{id}/steering/{name}",
     ]);
   });
 });
