@@ -1,7 +1,7 @@
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
-import { Intake } from "./intake.ts";
+import type { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
 import type { Body, BodyKind, BodyOf } from "./wire/read-body.ts";
 import { WireError } from "./wire/wire-error.ts";
@@ -23,8 +23,7 @@ declare module "fastify" {
 }
 
 /** JSON bodies of routes whose config names a {@link BodyKind}: bytes within the limits, then numbers. */
-export function registerBodies(app: FastifyInstance, pool: WirePool, { limits, observer }: AppOptions): void {
-  const intake = new Intake(limits, () => observer.shedBytes());
+export function registerBodies(app: FastifyInstance, pool: WirePool, intake: Intake, { limits }: AppOptions): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", async (request: FastifyRequest) => {
     const { body: kind } = request.routeOptions.config;

@@ -12,7 +12,6 @@ import {
   EncodeFieldsSchema,
 } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
-import { serverTiming } from "./server-timing.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 import { certainBytes, checkAnswer, codesBytes, labelsBytes } from "./wire/write-codes.ts";
@@ -22,21 +21,27 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
     {
-      config: { body: "encode" },
+      config: { body: "encode", queues: true },
       schema: describeRoute({
         summary: "Rows to sparse codes",
         operationId: "encode",
         id: true,
         body: EncodeBodySchema,
         answer: EncodeAnswerSchema,
-        problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),
     },
     async (request, reply) => {
       const { id } = request.params;
       const { rows, fields } = bodyOf(request, "encode");
-      const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields as EncodeFields;
+      const {
+        budget = {},
+        format = "sparse",
+        include = [],
+        timeout_ms: timeoutMs,
+        on_overload: onOverload,
+      } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
@@ -54,6 +59,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
         trace: include.includes("trace"),
         reconstruction,
+        degrade: onOverload === "degrade",
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
       const labels = wantsLabels ? engine.labels(id, codes.indices) : null;
@@ -99,3 +105,9 @@ export function budgetOf({
     ...(minGain !== undefined && { minGain }),
   };
 }
+
+/** Server-Timing (W3C), in milliseconds to the microsecond. */
+export const serverTiming = (stages: Readonly<Record<string, number>>): string =>
+  Object.entries(stages)
+    .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
+    .join(", ");

@@ -1,16 +1,31 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { registerKeys } from "./keys.ts";
+import { registerRateLimit } from "./rate-limit.ts";
 import type { AppOptions } from "./route-options.ts";
 import { WireError } from "./wire/wire-error.ts";
 
 /** JSON, named with its charset by some clients: what Accept says is compared parameter by parameter. */
 const ANSWER_TYPES = ["application/json", "application/json; charset=utf-8"];
 
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Whether its rows wait in the queue of the dictionary in its path: a full one refuses it before its body is read. */
+    queues?: boolean;
+  }
+}
+
 /** What happens to every request before its body is read and after it is answered. */
-export function registerHooks(app: FastifyInstance, { engine, observer }: AppOptions): void {
+export async function registerHooks(app: FastifyInstance, { engine, observer, access }: AppOptions): Promise<void> {
   let closing = false;
+  let open = 0;
+  // Node closes connections between two requests, but waits for those that have never sent one.
+  const endConnections = (): void => {
+    if (closing && open === 0) app.server.closeAllConnections();
+  };
   app.addHook("preClose", async () => {
     closing = true;
+    setImmediate(endConnections);
   });
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
@@ -18,7 +33,18 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
 
   app.addHook("onRequest", async (request, reply) => {
     request.started = performance.now();
+    open++;
+    reply.raw.once("close", () => {
+      open--;
+      endConnections();
+    });
     void reply.header("x-request-id", request.id);
+  });
+
+  await registerKeys(app, access);
+  await registerRateLimit(app, access);
+
+  app.addHook("onRequest", async (request) => {
     if (!request.url.startsWith("/v1/")) return;
     if (closing) {
       throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
@@ -32,6 +58,7 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
         `Answers are application/json; the request accepts ${request.headers.accept}.`,
       );
     }
+    if (id !== undefined && request.routeOptions.config.queues) engine.admit(id);
   });
 
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { ReleaseRate } from "./release-rate.ts";
 import { WireError } from "./wire/wire-error.ts";
 
 /** Limits on what is read of a body before anything is parsed. */
@@ -11,8 +12,13 @@ export interface IntakeLimits {
   readonly stallMs: number;
 }
 
-/** Seconds after which bytes in flight are likely to have been answered. */
-const RETRY_AFTER = 1;
+/** A body in memory. */
+export interface Held {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Counts further bytes that it takes, as when it is inflated. @throws WireError PURSUIT_BYTES_IN_FLIGHT */
+  readonly claim: (bytes: number) => void;
+  readonly release: () => void;
+}
 
 /**
  * Pre-admission: reads request bodies into memory within the limits. A body that is refused is drained unparsed, so
@@ -21,38 +27,49 @@ const RETRY_AFTER = 1;
 export class Intake {
   readonly #limits: IntakeLimits;
   readonly #onShed: () => void;
+  readonly #rate: ReleaseRate;
   #inFlight = 0;
 
-  constructor(limits: IntakeLimits, onShed: () => void) {
+  /** @param now monotonic milliseconds */
+  constructor(limits: IntakeLimits, onShed: () => void, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#onShed = onShed;
+    this.#rate = new ReleaseRate(now);
   }
 
   /**
-   * The bytes of a body, and how to say that they are no longer needed.
+   * The bytes of a body, how to count what they become (`claim`), and how to say that all of it is no longer needed.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
-  async read(request: IncomingMessage): Promise<{ bytes: Uint8Array<ArrayBuffer>; release: () => void }> {
+  async read(request: IncomingMessage): Promise<Held> {
     let held = 0;
-    const hold = (bytes: number): void => {
-      this.#checkSize(held + bytes);
-      if (this.#inFlight + bytes > this.#limits.maxBytesInFlight) {
+    let released = false;
+    const claim = (bytes: number): void => {
+      if (released) return;
+      const over = this.#inFlight + bytes - this.#limits.maxBytesInFlight;
+      if (over > 0) {
         this.#onShed();
         const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
-        throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, RETRY_AFTER);
+        throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, this.#rate.untilReleased(over) / 1000);
       }
       this.#inFlight += bytes;
       held += bytes;
     };
+    const hold = (bytes: number): void => {
+      this.#checkSize(held + bytes);
+      claim(bytes);
+    };
     const release = (): void => {
+      released = true;
       this.#inFlight -= held;
+      this.#rate.released(held);
       held = 0;
     };
     try {
       const declared = request.headers["content-length"];
-      if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
+      if (declared === undefined) return { bytes: await this.#collect(request, hold), claim, release };
       hold(Number(declared));
-      return { bytes: await this.#fill(request, new Uint8Array(held)), release };
+      return { bytes: await this.#fill(request, new Uint8Array(held)), claim, release };
     } catch (error) {
       release();
       request.resume();
@@ -61,10 +78,12 @@ export class Intake {
   }
 
   #checkSize(bytes: number): void {
-    if (bytes <= this.#limits.maxBody) return;
+    // One that all the room there is could not hold is never going to be taken.
+    const most = Math.min(this.#limits.maxBody, this.#limits.maxBytesInFlight);
+    if (bytes <= most) return;
     throw new WireError(
       "PURSUIT_BODY_TOO_LARGE",
-      `The body is over ${this.#limits.maxBody} bytes. Send the rows in parts, or as base64 float32.`,
+      `The body is over ${most} bytes. Send the rows in parts, or as base64 float32.`,
     );
   }
 

@@ -1,6 +1,9 @@
 import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
+import type { Executions } from "./v2/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
+import type { Keys } from "./keys.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { RowLimits } from "./wire/posted-rows.ts";
 
 export interface Limits extends IntakeLimits, RowLimits {
@@ -21,7 +24,14 @@ export interface AppOptions {
   readonly limits: Limits;
   readonly observer: RouteObserver;
   readonly logger: FastifyBaseLogger;
-  /** Prometheus text and its content type. */
-  readonly metrics: { text(): Promise<string>; readonly contentType: string };
+  /** Who may come in, and how often. */
+  readonly access: Keys & RateLimit;
+  readonly metrics: {
+    /** Prometheus text. */
+    text(): Promise<string>;
+    readonly contentType: string;
+    /** Batches that a dictionary's runtime has run, by size. */
+    executions(dictionary: string): readonly Executions[];
+  };
   readonly version: string;
 }

@@ -2,10 +2,9 @@ import type { FastifyInstance } from "fastify";
 import { checkRowNumbers, readEdits } from "../engine/read-edits.ts";
 import { bodyOf, fieldsValidator } from "./body.ts";
 import { describeRoute } from "./describe-route.ts";
-import { budgetOf } from "./encode.ts";
+import { budgetOf, serverTiming } from "./encode.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
-import { serverTiming } from "./server-timing.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
@@ -17,14 +16,14 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, li
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/steer",
     {
-      config: { body: "steer" },
+      config: { body: "steer", queues: true },
       schema: describeRoute({
         summary: "Rows edited by their features",
         operationId: "steer",
         id: true,
         body: SteerBodySchema,
         answer: SteerAnswerSchema,
-        problems: [400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
+        problems: [400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
         tag: "steering",
       }),
       validatorCompiler: fieldsValidator(SteerFieldsSchema),

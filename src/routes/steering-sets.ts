@@ -60,7 +60,7 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
   app.put<Named>(
     PATH,
     {
-      config: { body: "fields" },
+      config: { body: "fields", management: true },
       schema: describeRoute({
         summary: "Saves a steering set; if-match and if-none-match are heeded",
         operationId: "putSteeringSet",
@@ -69,7 +69,7 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
         body: SetBodySchema,
         answer: SteeringSetSchema,
         others: { 201: SteeringSetSchema },
-        problems: [400, 404, 409, 412, 413, 415, 422, 500, 503],
+        problems: [400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503],
         tag,
       }),
       validatorCompiler: fieldsValidator(SetFieldsSchema),
@@ -86,12 +86,13 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
   app.delete<Named>(
     PATH,
     {
+      config: { management: true },
       schema: describeRoute({
         summary: "Deletes a steering set; if-match is heeded",
         operationId: "deleteSteeringSet",
         id: true,
         params,
-        problems: [404, 412, 500],
+        problems: [401, 403, 404, 412, 500],
         tag,
       }),
     },

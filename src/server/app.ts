@@ -10,11 +10,14 @@ import { registerEncode } from "../routes/encode.ts";
 import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
 import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
+import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
 import { registerSteer } from "../routes/steer.ts";
 import { registerSteeringSets } from "../routes/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
+import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
+import { registerV2 } from "../routes/v2/register-v2.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -42,10 +45,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
   });
+  allowBlankExpect(app.server);
   const pool = new WirePool();
+  const intake = new Intake(options.limits, () => options.observer.shedBytes());
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
+  // First of all: the documentation's routes are refused in the same words.
+  registerErrorHandler(app);
   app.addSchema(ProblemSchema);
   await app.register(swagger, {
     refResolver: { buildLocalReference: ({ $id }) => $id as string },
@@ -57,18 +64,28 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
         description: "Sparse codes of activation vectors by matching pursuit, with a budget per request and per row.",
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
+      components: {
+        securitySchemes: {
+          key: {
+            type: "http",
+            scheme: "bearer",
+            description: "Asked for where PURSUIT_API_KEYS is set; never by health",
+          },
+        },
+      },
+      security: [{}, { key: [] }],
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
         { name: "steering", description: "Rows edited by their features, and named sets of edits" },
+        { name: "open inference protocol", description: 'As Triton and KServe speak it; errors are {"error"}' },
         { name: "operations", description: "Health and metrics" },
       ],
     },
   });
   await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
 
-  registerErrorHandler(app);
-  registerHooks(app, options);
-  registerBodies(app, pool, options);
+  await registerHooks(app, options);
+  registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);
   registerEncode(app, pool, options);
@@ -76,5 +93,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   registerSteer(app, pool, options);
   registerSteeringSets(app, options);
   registerOperations(app, options);
+  await registerV2(app, pool, intake, options);
   return app;
 }

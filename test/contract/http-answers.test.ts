@@ -235,6 +235,19 @@ describe("operations", () => {
       "/v1/dictionaries/{id}/steer",
       "/v1/dictionaries/{id}/steering",
       "/v1/dictionaries/{id}/steering/{name}",
+      "/v2/",
+      "/v2/health/live",
+      "/v2/health/ready",
+      "/v2/models",
+      "/v2/models/stats",
+      "/v2/models/{model}",
+      "/v2/models/{model}/config",
+      "/v2/models/{model}/infer",
+      "/v2/models/{model}/ready",
+      "/v2/models/{model}/stats",
+      "/v2/repository/index",
+      "/v2/repository/models/{name}/load",
+      "/v2/repository/models/{name}/unload",
     ]);
   });
 });

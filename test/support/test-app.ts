@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { pino } from "pino";
-import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
+import type { AppOptions, Limits, RouteObserver } from "../../src/routes/route-options.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
@@ -15,7 +15,11 @@ export interface TestApp {
 }
 
 /** The HTTP application over a fake engine, for app.inject: no socket. */
-export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
+export async function testApp(
+  limits: Partial<Limits> = {},
+  access: Partial<AppOptions["access"]> = {},
+  addRoutes: (app: FastifyInstance) => void = () => {},
+): Promise<TestApp> {
   const engine = new FakeEngine();
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
@@ -37,9 +41,15 @@ export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
       shedBytes: () => stages.push("shed"),
     },
     logger,
-    metrics: { text: () => Promise.resolve("pursuit_up 1\n"), contentType: "text/plain; version=0.0.4; charset=utf-8" },
+    access: { apiKeys: [], adminKeys: [], rateLimit: 0, ...access },
+    metrics: {
+      text: () => Promise.resolve("pursuit_up 1\n"),
+      contentType: "text/plain; version=0.0.4; charset=utf-8",
+      executions: (dictionary) => (dictionary === "small" ? [{ rows: 2, count: 3, seconds: 0.5 }] : []),
+    },
     version: "0.0.0-test",
   });
+  addRoutes(app);
   await app.ready();
   return { app, engine, requests, stages, logged };
 }

@@ -5,9 +5,11 @@ import type { Rows } from "../../engine/rows.ts";
 import type { SparseCodes } from "../../engine/sparse-codes.ts";
 import type { RowLimits } from "./posted-rows.ts";
 import type { BodyKind, BodyOf } from "./read-body.ts";
+import type { InferBytes, InferRequest } from "./read-infer.ts";
 import { WireError } from "./wire-error.ts";
 import { runWireTask, type WireTask } from "./wire-task.ts";
 import type { WorkerResult } from "./wire-worker.ts";
+import { inferBytes, type InferAnswer, type InferAnswerHead } from "./write-infer.ts";
 import { codesBytes, type EncodeAnswerHead, rowsBytes } from "./write-codes.ts";
 import { type SteerAnswerHead, type Steered, steeredBytes } from "./write-steered.ts";
 
@@ -20,6 +22,9 @@ const WORTH_A_THREAD = 256 * 1024;
 
 /** Threads are kept this long without work. */
 const IDLE_MILLISECONDS = 30_000;
+
+/** A byte a letter: to look for ASCII in what may not be UTF-8. */
+const latin1 = new TextDecoder("latin1");
 
 /** Bodies ↔ rows and codes: small ones here and now, large ones on a small pool of threads. */
 export class WirePool {
@@ -53,6 +58,23 @@ export class WirePool {
 
   async writeSteered(steered: Steered, head: SteerAnswerHead): Promise<string | Uint8Array> {
     return payload(await this.#run({ type: "write_steered", steered, head }, steeredBytes(steered, head.set)));
+  }
+
+  /** An inference request. Only what is read number by number is worth a thread: FP32 as binary data is one copy. */
+  async readInfer(body: InferBytes): Promise<InferRequest> {
+    const { bytes, headerLength } = body;
+    const json = bytes.subarray(0, headerLength ?? bytes.length);
+    const byNumber = json.length >= WORTH_A_THREAD || /"(?:FP16|BF16|FP64)"/.test(latin1.decode(json));
+    const result = await this.#run({ type: "read_infer", body }, byNumber ? bytes.length : 0, [bytes.buffer]);
+    if (!("infer" in result)) throw new Error("a read gives a request");
+    return result.infer;
+  }
+
+  async writeInfer(codes: SparseCodes, head: InferAnswerHead): Promise<InferAnswer> {
+    const inJson = { id: head.id, outputs: head.outputs.filter(({ binary }) => !binary) };
+    const result = await this.#run({ type: "write_infer", codes, head }, inferBytes(codes, inJson));
+    if (!("answer" in result)) throw new Error("a write gives an answer");
+    return result.answer;
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,8 @@ export default function work(task: WireTask): unknown {
     return moving({ bytes }, [bytes.buffer]);
   }
   if ("body" in result && "rows" in result.body) return moving(result, [result.body.rows.data.buffer as ArrayBuffer]);
+  if ("infer" in result) return moving(result, [result.infer.rows.data.buffer as ArrayBuffer]);
+  if ("answer" in result) return moving(result, [result.answer.bytes.buffer]);
   return result;
 }
 
