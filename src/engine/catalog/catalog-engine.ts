@@ -123,9 +123,9 @@ export class CatalogEngine implements Engine {
       return await this.#steer(dictionary, request, context);
     } catch (error) {
       // Replaced between two of its calls: codes of one version are never added up by atoms of another.
-      const replaced =
-        error instanceof EngineError && error.code === "PURSUIT_DRAINING" && this.#find(id) !== dictionary;
-      if (!replaced) throw error;
+      const gone =
+        error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
+      if (!gone || this.#find(id) === dictionary) throw error;
       return this.#steer(this.#find(id), request, context);
     }
   }

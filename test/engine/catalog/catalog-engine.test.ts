@@ -102,6 +102,25 @@ describe("load", () => {
     expect(await Promise.all([...before, ...during, ...after])).toEqual(Array.from({ length: 150 }, (_, i) => i));
   });
 
+  it("steers anew by the next version where one was replaced between its code and its delta", async () => {
+    const first = version("one", "ok");
+    const engine = await started([first], [version("one", "ok")]);
+    const steer = first.steer.bind(first);
+    let refused = 0;
+    first.steer = async (batch) => {
+      await engine.load("one");
+      return steer(batch).catch((error: unknown) => {
+        refused++;
+        throw error;
+      });
+    };
+    const edits = [{ feature: 0, op: "scale", value: 2 } as const, { feature: 1, op: "add", value: 3 } as const];
+    const context = { requestId: "test", signal: new AbortController().signal };
+    const { rows } = request(5);
+    const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
+    expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], Math.hypot(5, 3), 1]);
+  });
+
   it("that fails leaves what was served, and says why", async () => {
     const engine = await started([version("one", "ok")], [version("one", "broken")]);
     const failed = {
