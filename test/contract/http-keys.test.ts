@@ -137,7 +137,7 @@ describe("without keys", () => {
   it("nobody is asked", async () => {
     await app({});
     for (const url of ["/v1/dictionaries", "/metrics"]) expect((await asked("GET", url)).statusCode).toBe(200);
-    expect((await asked("PUT", STEERING)).statusCode).toBe(200);
+    expect((await asked("PUT", STEERING)).statusCode).toBe(201);
     expect((await asked("GET", "/v1/dictionaries", WRONG)).statusCode).toBe(200);
   });
 });
