@@ -1,5 +1,6 @@
 /** Steering as HTTP has it, over a fake engine: what is handed on, what is answered, what is refused. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { pack, unpack } from "msgpackr";
 import { EngineError } from "../../src/engine/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
@@ -63,6 +64,36 @@ describe("steer", () => {
     );
     expect(test.stages).toEqual(["decode", "queue", "encode", "steer", "write"]);
     expect(test.requests.at(-1)).toMatchObject({ route: "/v1/dictionaries/{id}/steer", status: 200 });
+  });
+
+  it("takes MessagePack, and answers the rows alone in every binary type", async () => {
+    const payload = pack({
+      inputs: { data: Buffer.from(Float32Array.of(1, 2, 3, 4).buffer), dtype: "float32", shape: [2, 2] },
+      edits: [EDIT],
+    });
+    const post = (accept: string) =>
+      test.app.inject({
+        method: "POST",
+        url: STEER,
+        payload,
+        headers: { "content-type": "application/msgpack", accept },
+      });
+    const octets = await post("application/octet-stream");
+    expect(octets.headers["content-type"]).toBe("application/octet-stream");
+    expect([...new Float32Array(Uint8Array.from(octets.rawPayload).buffer)]).toEqual([2, 3, 4, 5]);
+    const { outputs } = unpack((await post("application/msgpack")).rawPayload) as {
+      outputs: { data: Buffer; dtype: string; shape: number[] };
+    };
+    expect(outputs).toMatchObject({ dtype: "float32", shape: [2, 2] });
+    expect([...new Float32Array(Uint8Array.from(outputs.data).buffer)]).toEqual([2, 3, 4, 5]);
+    expect((await post("application/vnd.safetensors")).statusCode).toBe(200);
+  });
+
+  it("tells the effect of edits in JSON only", async () => {
+    const body = { inputs: [[1, 2]], edits: [EDIT], include: ["effect"] };
+    const answer = await send("POST", STEER, body, { accept: "application/octet-stream" });
+    expect([answer.statusCode, answer.json().code]).toEqual([422, "PURSUIT_INVALID_FIELD"]);
+    expect(answer.json().detail).toContain("application/octet-stream holds the rows only");
   });
 
   it("tells each row's edits and what moved, and echoes the shape of a batch", async () => {
