@@ -12,7 +12,7 @@ import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 import { checkAnswer, leastBytes, rowsAnswerBytes } from "./wire/answer-size.ts";
-import { ROWS_TYPES, type RowsType } from "./wire/wire-task.ts";
+import { ROWS_TYPES } from "./wire/wire-task.ts";
 import { steeredBytes } from "./wire/write-steered.ts";
 
 /** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
@@ -41,7 +41,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, li
         throw new WireError("PURSUIT_INVALID_FIELD", 'The field edits is missing: give edits, a "set", or both.');
       }
       if (only !== undefined) checkRowNumbers(only, "rows");
-      const as = request.answerType as RowsType;
+      const as = request.answerType;
       const effect = include.includes("effect");
       if (effect && as !== "json") {
         const message = `include: the effect of edits is told in JSON; ${mediaOf(as)} holds the rows only.`;
