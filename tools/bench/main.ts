@@ -14,7 +14,7 @@ import { busyShare, QUIET } from "./busy-share.ts";
 import { measureLaws } from "./laws.ts";
 import { type Bench, measureShape } from "./measure-shape.ts";
 import { ReadBandwidth } from "./read-bandwidth.ts";
-import { type ResultLine, tableHead, tableLine } from "./result-line.ts";
+import { jsonText, type ResultLine, tableHead, tableLine } from "./result-line.ts";
 import { type Rival, RIVALS, RivalProcess } from "./rival-process.ts";
 import { chosenShapes } from "./shapes.ts";
 import { table } from "./timing.ts";
@@ -32,7 +32,7 @@ const { quick, json, python, shapes, batch, rounds } = new Command()
   .opts<{ quick: boolean; json: boolean; python: string; shapes?: string; batch: string; rounds?: string }>();
 
 /** Seconds of one call of a rival beyond which its larger batches are left out. */
-const LONGEST_CALL = { whole: 15, quick: 1 } as const;
+const LONGEST_CALL = { whole: 15, quick: 2 } as const;
 
 const threads = availableParallelism();
 const asked = chosenShapes(shapes, quick);
@@ -40,7 +40,6 @@ const say = (text: string): void => (json ? console.error(text) : console.log(te
 const started = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "pursuit-bench-"));
 
-const busyBefore = await busyShare();
 const names = quick ? RIVALS.filter((rival) => rival !== "torch.compile") : RIVALS;
 const rivals = new Map<Rival, RivalProcess>(names.map((name) => [name, new RivalProcess(python)]));
 const bandwidth = await ReadBandwidth.create(threads);
@@ -61,14 +60,14 @@ const bench: Bench = {
 const lines: ResultLine[] = [];
 try {
   say(`${cpus()[0]?.model.trim() ?? "unknown CPU"}, ${threads} threads; Node ${process.version}; microseconds a row`);
-  say(busyNote("before", busyBefore));
   say(`\n${tableHead()}`);
   for (const shape of asked) {
     bench.progress(`${shape.d} × ${shape.m}, ${shape.steps} steps`);
+    const busy = await busyShare();
     const result = await measureShape(shape, bench);
     lines.push(...result.lines);
     for (const line of result.lines) if (!json) console.log(tableLine(line));
-    for (const note of result.notes) say(`    ${note}`);
+    for (const note of [busyNote("before", busy), ...result.notes]) say(`    ${note}`);
   }
   if (!quick && !json) {
     const { laws, notes } = await measureLaws(bench);
@@ -81,10 +80,10 @@ try {
   await bandwidth.close();
   await rm(scratch, { recursive: true, force: true });
 }
-if (json) console.log(JSON.stringify(lines, null, 2));
-say(busyNote("after", await busyShare()));
+if (json) console.log(jsonText(lines));
+say(`    ${busyNote("after", await busyShare())}`);
 
 function busyNote(when: string, share: number): string {
-  const words = `other programs used ${(100 * share).toFixed(0)} % of the cores just ${when} the run`;
-  return share <= QUIET ? words : `${words}: NOT QUIET, keep none of these figures`;
+  const words = `other programs used ${(100 * share).toFixed(0)} % of the cores just ${when} this`;
+  return share <= QUIET ? words : `${words}: NOT QUIET, not to be kept`;
 }

@@ -39,6 +39,15 @@ const COLUMNS: readonly (readonly [keyof ResultLine, string, number])[] = [
   ["roofline_share", "share", 5],
 ];
 
+/** The lines as `--json` prints them: an array of objects of the columns, unrounded. */
+export function jsonText(lines: readonly ResultLine[]): string {
+  return JSON.stringify(
+    lines.map((line) => Object.fromEntries(COLUMNS.map(([key]) => [key, line[key]]))),
+    null,
+    2,
+  );
+}
+
 export const tableHead = (): string => COLUMNS.map(([, head, width]) => head.padStart(width)).join("  ");
 
 export function tableLine(line: ResultLine): string {

@@ -66,12 +66,14 @@ export async function rivalAtShape(
   const base = probed.get(batch)!;
   let best = batch;
   for (const [rows, us] of probed) {
+    if (us >= probed.get(best)!) continue;
     const seconds = ours.seconds * (us / base) * (rows / batch);
-    if (rows !== batch && seconds > task.longestCall) {
-      notes.push(
-        `${rival} at batch ${rows} left out, a call would take ${seconds.toFixed(0)} s; over ${PROBE_STEPS} steps a row took ${(us / base).toFixed(2)} of its time at ${batch}`,
-      );
-    } else if (us < probed.get(best)!) best = rows;
+    if (seconds <= task.longestCall) best = rows;
+    else notes.push(leftOut(rival, rows, seconds, `${(us / base).toFixed(2)} of its time at ${batch}`));
   }
   return { entries: best === batch ? [ours] : [ours, await entry(best)], notes };
+}
+
+function leftOut(rival: Rival, rows: number, seconds: number, share: string): string {
+  return `${rival} at batch ${rows} left out, a call would take ${seconds.toFixed(0)} s; over ${PROBE_STEPS} steps a row took ${share}`;
 }
