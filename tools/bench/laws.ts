@@ -61,7 +61,15 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
   const rivalNames: string[] = [];
   const file = await writeForRivals(bench.scratch, weights, rows);
   for (const [rival, process] of bench.rivals) {
-    const task = { file, device: "cpu", threads, steps: CODE_STEPS, batch: 1, longestCall: 0 } as const;
+    const task = {
+      file,
+      device: "cpu",
+      threads,
+      steps: CODE_STEPS,
+      batch: 1,
+      otherBatches: [],
+      longestCall: 0,
+    } as const;
     try {
       const [entry] = (await rivalAtShape(process, rival, task)).entries;
       rivalNames.push(rival);

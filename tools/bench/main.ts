@@ -49,6 +49,7 @@ const bench: Bench = {
   threads,
   ...(rounds !== undefined && { rounds: Number(rounds) }),
   ...(rounds === undefined && quick && { rounds: 3 }),
+  rivalBatches: [64, 256, 1024],
   longestCall: quick ? LONGEST_CALL.quick : LONGEST_CALL.whole,
   oracleRows: quick ? 2 : 8,
   gramLimitBytes: SETTINGS.gramLimit.fallback,

@@ -15,7 +15,7 @@ import { oracleFault, oracleSample, type OracleSample } from "./oracle-sample.ts
 import { bytesOfPath, pathGroups } from "./path-groups.ts";
 import type { ReadBandwidth } from "./read-bandwidth.ts";
 import type { ResultLine } from "./result-line.ts";
-import { rivalAtShape, RIVAL_BATCHES, type RivalEntry } from "./rival-at-shape.ts";
+import { rivalAtShape, type RivalEntry } from "./rival-at-shape.ts";
 import type { Rival, RivalCodes, RivalProcess } from "./rival-process.ts";
 import { ROOFLINE_GOAL, rooflineUs } from "./roofline.ts";
 import { ruleVerdict } from "./rule-check.ts";
@@ -37,6 +37,9 @@ export interface Bench {
   readonly threads: number;
   /** Rounds of which the median counts; not given: 5, or 3 of long ones. */
   readonly rounds?: number;
+  /** Rows of one call, beside ours, of which each rival is timed at what suits it best. */
+  readonly rivalBatches: readonly number[];
+  /** Seconds of one call of a rival beyond which a larger batch is left out. */
   readonly longestCall: number;
   readonly oracleRows: number;
   readonly gramLimitBytes: number;
@@ -78,7 +81,7 @@ export async function measureShape(shape: Shape, bench: Bench): Promise<ShapeRes
   const { batch, threads, runtime, progress, bandwidth } = bench;
   const { steps } = shape;
   const notes: string[] = [];
-  const work = await workload(shape, Math.max(batch, ...RIVAL_BATCHES));
+  const work = await workload(shape, Math.max(batch, ...bench.rivalBatches));
   const { weights } = work;
   const { d, m } = weights;
   const rows = work.rows.subarray(0, batch * d);
@@ -86,7 +89,7 @@ export async function measureShape(shape: Shape, bench: Bench): Promise<ShapeRes
   notes.push(work.origin);
 
   const ready = await rivalsReady(shape, work, bench, notes);
-  progress(`float64 oracle`);
+  progress("float64 oracle");
   const oracle = oracleSample(rows, weights, steps, bench.oracleRows);
 
   const paths = PURSUIT_PATHS.filter((path) => runsOn(path, runtime));
@@ -173,7 +176,7 @@ export async function measureShape(shape: Shape, bench: Bench): Promise<ShapeRes
 async function rivalsReady(
   shape: Shape,
   { weights, rows }: Awaited<ReturnType<typeof workload>>,
-  { rivals, scratch, batch, threads, runtime, longestCall, progress }: Bench,
+  { rivals, scratch, batch, threads, runtime, rivalBatches, longestCall, progress }: Bench,
   notes: string[],
 ): Promise<readonly RivalReady[]> {
   const file = await writeForRivals(scratch, weights, rows);
@@ -181,7 +184,8 @@ async function rivalsReady(
   for (const [rival, process] of rivals) {
     progress(`${rival}: warming up`);
     try {
-      const task = { file, device: runtime, threads, steps: shape.steps, batch, longestCall };
+      const { steps } = shape;
+      const task = { file, device: runtime, threads, steps, batch, otherBatches: rivalBatches, longestCall };
       const { entries, notes: more } = await rivalAtShape(process, rival, task);
       ready.push({ rival, entries });
       notes.push(...more);

@@ -1,9 +1,6 @@
 import { median } from "./in-turn.ts";
 import type { Rival, RivalCodes, RivalProcess } from "./rival-process.ts";
 
-/** Rows of one call, beside ours, of which a rival is timed at what suits it best. */
-export const RIVAL_BATCHES = [64, 256, 1024] as const;
-
 /** Steps by which the batches are compared before the rounds: each costs as much as any later one. */
 const PROBE_STEPS = 4;
 
@@ -12,13 +9,15 @@ const TURN_SECONDS = 0.2;
 const MOST_REPEATS = 10;
 
 export interface RivalTask {
-  /** Holds the dictionary and max(batch, RIVAL_BATCHES) rows, as tools/rivals/rivals.py takes them. */
+  /** Holds the dictionary and rows for every batch, as tools/rivals/rivals.py takes them. */
   readonly file: string;
   readonly device: "cpu" | "cuda";
   readonly threads: number;
   readonly steps: number;
   /** Ours. */
   readonly batch: number;
+  /** Other batches of which the one that suits it best is timed too. */
+  readonly otherBatches: readonly number[];
   /** Seconds of one call beyond which a larger batch is left out. */
   readonly longestCall: number;
 }
@@ -55,11 +54,11 @@ export async function rivalAtShape(
   };
   const ours = await entry(batch);
   // Every other batch would be compiled anew.
-  if (rival === "torch.compile") return { entries: [ours], notes: [] };
+  if (rival === "torch.compile" || task.otherBatches.length === 0) return { entries: [ours], notes: [] };
 
   const notes: string[] = [];
   const probed = new Map<number, number>();
-  for (const rows of new Set([batch, ...RIVAL_BATCHES])) {
+  for (const rows of new Set([batch, ...task.otherBatches])) {
     const asked = { rival, steps: Math.min(PROBE_STEPS, steps), batch: rows, repeats: 3 };
     probed.set(rows, Math.min(...(await process.ask<RivalCodes>(asked)).us_per_row));
   }

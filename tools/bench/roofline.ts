@@ -18,3 +18,12 @@ export function rooflineUs({ denseUs, steps, m, bytesPerSecond }: Bounds): numbe
 
 /** The share of the roofline that a path must reach, and from how many atoms on. */
 export const ROOFLINE_GOAL = { share: 0.6, fromAtoms: 8192 } as const;
+
+/**
+ * Bytes a row that a pursuit by the Gram matrix moves through a card's memory at least, where a row's correlations do not
+ * stay in cache: its share of the atoms for the dense pass, the correlations that this writes, and for each further step a
+ * Gram row read and the correlations read and written.
+ */
+export function cardBytes({ d, m, steps, batch }: Record<"d" | "m" | "steps" | "batch", number>): number {
+  return (4 * m * d) / batch + 4 * m + 3 * gramBytes(steps, m);
+}

@@ -5,7 +5,7 @@ A long-lived process, so that PyTorch is imported once: JSON lines in, one JSON 
     {"file", "threads", "device"}                        load atoms [m, d] and rows [n, d] (already centred)
     {"rival", "steps", "batch", "repeats", "codes"}      encode the first `batch` rows in one call, `repeats` times, and
                                                          answer the codes of the first `codes` of them
-    {"read_mib", "repeats"}                              read bandwidth of a CUDA card, by a float32 sum
+    {"read_mib", "repeats", "device"}                    read bandwidth of a CUDA card, by a float32 sum
 
 An answer holds {"error"} where a rival does not work; the process goes on.
 """
@@ -102,15 +102,15 @@ class Bench:
             "values": sparse.values().tolist(),
         }
 
-    def read(self, read_mib, repeats):
+    def read(self, read_mib, repeats, device):
         """Bytes a second of each of `repeats` sums over a buffer that no cache holds. On CPU tools/bench measures it."""
-        buffer = torch.ones(read_mib * 2**18, device=self.device)
+        buffer = torch.ones(read_mib * 2**18, device=device)
         rates = []
         for _ in range(repeats):
-            synchronize(self.device)
+            synchronize(device)
             started = time.perf_counter()
             total = buffer.sum().item()
-            synchronize(self.device)
+            synchronize(device)
             rates.append(read_mib * 2**20 / (time.perf_counter() - started))
             if total != buffer.numel():
                 raise ArithmeticError(f"{buffer.numel()} ones add up to {total}")

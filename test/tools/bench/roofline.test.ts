@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gramBytes, rooflineUs } from "../../../tools/bench/roofline.ts";
+import { cardBytes, gramBytes, rooflineUs } from "../../../tools/bench/roofline.ts";
 
 describe("the roofline", () => {
   it("reads one Gram row for every step after the first", () => {
@@ -13,5 +13,10 @@ describe("the roofline", () => {
     const bounds = { denseUs: 50, steps: 32, m: 8192, bytesPerSecond: 1e9 };
     expect(rooflineUs(bounds)).toBeCloseTo(50 + 1015.808, 6);
     expect(rooflineUs({ ...bounds, bytesPerSecond: 2e9 })).toBeCloseTo(50 + 507.904, 6);
+  });
+
+  it("on a card shares the atoms over the batch, and counts correlations read and written", () => {
+    expect(cardBytes({ d: 2, m: 64, steps: 1, batch: 4 })).toBe((4 * 64 * 2) / 4 + 4 * 64);
+    expect(cardBytes({ d: 2, m: 64, steps: 3, batch: 4 })).toBe((4 * 64 * 2) / 4 + 4 * 64 + 2 * 3 * 4 * 64);
   });
 });
