@@ -15,16 +15,16 @@ export interface Encoder {
   close(): Promise<void>;
 }
 
-const SILENT: EngineObserver = { batch() {}, encoded() {}, shed() {}, restart() {}, queued() {} };
+const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
 /** The engine of the server without its HTTP, over one dictionary. @throws Error when the dictionary is broken */
 export async function encodeHere(id: string, settings: Settings): Promise<Encoder> {
   const options = servingOptions(settings, SILENT, () => {});
   const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
     clock: systemClock,
-    observer: SILENT,
+    open: () => Promise.resolve(null),
   });
-  await engine.load();
+  await engine.start();
   const context = { requestId: "verify", signal: new AbortController().signal };
   return {
     async encode(rows, budget) {

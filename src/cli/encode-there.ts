@@ -5,9 +5,10 @@ type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly
 
 /**
  * A running server over HTTP.
+ * @param key sent where there is one.
  * @param sha256 of the weights that the answers are compared by: a server with others is refused.
  */
-export function encodeThere(base: string, id: string, sha256: string): Encoder {
+export function encodeThere(base: string, id: string, sha256: string, key?: string): Encoder {
   if (!URL.canParse(base)) throw new Error(`--url ${base} is no address; one looks like http://127.0.0.1:8080.`);
   const url = new URL(`/v1/dictionaries/${id}/encode`, base);
   return {
@@ -23,7 +24,7 @@ export function encodeThere(base: string, id: string, sha256: string): Encoder {
       };
       const answer = await fetch(url, {
         method: "POST",
-        headers: { "content-type": "application/json" },
+        headers: { "content-type": "application/json", ...(key !== undefined && { authorization: `Bearer ${key}` }) },
         body: JSON.stringify(body),
       }).catch((error: unknown) => {
         throw new Error(`No server answers at ${base}; start one with "pursuit serve".`, { cause: error });

@@ -8,7 +8,8 @@ export function registerServe(program: Command): void {
   const command = program.command("serve").description("serve the dictionaries of a models folder over HTTP");
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
     const { describe, fallback } = SETTINGS[name];
-    const standard = fallback === null ? "" : `, default ${fallback}`;
+    // Of keys there are none unless they are given.
+    const standard = typeof fallback === "object" ? "" : `, default ${fallback}`;
     // Parsed and checked with the environment's, so that all faults are told at once.
     command.addOption(new Option(`${flagOf(name)} <value>`, `${describe} (${variableOf(name)}${standard})`));
   }

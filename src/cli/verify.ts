@@ -59,7 +59,8 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
     throw new Error(`--rows holds ${count} rows, --codes ${codes.length / m}; they must be the same rows.`);
 
   const budget = flags.maxAtoms === undefined ? {} : { maxAtoms: flags.maxAtoms };
-  const encoder = flags.url === undefined ? await encodeHere(id, settings) : encodeThere(flags.url, id, sha256);
+  const encoder =
+    flags.url === undefined ? await encodeHere(id, settings) : encodeThere(flags.url, id, sha256, settings.apiKeys[0]);
   const verdicts: Verdict[] = [];
   try {
     for (let from = 0; from < count; from += CHUNK) {

@@ -68,6 +68,8 @@ export interface EncodeRequest {
   readonly budget: Budget | readonly Budget[];
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Whether its rows may be given fewer atoms under load, rather than be refused; not if absent. */
+  readonly degrade?: boolean;
 }
 
 /** Milliseconds that the stages of one request took: waiting, and in the runtime process. */
@@ -135,6 +137,11 @@ export interface Engine {
   list(): readonly DictionaryStatus[];
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   status(id: string): DictionaryStatus;
+  /**
+   * Whether an encode would be queued now, before anything of it is read.
+   * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING
+   */
+  admit(id: string): void;
   /** Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues. */
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
   /** Codes → rows [n, d]. */
@@ -145,6 +152,20 @@ export interface Engine {
   labels(id: string, indices: Uint32Array): readonly (string | null)[];
   /** Features whose labels match. @throws EngineError PURSUIT_NO_LABELS */
   search(id: string, query: string, limit: number): readonly FoundFeature[];
+  /**
+   * Loads a dictionary from its folder in the models folder: one that is new there, was unloaded or has failed; or, of
+   * one that is served, whatever its folder holds now. Requests are answered all the while, by the old version until the
+   * new one is ready, and what the old one has accepted it still answers. Where the new one cannot be loaded, the old
+   * one stays. Resolves when the change is complete.
+   * @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND (no such folder), PURSUIT_DICTIONARY_FAILED,
+   *   PURSUIT_BEING_REPLACED (another change of it is under way), PURSUIT_DRAINING
+   */
+  load(id: string): Promise<DictionaryStatus>;
+  /**
+   * Answers what was accepted, then ends the runtime process. It stays listed, `unloaded`. Resolves when it is.
+   * @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND, PURSUIT_BEING_REPLACED
+   */
+  unload(id: string): Promise<DictionaryStatus>;
   readiness(): Readiness;
   /** Milliseconds on the clock that deadlines are measured by. */
   now(): number;

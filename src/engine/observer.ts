@@ -1,17 +1,18 @@
 import type { SparseCodes } from "./sparse-codes.ts";
 
 /** Why a request was refused before it was encoded. */
-export type ShedReason = "queue_full" | "timeout" | "client_closed" | "draining" | "bytes_in_flight";
+export type ShedReason = "queue_full" | "deadline" | "timeout" | "client_closed" | "draining" | "bytes_in_flight";
 
 /** Why a runtime process was started anew. */
 export type RestartReason = "crash" | "watchdog";
 
 /** What the engine reports as it works. The server turns it into metrics; tests record it. Must not throw. */
 export interface EngineObserver {
-  /** A batch came back: rows in it, and the seconds that it ran in the runtime process. */
-  batch(event: { readonly dictionary: string; readonly rows: number; readonly seconds: number }): void;
-  /** A request's rows were encoded, after waiting this many seconds in the queue. */
-  encoded(event: { readonly dictionary: string; readonly codes: SparseCodes; readonly queueSeconds: number }): void;
+  /**
+   * A batch came back: its codes, and the seconds that it ran in the runtime process. Told batch by batch, so that
+   * counting the rows of a large request never holds the others up for long.
+   */
+  batch(event: { readonly dictionary: string; readonly codes: SparseCodes; readonly seconds: number }): void;
   shed(event: { readonly dictionary: string; readonly reason: ShedReason }): void;
   restart(event: { readonly dictionary: string; readonly reason: RestartReason }): void;
   /** Rows that came into a queue (positive) or left one (negative). */

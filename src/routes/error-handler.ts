@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
+import { sendV2Error } from "./v2/v2-answer.ts";
 import { WireError } from "./wire/wire-error.ts";
 
 /** What Node's HTTP parser or timers complain of. */
@@ -13,20 +14,26 @@ type ClientError = Error & { readonly code?: string };
 export function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const problem = problemOf(error);
-    if (PROBLEMS[problem.code].status >= 500 && problem.code !== "PURSUIT_DRAINING")
-      request.log.error({ err: error }, problem.detail);
-    // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
-    // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
-    if (problem.code !== "PURSUIT_BODY_STALLED") void reply.removeHeader("connection");
+    reportProblem(error, problem, request, reply);
     return sendProblem(reply, problem);
   });
-  app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request)));
+  app.setNotFoundHandler((request, reply) => sendProblem(reply, problemOfUnknownRoute(request)));
+}
+
+/** Logs a fault of ours, and keeps the connection of a fault that leaves it whole. */
+export function reportProblem(error: Error, problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
+  if (PROBLEMS[problem.code].status >= 500 && problem.code !== "PURSUIT_DRAINING")
+    request.log.error({ err: error }, problem.detail);
+  // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
+  // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
+  if (problem.code !== "PURSUIT_BODY_STALLED") void reply.removeHeader("connection");
 }
 
 /** For requests that Fastify could not route: they reach no hook and no error handler. */
 export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   void reply.header("x-request-id", request.id);
-  void sendProblem(reply, problemOf(error));
+  const send = request.url.startsWith("/v2/") ? sendV2Error : sendProblem;
+  void send(reply, problemOf(error));
 }
 
 /** For bytes that are no HTTP request: answered on the bare socket, which is then closed. */
@@ -59,7 +66,7 @@ function unreadable({ code }: ClientError): Problem {
   return { code: "PURSUIT_BAD_REQUEST", detail: `The bytes are no HTTP/1.1 request (${code ?? "unknown"}).` };
 }
 
-function problemOf(error: FastifyError | Error): Problem {
+export function problemOf(error: FastifyError | Error): Problem {
   if (error instanceof EngineError || error instanceof WireError) {
     return { code: error.code, detail: error.message, retryAfter: error.retryAfter };
   }
@@ -78,7 +85,7 @@ const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
 };
 
 const DETAILS: { readonly [C in ProblemCode]?: string } = {
-  PURSUIT_UNSUPPORTED_MEDIA_TYPE: "Send the body as content-type: application/json.",
+  PURSUIT_UNSUPPORTED_MEDIA_TYPE: "Send the body as content-type: application/json, or another that GET /docs shows.",
   PURSUIT_ROUTE_NOT_FOUND: "A part of the path is longer than any name; GET /docs shows what there is.",
 };
 
@@ -114,7 +121,7 @@ function deepest(complaints: NonNullable<FastifyError["validation"]>): (typeof c
   return complaints.toSorted((a, b) => depth(b) - depth(a))[0];
 }
 
-function notFound(request: FastifyRequest): Problem {
+export function problemOfUnknownRoute(request: FastifyRequest): Problem {
   return {
     code: "PURSUIT_ROUTE_NOT_FOUND",
     detail: `There is no ${request.method} ${request.url.split("?")[0]}; GET /docs shows what there is.`,

@@ -1,24 +1,50 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { BODY_TIMEOUT } from "./intake.ts";
+import { registerKeys } from "./keys.ts";
+import { negotiate } from "./media-types.ts";
+import { registerRateLimit } from "./rate-limit.ts";
 import type { AppOptions } from "./route-options.ts";
-import { WireError } from "./wire/wire-error.ts";
 
-/** JSON, named with its charset by some clients: what Accept says is compared parameter by parameter. */
-const ANSWER_TYPES = ["application/json", "application/json; charset=utf-8"];
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Whether its rows wait in the queue of the dictionary in its path: a full one refuses it before its body is read. */
+    queues?: boolean;
+  }
+}
 
 /** What happens to every request before its body is read and after it is answered. */
-export function registerHooks(app: FastifyInstance, { engine, observer }: AppOptions): void {
+export async function registerHooks(app: FastifyInstance, { engine, observer, access }: AppOptions): Promise<void> {
   let closing = false;
+  let open = 0;
+  // Node closes connections between two requests, but waits for those that have never sent one.
+  const endConnections = (): void => {
+    if (closing && open === 0) app.server.closeAllConnections();
+  };
   app.addHook("preClose", async () => {
     closing = true;
+    setImmediate(endConnections);
   });
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
+  app.decorateRequest("answerType", "json");
   app.decorateRequest("releaseBody", () => {});
 
   app.addHook("onRequest", async (request, reply) => {
     request.started = performance.now();
+    open++;
+    reply.raw.once("close", () => {
+      open--;
+      endConnections();
+    });
     void reply.header("x-request-id", request.id);
+  });
+
+  await registerKeys(app, access);
+  await registerRateLimit(app, access);
+
+  app.addHook("onRequest", async (request) => {
     if (!request.url.startsWith("/v1/")) return;
     if (closing) {
       throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
@@ -26,12 +52,8 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
     // Before the body: nobody should send 64 MiB to learn that the name was misspelt.
     const { id } = request.params as { id?: string };
     if (id !== undefined) engine.status(id);
-    if (request.accepts().type(ANSWER_TYPES) === false) {
-      throw new WireError(
-        "PURSUIT_NOT_ACCEPTABLE",
-        `Answers are application/json; the request accepts ${request.headers.accept}.`,
-      );
-    }
+    request.answerType = negotiate(request);
+    if (id !== undefined && request.routeOptions.config.queues) engine.admit(id);
   });
 
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
@@ -41,11 +63,18 @@ export function registerHooks(app: FastifyInstance, { engine, observer }: AppOpt
 
   app.addHook("onResponse", async (request, reply) => {
     request.releaseBody();
+    if (!request.raw.complete) endDripping(request.raw);
     const seconds = (performance.now() - request.started) / 1000;
     observer.request({ route: routeOf(request), status: reply.statusCode, seconds });
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, seconds }, "answered");
   });
   app.addHook("onRequestAbort", async (request) => request.releaseBody());
+}
+
+/** A body that is dropped unread after its answer may take as long as any other, and no longer. */
+function endDripping(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.socket.destroy(), BODY_TIMEOUT).unref();
+  request.once("close", () => clearTimeout(timer));
 }
 
 /** The route's pattern, never the path: a label must not grow with what clients make up. */

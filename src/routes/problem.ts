@@ -15,12 +15,16 @@ export const PROBLEMS = {
   PURSUIT_NAN_TOKEN: { status: 400, title: "The body holds NaN or Infinity tokens, which JSON does not have" },
   PURSUIT_WRONG_LENGTH: { status: 400, title: "Binary data is of the wrong length" },
   PURSUIT_BAD_REQUEST: { status: 400, title: "The request is not valid HTTP" },
+  PURSUIT_UNAUTHORIZED: { status: 401, title: "A key is missing or not valid" },
+  PURSUIT_FORBIDDEN: { status: 403, title: "The key is not for management" },
   PURSUIT_ROUTE_NOT_FOUND: { status: 404, title: "There is no such route" },
   PURSUIT_DICTIONARY_NOT_FOUND: { status: 404, title: "There is no such dictionary" },
   PURSUIT_FEATURE_NOT_FOUND: { status: 404, title: "There is no such feature" },
   PURSUIT_NO_LABELS: { status: 404, title: "The dictionary has no labels" },
   PURSUIT_NOT_ACCEPTABLE: { status: 406, title: "No representation that the client accepts" },
+  PURSUIT_METHOD_NOT_ALLOWED: { status: 405, title: "The path takes another method" },
   PURSUIT_BODY_STALLED: { status: 408, title: "The body stalled" },
+  PURSUIT_BEING_REPLACED: { status: 409, title: "The dictionary is being replaced" },
   PURSUIT_BODY_TOO_LARGE: { status: 413, title: "The body is too large" },
   PURSUIT_TOO_MANY_ROWS: { status: 413, title: "Too many rows" },
   PURSUIT_ANSWER_TOO_LARGE: { status: 413, title: "The answer would be too large" },
@@ -33,6 +37,7 @@ export const PROBLEMS = {
   PURSUIT_INVALID_CODE: { status: 422, title: "A code is not valid" },
   PURSUIT_QUEUE_FULL: { status: 429, title: "The queue is full" },
   PURSUIT_BYTES_IN_FLIGHT: { status: 429, title: "Too many bytes are in flight" },
+  PURSUIT_RATE_LIMITED: { status: 429, title: "Too many requests in a minute" },
   PURSUIT_CLIENT_CLOSED: { status: 499, title: "The client went away" },
   PURSUIT_RUNTIME_CRASHED: { status: 500, title: "The request crashes the runtime" },
   PURSUIT_INTERNAL: { status: 500, title: "A fault of the server" },
@@ -49,17 +54,25 @@ export interface Problem {
   readonly retryAfter?: number | undefined;
 }
 
+export const problemTypeOf = (code: ProblemCode): string =>
+  `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`;
+
 /** The body of a problem (RFC 9457). Bytes, since to text Fastify would add a charset, which JSON types do not have. */
 export function problemBody({ code, detail }: Problem, requestId: string): Buffer {
   const { status, title } = PROBLEMS[code];
-  const type = `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`;
-  return Buffer.from(JSON.stringify({ type, title, status, code, detail, request_id: requestId }));
+  return Buffer.from(JSON.stringify({ type: problemTypeOf(code), title, status, code, detail, request_id: requestId }));
 }
 
 export const PROBLEM_TYPE = "application/problem+json";
 
+/** When to come again: in whole seconds for everybody (RFC 9110), and in milliseconds for who can tell them apart. */
+export function sayRetryAfter(reply: FastifyReply, seconds: number): void {
+  void reply.header("retry-after", Math.max(1, Math.ceil(seconds)));
+  void reply.header("retry-after-ms", Math.max(1, Math.ceil(seconds * 1000)));
+}
+
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, retryAfter } = problem;
-  if (retryAfter !== undefined) void reply.header("retry-after", Math.max(1, Math.ceil(retryAfter)));
+  if (retryAfter !== undefined) sayRetryAfter(reply, retryAfter);
   return reply.code(PROBLEMS[code].status).type(PROBLEM_TYPE).send(problemBody(problem, reply.request.id));
 }

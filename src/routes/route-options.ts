@@ -1,11 +1,18 @@
 import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
+import type { Executions } from "./v2/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
+import type { Keys } from "./keys.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { RowLimits } from "./wire/posted-rows.ts";
 
 export interface Limits extends IntakeLimits, RowLimits {
   /** Bytes of one answer at most. */
   readonly maxAnswer: number;
+  /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */
+  readonly streamBuffer: number;
+  /** Bytes from which an answer of text is compressed; 0 is never. */
+  readonly compressFrom: number;
 }
 
 /** What routes report. The server turns it into metrics. */
@@ -21,7 +28,14 @@ export interface AppOptions {
   readonly limits: Limits;
   readonly observer: RouteObserver;
   readonly logger: FastifyBaseLogger;
-  /** Prometheus text and its content type. */
-  readonly metrics: { text(): Promise<string>; readonly contentType: string };
+  /** Who may come in, and how often. */
+  readonly access: Keys & RateLimit;
+  readonly metrics: {
+    /** Prometheus text. */
+    text(): Promise<string>;
+    readonly contentType: string;
+    /** Batches that a dictionary's runtime has run, by size. */
+    executions(dictionary: string): readonly Executions[];
+  };
   readonly version: string;
 }

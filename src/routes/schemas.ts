@@ -66,7 +66,12 @@ const encodeFields = {
   format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
   include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction", "labels"]), { uniqueItems: true })),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
-  on_overload: Type.Optional(oneOf(["reject"])),
+  on_overload: Type.Optional(
+    oneOf(["reject", "degrade"], {
+      description:
+        "reject if not given: 429 where the wait would be too long. degrade: fewer atoms then, and stop degraded on each row that was cut short; an encoder of one pass spends the same whatever its budget, and is not shortened",
+    }),
+  ),
 };
 /** What is left of a body once wire/read-body.ts has taken the rows out. */
 export const EncodeFieldsSchema = Type.Object(encodeFields, closed);

@@ -4,22 +4,23 @@ import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
 import { registerBodies } from "../routes/body.ts";
+import { registerCompression } from "../routes/compress.ts";
 import { registerDecode } from "../routes/decode.ts";
 import { registerDictionaries } from "../routes/dictionaries.ts";
 import { registerEncode } from "../routes/encode.ts";
 import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
 import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
+import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
+import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
+import { registerV2 } from "../routes/v2/register-v2.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
-
-/** Milliseconds that a client may take to send a whole request, however steadily it drips. */
-const REQUEST_TIMEOUT = 300_000;
 
 /** The HTTP application over an engine. It owns nothing of the engine's life. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -27,7 +28,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: options.logger,
     // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
-    requestTimeout: REQUEST_TIMEOUT,
+    // Node's would end a stream of lines too, however long it goes on: routes/intake.ts has a time for each body.
+    requestTimeout: 0,
     // Refused by our own hook while draining, as a problem.
     return503OnClosing: false,
     frameworkErrors: answerUnroutable,
@@ -40,10 +42,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
   });
+  allowBlankExpect(app.server);
   const pool = new WirePool();
+  const intake = new Intake(options.limits, () => options.observer.shedBytes());
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
+  // First of all: the documentation's routes are refused in the same words.
+  registerErrorHandler(app);
   app.addSchema(ProblemSchema);
   await app.register(swagger, {
     refResolver: { buildLocalReference: ({ $id }) => $id as string },
@@ -55,21 +61,33 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
         description: "Sparse codes of activation vectors by matching pursuit, with a budget per request and per row.",
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
+      components: {
+        securitySchemes: {
+          key: {
+            type: "http",
+            scheme: "bearer",
+            description: "Asked for where PURSUIT_API_KEYS is set; never by health",
+          },
+        },
+      },
+      security: [{}, { key: [] }],
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
+        { name: "open inference protocol", description: 'As Triton and KServe speak it; errors are {"error"}' },
         { name: "operations", description: "Health and metrics" },
       ],
     },
   });
   await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
 
-  registerErrorHandler(app);
-  registerHooks(app, options);
-  registerBodies(app, pool, options);
+  await registerHooks(app, options);
+  registerCompression(app, options);
+  registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);
   registerEncode(app, pool, options);
   registerDecode(app, pool, options);
   registerOperations(app, options);
+  await registerV2(app, pool, intake, options);
   return app;
 }

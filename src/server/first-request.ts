@@ -13,12 +13,14 @@ export interface TryableRows {
 
 /**
  * Writes an encode request of these rows beside the other generated files.
+ * @param keyed whether the server asks for a key: the line then has a place for it, and not the key.
  * @returns the curl line that posts it, its path relative to where the server was started if that is shorter.
  */
 export async function writeFirstRequest(
   base: string,
   cacheDir: string,
   { dictionary, rows, labels }: TryableRows,
+  keyed = false,
 ): Promise<string> {
   await mkdir(cacheDir, { recursive: true });
   const file = join(cacheDir, `try-${dictionary}.json`);
@@ -33,7 +35,8 @@ export async function writeFirstRequest(
   await rename(partial, file);
   const near = relative(process.cwd(), file);
   const path = near.length < file.length ? near : file;
-  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode -H 'content-type: application/json' -d ${quoted(`@${path}`)}`;
+  const key = keyed ? '-H "authorization: Bearer $KEY" ' : "";
+  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode ${key}-H 'content-type: application/json' -d ${quoted(`@${path}`)}`;
 }
 
 /** A word that a POSIX shell takes as it is. */

@@ -8,14 +8,20 @@ const SHOWN = 3;
 const ATOMS = 8;
 
 /** Prints the address and one line to try. */
-export async function greet(base: string, engine: Engine, modelsDir: string, cacheDir: string): Promise<void> {
+export async function greet(
+  base: string,
+  engine: Engine,
+  modelsDir: string,
+  cacheDir: string,
+  keyed: boolean,
+): Promise<void> {
   const served = engine.list().filter(({ state }) => state === "ready");
   const lines = ["", `Pursuit serves ${served.map(({ id }) => id).join(", ")} at ${base} (try ${base}/docs).`];
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {
     const { dictionary, texts } = tryable;
     // A line to try is not worth a server: a cache folder that cannot be written to leaves it out.
-    const line = await writeFirstRequest(base, cacheDir, tryable).catch(() => null);
+    const line = await writeFirstRequest(base, cacheDir, tryable, keyed).catch(() => null);
     if (line !== null) {
       const sentences = texts.map((text) => `  · ${text}`);
       lines.push("", `Encode ${texts.length} sentences that ${dictionary} has not seen:`, ...sentences, "", line, "");

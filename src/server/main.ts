@@ -4,7 +4,7 @@ import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
-import { scanModels } from "../engine/catalog/folder/scan-models.ts";
+import { findDictionaryFolder, scanModels } from "../engine/catalog/folder/scan-models.ts";
 import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
 import { systemClock } from "../engine/clock.ts";
 import { buildApp } from "./app.ts";
@@ -32,11 +32,18 @@ export async function serve(settings: Settings): Promise<void> {
   const metrics = new Metrics(() => engine?.list() ?? []);
   const options = servingOptions(settings, metrics, (level, message, details) => logger[level](details, message));
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
-  engine = new CatalogEngine(served, { clock: systemClock, observer: metrics });
+  engine = new CatalogEngine(served, {
+    clock: systemClock,
+    open: async (id) => {
+      const folder = await findDictionaryFolder(modelsDir, id);
+      return folder === null ? null : new ServedDictionary(id, folder, options);
+    },
+  });
   const app = await buildApp({
     engine,
     limits: settings,
     observer: metrics,
+    access: settings,
     metrics,
     logger,
     version: await version(),
@@ -45,7 +52,7 @@ export async function serve(settings: Settings): Promise<void> {
   const base = await listen(app, settings);
   closeOnSignals(app, engine, settings, logger);
 
-  await engine.load();
+  await engine.start();
   for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
   const { ready, reason } = engine.readiness();
   if (!ready) {
@@ -53,7 +60,7 @@ export async function serve(settings: Settings): Promise<void> {
     return;
   }
   logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
-  await greet(base, engine, modelsDir, settings.cacheDir);
+  await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
 }
 
 /** @throws Error in words, when the address cannot be listened on. */

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { DictionaryStatus } from "../engine/engine.ts";
 import type { EngineObserver } from "../engine/observer.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
+import type { Executions } from "../routes/v2/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
 
 /** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
@@ -78,6 +79,9 @@ export class Metrics implements EngineObserver, RouteObserver {
     registers: [this.#registry],
   });
 
+  /** Dictionary → rows of a batch → how many such batches, and their seconds. */
+  readonly #executions = new Map<string, Map<number, { readonly count: number; readonly seconds: number }>>();
+
   /** @param dictionaries what is loaded, asked at each scrape. */
   constructor(dictionaries: () => readonly DictionaryStatus[]) {
     collectDefaultMetrics({ register: this.#registry });
@@ -114,12 +118,9 @@ export class Metrics implements EngineObserver, RouteObserver {
     this.#shed.inc({ reason: "bytes_in_flight" });
   }
 
-  batch({ rows, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
-    this.#batchRows.observe(rows);
+  batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
+    this.#batchRows.observe(codes.count);
     this.stage("run", seconds);
-  }
-
-  encoded({ dictionary, codes }: Parameters<EngineObserver["encoded"]>[0]): void {
     this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
@@ -128,6 +129,16 @@ export class Metrics implements EngineObserver, RouteObserver {
       stops[codes.stops[i]!]!++;
     }
     for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);
+    let sizes = this.#executions.get(dictionary);
+    if (sizes === undefined) this.#executions.set(dictionary, (sizes = new Map()));
+    const seen = sizes.get(codes.count) ?? { count: 0, seconds: 0 };
+    sizes.set(codes.count, { count: seen.count + 1, seconds: seen.seconds + seconds });
+  }
+
+  /** Batches of a dictionary by their size, the smallest first. */
+  executions(dictionary: string): readonly Executions[] {
+    const sizes = [...(this.#executions.get(dictionary) ?? [])];
+    return sizes.sort(([a], [b]) => a - b).map(([rows, seen]) => ({ rows, ...seen }));
   }
 
   shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {

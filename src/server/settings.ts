@@ -7,8 +7,6 @@ interface Setting<T> {
   readonly fallback: T;
   /** @returns the value, or a sentence that says what is allowed. */
   readonly parse: (text: string) => { readonly value: T } | { readonly fault: string };
-  /** Its value is never printed. */
-  readonly secret?: boolean;
 }
 
 const text = (describe: string, fallback: string): Setting<string> => ({
@@ -35,12 +33,24 @@ const choice = <T extends string>(describe: string, fallback: T, allowed: readon
   },
 });
 
-/** Keys are not built yet: a server that seemed to ask for one and did not would be worse than none. */
-const notBuilt = (describe: string): Setting<null> => ({
+/** A key shorter than this could be guessed. */
+const SHORTEST_KEY = 16;
+
+/** Comma-separated. What a bearer token may be made of is said by RFC 6750, 2.1. */
+const keys = (describe: string): Setting<readonly string[]> => ({
   describe,
-  fallback: null,
-  secret: true,
-  parse: () => ({ fault: "is not built yet, and a server that ignored it would be open: leave it unset" }),
+  fallback: [],
+  parse: (given) => {
+    const value = given.split(",").map((key) => key.trim());
+    for (const [i, key] of value.entries()) {
+      const which = value.length === 1 ? "the key" : `key ${i + 1} of ${value.length}`;
+      if (key.length < SHORTEST_KEY)
+        return { fault: `must hold keys of ${SHORTEST_KEY} characters or more; ${which} has ${key.length}` };
+      if (!/^[A-Za-z0-9._~+/-]+=*$/.test(key))
+        return { fault: `must hold keys of letters, digits and ._~+/- only; ${which} has others` };
+    }
+    return { value };
+  },
 });
 
 const MiB = 2 ** 20;
@@ -67,16 +77,21 @@ export const SETTINGS = {
   maxBody: integer("bytes of one request body at most", 64 * MiB, 1024),
   maxBytesInFlight: integer("bytes of all request bodies being read or worked on at most", 512 * MiB, 1024),
   maxAnswer: integer("bytes of one answer at most", 256 * MiB, 1024),
+  streamBuffer: integer("bytes of answers to a stream of lines that wait for its client at most", 64 * MiB, 1024),
+  compressFrom: integer("bytes from which a text answer is compressed for who accepts it; 0 is never", 16_384, 0),
   batchMs: integer("milliseconds of predicted work in one batch", 10, 1, 10_000),
   maxWaitMs: integer("predicted milliseconds in the queue over which a request is refused with 429", 10_000, 1),
-  stallMs: integer("milliseconds without a byte after which a body is given up with 408", 10_000, 1),
+  maxQueueRows: integer("rows waiting for one dictionary at most", 262_144, 1),
+  degradeMs: integer('predicted milliseconds over which on_overload "degrade" shortens rows', 100, 1),
+  stallMs: integer("milliseconds without a byte after which a body is given up with 408, a stream ended", 10_000, 1),
   watchdogFactor: integer("a batch is taken for hung after this many times its predicted time", 50, 2),
   watchdogMs: integer("but never before this many milliseconds", 30_000, 100),
   loadTimeoutMs: integer("milliseconds that loading one dictionary may take", 600_000, 100),
   drainMs: integer("milliseconds between not being ready and closing the door, when told to stop", 0, 0, 600_000),
   logLevel: choice("least severe log line written", "info", ["trace", "debug", "info", "warn", "error", "fatal"]),
-  apiKeys: notBuilt("keys that requests need"),
-  adminKeys: notBuilt("keys that management calls need"),
+  apiKeys: keys("keys of which every request but health needs one; separated by commas"),
+  adminKeys: keys("keys of which a management call needs one; good for other calls too"),
+  rateLimit: integer("requests that one key, or one address where there are no keys, may make a minute; 0: any", 0, 0),
 } as const;
 
 export type SettingName = keyof typeof SETTINGS;
@@ -92,6 +107,9 @@ export const variableOf = (name: SettingName): string => `PURSUIT_${words(name).
 
 /** `maxBody` → `--max-body` */
 export const flagOf = (name: SettingName): string => `--${words(name).replaceAll("_", "-")}`;
+
+/** Settings whose values are never printed and never handed on. */
+export const SECRET_SETTINGS: readonly SettingName[] = ["apiKeys", "adminKeys"];
 
 /** Every fault of the given settings at once. */
 export class SettingsFault extends Error {
@@ -126,7 +144,7 @@ export function resolveSettings(
     if ("value" in parsed) values[name] = parsed.value;
     else {
       const where = flags[name] === undefined ? variable : flagOf(name);
-      faults.push(`${where}${setting.secret ? "" : `=${given}`} ${parsed.fault}.${hint(given)}`);
+      faults.push(`${where}${SECRET_SETTINGS.includes(name) ? "" : `=${given}`} ${parsed.fault}.${hint(given)}`);
     }
   }
   if (faults.length > 0) throw new SettingsFault(faults);

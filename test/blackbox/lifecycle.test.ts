@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
+import { openSocket } from "../support/raw-http.ts";
 import { runCli } from "../support/run-cli.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
@@ -113,16 +114,30 @@ describe("the server", () => {
     expect(await staying).toMatchObject({ dictionary: "one" });
   });
 
-  it("refuses bodies beyond the bytes in flight with a time to come again", async () => {
+  it("refuses a body that all the bytes in flight could not hold, for good", async () => {
     const server = await start({ PURSUIT_MAX_BYTES_IN_FLIGHT: "1024" });
     const answer = await fetch(`${server.base}/v1/dictionaries/one/encode`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ inputs: Array.from({ length: 4 }, (_, i) => [...normals(D, i)]) }),
     });
-    expect(answer.status).toBe(429);
-    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
-    expect(await answer.json()).toMatchObject({ code: "PURSUIT_BYTES_IN_FLIGHT" });
+    expect(answer.status).toBe(413);
+    expect(answer.headers.get("retry-after")).toBeNull();
+    expect(await answer.json()).toMatchObject({
+      code: "PURSUIT_BODY_TOO_LARGE",
+      detail: expect.stringMatching(/over 1024 bytes/) as string,
+    });
+  });
+});
+
+describe("shutdown", () => {
+  it("does not wait for connections that have never sent anything", async () => {
+    const server = await start();
+    const silent = await Promise.all([openSocket(server.port), openSocket(server.port)]);
+    expect(await encode(server, "one", 1)).toMatchObject({ dictionary: "one" });
+    const ended = Promise.all(silent.map((socket) => once(socket.resume(), "close")));
+    expect(await server.stop()).toBe(0);
+    await ended;
   });
 });
 
@@ -137,11 +152,27 @@ describe("pursuit serve", () => {
     expect(stderr).toContain("PURSUIT_RUNTIME=tpu must be one of auto, cpu, cuda");
   });
 
-  it("refuses to start with keys, which are not built, and does not print them", async () => {
+  it("refuses to start with keys that are too short, and does not print them", async () => {
     const { code, stderr } = await runCli(["serve"], { PURSUIT_API_KEYS: "hush", PURSUIT_MODELS_DIR: models });
     expect(code).toBe(1);
-    expect(stderr).toContain("PURSUIT_API_KEYS");
+    expect(stderr).toContain("PURSUIT_API_KEYS must hold keys of 16 characters or more");
     expect(stderr).not.toContain("hush");
+  });
+
+  it("asks for its keys, and hands them neither to its log nor to the processes that it starts", async () => {
+    const [key, admin] = ["an-api-key-of-some-length", "the-management-key-itself"] as const;
+    const server = await start({ PURSUIT_API_KEYS: key, PURSUIT_ADMIN_KEYS: admin, PURSUIT_LOG_LEVEL: "debug" });
+    const asked = async (authorization?: string): Promise<number> =>
+      (await fetch(`${server.base}/v1/dictionaries`, { headers: authorization ? { authorization } : {} })).status;
+    expect(await asked()).toBe(401);
+    expect(await asked(`Bearer ${key}x`)).toBe(401);
+    expect(await asked(`Bearer ${key}`)).toBe(200);
+    expect(await asked(`Bearer ${admin}`)).toBe(200);
+    expect((await fetch(`${server.base}/health/ready`)).status).toBe(200);
+    expect(server.runtimes().length).toBeGreaterThan(0);
+    for (const pid of server.runtimes()) expect(readFileSync(`/proc/${pid}/environ`, "utf8")).not.toMatch(/key/i);
+    expect(server.log()).toContain('"answered"');
+    for (const secret of [key, admin]) expect(server.log()).not.toContain(secret);
   });
 
   it("says whose port it is that is taken", async () => {

@@ -232,6 +232,19 @@ describe("operations", () => {
       "/v1/dictionaries/{id}/encode",
       "/v1/dictionaries/{id}/features",
       "/v1/dictionaries/{id}/features/{index}",
+      "/v2/",
+      "/v2/health/live",
+      "/v2/health/ready",
+      "/v2/models",
+      "/v2/models/stats",
+      "/v2/models/{model}",
+      "/v2/models/{model}/config",
+      "/v2/models/{model}/infer",
+      "/v2/models/{model}/ready",
+      "/v2/models/{model}/stats",
+      "/v2/repository/index",
+      "/v2/repository/models/{name}/load",
+      "/v2/repository/models/{name}/unload",
     ]);
   });
 });

@@ -28,8 +28,7 @@ describe("metrics", () => {
     const metrics = new Metrics(() => [status("a", { runtime: "cpu", path: "gram" })]);
     metrics.request({ route: "/v1/x", status: 200, seconds: 0.1 });
     metrics.stage("queue", 0.1);
-    metrics.batch({ dictionary: "a", rows: 3, seconds: 0.1 });
-    metrics.encoded({ dictionary: "a", codes: codesOf([{ entries: [] }], 4), queueSeconds: 0 });
+    metrics.batch({ dictionary: "a", codes: codesOf([{ entries: [] }], 4), seconds: 0.1 });
     metrics.shed({ dictionary: "a", reason: "queue_full" });
     metrics.restart({ dictionary: "a", reason: "crash" });
     const text = await metrics.text();
@@ -77,8 +76,8 @@ describe("metrics", () => {
       ],
       4,
     );
-    metrics.encoded({ dictionary: "a", codes, queueSeconds: 0 });
-    metrics.encoded({ dictionary: "b", codes: codesOf([{ entries: [[3, 1]] }], 4), queueSeconds: 0 });
+    metrics.batch({ dictionary: "a", codes, seconds: 0.1 });
+    metrics.batch({ dictionary: "b", codes: codesOf([{ entries: [[3, 1]] }], 4), seconds: 0.1 });
     const samples = await scrape(metrics);
     expect(samples.get('pursuit_rows_total{dictionary="a"}')).toBe(3);
     expect(samples.get('pursuit_rows_total{dictionary="b"}')).toBe(1);

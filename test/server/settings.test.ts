@@ -38,10 +38,21 @@ describe("settings", () => {
     ]);
   });
 
-  it("never print a key, and refuse to run as if keys were checked", () => {
-    const [fault] = faultsOf({ PURSUIT_API_KEYS: "s3cret" });
-    expect(fault).toMatch(/^PURSUIT_API_KEYS is not built yet/);
-    expect(fault).not.toContain("s3cret");
+  it("take keys separated by commas, of 16 characters or more, and never print one", () => {
+    const settings = resolveSettings({ PURSUIT_API_KEYS: `${"a".repeat(16)}, b-._~+/${"c".repeat(16)}==` });
+    expect(settings.apiKeys).toEqual(["a".repeat(16), `b-._~+/${"c".repeat(16)}==`]);
+    expect(resolveSettings({}).adminKeys).toEqual([]);
+    const short = faultsOf({ PURSUIT_API_KEYS: "s3cret", PURSUIT_ADMIN_KEYS: `${"x".repeat(20)},` });
+    expect(short).toEqual([
+      "PURSUIT_API_KEYS must hold keys of 16 characters or more; the key has 6.",
+      "PURSUIT_ADMIN_KEYS must hold keys of 16 characters or more; key 2 of 2 has 0.",
+    ]);
+    expect(faultsOf({ PURSUIT_API_KEYS: "" })[0]).toMatch(/the key has 0\.$/);
+    const [odd] = faultsOf({ PURSUIT_API_KEYS: "with a space in it, or two" });
+    expect(odd).toBe("PURSUIT_API_KEYS must hold keys of letters, digits and ._~+/- only; key 1 of 2 has others.");
+    expect(faultsOf({ PURSUIT_API_KEYS: "quoted'and\"spaced key" })[0]).toMatch(
+      /letters, digits .*; the key has others\.$/,
+    );
   });
 
   it("know the trap of a Kubernetes Service named pursuit", () => {

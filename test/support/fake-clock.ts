@@ -16,7 +16,11 @@ export class FakeClock implements Clock {
   }
 
   advance(milliseconds: number): void {
-    const until = this.#now + milliseconds;
+    this.advanceTo(this.#now + milliseconds);
+  }
+
+  /** To that very time: a difference added again may fall short of it by a rounding. */
+  advanceTo(until: number): void {
     for (;;) {
       const [next] = [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
       if (next === undefined) break;
@@ -25,6 +29,13 @@ export class FakeClock implements Clock {
       next.callback();
     }
     this.#now = until;
+  }
+
+  /** When the next timer falls due; Infinity where none waits. */
+  get next(): number {
+    let next = Infinity;
+    for (const { at } of this.#timers) next = Math.min(next, at);
+    return next;
   }
 
   /** Timers still waiting: none may be left behind by settled work. */

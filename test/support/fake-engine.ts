@@ -26,10 +26,14 @@ export class FakeEngine implements Engine {
   /** Thrown by every call that encodes, decodes or looks a feature up. */
   failure: Error | null = null;
   ready: Readiness = { ready: true };
+  /** Thrown before a body is read. */
+  full: EngineError | null = null;
   /** Whether `small` has labels. */
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
+  /** Loads and unloads asked for. */
+  readonly changes: (readonly ["load" | "unload", string])[] = [];
 
   list(): readonly DictionaryStatus[] {
     return [
@@ -59,6 +63,11 @@ export class FakeEngine implements Engine {
     const status = this.list().find((one) => one.id === id);
     if (status === undefined) throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `There is no dictionary ${id}.`);
     return status;
+  }
+
+  admit(id: string): void {
+    this.status(id);
+    if (this.full !== null) throw this.full;
   }
 
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
@@ -97,6 +106,18 @@ export class FakeEngine implements Engine {
   search(id: string, query: string, limit: number): readonly FoundFeature[] {
     this.labels(id, new Uint32Array());
     return [{ index: 0, relevance: 2, text: `the first, for ${query}`, score: 0.5, rate: 0.01 }].slice(0, limit);
+  }
+
+  async load(id: string): Promise<DictionaryStatus> {
+    this.changes.push(["load", id]);
+    this.#fail();
+    return this.status(id);
+  }
+
+  async unload(id: string): Promise<DictionaryStatus> {
+    this.changes.push(["unload", id]);
+    this.#fail();
+    return this.status(id);
   }
 
   readiness(): Readiness {

@@ -36,10 +36,10 @@ export function manifestOf(
   };
 }
 
-/** Writes a dictionary folder (DESIGN §4) into a models folder. @returns its path */
-export function writeModelFolder(modelsDir: string, id: string, model: SmallModel): string {
+/** Writes a dictionary folder (DESIGN §4) into a models folder; its id is its name unless given. @returns its path */
+export function writeModelFolder(modelsDir: string, name: string, model: SmallModel, id = name): string {
   const { atoms, d, center } = model;
-  const folder = join(modelsDir, id);
+  const folder = join(modelsDir, name);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, MANIFEST_FILE), manifestText(manifestOf(id, model)));
   const tensors = {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { pino } from "pino";
-import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
+import type { AppOptions, Limits, RouteObserver } from "../../src/routes/route-options.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
@@ -15,8 +15,12 @@ export interface TestApp {
 }
 
 /** The HTTP application over a fake engine, for app.inject: no socket. */
-export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
-  const engine = new FakeEngine();
+export async function testApp(
+  limits: Partial<Limits> = {},
+  access: Partial<AppOptions["access"]> = {},
+  addRoutes: (app: FastifyInstance) => void = () => {},
+  engine = new FakeEngine(),
+): Promise<TestApp> {
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
   const logged: Record<string, unknown>[] = [];
@@ -29,6 +33,8 @@ export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
       stallMs: 60_000,
       maxRows: 100,
       maxAnswer: 1 << 20,
+      streamBuffer: 1 << 20,
+      compressFrom: 1 << 14,
       ...limits,
     },
     observer: {
@@ -37,9 +43,15 @@ export async function testApp(limits: Partial<Limits> = {}): Promise<TestApp> {
       shedBytes: () => stages.push("shed"),
     },
     logger,
-    metrics: { text: () => Promise.resolve("pursuit_up 1\n"), contentType: "text/plain; version=0.0.4; charset=utf-8" },
+    access: { apiKeys: [], adminKeys: [], rateLimit: 0, ...access },
+    metrics: {
+      text: () => Promise.resolve("pursuit_up 1\n"),
+      contentType: "text/plain; version=0.0.4; charset=utf-8",
+      executions: (dictionary) => (dictionary === "small" ? [{ rows: 2, count: 3, seconds: 0.5 }] : []),
+    },
     version: "0.0.0-test",
   });
+  addRoutes(app);
   await app.ready();
   return { app, engine, requests, stages, logged };
 }

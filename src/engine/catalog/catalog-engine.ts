@@ -11,27 +11,34 @@ import type {
   RequestContext,
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { EngineObserver } from "../observer.ts";
 import type { Rows } from "../rows.ts";
-import { budgetColumns, checkRows } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 
+export interface CatalogOptions {
+  readonly clock: Clock;
+  /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
+  readonly open: (id: string) => Promise<ServedDictionary | null>;
+}
+
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
 export class CatalogEngine implements Engine {
-  readonly #dictionaries: ReadonlyMap<string, ServedDictionary>;
+  /** The present version of each. */
+  readonly #dictionaries: Map<string, ServedDictionary>;
   readonly #clock: Clock;
-  readonly #observer: EngineObserver;
+  readonly #open: CatalogOptions["open"];
+  /** Loads and unloads under way, by dictionary: one at a time each. */
+  readonly #changes = new Map<string, Promise<unknown>>();
+  /** Whether every dictionary that was there at the start has been loaded or found broken. */
+  #started = false;
   #draining = false;
 
-  constructor(
-    dictionaries: readonly ServedDictionary[],
-    { clock, observer }: { clock: Clock; observer: EngineObserver },
-  ) {
+  constructor(dictionaries: readonly ServedDictionary[], { clock, open }: CatalogOptions) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
-    this.#observer = observer;
+    this.#open = open;
   }
 
   now(): number {
@@ -48,19 +55,23 @@ export class CatalogEngine implements Engine {
 
   readiness(): Readiness {
     if (this.#draining) return { ready: false, reason: "The server is draining." };
+    if (!this.#started) return { ready: false, reason: "Dictionaries are still being loaded." };
+    // What an operator loads, unloads or replaces does not take the server from its load balancer.
     const states = [...this.#dictionaries.values()].map(({ state }) => state);
-    if (states.some((state) => state === "registered" || state === "loading")) {
-      return { ready: false, reason: "Dictionaries are still being loaded." };
-    }
-    if (!states.includes("ready")) return { ready: false, reason: "No dictionary could be loaded." };
+    if (states.every((state) => state === "failed")) return { ready: false, reason: "No dictionary could be loaded." };
     return { ready: true };
+  }
+
+  admit(id: string): void {
+    this.#find(id).serving().queue.admit();
   }
 
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { manifest, queue, rule, sha256 } = this.#find(id).serving();
-    const { rows, budget, trace, reconstruction } = request;
+    const { rows, budget, trace, reconstruction, degrade = false } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
+    const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
       count: rows.count,
@@ -68,12 +79,14 @@ export class CatalogEngine implements Engine {
       ...(context.deadline !== undefined && { deadline: context.deadline }),
       rows,
       budgets,
-      highestMaxAtoms: budgets.maxAtoms.reduce((highest, atoms) => Math.max(highest, atoms), 0),
+      classes: budgetClasses(budgets, uniform),
+      uniform,
+      // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
+      degrade: degrade && rule.limits,
       trace,
       reconstruction,
     });
     const codes = joinCodes(results);
-    this.#observer.encoded({ dictionary: id, codes, queueSeconds: queueMilliseconds / 1000 });
     const encode = this.#clock.now() - submitted - queueMilliseconds;
     return { codes, sha256, times: { queue: queueMilliseconds, encode } };
   }
@@ -106,9 +119,53 @@ export class CatalogEngine implements Engine {
     return this.#find(id).labels().search.find(query, limit);
   }
 
-  /** Loads every dictionary; resolves when each is ready or failed. */
-  async load(): Promise<void> {
-    await Promise.all([...this.#dictionaries.values()].map((dictionary) => dictionary.load()));
+  /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
+  async start(): Promise<void> {
+    await Promise.all(
+      [...this.#dictionaries.values()].map((dictionary) => this.#change(dictionary.id, () => dictionary.load())),
+    );
+    this.#started = true;
+  }
+
+  load(id: string): Promise<DictionaryStatus> {
+    return this.#change(id, async () => {
+      const next = await this.#open(id);
+      if (next === null) {
+        const message = `There is no folder ${JSON.stringify(id)} in the models folder; put the dictionary there first.`;
+        throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", message);
+      }
+      const present = this.#dictionaries.get(id);
+      const keeps = present?.state === "ready";
+      // Shown while it loads, unless there is one to be served by until then.
+      if (!keeps) {
+        this.#dictionaries.set(id, next);
+        await present?.unload();
+      }
+      await next.load();
+      if (this.#draining) {
+        await next.unload();
+        throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
+      }
+      if (next.state === "failed") {
+        const { faults } = next.status();
+        const message = `Dictionary ${id} could not be loaded: ${faults.join(" ")}`;
+        throw new EngineError(
+          "PURSUIT_DICTIONARY_FAILED",
+          keeps ? `${message} What was loaded before is still served.` : message,
+        );
+      }
+      this.#dictionaries.set(id, next);
+      if (keeps) await present.unload();
+      return next.status();
+    });
+  }
+
+  unload(id: string): Promise<DictionaryStatus> {
+    return this.#change(id, async () => {
+      const dictionary = this.#find(id);
+      if (dictionary.state !== "unloaded") await dictionary.unload();
+      return dictionary.status();
+    });
   }
 
   /** Not ready from now on, though it still answers: the first step of a rolling restart. */
@@ -119,7 +176,26 @@ export class CatalogEngine implements Engine {
   /** Answers what was accepted, then ends every runtime process. */
   async close(): Promise<void> {
     this.#draining = true;
+    await Promise.allSettled(this.#changes.values());
     await Promise.all([...this.#dictionaries.values()].map((dictionary) => dictionary.unload()));
+  }
+
+  /** One change of a dictionary at a time. @throws EngineError PURSUIT_BEING_REPLACED, PURSUIT_DRAINING */
+  async #change<T>(id: string, change: () => Promise<T>): Promise<T> {
+    if (this.#draining) {
+      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
+    }
+    if (this.#changes.has(id)) {
+      const message = `Dictionary ${id} is being loaded, replaced or unloaded already; ask again when that is done.`;
+      throw new EngineError("PURSUIT_BEING_REPLACED", message, { retryAfter: 1 });
+    }
+    const changed = change();
+    this.#changes.set(id, changed);
+    try {
+      return await changed;
+    } finally {
+      this.#changes.delete(id);
+    }
   }
 
   #find(id: string): ServedDictionary {

@@ -1,5 +1,6 @@
 import type { Budget, BudgetColumns } from "../budget.ts";
 import { EngineError } from "../errors.ts";
+import { budgetClass } from "../scheduler/cost-model.ts";
 import type { BudgetRule } from "./budget-rule.ts";
 import type { Rows } from "../rows.ts";
 
@@ -44,6 +45,24 @@ export function budgetColumns(budget: Budget | readonly Budget[], count: number,
     }
   }
   return columns;
+}
+
+/** [count] the class of each row's budget, which the cost model tells rows apart by. */
+export function budgetClasses(
+  { maxAtoms, tolerance, residualNorm, minGain }: BudgetColumns,
+  uniform: boolean,
+): Uint16Array {
+  const classes = new Uint16Array(maxAtoms.length);
+  for (let row = 0; row < classes.length; row++) {
+    classes[row] = budgetClass({
+      maxAtoms: maxAtoms[row]!,
+      tolerance: tolerance[row]!,
+      residualNorm: residualNorm[row]!,
+      minGain: minGain[row]!,
+    });
+    if (uniform) return classes.fill(classes[0]!);
+  }
+  return classes;
 }
 
 function fill(columns: BudgetColumns, budget: Budget, { standard }: BudgetRule, from: number, to: number): void {

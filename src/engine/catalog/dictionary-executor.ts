@@ -1,10 +1,11 @@
 import type { BudgetColumns } from "../budget.ts";
+import type { Clock } from "../clock.ts";
 import { EngineError } from "../errors.ts";
 import { LoadFailed, RuntimeGone } from "../runtime/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
 import { CostModel } from "../scheduler/cost-model.ts";
 import { type Executor, ExecutorCrash, type Piece } from "../scheduler/executor.ts";
-import type { SparseCodes } from "../sparse-codes.ts";
+import { STOP_REASONS, type SparseCodes } from "../sparse-codes.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { sliceCodes } from "./split-codes.ts";
 
@@ -18,7 +19,9 @@ export interface DictionaryExecutorOptions {
   /** Milliseconds that one batch should take. */
   readonly batchMilliseconds: number;
   readonly watchdog: WatchdogRule;
-  readonly onBatch: (rows: number, seconds: number) => void;
+  readonly clock: Clock;
+  /** The codes of a batch, and the seconds that it ran in the runtime process. */
+  readonly onBatch: (codes: SparseCodes, seconds: number) => void;
 }
 
 /** A batch is taken for hung after `factor` times its predicted time, but never before `floor` milliseconds. */
@@ -41,16 +44,20 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     this.capacity = options.batchMilliseconds;
   }
 
-  rowCost(work: EncodeWork): number {
-    return this.#costs.rowCost(work.highestMaxAtoms);
+  get overhead(): number {
+    return this.#costs.overhead;
+  }
+
+  rowCost({ classes, budgets }: EncodeWork, row: number, keep: number): number {
+    return this.#costs.rowCost(classes[row]!, budgets.maxAtoms[row]!, keep);
   }
 
   async run(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
-    const { runtime, watchdog, onBatch, d } = this.#options;
-    const budgets = joinBudgets(pieces);
-    const count = budgets.maxAtoms.length;
-    let predicted = 0;
-    for (const atoms of budgets.maxAtoms) predicted += this.#costs.rowCost(atoms);
+    const { runtime, watchdog, onBatch, clock, d } = this.#options;
+    const { budgets, asked, classes } = this.#join(pieces);
+    const count = asked.length;
+    let predicted = this.#costs.overhead;
+    for (let i = 0; i < count; i++) predicted += this.#costs.rowCost(classes[i]!, budgets.maxAtoms[i]!);
     const batch = {
       rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
       count,
@@ -58,19 +65,64 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       trace: pieces.some(({ work }) => work.trace),
       reconstruction: pieces.some(({ work }) => work.reconstruction),
     };
+    const started = clock.now();
     const { codes, milliseconds } = await runtime
       .encode(batch, Math.max(watchdog.floor, predicted * watchdog.factor))
       .catch((error: unknown) => {
         throw asExecutorError(error);
       });
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
-    this.#costs.learn(budgets.maxAtoms, milliseconds);
-    onBatch(count, milliseconds / 1000);
+    // There and back as well, not only what the session took: it is what a batch keeps others waiting for.
+    const taken = clock.now() - started;
+    this.#costs.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds: taken });
+    markDegraded(codes, asked, budgets.maxAtoms);
+    onBatch(codes, milliseconds / 1000);
     let row = 0;
     return pieces.map(({ work, from, to }) => {
       const part = { from: row, to: (row += to - from), trace: work.trace, reconstruction: work.reconstruction };
       return sliceCodes(codes, part, d);
     });
+  }
+
+  /** The budgets of all pieces, with fewer atoms where a piece may not keep all; what was asked; and their classes. */
+  #join(pieces: readonly Piece<EncodeWork>[]): { budgets: BudgetColumns; asked: Int32Array; classes: Uint16Array } {
+    const count = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
+    const budgets = {
+      maxAtoms: new Int32Array(count),
+      tolerance: new Float64Array(count),
+      residualNorm: new Float64Array(count),
+      minGain: new Float64Array(count),
+    };
+    const classes = new Uint16Array(count);
+    let row = 0;
+    for (const { work, from, to } of pieces) {
+      budgets.maxAtoms.set(work.budgets.maxAtoms.subarray(from, to), row);
+      budgets.tolerance.set(work.budgets.tolerance.subarray(from, to), row);
+      budgets.residualNorm.set(work.budgets.residualNorm.subarray(from, to), row);
+      budgets.minGain.set(work.budgets.minGain.subarray(from, to), row);
+      classes.set(work.classes.subarray(from, to), row);
+      row += to - from;
+    }
+    if (pieces.every(({ keep }) => keep >= 1)) return { budgets, asked: budgets.maxAtoms, classes };
+    const asked = budgets.maxAtoms.slice();
+    row = 0;
+    for (const { from, to, keep } of pieces) {
+      for (const end = row + to - from; row < end; row++) {
+        budgets.maxAtoms[row] = this.#costs.keptAtoms(classes[row]!, asked[row]!, keep);
+      }
+    }
+    return { budgets, asked, classes };
+  }
+}
+
+const MAX_ATOMS = STOP_REASONS.indexOf("max_atoms");
+const DEGRADED = STOP_REASONS.indexOf("degraded");
+
+/** A row that its lowered budget ended was shortened; one that ended before, by whatever reason, was not. */
+function markDegraded({ stops }: SparseCodes, asked: Int32Array, allowed: Int32Array): void {
+  if (asked === allowed) return;
+  for (let i = 0; i < stops.length; i++) {
+    if (stops[i] === MAX_ATOMS && allowed[i]! < asked[i]!) stops[i] = DEGRADED;
   }
 }
 
@@ -85,23 +137,4 @@ export function asEngineError(error: unknown): unknown {
   if (error instanceof RuntimeGone) return new EngineError("PURSUIT_RUNTIME_CRASHED", error.message, { cause: error });
   if (error instanceof LoadFailed) return new EngineError("PURSUIT_DICTIONARY_FAILED", error.message, { cause: error });
   return error;
-}
-
-function joinBudgets(pieces: readonly Piece<EncodeWork>[]): BudgetColumns {
-  const count = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
-  const joined = {
-    maxAtoms: new Int32Array(count),
-    tolerance: new Float64Array(count),
-    residualNorm: new Float64Array(count),
-    minGain: new Float64Array(count),
-  };
-  let row = 0;
-  for (const { work, from, to } of pieces) {
-    joined.maxAtoms.set(work.budgets.maxAtoms.subarray(from, to), row);
-    joined.tolerance.set(work.budgets.tolerance.subarray(from, to), row);
-    joined.residualNorm.set(work.budgets.residualNorm.subarray(from, to), row);
-    joined.minGain.set(work.budgets.minGain.subarray(from, to), row);
-    row += to - from;
-  }
-  return joined;
 }

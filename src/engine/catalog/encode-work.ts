@@ -6,8 +6,8 @@ import type { Work } from "../scheduler/executor.ts";
 export interface EncodeWork extends Work {
   readonly rows: Rows;
   readonly budgets: BudgetColumns;
-  /** Largest of `budgets.maxAtoms`: what its rows are predicted to cost by. */
-  readonly highestMaxAtoms: number;
+  /** [count] classes of the budgets, by which their costs are predicted and learned. */
+  readonly classes: Uint16Array;
   readonly trace: boolean;
   readonly reconstruction: boolean;
 }

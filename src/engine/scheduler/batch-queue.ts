@@ -1,67 +1,94 @@
 import type { Clock } from "../clock.ts";
 import { EngineError } from "../errors.ts";
 import type { ShedReason } from "../observer.ts";
-import type { CoreLease } from "./core-lease.ts";
+import type { CoreLease, LeaseHolder } from "./core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "./executor.ts";
+import { type Entry, Lane, type Served } from "./lane.ts";
+import { Pace } from "./pace.ts";
 
 export interface BatchQueueOptions<W extends Work, R> {
   readonly executor: Executor<W, R>;
   readonly lease: CoreLease;
   readonly clock: Clock;
-  /** Milliseconds of predicted waiting over which a request is refused. An empty queue always admits. */
+  /** Milliseconds of predicted waiting over which a request is refused. One that finds nobody waiting is admitted. */
   readonly maxWait: number;
+  /** Rows waiting at most, whatever they are predicted to cost; one request alone may pass it. */
+  readonly maxRows: number;
+  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
+  readonly degradeWait: number;
   readonly onShed: (reason: ShedReason) => void;
   /** Rows that came into the queue (positive) or left it (negative). */
   readonly onQueued: (change: number) => void;
 }
 
-/** The results of a work's pieces in row order, and how long its first row waited. */
-export interface Served<R> {
-  readonly results: readonly R[];
-  readonly queueMilliseconds: number;
-}
+/** So that rows which fill a batch exactly are not one too many by the last bit of a division. */
+const ROUNDING = 1e-9;
 
-interface Entry<W extends Work, R> {
-  readonly work: W;
-  readonly cost: number;
-  readonly submitted: number;
-  /** Rows handed to batches so far. */
-  taken: number;
-  /** Pieces running or waiting to be run again. */
-  outstanding: number;
-  readonly results: { from: number; result: R }[];
-  started: number | null;
-  settled: boolean;
-  readonly resolve: (served: Served<R>) => void;
-  readonly reject: (error: unknown) => void;
-  stopWatching: () => void;
-}
+/** A request that fits one batch waits in the first lane, one of up to 8 batches in the second, then 64, then any. */
+const LANE_GROWTH = 8;
+const LANES = 4;
+
+/** Of a batch, what a larger request gets at a time while small ones come: they wait for that long, not for a batch. */
+const SHARED_TURN = 1 / 4;
+
+/** Runs after which prices are taken to be settled. */
+const COLD_RUNS = 16;
+
+/** Milliseconds for which small ones are thought to keep coming. */
+const SHARED_FOR = 1000;
 
 /**
- * One dictionary's queue and batcher. A batch is formed when the executor is free, from the head of the queue, up to
- * the executor's capacity. A request larger than a batch gives what fits and goes to the tail, so that small ones behind
- * it wait for one batch, not for all of it. A request whose client has gone or whose deadline has passed leaves at once.
+ * One dictionary's queue and batcher. Requests wait by size: those that fit one batch, and larger ones in lanes by how
+ * many batches they fill. The lanes take turns by cost (deficit round robin, Shreedhar and Varghese 1995), each first
+ * come, first served, so a request waits for its equals before it and for as much again of every other lane, never for
+ * all of a large one. A large one is taken in pieces, joined again by row.
  *
- *     submit ─▶ [ e₁ e₂ e₃ … ] ─▶ head until capacity ─▶ run ─▶ results joined by row
- *                     ▲                    │
- *                     └── rest of a large ─┘
+ *     submit ─▶ ≤ 1 batch     [ e f g h ] ─▶ whole, up to capacity ─┐
+ *               ≤ 8 batches   [ D ]       ─▶ a piece ───────────────┼─ in turns ─▶ run ─▶ results joined by row
+ *               ≤ 64, more    [ B C ]     ─▶ a piece ───────────────┘
+ *
+ * A request whose client has gone or whose deadline has passed leaves at once. What is refused is refused before it
+ * waits: admission goes by the predicted wait, at the pace that batches really have, with what runs now and what other
+ * dictionaries' work takes of the same cores.
  */
 export class BatchQueue<W extends Work, R> {
   readonly #options: BatchQueueOptions<W, R>;
-  /** In order of service. A Set: removal from the middle, on a hang-up, is as cheap as from the head. */
-  readonly #waiting = new Set<Entry<W, R>>();
-  #waitingRows = 0;
-  #waitingCost = 0;
+  readonly #lanes = Array.from({ length: LANES }, () => new Lane<W, R>());
+  readonly #holder: LeaseHolder;
+  readonly #pace = new Pace();
+  readonly #owners = new WeakMap<Piece<W>, Entry<W, R>>();
   #running: Promise<void> | null = null;
+  /** When the present run is predicted to end. */
+  #runsUntil = 0;
+  /** Runs measured. */
+  #runs = 0;
+  /** The lane served last. */
+  #turn = 0;
+  /** When a request that fits one batch came last. */
+  #smallCame = -Infinity;
   #draining = false;
 
   constructor(options: BatchQueueOptions<W, R>) {
     this.#options = options;
+    const backlog = { running: () => this.#runningFor(), total: () => this.#backlog() };
+    this.#holder = options.lease.join(backlog, options.executor.cores);
+    this.#holder.wishesAgain = () => this.#rows() > 0;
   }
 
-  /** Predicted milliseconds until a row that comes now would start. */
+  /** Predicted milliseconds until a small request that comes now would start. */
   get predictedWait(): number {
-    return this.#waitingCost;
+    return this.#waitOf(this.#lanes[0]!);
+  }
+
+  /**
+   * What is known of a request before its body is read: refused now if it would be whatever it holds.
+   * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING
+   */
+  admit(): void {
+    const refusal = this.#refusal(this.#lanes[0]!);
+    if (refusal === null) return;
+    this.#options.onShed(refusal.reason);
+    throw refusal.error;
   }
 
   /**
@@ -70,37 +97,35 @@ export class BatchQueue<W extends Work, R> {
    *   PURSUIT_RUNTIME_CRASHED; or what the executor threw.
    */
   submit(work: W): Promise<Served<R>> {
-    const { clock, executor, maxWait, onShed } = this.#options;
-    if (this.#draining) {
-      onShed("draining");
-      return Promise.reject(
-        new EngineError("PURSUIT_DRAINING", "This dictionary is being unloaded.", { retryAfter: 1 }),
-      );
-    }
-    const wait = this.predictedWait;
-    if (wait > maxWait) {
-      onShed("queue_full");
-      const seconds = Math.max(1, Math.ceil((wait - maxWait) / 1000));
-      const message = `The queue is full: ${this.#waitingRows} rows wait, about ${Math.ceil(wait)} ms of work, and the limit is ${maxWait} ms.`;
-      return Promise.reject(new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: seconds }));
+    const { clock, onShed, onQueued } = this.#options;
+    const full = this.#costOf(work, 0, work.count, 1);
+    const least = work.degrade ? this.#costOf(work, 0, work.count, 0) : full;
+    const lane = this.#laneOf(full, work.count);
+    const refusal = this.#refusal(lane) ?? this.#tooLate(work, lane, least);
+    if (refusal !== null) {
+      onShed(refusal.reason);
+      return Promise.reject(refusal.error);
     }
     return new Promise((resolve, reject) => {
       const entry: Entry<W, R> = {
         work,
-        cost: executor.rowCost(work),
         submitted: clock.now(),
+        full,
+        least,
         taken: 0,
         outstanding: 0,
         results: [],
         started: null,
         settled: false,
+        place: null,
         resolve,
         reject,
         stopWatching: () => {},
       };
       if (!this.#watch(entry)) return;
-      this.#waiting.add(entry);
-      this.#count(entry.work.count, entry);
+      lane.add(entry);
+      if (lane === this.#lanes[0]) this.#smallCame = clock.now();
+      onQueued(work.count);
       this.#pump();
     });
   }
@@ -109,6 +134,40 @@ export class BatchQueue<W extends Work, R> {
   async drain(): Promise<void> {
     this.#draining = true;
     while (this.#running !== null) await this.#running;
+    this.#holder.leave();
+  }
+
+  /** Why a request for this lane is refused now, whatever else it asks; null when it is not. */
+  #refusal(lane: Lane<W, R>): { reason: ShedReason; error: EngineError } | null {
+    const { maxWait, maxRows, executor } = this.#options;
+    if (this.#draining) {
+      const message = "This dictionary is being unloaded.";
+      return { reason: "draining", error: new EngineError("PURSUIT_DRAINING", message, { retryAfter: 1 }) };
+    }
+    const rows = this.#rows();
+    if (rows === 0) return null;
+    // A warm-up of one row is no measure to turn anybody away by: until prices have settled, rows alone count.
+    const wait = this.#runs < COLD_RUNS ? 0 : this.#waitOf(lane);
+    if (wait <= maxWait && rows < maxRows) return null;
+    const said = `${rows} rows wait, about ${Math.ceil(wait)} ms of work`;
+    const limit = wait > maxWait ? `the limit is ${maxWait} ms` : `the limit is ${maxRows} rows`;
+    const retryAfter = Math.max(wait - maxWait, executor.capacity) / 1000;
+    return {
+      reason: "queue_full",
+      error: new EngineError("PURSUIT_QUEUE_FULL", `The queue is full: ${said}, and ${limit}.`, { retryAfter }),
+    };
+  }
+
+  /** A request that would time out in the queue is told so at once: the time and the work are saved. */
+  #tooLate({ deadline }: W, lane: Lane<W, R>, cost: number): { reason: ShedReason; error: EngineError } | null {
+    // Only behind others, and by a measured pace: a request alone is let try.
+    if (deadline === undefined || this.#rows() === 0 || this.#runs < COLD_RUNS) return null;
+    const left = deadline - this.#options.clock.now();
+    const needed = this.#waitOf(lane) + this.#timeOf(cost);
+    if (left <= 0 || needed <= left) return null;
+    const message = `The rows would be encoded in about ${Math.ceil(needed)} ms, and timeout_ms leaves ${Math.floor(left)} ms.`;
+    const retryAfter = (needed - left) / 1000;
+    return { reason: "deadline", error: new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter }) };
   }
 
   /** Ends the wait of an entry on hang-up or deadline. False when it is over before it began. */
@@ -137,51 +196,210 @@ export class BatchQueue<W extends Work, R> {
   }
 
   #pump(): void {
-    if (this.#running !== null || this.#waiting.size === 0) return;
-    const { lease, executor } = this.#options;
-    this.#running = lease
+    if (this.#running !== null) return;
+    if (this.#rows() === 0) return this.#holder.pass();
+    this.#running = this.#holder
       // The batch is formed only when the cores are ours: whoever comes or leaves until then is counted.
-      .hold(executor.cores, () => this.#runBatch(this.#take()))
+      .hold(() => this.#runBatch(this.#take()))
       .finally(() => {
         this.#running = null;
         this.#pump();
       });
   }
 
-  /** The next batch, from the head of the queue. */
-  #take(): Piece<W>[] {
-    const { executor, clock } = this.#options;
-    const pieces: Piece<W>[] = [];
-    const entries: Entry<W, R>[] = [];
-    let room = executor.capacity;
-    for (const entry of this.#waiting) {
-      const left = entry.work.count - entry.taken;
-      const fits = Math.floor(room / entry.cost);
-      const rows = Math.min(left, pieces.length === 0 ? Math.max(1, fits) : fits);
-      if (rows < 1) break;
-      const piece = { work: entry.work, from: entry.taken, to: entry.taken + rows };
-      pieces.push(piece);
-      entries.push(entry);
-      this.#owners.set(piece, entry);
-      entry.taken += rows;
-      entry.outstanding++;
-      entry.started ??= clock.now();
-      room -= rows * entry.cost;
-      this.#count(-rows, entry);
+  /** The next batch: from the lane whose turn it is, and what it is predicted to cost. */
+  #take(): Batch<W> {
+    const batch: Batch<W> = { pieces: [], cost: 0 };
+    const [small] = this.#lanes;
+    while (this.#rows() > 0 && batch.pieces.length === 0) {
+      const lane = this.#nextLane();
+      const keep = this.#keepOf(lane);
+      // A row that costs more than there is room for is taken all the same, and the lane sits out turns for it.
+      const room = lane === small ? this.#room() : Math.min(lane.credit, this.#room());
+      let used = 0;
+      for (let entry = lane.head; entry !== undefined; entry = lane.head) {
+        const { work, taken } = entry;
+        const kept = work.degrade ? keep : 1;
+        const [fits, cost] = this.#fit(work, taken, room - used, kept);
+        const rows = fits === 0 && batch.pieces.length === 0 ? 1 : fits;
+        if (lane === small && rows < work.count) {
+          if (batch.pieces.length > 0) break;
+          // Prices have risen since it came, and it no longer fits one batch.
+          this.#move(entry);
+          continue;
+        }
+        if (rows === 0) break;
+        used += fits === 0 ? this.#costOf(work, taken, taken + 1, kept) : cost;
+        this.#hand(batch, entry, rows, kept);
+        if (entry.place !== null) break;
+      }
+      lane.credit = lane.head === undefined ? 0 : lane.credit - used;
     }
-    for (const entry of entries) {
-      this.#waiting.delete(entry);
-      if (entry.taken < entry.work.count) this.#waiting.add(entry);
-    }
-    return pieces;
+    return batch;
   }
 
-  readonly #owners = new WeakMap<Piece<W>, Entry<W, R>>();
+  /** The next lane with rows and credit. Each visited gets its turn's credit, so a lane in debt comes to be served. */
+  #nextLane(): Lane<W, R> {
+    for (;;) {
+      this.#turn = (this.#turn + 1) % LANES;
+      const lane = this.#lanes[this.#turn]!;
+      if (lane.head === undefined) continue;
+      const allowance = this.#allowanceOf(lane);
+      lane.credit = Math.min(lane.credit + allowance, allowance);
+      if (lane.credit > 0) return lane;
+    }
+  }
 
-  async #runBatch(pieces: readonly Piece<W>[]): Promise<void> {
+  /** Cost that a lane may take in one turn. */
+  #allowanceOf(lane: Lane<W, R>): number {
+    const room = this.#room();
+    const shared = this.#options.clock.now() - this.#smallCame < SHARED_FOR;
+    if (lane === this.#lanes[0] || !shared) return room;
+    // Not under the overhead of a run, or large ones would be mostly that.
+    return Math.min(room, Math.max(room * SHARED_TURN, this.#options.executor.overhead));
+  }
+
+  /** Cost of rows that one batch has room for. */
+  #room(): number {
+    const { capacity, overhead } = this.#options.executor;
+    return Math.max(capacity - overhead, capacity / 2);
+  }
+
+  #hand(batch: Batch<W>, entry: Entry<W, R>, rows: number, keep: number): void {
+    const { work, taken } = entry;
+    const piece = { work, from: taken, to: taken + rows, keep };
+    batch.pieces.push(piece);
+    batch.cost += entry.place!.lane.hand(entry, rows, keep);
+    this.#owners.set(piece, entry);
+    entry.outstanding++;
+    entry.started ??= this.#options.clock.now();
+    this.#options.onQueued(-rows);
+  }
+
+  #price(entry: Entry<W, R>): void {
+    const { work, taken } = entry;
+    entry.full = this.#costOf(work, taken, work.count, 1);
+    entry.least = work.degrade ? this.#costOf(work, taken, work.count, 0) : entry.full;
+  }
+
+  #reprice(): void {
+    for (const lane of this.#lanes) lane.reprice((entry) => this.#price(entry));
+  }
+
+  /** Puts a request that turns out dearer than its lane is for into the one that it belongs to. */
+  #move(entry: Entry<W, R>): void {
+    entry.place!.lane.remove(entry);
+    this.#price(entry);
+    const lane = this.#laneOf(entry.full, entry.work.count);
+    (lane === this.#lanes[0] ? this.#lanes[1]! : lane).add(entry);
+  }
+
+  #laneOf(cost: number, rows: number): Lane<W, R> {
+    const batches = cost / this.#room();
+    if (rows === 1 || batches <= 1) return this.#lanes[0]!;
+    return this.#lanes[Math.min(LANES - 1, Math.ceil(Math.log(batches) / Math.log(LANE_GROWTH)))]!;
+  }
+
+  #costOf(work: W, from: number, to: number, keep: number): number {
+    const { executor } = this.#options;
+    if (work.uniform) return (to - from) * executor.rowCost(work, from, keep);
+    let cost = 0;
+    for (let row = from; row < to; row++) cost += executor.rowCost(work, row, keep);
+    return cost;
+  }
+
+  /** How many rows from there on fit into the room, and their cost. */
+  #fit(work: W, from: number, room: number, keep: number): [rows: number, cost: number] {
+    const { executor } = this.#options;
+    const left = work.count - from;
+    if (work.uniform) {
+      const each = executor.rowCost(work, from, keep);
+      const rows = Math.max(0, Math.min(left, Math.floor(room / each + ROUNDING)));
+      return [rows, rows * each];
+    }
+    let cost = 0;
+    for (let rows = 0; rows < left; rows++) {
+      const more = cost + executor.rowCost(work, from + rows, keep);
+      if (more > room) return [rows, cost];
+      cost = more;
+    }
+    return [left, cost];
+  }
+
+  #rows(): number {
+    let rows = 0;
+    for (const lane of this.#lanes) rows += lane.rows;
+    return rows;
+  }
+
+  /** Milliseconds that runs of this cost take together. */
+  #timeOf(cost: number): number {
+    const runs = Math.ceil(cost / this.#room());
+    return this.#pace.of(cost + runs * this.#options.executor.overhead);
+  }
+
+  /** Milliseconds that a lane's rows will take: as asked, or, where that is too long, with those shortened that may be. */
+  #lengthOf(lane: Lane<W, R>): number {
+    return Math.max(this.#timeOf(lane.least), Math.min(this.#timeOf(lane.full), this.#options.degradeWait));
+  }
+
+  /** What is left of the present run. */
+  #runningFor(): number {
+    return this.#running === null ? 0 : Math.max(0, this.#runsUntil - this.#options.clock.now());
+  }
+
+  #backlog(): number {
+    let length = this.#runningFor();
+    for (const lane of this.#lanes) length += this.#lengthOf(lane);
+    return length;
+  }
+
+  /** Predicted milliseconds until a request that joins this lane now would start. */
+  #waitOf(lane: Lane<W, R>): number {
+    return this.#delayOf(lane, this.#lengthOf(lane));
+  }
+
+  /** The same if the lane's own rows took so long: what runs, the others' turns, and other dictionaries'. */
+  #delayOf(lane: Lane<W, R>, length: number): number {
+    const allowance = this.#allowanceOf(lane);
+    let own = this.#runningFor() + length;
+    for (const other of this.#lanes) {
+      if (other === lane || other.head === undefined) continue;
+      const turn = this.#allowanceOf(other);
+      const turns = Math.max(1, Math.ceil(length / this.#timeOf(allowance)));
+      own += Math.min(this.#lengthOf(other), turns * this.#timeOf(turn));
+    }
+    return this.#holder.delay(own);
+  }
+
+  /** Of what rows of this lane that may be shortened would cost beyond their least, the share that the wait allows. */
+  #keepOf(lane: Lane<W, R>): number {
+    let { full, least } = lane;
+    // A large request does not wait for itself.
+    if (lane !== this.#lanes[0] && lane.head !== undefined) {
+      full -= lane.head.full;
+      least -= lane.head.least;
+    }
+    if (!(full > least)) return 1;
+    const wait = this.#delayOf(lane, this.#timeOf(full));
+    const { degradeWait } = this.#options;
+    if (wait <= degradeWait) return 1;
+    return Math.min(1, Math.max(0, ((full * degradeWait) / wait - least) / (full - least)));
+  }
+
+  async #runBatch({ pieces, cost }: Batch<W>): Promise<void> {
+    // Between the wish for cores and the grant everybody may have gone.
     if (pieces.length === 0) return;
+    const { executor, clock } = this.#options;
+    const predicted = cost + executor.overhead;
+    const started = clock.now();
+    this.#runsUntil = started + this.#pace.of(predicted);
     try {
-      this.#deliver(pieces, await this.#options.executor.run(pieces));
+      const results = await executor.run(pieces);
+      this.#pace.learn(predicted, clock.now() - started);
+      // Prices move most at first, when those who wait have come in at guesses.
+      if (this.#runs++ < COLD_RUNS) this.#reprice();
+      this.#deliver(pieces, results);
     } catch (error) {
       if (!(error instanceof ExecutorCrash)) return this.#refuse(pieces, error);
       // One of them may have ended it. Alone, each is judged by itself; the others' answers do not change.
@@ -209,8 +427,10 @@ export class BatchQueue<W extends Work, R> {
     for (const [i, piece] of pieces.entries()) {
       const entry = this.#owners.get(piece)!;
       entry.outstanding--;
+      // Whoever has gone has no use for it, and it is no small thing to keep.
+      if (entry.settled) continue;
       entry.results.push({ from: piece.from, result: results[i]! });
-      if (entry.taken === entry.work.count && entry.outstanding === 0) this.#settle(entry);
+      if (entry.place === null && entry.outstanding === 0) this.#settle(entry);
     }
   }
 
@@ -222,18 +442,22 @@ export class BatchQueue<W extends Work, R> {
     if (entry.settled) return;
     entry.settled = true;
     entry.stopWatching();
-    if (this.#waiting.delete(entry)) this.#count(entry.taken - entry.work.count, entry);
-    if (error !== undefined) return entry.reject(error);
+    const dropped = entry.place?.lane.remove(entry) ?? 0;
+    if (dropped > 0) this.#options.onQueued(-dropped);
+    if (error !== undefined) {
+      entry.results.length = 0;
+      return entry.reject(error);
+    }
     entry.results.sort((a, b) => a.from - b.from);
     entry.resolve({
       results: entry.results.map(({ result }) => result),
       queueMilliseconds: (entry.started ?? entry.submitted) - entry.submitted,
     });
   }
+}
 
-  #count(rows: number, entry: Entry<W, R>): void {
-    this.#waitingRows += rows;
-    this.#waitingCost = this.#waitingRows === 0 ? 0 : this.#waitingCost + rows * entry.cost;
-    this.#options.onQueued(rows);
-  }
+interface Batch<W extends Work> {
+  readonly pieces: Piece<W>[];
+  /** Predicted, at the prices that its requests came in with. */
+  cost: number;
 }

@@ -1,39 +1,169 @@
+import type { Clock } from "../clock.ts";
+
+/** What a holder has before it, in milliseconds of its lease: asked when somebody else's wait is predicted. */
+export interface Backlog {
+  /** What is left of the run that holds cores now; 0 when none does. */
+  readonly running: () => number;
+  /** All of it, what runs included. */
+  readonly total: () => number;
+}
+
+interface Wish {
+  /** In order of coming. */
+  readonly number: number;
+  readonly cores: number;
+  readonly grant: () => void;
+}
+
 /**
- * The machine's cores, leased first come, first served. A batch runs only under a lease, so that runtimes of several
- * dictionaries take turns instead of sharing cores: three two-thread runtimes spinning on 2 cores gave half the rows of
- * three that took turns, at 15 times the p99 (reference/onnxruntime-node.md).
+ * The machine's cores. A batch runs only under a lease, so that runtimes of several dictionaries take turns instead of
+ * sharing cores: three two-thread runtimes spinning on 2 cores gave half the rows of three that took turns, at 15 times
+ * the p99 (reference/onnxruntime-node.md).
+ *
+ * Turns are fair by time, not by number: cores go to the holder that has used the least of them (start-time fair
+ * queueing, Goyal et al. 1996). One that was idle starts level with the others; one that goes on is waited for between
+ * its runs, since it could not wish again while it ran.
  */
 export class CoreLease {
   readonly total: number;
+  readonly #clock: Clock;
   #free: number;
-  readonly #waiting: { cores: number; grant: () => void }[] = [];
+  /** Core-milliseconds that the holder served last had used before. */
+  #level = 0;
+  #wishes = 0;
+  readonly #holders = new Set<LeaseHolder>();
+  readonly #nobody: LeaseHolder;
 
-  constructor(total: number) {
+  constructor(total: number, clock: Clock) {
     this.total = total;
     this.#free = total;
+    this.#clock = clock;
+    this.#nobody = this.join({ running: () => 0, total: () => 0 }, total);
   }
 
-  /** Runs `use` while holding that many cores (at most all of them), waiting for them first. */
-  async hold<T>(cores: number, use: () => Promise<T>): Promise<T> {
+  /** A holder that takes turns with the others: one per dictionary and kind of work. */
+  join(backlog: Backlog, cores: number): LeaseHolder {
+    const holder = new LeaseHolder(this, backlog, Math.min(cores, this.total));
+    this.#holders.add(holder);
+    return holder;
+  }
+
+  /** It is gone and waits for nothing any more. */
+  leave(holder: LeaseHolder): void {
+    this.#holders.delete(holder);
+    this.#grant();
+  }
+
+  /** Holds cores in nobody's name: all who do take one turn together. */
+  hold<T>(cores: number, use: () => Promise<T>): Promise<T> {
+    return this.#nobody.hold(use, cores);
+  }
+
+  /**
+   * Predicted milliseconds until a holder has had `own` milliseconds of its lease, if the others with work keep to
+   * their turns: each takes as much as it, and no more than it has.
+   */
+  delay(holder: LeaseHolder, own: number): number {
+    let others = 0;
+    for (const other of this.#holders) {
+      if (other === holder) continue;
+      const { running, total } = other.backlog;
+      others += (Math.min(total(), Math.max(own, running())) * other.cores) / this.total;
+    }
+    return own + others;
+  }
+
+  /** Waits for a turn of this holder. @returns how to end it */
+  async take(holder: LeaseHolder, cores: number): Promise<() => void> {
     const wanted = Math.min(cores, this.total);
+    if (holder.waiting.length === 0 && !holder.goesOn) holder.used = Math.max(holder.used, this.#level);
+    holder.goesOn = false;
     await new Promise<void>((grant) => {
-      this.#waiting.push({ cores: wanted, grant });
+      holder.waiting.push({ number: this.#wishes++, cores: wanted, grant });
       this.#grant();
     });
+    const started = this.#clock.now();
+    return () => {
+      holder.used += (this.#clock.now() - started) * wanted;
+      holder.goesOn = holder.wishesAgain();
+      this.#free += wanted;
+      this.#grant();
+    };
+  }
+
+  /** It does not wish again after all. */
+  pass(holder: LeaseHolder): void {
+    if (!holder.goesOn) return;
+    holder.goesOn = false;
+    this.#grant();
+  }
+
+  /** Strictly in order of use: a wide wish whose turn it is waits for its cores, and narrow ones do not overtake it. */
+  #grant(): void {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const [wish] = next.waiting;
+      if (wish === undefined || wish.cores > this.#free) return;
+      next.waiting.shift();
+      this.#level = Math.max(this.#level, next.used);
+      this.#free -= wish.cores;
+      wish.grant();
+    }
+  }
+
+  /** Of those that wait or are about to, the one that has used least; of equals the one that came first. */
+  #next(): LeaseHolder | undefined {
+    let least: LeaseHolder | undefined;
+    for (const holder of this.#holders) {
+      if (holder.waiting.length === 0 && !holder.goesOn) continue;
+      const before = least === undefined ? -1 : holder.used - least.used || cameFirst(holder) - cameFirst(least);
+      if (before < 0) least = holder;
+    }
+    return least;
+  }
+}
+
+/** One about to wish again came before everybody who waits: its run was granted before their wish. */
+const cameFirst = ({ waiting }: LeaseHolder): number => waiting[0]?.number ?? -1;
+
+/** One that takes turns at the cores. */
+export class LeaseHolder {
+  readonly #lease: CoreLease;
+  readonly backlog: Backlog;
+  readonly cores: number;
+  /** Core-milliseconds used, or what counts as such since it was idle. */
+  used = 0;
+  /** First come, first served among its own. */
+  readonly waiting: Wish[] = [];
+  /** Its run has ended and it is about to wish for the next. */
+  goesOn = false;
+  /** Whether it will wish again at once when its run ends; then it must, or {@link pass}. */
+  wishesAgain: () => boolean = () => false;
+
+  constructor(lease: CoreLease, backlog: Backlog, cores: number) {
+    this.#lease = lease;
+    this.backlog = backlog;
+    this.cores = cores;
+  }
+
+  /** Runs `use` while holding cores (at most all of them), waiting for them first. */
+  async hold<T>(use: () => Promise<T>, cores = this.cores): Promise<T> {
+    const end = await this.#lease.take(this, cores);
     try {
       return await use();
     } finally {
-      this.#free += wanted;
-      this.#grant();
+      end();
     }
   }
 
-  /** Strictly in order: a wide request at the head is not overtaken by narrow ones forever. */
-  #grant(): void {
-    for (let next = this.#waiting[0]; next !== undefined && next.cores <= this.#free; next = this.#waiting[0]) {
-      this.#waiting.shift();
-      this.#free -= next.cores;
-      next.grant();
-    }
+  delay(own: number): number {
+    return this.#lease.delay(this, own);
+  }
+
+  pass(): void {
+    this.#lease.pass(this);
+  }
+
+  leave(): void {
+    this.#lease.leave(this);
   }
 }

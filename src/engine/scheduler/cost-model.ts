@@ -1,46 +1,144 @@
-/**
- * Predicts how long a row takes by its budget, from what rows of that budget took. Rows are put into classes by the
- * power of two of their largest number of steps; how many of those steps a row really needs is the data's own business
- * (a tolerance ends most rows early), so the class learns milliseconds per row, not per step.
- */
-const CLASSES = 14;
+/** What may end a row, as far as its cost goes. 0 is off, as in a budget. */
+export interface RowBudget {
+  readonly maxAtoms: number;
+  readonly tolerance: number;
+  readonly residualNorm: number;
+  readonly minGain: number;
+}
 
-/** Weight of the newest batch: about the last ten count. */
+/** A batch that has run. */
+export interface MeasuredBatch {
+  /** [count] class of each row's budget as asked for (see {@link budgetClass}). */
+  readonly classes: Uint16Array;
+  /** [count] selections that were asked for at most, */
+  readonly asked: Int32Array;
+  /** [count] that were allowed, fewer where a row was shortened, */
+  readonly allowed: Int32Array;
+  /** [count] and that were made. */
+  readonly steps: Uint32Array;
+  readonly milliseconds: number;
+}
+
+/** Weight of the newest batch once there have been many: about the last ten count. */
 const LEARNING_RATE = 0.2;
 
-/** A batch may move a prediction by this factor at most: a pause of the machine is not a trend. */
+/** A batch counts for this factor at most: a pause of the machine is not a trend. The first ones may lower it by more. */
 const MAX_CORRECTION = 4;
+const MAX_FIRST_CORRECTION = 64;
+const FIRST_BATCHES = 4;
 
+/** Steps that a row is thought to take at most before any like it has been seen. */
+const UNSEEN_STEPS = 256;
+
+/** Powers of two of max_atoms, and of each limit, that are told apart. */
+const ATOM_CLASSES = 17;
+const LIMIT_CLASSES = 16;
+
+/**
+ * Predicts what rows cost, as overhead of a run + rows · (dense pass) + steps · (one step), and learns both halves of it
+ * from every batch: how many steps rows of such a budget take (a tolerance ends most of them early, and that is the
+ * data's own business), and what a run, a row and a step cost in milliseconds.
+ */
 export class CostModel {
-  readonly #perRow: Float64Array;
+  /** Milliseconds of a run, of a row and of a step. */
+  readonly #rates: [run: number, row: number, step: number];
+  /** Share of max_atoms that rows of each class use; NaN: none seen. */
+  readonly #shares = new Float64Array(ATOM_CLASSES * (1 + 3 * LIMIT_CLASSES)).fill(Number.NaN);
+  #batches = 0;
 
-  /** @param warmUp one measured encode of one row: what the dense pass and a few steps cost, unshared. */
+  /**
+   * @param warmUp one measured encode of one row. Spread evenly, so that it is too much for a row and a step, which
+   *   share what a run costs with others: first batches come out small rather than long.
+   */
   constructor(warmUp: { readonly steps: number; readonly milliseconds: number }) {
-    const perStep = Math.max(warmUp.milliseconds, 1e-3) / (warmUp.steps + 1);
-    // Unseen classes start at half their steps, and never beyond 256: few rows need more.
-    this.#perRow = Float64Array.from({ length: CLASSES }, (_, k) => perStep * (1 + Math.min(2 ** k, 256) / 2));
+    const each = Math.max(warmUp.milliseconds, 1e-3) / (warmUp.steps + 2);
+    this.#rates = [each, each, each];
   }
 
-  /** Predicted milliseconds of one row that may make this many selections. */
-  rowCost(maxAtoms: number): number {
-    return this.#perRow[classOf(maxAtoms)]!;
+  /** Predicted milliseconds of a run beyond those of its rows. */
+  get overhead(): number {
+    return this.#rates[0];
   }
 
-  /** A batch of rows with these budgets took so long: every class in it is corrected by the same ratio. */
-  learn(maxAtoms: Int32Array, milliseconds: number): void {
-    let predicted = 0;
-    const seen = new Set<number>();
-    for (const atoms of maxAtoms) {
-      seen.add(classOf(atoms));
-      predicted += this.rowCost(atoms);
+  /** Selections that a row of this class is expected to make. */
+  expectedSteps(kind: number, maxAtoms: number): number {
+    const share = this.#shares[kind]!;
+    if (!Number.isNaN(share)) return share * maxAtoms;
+    return Math.min(maxAtoms, UNSEEN_STEPS) / (kind < ATOM_CLASSES ? 1 : 2);
+  }
+
+  /** Selections that a row may make when it keeps this share of what it is expected to make: at least one. */
+  keptAtoms(kind: number, maxAtoms: number, keep: number): number {
+    if (keep >= 1 || maxAtoms <= 1) return maxAtoms;
+    const expected = this.expectedSteps(kind, maxAtoms);
+    return Math.min(maxAtoms, Math.max(1, Math.round(1 + (expected - 1) * keep)));
+  }
+
+  /** Predicted milliseconds of one row that keeps this share of its expected steps, 0 meaning one step. */
+  rowCost(kind: number, maxAtoms: number, keep = 1): number {
+    const [, row, step] = this.#rates;
+    const expected = this.expectedSteps(kind, maxAtoms);
+    return row + step * (keep >= 1 || expected <= 1 ? expected : 1 + (expected - 1) * keep);
+  }
+
+  learn(batch: MeasuredBatch): void {
+    const { steps, milliseconds } = batch;
+    let made = 0;
+    for (const one of steps) made += one;
+    this.#learnRates(steps.length, made, milliseconds);
+    this.#learnShares(batch);
+    this.#batches++;
+  }
+
+  /**
+   * Each rate is corrected by a power of measured / predicted, in proportion to its share in the prediction: batches of
+   * one row teach what a run costs, long ones what a step does, and none of them turns negative.
+   */
+  #learnRates(rows: number, made: number, milliseconds: number): void {
+    const parts = [1, rows, made].map((units, i) => units * this.#rates[i]!);
+    const predicted = parts.reduce((sum, part) => sum + part, 0);
+    const most = this.#batches < FIRST_BATCHES ? MAX_FIRST_CORRECTION : MAX_CORRECTION;
+    const ratio = Math.min(MAX_CORRECTION, Math.max(1 / most, milliseconds / predicted));
+    const squares = parts.reduce((sum, part) => sum + (part / predicted) ** 2, 0);
+    // The first batches are worth more than a warm-up of one row.
+    const rate = Math.max(LEARNING_RATE, (this.#batches + 1) ** -0.5);
+    for (const [i, part] of parts.entries()) this.#rates[i]! *= ratio ** ((rate * (part / predicted)) / squares);
+  }
+
+  /** Rows that were shortened say nothing of how far they would have gone. */
+  #learnShares({ classes, asked, allowed, steps }: MeasuredBatch): void {
+    const seen = new Map<number, { share: number; rows: number }>();
+    for (const [i, kind] of classes.entries()) {
+      if (allowed[i]! < asked[i]! || asked[i] === 0) continue;
+      const one = seen.get(kind) ?? { share: 0, rows: 0 };
+      seen.set(kind, one);
+      one.share += steps[i]! / asked[i]!;
+      one.rows++;
     }
-    if (predicted <= 0) return;
-    const ratio = Math.min(MAX_CORRECTION, Math.max(1 / MAX_CORRECTION, milliseconds / predicted));
-    for (const k of seen) this.#perRow[k]! *= ratio ** LEARNING_RATE;
+    for (const [kind, { share, rows }] of seen) {
+      const before = this.#shares[kind]!;
+      const now = share / rows;
+      this.#shares[kind] = Number.isNaN(before) ? now : before + LEARNING_RATE * (now - before);
+    }
   }
 }
 
-/** 0 for budgets 0 and 1, then one class a doubling. */
-function classOf(maxAtoms: number): number {
-  return Math.min(CLASSES - 1, maxAtoms <= 1 ? 0 : Math.ceil(Math.log2(maxAtoms)));
+/**
+ * Budgets whose rows are likely to take alike: one class a doubling of max_atoms, times one a doubling of the limit that
+ * ends a row early (of several, the first of tolerance, min_gain, residual_norm). Bounded, whatever clients make up.
+ */
+export function budgetClass({ maxAtoms, tolerance, minGain, residualNorm }: RowBudget): number {
+  // 0 for budgets 0 and 1, then one class a doubling.
+  const atoms = maxAtoms <= 1 ? 0 : Math.min(ATOM_CLASSES - 1, 32 - Math.clz32(maxAtoms - 1));
+  return atoms + ATOM_CLASSES * limitClass(tolerance, minGain, residualNorm);
 }
+
+function limitClass(tolerance: number, minGain: number, residualNorm: number): number {
+  if (tolerance > 0) return 1 + octave(1 / tolerance);
+  if (minGain > 0) return 1 + LIMIT_CLASSES + octave(1 / minGain);
+  // Absolute: it may lie far to both sides of 1.
+  if (residualNorm > 0) return 1 + 2 * LIMIT_CLASSES + octave(residualNorm * 2 ** (LIMIT_CLASSES / 2));
+  return 0;
+}
+
+const octave = (value: number): number => Math.min(LIMIT_CLASSES - 1, Math.max(0, Math.floor(Math.log2(value))));

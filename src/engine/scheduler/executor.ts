@@ -6,6 +6,10 @@ export interface Work {
   readonly signal: AbortSignal;
   /** Clock milliseconds after which the answer is worthless. */
   readonly deadline?: number;
+  /** Whether its rows may be shortened rather than wait long. */
+  readonly degrade?: boolean;
+  /** Whether all its rows cost the same: then one is asked for, not all. */
+  readonly uniform?: boolean;
 }
 
 /** Rows [from, to) of a work: a large one is spread over several batches. */
@@ -13,6 +17,8 @@ export interface Piece<W extends Work> {
   readonly work: W;
   readonly from: number;
   readonly to: number;
+  /** Of what its rows would cost beyond their least, the share that they may: 1 as asked, 0 the least. */
+  readonly keep: number;
 }
 
 /**
@@ -24,8 +30,10 @@ export interface Executor<W extends Work, R> {
   readonly cores: number;
   /** Cost that one batch should reach and not pass; a single row always fits. */
   readonly capacity: number;
-  /** Predicted cost of one row of this work, > 0. */
-  rowCost(work: W): number;
+  /** Predicted cost of a run beyond that of its rows. */
+  readonly overhead: number;
+  /** Predicted cost of one row of this work when it keeps that share of what it may cost (see {@link Piece}), > 0. */
+  rowCost(work: W, row: number, keep: number): number;
   /**
    * One result per piece, in order.
    * @throws ExecutorCrash when it ended under this batch: the scheduler then sends the pieces again one by one.

@@ -11,10 +11,14 @@ export const WIRE_ERROR_CODES = [
   "PURSUIT_BODY_TOO_LARGE",
   "PURSUIT_BODY_STALLED",
   "PURSUIT_BYTES_IN_FLIGHT",
+  "PURSUIT_UNAUTHORIZED",
+  "PURSUIT_FORBIDDEN",
+  "PURSUIT_RATE_LIMITED",
   "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
   "PURSUIT_NOT_ACCEPTABLE",
   "PURSUIT_ROUTE_NOT_FOUND",
   "PURSUIT_BAD_REQUEST",
+  "PURSUIT_METHOD_NOT_ALLOWED",
 ] as const;
 
 export type WireErrorCode = (typeof WIRE_ERROR_CODES)[number];
@@ -22,7 +26,10 @@ export type WireErrorCode = (typeof WIRE_ERROR_CODES)[number];
 /** Also the engine's codes that can be told from the body alone. */
 export type WireFaultCode =
   | WireErrorCode
-  | Extract<EngineErrorCode, "PURSUIT_WRONG_WIDTH" | "PURSUIT_INVALID_CODE" | "PURSUIT_ANSWER_TOO_LARGE">;
+  | Extract<
+      EngineErrorCode,
+      "PURSUIT_WRONG_WIDTH" | "PURSUIT_NOT_FINITE" | "PURSUIT_INVALID_CODE" | "PURSUIT_ANSWER_TOO_LARGE"
+    >;
 
 /** An error as data. */
 export interface WireFault {

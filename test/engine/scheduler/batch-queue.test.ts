@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type EngineError } from "../../../src/engine/errors.ts";
 import { BatchQueue } from "../../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/executor.ts";
@@ -10,9 +11,9 @@ interface NamedWork extends Work {
   readonly abort: AbortController;
 }
 
-function work(name: string, count: number, deadline?: number): NamedWork {
+function work(name: string, count: number, more: Partial<Pick<Work, "deadline" | "degrade">> = {}): NamedWork {
   const abort = new AbortController();
-  return { name, count, abort, signal: abort.signal, ...(deadline !== undefined && { deadline }) };
+  return { name, count, abort, signal: abort.signal, ...more };
 }
 
 type Rows = readonly string[];
@@ -24,18 +25,20 @@ interface Batch {
   fail(error: Error): void;
 }
 
-/** Echoes each piece's row names, when told to. A row costs 1. */
+/** Echoes each piece's row names, when told to. A row costs 1, or a tenth when it keeps nothing. */
 class ManualExecutor implements Executor<NamedWork, Rows> {
   readonly cores = 1;
+  readonly overhead = 0;
   readonly batches: Batch[] = [];
   readonly capacity: number;
+  price = 1;
 
   constructor(capacity: number) {
     this.capacity = capacity;
   }
 
-  rowCost(): number {
-    return 1;
+  rowCost(_work: NamedWork, _row: number, keep: number): number {
+    return this.price * (0.1 + 0.9 * keep);
   }
 
   run(pieces: readonly Piece<NamedWork>[]): Promise<readonly Rows[]> {
@@ -48,20 +51,39 @@ class ManualExecutor implements Executor<NamedWork, Rows> {
   }
 }
 
-function setup(capacity = 4, maxWait = 1000) {
+function setup(capacity = 4, options: { maxWait?: number; maxRows?: number; degradeWait?: number } = {}) {
   const executor = new ManualExecutor(capacity);
   const clock = new FakeClock();
+  const lease = new CoreLease(1, clock);
   const shed: string[] = [];
   let queued = 0;
   const queue = new BatchQueue<NamedWork, Rows>({
     executor,
-    lease: new CoreLease(1),
+    lease,
     clock,
-    maxWait,
+    maxWait: 1000,
+    maxRows: Infinity,
+    degradeWait: 100,
+    ...options,
     onShed: (reason) => shed.push(reason),
     onQueued: (change) => (queued += change),
   });
-  return { executor, clock, shed, queue, queued: () => queued };
+  /** Lets the newest batch take that long. */
+  const finish = async (milliseconds = 0): Promise<void> => {
+    await settle();
+    clock.advance(milliseconds);
+    executor.batches.at(-1)!.finish();
+    await settle();
+  };
+  /** Runs as predicted: from then on admission goes by what is predicted. */
+  const warm = async (): Promise<void> => {
+    for (let i = 0; i < 16; i++) {
+      const answer = queue.submit(work("warm", 1));
+      await finish(1);
+      await answer;
+    }
+  };
+  return { executor, clock, lease, shed, queue, finish, warm, queued: () => queued };
 }
 
 /** Lets every promise that can go on do so. */
@@ -85,17 +107,62 @@ describe("BatchQueue", () => {
     expect(queued()).toBe(0);
   });
 
-  it("spreads a large request over batches and lets a small one in between", async () => {
-    const { executor, queue } = setup(4);
-    const large = queue.submit(work("L", 10));
+  it("spreads a large request over batches, and over small pieces while small ones come", async () => {
+    const { executor, queue, finish, clock } = setup(4);
+    const large = queue.submit(work("L", 20));
+    await finish();
+    await settle();
     const small = queue.submit(work("s", 1));
-    for (let i = 0; i < 4; i++) {
-      await settle();
-      executor.batches[i]?.finish();
-    }
-    expect(executor.batches.map(({ rows }) => rows)).toEqual(["L0 L1 L2 L3", "s0 L4 L5 L6", "L7 L8 L9"]);
+    for (let i = 0; i < 3; i++) await finish();
+    // A second without small ones, and it has whole batches again.
+    clock.advance(1000);
+    for (let i = 0; i < 4; i++) await finish();
+    expect(executor.batches.map(({ rows }) => rows)).toEqual([
+      "L0 L1 L2 L3",
+      "L4 L5 L6 L7",
+      "s0",
+      "L8",
+      "L9",
+      "L10 L11 L12 L13",
+      "L14 L15 L16 L17",
+      "L18 L19",
+    ]);
     expect((await small).results).toEqual([["s0"]]);
-    expect((await large).results.flat()).toEqual(Array.from({ length: 10 }, (_, i) => `L${i}`));
+    expect((await large).results.flat()).toEqual(Array.from({ length: 20 }, (_, i) => `L${i}`));
+  });
+
+  it("lets a request wait for its equals, not for one many times as large", async () => {
+    const { executor, queue, finish } = setup(4);
+    void queue.submit(work("H", 200));
+    await settle();
+    const large = queue.submit(work("L", 12));
+    let answers = 0;
+    void large.then(() => answers++);
+    for (let i = 0; i < 6; i++) await finish();
+    expect(answers).toBe(1);
+    expect(executor.batches.filter(({ rows }) => rows.startsWith("H")).length).toBeLessThanOrEqual(4);
+  });
+
+  it("moves a request on when prices have risen so that it fits no batch any more", async () => {
+    const { executor, queue, finish } = setup(4);
+    const first = queue.submit(work("a", 4));
+    await settle();
+    const second = queue.submit(work("b", 4));
+    executor.price = 2;
+    await finish(1000);
+    await finish();
+    await finish();
+    expect(executor.batches.map(({ rows }) => rows)).toEqual(["a0 a1 a2 a3", "b0 b1", "b2 b3"]);
+    await Promise.all([first, second]);
+  });
+
+  it("takes a row that costs more than a batch alone", async () => {
+    const { executor, queue, finish } = setup(4);
+    executor.price = 9;
+    const answers = [queue.submit(work("a", 2)), queue.submit(work("b", 1))];
+    for (let i = 0; i < 3; i++) await finish();
+    await Promise.all(answers);
+    expect(executor.batches.map(({ rows }) => rows).sort()).toEqual(["a0", "a1", "b0"]);
   });
 
   it("drops a client that hung up, before and after its batch was formed", async () => {
@@ -118,25 +185,166 @@ describe("BatchQueue", () => {
 
   it("answers a passed deadline with a timeout, and leaves no timer behind", async () => {
     const { executor, queue, clock } = setup();
-    const inTime = queue.submit(work("a", 1, 100));
+    const inTime = queue.submit(work("a", 1, { deadline: 100 }));
     await settle();
-    const late = expect(queue.submit(work("b", 1, 5))).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
+    const late = expect(queue.submit(work("b", 1, { deadline: 5 }))).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
     clock.advance(6);
     await late;
-    await expect(queue.submit(work("c", 1, 6))).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
+    await expect(queue.submit(work("c", 1, { deadline: 6 }))).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
     executor.batches[0]!.finish();
     await inTime;
     expect(clock.pending).toBe(0);
   });
 
   it("refuses beyond the admission limit and says when to come again", async () => {
-    const { executor, queue, shed } = setup(4, 3000);
+    const { queue, shed, executor, warm } = setup(4, { maxWait: 3000 });
+    await warm();
     void queue.submit(work("a", 1));
     await settle();
-    void queue.submit(work("b", 5000));
-    await expect(queue.submit(work("c", 1))).rejects.toMatchObject({ code: "PURSUIT_QUEUE_FULL", retryAfter: 2 });
-    expect(shed).toEqual(["queue_full"]);
-    executor.batches[0]!.finish();
+    for (let i = 0; i < 1250; i++) queue.submit(work("b", 4)).catch(() => {});
+    const refused = await queue.submit(work("c", 1)).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "PURSUIT_QUEUE_FULL" });
+    // What runs (1), what waits (751 · 4 were let in) and nothing else: a little over the limit, so soon again.
+    expect((refused as EngineError).retryAfter).toBeCloseTo(0.004);
+    expect((refused as EngineError).message).toBe(
+      "The queue is full: 3000 rows wait, about 3001 ms of work, and the limit is 3000 ms.",
+    );
+    expect(shed.every((reason) => reason === "queue_full")).toBe(true);
+    // The same without a body.
+    expect(() => queue.admit()).toThrow(expect.objectContaining({ code: "PURSUIT_QUEUE_FULL" }));
+    executor.batches.at(-1)!.finish();
+  });
+
+  it("turns nobody away by a guess: until prices have settled, rows alone count", async () => {
+    const { queue, executor, finish } = setup(4, { maxWait: 50, maxRows: 30 });
+    executor.price = 100;
+    void queue.submit(work("a", 1));
+    await settle();
+    for (let i = 0; i < 8; i++) void queue.submit(work(`b${i}.`, 4));
+    expect(() => queue.admit()).toThrow(/32 rows wait, .* the limit is 30 rows/);
+    executor.price = 1;
+    await finish(1);
+    // What waits is counted at the price that has been learned, not at the one it came in with.
+    expect(queue.predictedWait).toBeLessThan(50);
+  });
+
+  it("admits what is larger than the limit where nobody of its size waits, and small ones beside it", async () => {
+    const { queue, warm } = setup(4, { maxWait: 100 });
+    await warm();
+    void queue.submit(work("L", 5000)).catch(() => {});
+    await settle();
+    expect(() => queue.admit()).not.toThrow();
+    void queue.submit(work("s", 1)).catch(() => {});
+    // Another one that large would wait for the first.
+    await expect(queue.submit(work("M", 5000))).rejects.toMatchObject({ code: "PURSUIT_QUEUE_FULL" });
+  });
+
+  it("bounds the rows that wait, whatever they are thought to cost", async () => {
+    const { queue } = setup(4, { maxWait: Infinity, maxRows: 10 });
+    void queue.submit(work("a", 1));
+    await settle();
+    void queue.submit(work("b", 9));
+    void queue.submit(work("c", 3));
+    await expect(queue.submit(work("d", 1))).rejects.toMatchObject({
+      code: "PURSUIT_QUEUE_FULL",
+      message: expect.stringMatching(/^The queue is full: 12 rows wait, .* and the limit is 10 rows\.$/) as string,
+    });
+  });
+
+  it("goes by the pace that batches really have", async () => {
+    const { queue, finish } = setup(4);
+    for (let i = 0; i < 40; i++) {
+      const answer = queue.submit(work("a", 4));
+      await finish(12);
+      await answer;
+    }
+    void queue.submit(work("b", 1));
+    await settle();
+    void queue.submit(work("c", 4));
+    expect(queue.predictedWait).toBeGreaterThan(14.5);
+    expect(queue.predictedWait).toBeLessThan(15.5);
+  });
+
+  it("counts what other dictionaries have waiting for the same cores, up to their turns", async () => {
+    const { queue, lease, executor, clock } = setup(4);
+    const other = new BatchQueue<NamedWork, Rows>({
+      executor,
+      lease,
+      clock,
+      maxWait: Infinity,
+      maxRows: Infinity,
+      degradeWait: Infinity,
+      onShed: () => {},
+      onQueued: () => {},
+    });
+    void other.submit(work("x", 4));
+    await settle();
+    void other.submit(work("y", 4));
+    void other.submit(work("z", 4));
+    expect(queue.predictedWait).toBe(4);
+    void queue.submit(work("a", 2));
+    // Its own 2, and as the other goes on with its 4 that run first.
+    expect(queue.predictedWait).toBe(6);
+    for (let i = 0; i < 4; i++) void queue.submit(work("b", 4));
+    expect(queue.predictedWait).toBe(18 + 12);
+  });
+
+  it("refuses at once what would time out in the queue, once it knows its pace", async () => {
+    const { queue, warm, shed, clock } = setup(4);
+    await warm();
+    void queue.submit(work("b", 4));
+    await settle();
+    for (let i = 0; i < 5; i++) void queue.submit(work("c", 4));
+    // 4 run, 20 wait, 4 are its own.
+    const at = clock.now();
+    await expect(queue.submit(work("d", 4, { deadline: at + 27 }))).rejects.toMatchObject({
+      code: "PURSUIT_QUEUE_FULL",
+      message: "The rows would be encoded in about 28 ms, and timeout_ms leaves 27 ms.",
+    });
+    expect(shed).toEqual(["deadline"]);
+    const allowed = queue.submit(work("e", 4, { deadline: at + 28 }));
+    clock.advance(28);
+    await expect(allowed).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
+  });
+
+  it("shortens rows that allow it when the wait is long, no others, and as far as the wait needs", async () => {
+    const { queue, finish, executor } = setup(4, { degradeWait: 10, maxWait: 50 });
+    const keeps = (): number[] => executor.batches.at(-1)!.pieces.map(({ keep }) => keep);
+    void queue.submit(work("a", 1, { degrade: true }));
+    await settle();
+    expect(keeps()).toEqual([1]);
+    // 40 of work as asked where 10 may wait.
+    const answers = Array.from({ length: 20 }, (_, i) => queue.submit(work(`d${i}.`, 2, { degrade: i % 2 === 0 })));
+    expect(queue.predictedWait).toBeCloseTo(1 + 22);
+    await finish();
+    expect(keeps()).toEqual([0, 1, 0]);
+    for (let i = 0; i < 30; i++) {
+      await finish();
+      for (const { work: one, keep } of executor.batches.at(-1)!.pieces) if (!one.degrade) expect(keep).toBe(1);
+    }
+    await Promise.all(answers);
+    // The queue has become short: as asked again.
+    expect(keeps()).toContain(1);
+  });
+
+  it("admits by what shortened rows would take", async () => {
+    const { queue, shed, warm } = setup(4, { degradeWait: 10, maxWait: 50 });
+    await warm();
+    void queue.submit(work("a", 1));
+    await settle();
+    for (let i = 0; i < 120; i++) void queue.submit(work("d", 4, { degrade: true }));
+    // 480 as asked, 48 when shortened.
+    expect(shed).toEqual([]);
+    expect(queue.predictedWait).toBeCloseTo(49);
+    for (let i = 0; i < 3; i++) void queue.submit(work("e", 4, { degrade: true }));
+    await expect(queue.submit(work("f", 1, { degrade: true }))).rejects.toMatchObject({ code: "PURSUIT_QUEUE_FULL" });
+  });
+
+  it("does not shorten a large request on account of its own rows", async () => {
+    const { queue, executor } = setup(4, { degradeWait: 10 });
+    void queue.submit(work("L", 400, { degrade: true }));
+    await settle();
+    expect(executor.batches[0]!.pieces[0]!.keep).toBe(1);
   });
 
   it("sends the requests of a crashed batch again one by one, and fails only the one that crashes alone", async () => {
@@ -196,7 +404,7 @@ describe("BatchQueue", () => {
         fc.integer({ min: 1, max: 9 }),
         fc.array(fc.boolean(), { maxLength: 6 }),
         async (sizes, capacity, crashes) => {
-          const { executor, queue, queued } = setup(capacity, Infinity);
+          const { executor, queue, queued } = setup(capacity, { maxWait: Infinity });
           const answers = sizes.map((size, i) => queue.submit(work(`w${i}.`, size)));
           let at = 0;
           let crash = 0;

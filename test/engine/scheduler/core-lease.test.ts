@@ -1,15 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { CoreLease, type LeaseHolder } from "../../../src/engine/scheduler/core-lease.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+const NO_BACKLOG = { running: () => 0, total: () => 0 };
+
+/** Lets every promise that can go on do so. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("CoreLease", () => {
-  it("never lends more cores than there are, and serves in order", async () => {
+  it("never lends more cores than there are, and serves one holder's wishes in order", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 8 }),
         fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 20 }),
         async (total, wishes) => {
-          const lease = new CoreLease(total);
+          const lease = new CoreLease(total, new FakeClock());
           let held = 0;
           const order: number[] = [];
           await Promise.all(
@@ -30,8 +36,100 @@ describe("CoreLease", () => {
   });
 
   it("gives the cores back when the holder fails", async () => {
-    const lease = new CoreLease(1);
+    const lease = new CoreLease(1, new FakeClock());
     await expect(lease.hold(1, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     expect(await lease.hold(1, () => Promise.resolve("free"))).toBe("free");
+  });
+
+  it("shares time, not turns: a holder of long runs gets no more of it than those of short ones", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 5 }), async (lengths) => {
+        const clock = new FakeClock();
+        const lease = new CoreLease(2, clock);
+        const used = lengths.map(() => 0);
+        const state = { stop: false };
+        const always = async (holder: LeaseHolder, i: number): Promise<void> => {
+          holder.wishesAgain = () => !state.stop;
+          while (!state.stop) {
+            await holder.hold(async () => {
+              clock.advance(lengths[i]!);
+              used[i]! += lengths[i]!;
+              await settle();
+            });
+          }
+        };
+        const holders = lengths.map(() => lease.join(NO_BACKLOG, 2));
+        const all = holders.map(always);
+        while (clock.now() < 50 * 50) await settle();
+        state.stop = true;
+        for (const holder of holders) holder.pass();
+        const apart = Math.max(...used) - Math.min(...used);
+        await Promise.all(all);
+        // Start-time fair queueing: two that always wish differ by one run of each at most.
+        expect(apart).toBeLessThanOrEqual(2 * Math.max(...lengths));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("lets nobody save up: one that was idle starts level with the others", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(1, clock);
+    const busy = lease.join(NO_BACKLOG, 1);
+    const idle = lease.join(NO_BACKLOG, 1);
+    for (let i = 0; i < 10; i++) await busy.hold(async () => clock.advance(10));
+    const order: string[] = [];
+    const run = (holder: LeaseHolder, name: string): Promise<void> =>
+      holder.hold(async () => {
+        order.push(name);
+        clock.advance(10);
+        await settle();
+      });
+    await Promise.all([1, 2, 3, 4].flatMap(() => [run(idle, "idle"), run(busy, "busy")]));
+    // Without the level it would have had all four of its runs first. It is one run ahead: the busy one's last is its own.
+    expect(order.slice(0, 3)).toContain("busy");
+  });
+
+  it("does not let narrow wishes overtake a wide one whose turn it is", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(2, clock);
+    const order: string[] = [];
+    const ends: (() => void)[] = [];
+    const run = (holder: LeaseHolder, name: string): Promise<void> =>
+      holder.hold(() => {
+        order.push(name);
+        return new Promise((end) => ends.push(end));
+      });
+    const [a, b, wide] = [1, 1, 2].map((cores) => lease.join(NO_BACKLOG, cores)) as [
+      LeaseHolder,
+      LeaseHolder,
+      LeaseHolder,
+    ];
+    const all = [run(a, "a"), run(wide, "wide")];
+    await settle();
+    clock.advance(1);
+    all.push(run(b, "b"));
+    await settle();
+    // b shares the level of wide, which came first; a core is free, and kept for it.
+    expect(order).toEqual(["a"]);
+    ends[0]!();
+    await settle();
+    expect(order).toEqual(["a", "wide"]);
+    ends[1]!();
+    await settle();
+    ends[2]!();
+    await Promise.all(all);
+    expect(order).toEqual(["a", "wide", "b"]);
+  });
+
+  it("predicts a delay by what others have, and by no more than their turns", () => {
+    const lease = new CoreLease(2, new FakeClock());
+    const mine = lease.join({ running: () => 0, total: () => 999 }, 2);
+    lease.join({ running: () => 0, total: () => 30 }, 2);
+    const other = lease.join({ running: () => 8, total: () => 500 }, 1);
+    expect(mine.delay(100)).toBe(100 + 30 + 50);
+    expect(mine.delay(0)).toBe(4);
+    other.leave();
+    expect(mine.delay(100)).toBe(130);
   });
 });

@@ -1,6 +1,8 @@
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DICTIONARY_ID_PATTERN } from "../../dictionary.ts";
+
+const ID = new RegExp(DICTIONARY_ID_PATTERN);
 
 export interface ModelsFolder {
   readonly dictionaries: readonly { readonly id: string; readonly folder: string }[];
@@ -23,9 +25,16 @@ export async function scanModels(modelsDir: string): Promise<ModelsFolder> {
     .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && !entry.name.startsWith("."))
     .map(({ name }) => name)
     .sort();
-  const valid = new RegExp(DICTIONARY_ID_PATTERN);
   return {
-    dictionaries: names.filter((name) => valid.test(name)).map((id) => ({ id, folder: join(modelsDir, id) })),
-    misnamed: names.filter((name) => !valid.test(name)),
+    dictionaries: names.filter((name) => ID.test(name)).map((id) => ({ id, folder: join(modelsDir, id) })),
+    misnamed: names.filter((name) => !ID.test(name)),
   };
+}
+
+/** The folder of one dictionary; null where there is none, or where that is no id. */
+export async function findDictionaryFolder(modelsDir: string, id: string): Promise<string | null> {
+  if (!ID.test(id)) return null;
+  const folder = join(modelsDir, id);
+  const found = await stat(folder).catch(() => null);
+  return found?.isDirectory() ? folder : null;
 }

@@ -1,0 +1,44 @@
+/** The built server as tritonclient and KServe's client see it: the real ones, from PyPI, in a virtual environment. */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeModelFolder } from "../support/model-folder.ts";
+import { pythonVenv } from "../support/python-venv.ts";
+import { type RunningServer, startServer } from "../support/running-server.ts";
+import { randomAtoms } from "../support/seeded.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const clients = (file: string): string => fileURLToPath(new URL(`../clients/${file}`, import.meta.url));
+const SCRIPT = clients("open_inference.py");
+const D = 64;
+const CHECKS = [...readFileSync(SCRIPT, "utf8").matchAll(/^@check\ndef (\w+)/gm)].map(([, name]) => name!);
+
+let server: RunningServer;
+let results: Readonly<Record<string, string>>;
+
+beforeAll(async () => {
+  const models = temporaryFolder();
+  writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
+  writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
+  const [python, started] = await Promise.all([
+    pythonVenv("open-inference-clients", clients("requirements.txt")),
+    startServer(models, temporaryFolder()),
+  ]);
+  server = started;
+  const { stdout } = await promisify(execFile)(python, [SCRIPT, server.base, "one", "two"]);
+  results = JSON.parse(stdout.trim().split("\n").at(-1)!) as Record<string, string>;
+}, 300_000);
+afterAll(() => server.stop());
+
+describe("real clients of the Open Inference Protocol", () => {
+  it.each(CHECKS)("%s", (name) => {
+    expect(results[name]).toBe("ok");
+  });
+
+  it("are all asked", () => {
+    expect(CHECKS).toEqual(Object.keys(results));
+    expect(CHECKS.length).toBeGreaterThan(15);
+  });
+});

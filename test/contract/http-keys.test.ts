@@ -1,0 +1,180 @@
+/** DESIGN §3, Keys: who may come in, what is said to those who may not, and that no key is ever told. */
+import { afterEach, describe, expect, it } from "vitest";
+import { type TestApp, testApp } from "../support/test-app.ts";
+
+const API = "an-api-key-of-some-length";
+const OTHER = "another-api-key-as-long==";
+const ADMIN = "the-management-key-itself";
+const WRONG = "a-wrong-key-of-some-length";
+
+let test: TestApp;
+afterEach(() => test.app.close());
+
+/** Routes of every kind, and one that others mark as management. */
+async function app(access: Parameters<typeof testApp>[1]): Promise<TestApp> {
+  test = await testApp({}, access, (fastify) => {
+    fastify.put("/v1/dictionaries/:id/steering/:name", { config: { management: true } }, () => ({ saved: true }));
+  });
+  return test;
+}
+const asked = (method: "GET" | "POST" | "PUT", url: string, key?: string, scheme = "Bearer") =>
+  test.app.inject({
+    method,
+    url,
+    ...(key !== undefined && { headers: { authorization: `${scheme} ${key}` } }),
+    ...(method === "POST" && { payload: { inputs: [[1, 2]] } }),
+  });
+
+const OPEN = ["/health/live", "/health/ready", "/v2/health/live"];
+const GUARDED = ["/v1/dictionaries", "/v1/dictionaries/small", "/metrics", "/openapi.json", "/docs/", "/", "/nowhere"];
+const ENCODE = "/v1/dictionaries/small/encode";
+const STEERING = "/v1/dictionaries/small/steering/calm";
+const LOAD = "/v2/repository/models/small/load";
+
+describe("with API keys", () => {
+  it("every route but health asks for one", async () => {
+    await app({ apiKeys: [API, OTHER] });
+    for (const url of OPEN) expect((await asked("GET", url)).statusCode).toBe(200);
+    for (const url of GUARDED) {
+      const answer = await asked("GET", url);
+      expect([url, answer.statusCode]).toEqual([url, 401]);
+      expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit"');
+      expect(answer.headers["content-type"]).toBe("application/problem+json");
+      expect(answer.json()).toMatchObject({
+        status: 401,
+        code: "PURSUIT_UNAUTHORIZED",
+        request_id: answer.headers["x-request-id"],
+      });
+      for (const key of [API, OTHER]) expect((await asked("GET", url, key)).statusCode).not.toBe(401);
+    }
+    expect((await asked("POST", ENCODE)).statusCode).toBe(401);
+    expect((await asked("POST", ENCODE, OTHER)).statusCode).toBe(200);
+  });
+
+  it.each([
+    ["another key", WRONG, "Bearer"],
+    ["a beginning of one", API.slice(0, -1), "Bearer"],
+    ["one and more", `${API}x`, "Bearer"],
+    ["nothing", "", "Bearer"],
+    ["another scheme", API, "Basic"],
+  ])("%s is 401 with the reason", async (_what, key, scheme) => {
+    await app({ apiKeys: [API] });
+    const answer = await asked("GET", "/v1/dictionaries", key, scheme);
+    expect(answer.statusCode).toBe(401);
+    expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit", error="invalid_token"');
+  });
+
+  it("the scheme may be written in any case", async () => {
+    await app({ apiKeys: [API] });
+    expect((await asked("GET", "/v1/dictionaries", API, "bearer")).statusCode).toBe(200);
+  });
+
+  it("nothing is said of a dictionary, and no body is read, without one", async () => {
+    await app({ apiKeys: [API] });
+    expect((await asked("GET", "/v1/dictionaries/none")).statusCode).toBe(401);
+    await asked("POST", ENCODE, WRONG);
+    expect(test.engine.encodes).toEqual([]);
+    expect((await asked("GET", "/v1/dictionaries/none", API)).statusCode).toBe(404);
+  });
+
+  it("one also manages where there are no management keys", async () => {
+    await app({ apiKeys: [API] });
+    expect((await asked("PUT", STEERING)).statusCode).toBe(401);
+    expect((await asked("PUT", STEERING, API)).statusCode).toBe(200);
+  });
+});
+
+describe("with management keys", () => {
+  it("management asks for one of them, and they pass everywhere", async () => {
+    await app({ apiKeys: [API], adminKeys: [ADMIN] });
+    for (const [method, url] of [
+      ["PUT", STEERING],
+      ["POST", LOAD],
+    ] as const) {
+      expect((await asked(method, url)).statusCode).toBe(401);
+      expect((await asked(method, url, WRONG)).statusCode).toBe(401);
+      const answer = await asked(method, url, API);
+      expect(answer.statusCode).toBe(403);
+      expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit", error="insufficient_scope"');
+      expect(answer.body).toContain("asks for a management key");
+      expect((await asked(method, url, ADMIN)).statusCode).toBe(200);
+    }
+    expect((await asked("POST", ENCODE, ADMIN)).statusCode).toBe(200);
+  });
+
+  it("alone they guard management only", async () => {
+    await app({ adminKeys: [ADMIN] });
+    expect((await asked("POST", ENCODE)).statusCode).toBe(200);
+    expect((await asked("PUT", STEERING)).statusCode).toBe(401);
+    expect((await asked("PUT", STEERING, ADMIN)).statusCode).toBe(200);
+  });
+});
+
+describe("a key", () => {
+  it("is in no answer, no log line, no metric and no description", async () => {
+    await app({ apiKeys: [API], adminKeys: [ADMIN], rateLimit: 1000 });
+    test.app.log.level = "trace";
+    test.engine.failure = new Error("unforeseen");
+    const said: string[] = [];
+    for (const key of [API, ADMIN, WRONG]) {
+      for (const [method, url] of [
+        ["POST", ENCODE],
+        ["PUT", STEERING],
+        ["GET", "/v1/dictionaries/small"],
+        ["GET", "/openapi.json"],
+        ["GET", "/metrics"],
+        ["GET", "/nowhere"],
+      ] as const) {
+        const answer = await asked(method, url, key);
+        said.push(answer.body, JSON.stringify(answer.headers));
+      }
+    }
+    said.push(JSON.stringify(test.logged), JSON.stringify(test.requests));
+    expect(test.logged.length).toBeGreaterThan(0);
+    for (const key of [API, ADMIN, WRONG]) expect(said.join("\n")).not.toContain(key);
+  });
+});
+
+describe("without keys", () => {
+  it("nobody is asked", async () => {
+    await app({});
+    for (const url of ["/v1/dictionaries", "/metrics"]) expect((await asked("GET", url)).statusCode).toBe(200);
+    expect((await asked("PUT", STEERING)).statusCode).toBe(200);
+    expect((await asked("GET", "/v1/dictionaries", WRONG)).statusCode).toBe(200);
+  });
+});
+
+describe("a rate limit", () => {
+  it("is each key's own, answers with a time to come again, and leaves health alone", async () => {
+    await app({ apiKeys: [API, OTHER], rateLimit: 3 });
+    for (let i = 0; i < 3; i++) expect((await asked("GET", "/v1/dictionaries", API)).statusCode).toBe(200);
+    const answer = await asked("GET", "/v1/dictionaries", API);
+    expect(answer.statusCode).toBe(429);
+    expect(answer.headers["content-type"]).toBe("application/problem+json");
+    expect(answer.json()).toMatchObject({ code: "PURSUIT_RATE_LIMITED", status: 429 });
+    const milliseconds = Number(answer.headers["retry-after-ms"]);
+    expect(milliseconds).toBeGreaterThan(0);
+    expect(milliseconds).toBeLessThanOrEqual(60_000);
+    expect(Number(answer.headers["retry-after"])).toBe(Math.ceil(milliseconds / 1000));
+    for (const scheme of ["bearer", "BEARER", "Bearer "])
+      expect((await asked("GET", "/v1/dictionaries", API, scheme)).statusCode).toBe(429);
+    expect((await asked("GET", "/v1/dictionaries", OTHER)).statusCode).toBe(200);
+    // Whoever has no key spends nobody's.
+    for (let i = 0; i < 5; i++) expect((await asked("GET", "/v1/dictionaries", WRONG)).statusCode).toBe(401);
+    for (let i = 0; i < 5; i++) expect((await asked("GET", "/health/live", API)).statusCode).toBe(200);
+  });
+
+  it("is by address where there are no keys", async () => {
+    await app({ rateLimit: 2 });
+    const from = (remoteAddress: string) => test.app.inject({ url: "/v1/dictionaries", remoteAddress });
+    expect((await from("10.0.0.1")).statusCode).toBe(200);
+    expect((await from("10.0.0.1")).statusCode).toBe(200);
+    expect((await from("10.0.0.1")).statusCode).toBe(429);
+    expect((await from("10.0.0.2")).statusCode).toBe(200);
+  });
+
+  it("is off unless asked for", async () => {
+    await app({});
+    for (let i = 0; i < 50; i++) expect((await asked("GET", "/v1/dictionaries")).statusCode).toBe(200);
+  });
+});

@@ -1,0 +1,202 @@
+/** Loading, replacing and unloading while requests are served, over runtime processes that behave as told. */
+import { afterEach, describe, expect, it } from "vitest";
+import { CatalogEngine } from "../../../src/engine/catalog/catalog-engine.ts";
+import { ServedDictionary, type ServingOptions } from "../../../src/engine/catalog/served-dictionary.ts";
+import { type Clock, systemClock } from "../../../src/engine/clock.ts";
+import type { EncodeRequest } from "../../../src/engine/engine.ts";
+import type { EngineObserver } from "../../../src/engine/observer.ts";
+import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { writeModelFolder } from "../../support/model-folder.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+/** What a dictionary's folder holds: see test/support/fake-executor.ts. */
+type Behaviour = "ok" | "broken" | "mute";
+
+const root = temporaryFolder();
+const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
+
+const options = (clock: Clock): ServingOptions => ({
+  executorEntry: new URL("../../support/fake-executor.ts", import.meta.url),
+  load: { runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, scratchDir: root },
+  lease: new CoreLease(2, systemClock),
+  clock,
+  observer: SILENT,
+  log: () => {},
+  maxAtoms: 64,
+  batchMilliseconds: 10,
+  maxWait: 10_000,
+  maxQueueRows: 100_000,
+  degradeWait: 10_000,
+  watchdog: { factor: 50, floor: 1_500 },
+  loadTimeout: 60_000,
+});
+
+/** One version of dictionary `id`. */
+function version(id: string, behaviour: Behaviour, clock: Clock = systemClock): ServedDictionary {
+  const folder = writeModelFolder(`${root}/${id}`, behaviour, { atoms: Float32Array.of(1, 0, 0, 1), d: 2 }, id);
+  return new ServedDictionary(id, folder, options(clock));
+}
+
+const engines: CatalogEngine[] = [];
+afterEach(async () => {
+  await Promise.all(engines.splice(0).map((engine) => engine.close()));
+});
+
+/** An engine that starts with these dictionaries, and finds the given ones in its models folder afterwards. */
+async function started(first: ServedDictionary[], later: (ServedDictionary | null)[] = []): Promise<CatalogEngine> {
+  const engine = new CatalogEngine(first, {
+    clock: systemClock,
+    open: () => Promise.resolve(later.shift() ?? null),
+  });
+  engines.push(engine);
+  await engine.start();
+  return engine;
+}
+
+const request = (value: number): EncodeRequest => ({
+  rows: { data: Float32Array.of(value, 0), count: 1, width: 2 },
+  budget: {},
+  trace: false,
+  reconstruction: false,
+});
+async function encode(engine: CatalogEngine, value: number, id = "one"): Promise<number> {
+  const context = { requestId: "test", signal: new AbortController().signal };
+  return (await engine.encode(id, request(value), context)).codes.values[0]!;
+}
+
+/** Lets the time pass that a mute runtime process has for its load. */
+async function giveUp(clock: FakeClock): Promise<void> {
+  while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+  clock.advance(60_000);
+}
+
+describe("load", () => {
+  it("serves a folder that was put there after the start", async () => {
+    const engine = await started([version("one", "ok")], [version("two", "ok")]);
+    await expect(encode(engine, 1, "two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+    expect(await engine.load("two")).toMatchObject({ id: "two", state: "ready" });
+    expect(await encode(engine, 7, "two")).toBe(7);
+    expect(engine.list().map(({ id }) => id)).toEqual(["one", "two"]);
+  });
+
+  it("of a name without a folder changes nothing", async () => {
+    const engine = await started([version("one", "ok")]);
+    for (const id of ["two", "one"])
+      await expect(engine.load(id)).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("replaces a served one without refusing a request, and answers what the old one had accepted", async () => {
+    const engine = await started([version("one", "ok")], [version("one", "ok")]);
+    const before = Array.from({ length: 50 }, (_, i) => encode(engine, i));
+    const loading = engine.load("one");
+    expect(engine.status("one").state).toBe("ready");
+    const during = Array.from({ length: 50 }, (_, i) => encode(engine, 50 + i));
+    expect(await loading).toMatchObject({ state: "ready" });
+    const after = Array.from({ length: 50 }, (_, i) => encode(engine, 100 + i));
+    expect(await Promise.all([...before, ...during, ...after])).toEqual(Array.from({ length: 150 }, (_, i) => i));
+  });
+
+  it("that fails leaves what was served, and says why", async () => {
+    const engine = await started([version("one", "ok")], [version("one", "broken")]);
+    const failed = {
+      code: "PURSUIT_DICTIONARY_FAILED",
+      message: expect.stringMatching(/center is missing.*still served/),
+    };
+    await expect(engine.load("one")).rejects.toMatchObject(failed);
+    expect(engine.status("one")).toMatchObject({ state: "ready", faults: [] });
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("mends one that had failed, and shows one that fails", async () => {
+    const engine = await started(
+      [version("one", "broken"), version("two", "ok")],
+      [version("one", "broken"), version("one", "ok")],
+    );
+    expect(engine.status("one").state).toBe("failed");
+    await expect(engine.load("one")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
+    expect(engine.status("one")).toMatchObject({
+      state: "failed",
+      faults: ["atoms: 3 of them are zero.", "center is missing."],
+    });
+    await engine.load("one");
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("is one at a time for each dictionary", async () => {
+    const clock = new FakeClock();
+    const engine = await started(
+      [version("one", "ok"), version("two", "ok")],
+      [version("one", "mute", clock), version("two", "ok")],
+    );
+    const loading = engine.load("one").catch((error: unknown) => error);
+    for (const change of [() => engine.load("one"), () => engine.unload("one")])
+      await expect(change()).rejects.toMatchObject({ code: "PURSUIT_BEING_REPLACED", retryAfter: 1 });
+    expect(await engine.load("two")).toMatchObject({ state: "ready" });
+    expect(await encode(engine, 7)).toBe(7);
+    await giveUp(clock);
+    expect(await loading).toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
+    expect(await encode(engine, 8)).toBe(8);
+  });
+});
+
+describe("unload", () => {
+  it("answers what was accepted, then refuses and says how to come back", async () => {
+    const engine = await started([version("one", "ok"), version("two", "ok")], [version("one", "ok")]);
+    const accepted = Array.from({ length: 50 }, (_, i) => encode(engine, i));
+    const unloading = engine.unload("one");
+    await expect(encode(engine, 1)).rejects.toMatchObject({ code: "PURSUIT_DRAINING" });
+    expect(await unloading).toMatchObject({ state: "unloaded", faults: [] });
+    expect(await Promise.all(accepted)).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    const refused = {
+      code: "PURSUIT_NOT_READY",
+      message: expect.stringContaining("POST /v2/repository/models/one/load"),
+    };
+    await expect(encode(engine, 1)).rejects.toMatchObject(refused);
+    expect(await engine.unload("one")).toMatchObject({ state: "unloaded" });
+    await engine.load("one");
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("of what was never there is refused", async () => {
+    const engine = await started([version("one", "ok")]);
+    await expect(engine.unload("two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+  });
+});
+
+describe("readiness", () => {
+  it("does not fail for what an operator does", async () => {
+    const clock = new FakeClock();
+    const engine = await started([version("one", "ok"), version("two", "broken")], [version("one", "mute", clock)]);
+    const ready = { ready: true };
+    expect(engine.readiness()).toEqual(ready);
+    await engine.unload("one");
+    expect(engine.readiness()).toEqual(ready);
+    const loading = engine.load("one").catch(() => {});
+    expect(engine.readiness()).toEqual(ready);
+    await giveUp(clock);
+    await loading;
+    // Now both are broken: nothing can be answered.
+    expect(engine.readiness()).toEqual({ ready: false, reason: "No dictionary could be loaded." });
+  });
+
+  it("waits for the first load", () => {
+    const engine = new CatalogEngine([version("one", "ok")], {
+      clock: systemClock,
+      open: () => Promise.resolve(null),
+    });
+    expect(engine.readiness()).toMatchObject({ ready: false, reason: "Dictionaries are still being loaded." });
+  });
+});
+
+describe("close", () => {
+  it("while a dictionary is being loaded leaves no runtime behind, and takes no further change", async () => {
+    const engine = await started([version("one", "ok")], [version("one", "ok"), version("one", "ok")]);
+    const loading = engine.load("one").catch((error: unknown) => error);
+    await engine.close();
+    expect(await loading).toMatchObject({ code: "PURSUIT_DRAINING" });
+    expect(engine.status("one").state).toBe("unloaded");
+    await expect(engine.load("one")).rejects.toMatchObject({ code: "PURSUIT_DRAINING" });
+  });
+});

@@ -1,0 +1,100 @@
+import { describe, expect, it } from "vitest";
+import { DictionaryExecutor } from "../../../src/engine/catalog/dictionary-executor.ts";
+import { budgetClasses } from "../../../src/engine/catalog/check-encode.ts";
+import type { EncodeWork } from "../../../src/engine/catalog/encode-work.ts";
+import type { OutgoingBatch, SupervisedRuntime } from "../../../src/engine/runtime/supervised-runtime.ts";
+import { STOP_REASONS, type SparseCodes, type StopReason } from "../../../src/engine/sparse-codes.ts";
+import { codesOf } from "../../support/codes.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+/** Rows of one number, which says after how many steps their pursuit ends by a tolerance. */
+function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
+  const count = ends.length;
+  const budgets = {
+    maxAtoms: new Int32Array(count).fill(maxAtoms),
+    tolerance: new Float64Array(count).fill(0.5),
+    residualNorm: new Float64Array(count),
+    minGain: new Float64Array(count),
+  };
+  return {
+    count,
+    signal: new AbortController().signal,
+    rows: { data: Float32Array.from(ends), count, width: 1 },
+    budgets,
+    classes: budgetClasses(budgets, true),
+    trace: false,
+    reconstruction: false,
+  };
+}
+
+function setup() {
+  const batches: OutgoingBatch[] = [];
+  const seen: SparseCodes[] = [];
+  const clock = new FakeClock();
+  const runtime = {
+    async encode(batch: OutgoingBatch) {
+      batches.push(batch);
+      const ends = batch.rows.flatMap((rows) => [...rows]);
+      const codes = codesOf(
+        ends.map((end, i) => {
+          const allowed = batch.budgets.maxAtoms[i]!;
+          return { entries: [], stop: end <= allowed ? ("tolerance" as const) : ("max_atoms" as const) };
+        }),
+        4,
+      );
+      for (const [i, end] of ends.entries()) codes.steps[i] = Math.min(end, batch.budgets.maxAtoms[i]!);
+      clock.advance(codes.steps.reduce((sum, steps) => sum + 0.5 + 0.05 * steps, 0));
+      return { codes, milliseconds: ends.length };
+    },
+  } as unknown as SupervisedRuntime;
+  const executor = new DictionaryExecutor({
+    runtime,
+    warmUp: { steps: 8, milliseconds: 1 },
+    d: 1,
+    threads: 2,
+    batchMilliseconds: 10,
+    watchdog: { factor: 2, floor: 100 },
+    clock,
+    onBatch: (codes) => seen.push(codes),
+  });
+  return { executor, batches, seen };
+}
+
+const stopsOf = ({ stops }: SparseCodes): StopReason[] => Array.from(stops, (stop) => STOP_REASONS[stop]!);
+
+describe("DictionaryExecutor", () => {
+  it("runs a piece that keeps all with the budgets that were asked for", async () => {
+    const { executor, batches } = setup();
+    const [codes] = await executor.run([{ work: workOf([3, 99], 16), from: 0, to: 2, keep: 1 }]);
+    expect([...batches[0]!.budgets.maxAtoms]).toEqual([16, 16]);
+    expect(stopsOf(codes!)).toEqual(["tolerance", "max_atoms"]);
+  });
+
+  it("gives fewer atoms to a piece that may not keep all, and to no other in its batch", async () => {
+    const { executor, batches, seen } = setup();
+    const pieces = [
+      { work: workOf([99, 1], 16), from: 0, to: 2, keep: 1 },
+      { work: workOf([50, 3, 99, 1], 64), from: 0, to: 4, keep: 0.1 },
+      { work: workOf([0, 9], 1), from: 0, to: 2, keep: 0 },
+    ];
+    const [whole, shortened, least] = await executor.run(pieces);
+    // 32 steps are expected of a budget of 64 with a tolerance that has not been seen: a tenth of what is beyond one.
+    expect([...batches[0]!.budgets.maxAtoms]).toEqual([16, 16, 4, 4, 4, 4, 1, 1]);
+    expect(stopsOf(whole!)).toEqual(["max_atoms", "tolerance"]);
+    // Cut short, ended before, cut short, ended before: each says its own reason.
+    expect(stopsOf(shortened!)).toEqual(["degraded", "tolerance", "degraded", "tolerance"]);
+    // A budget of one cannot be lowered.
+    expect(stopsOf(least!)).toEqual(["tolerance", "max_atoms"]);
+    // The metrics see the same.
+    expect(stopsOf(seen[0]!).filter((stop) => stop === "degraded")).toHaveLength(2);
+  });
+
+  it("does not take the lowered budget for what such rows need", async () => {
+    const { executor } = setup();
+    const work = workOf([60, 60], 64);
+    await executor.run([{ work, from: 0, to: 2, keep: 1 }]);
+    for (let i = 0; i < 20; i++) await executor.run([{ work, from: 0, to: 2, keep: 0 }]);
+    // Had it been, the two would be one.
+    expect(executor.rowCost(work, 0, 1)).toBeGreaterThan(3 * executor.rowCost(work, 0, 0));
+  });
+});

@@ -1,0 +1,129 @@
+import { BatchQueue, type BatchQueueOptions } from "../../src/engine/scheduler/batch-queue.ts";
+import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
+import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";
+import type { Served } from "../../src/engine/scheduler/lane.ts";
+import type { FakeClock } from "./fake-clock.ts";
+
+/** Lets every promise that can go on do so. */
+export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A request of a simulated world. */
+export interface WorldWork extends Work {
+  readonly name: string;
+  /** Milliseconds that one of its rows takes when nothing of it is shortened; a fifth of it is the least. */
+  readonly price: number;
+  /** Ends the executor whenever it runs. */
+  readonly poisoned: boolean;
+}
+
+export interface Run {
+  readonly pieces: readonly Piece<WorldWork>[];
+  readonly started: number;
+  readonly ended: number;
+  readonly crashed: boolean;
+}
+
+export interface WorldOptions extends Partial<
+  Omit<BatchQueueOptions<WorldWork, Names>, "executor" | "lease" | "clock">
+> {
+  readonly capacity?: number;
+  /** Milliseconds of a run beyond those of its rows. */
+  readonly overhead?: number;
+  /** What is predicted for each millisecond that is taken. */
+  readonly prediction?: number;
+}
+
+/** Results of rows: their names, "a0", "a1", … */
+export type Names = readonly string[];
+
+/** A queue over an executor that takes the clock's time for its runs: one row costs what its work says. */
+export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOptions = {}) {
+  const { capacity = 10, overhead = 0.5, prediction = 1, ...rest } = options;
+  const runs: Run[] = [];
+  const shed: string[] = [];
+  let queued = 0;
+  let busy = false;
+  const cost = ({ price }: WorldWork, keep: number): number => price * (0.2 + 0.8 * keep);
+  const executor: Executor<WorldWork, Names> = {
+    cores: lease.total,
+    capacity,
+    overhead: overhead * prediction,
+    rowCost: (work, _row, keep) => cost(work, keep) * prediction,
+    run(pieces) {
+      if (busy) throw new Error("two runs at a time");
+      busy = true;
+      const started = clock.now();
+      const crashed = pieces.some(({ work }) => work.poisoned);
+      const time = pieces.reduce((sum, { work, from, to, keep }) => sum + (to - from) * cost(work, keep), overhead);
+      return new Promise((resolve, reject) => {
+        clock.after(time, () => {
+          busy = false;
+          runs.push({ pieces, started, ended: clock.now(), crashed });
+          if (crashed) reject(new ExecutorCrash("poisoned"));
+          else
+            resolve(
+              pieces.map(({ work, from, to }) =>
+                Array.from({ length: to - from }, (_, i) => `${work.name}${from + i}`),
+              ),
+            );
+        });
+      });
+    },
+  };
+  const queue = new BatchQueue<WorldWork, Names>({
+    maxWait: 1000,
+    maxRows: Infinity,
+    degradeWait: 100,
+    ...rest,
+    executor,
+    lease,
+    clock,
+    onShed: (reason) => shed.push(reason),
+    onQueued: (change) => (queued += change),
+  });
+  return { queue, runs, shed, queued: () => queued };
+}
+
+export const workOf = (name: string, count: number, price: number, more: Partial<WorldWork> = {}): WorldWork => ({
+  name,
+  count,
+  price,
+  uniform: true,
+  poisoned: false,
+  signal: new AbortController().signal,
+  ...more,
+});
+
+/** Moves the clock on, event by event, and lets everything that follows from each happen. */
+export async function pass(clock: FakeClock, milliseconds: number): Promise<void> {
+  await passTo(clock, clock.now() + milliseconds);
+}
+
+/** The same to a time: Infinity, until nothing is awaited any more. */
+export async function passTo(clock: FakeClock, until: number): Promise<void> {
+  await settle();
+  for (let next = Math.min(until, clock.next); next < Infinity; next = Math.min(until, clock.next)) {
+    clock.advanceTo(Math.max(clock.now(), next));
+    await settle();
+    if (clock.now() >= until) return;
+  }
+}
+
+/** Milliseconds from now to each answer, as they come; refusals are counted. */
+export function latencies(clock: FakeClock) {
+  const served: number[] = [];
+  let refused = 0;
+  const watch = (answer: Promise<Served<Names>>): void => {
+    const started = clock.now();
+    answer.then(
+      () => served.push(clock.now() - started),
+      () => refused++,
+    );
+  };
+  return { served, watch, refused: () => refused };
+}
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
+}
