@@ -8,7 +8,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { SETTINGS } from "../../src/server/settings.ts";
 import { busyShare, QUIET } from "./busy-share.ts";
 import { measureLaws } from "./laws.ts";
@@ -26,13 +26,15 @@ const { quick, json, python, shapes, batch, rounds } = new Command()
   .option("--json", "an array of the lines instead of the tables; without the laws", false)
   .option("--python <path>", "Python that has tools/rivals/requirements.txt", "python3")
   .option("--shapes <list>", "which shapes, counted from 1: 1,3")
-  .option("--batch <rows>", "rows of one call", "128")
-  .option("--rounds <count>", "rounds of which the median counts")
+  .option("--batch <rows>", "rows of one call", atLeastOne, 128)
+  .option("--rounds <count>", "rounds of which the median counts", atLeastOne)
   .parse()
-  .opts<{ quick: boolean; json: boolean; python: string; shapes?: string; batch: string; rounds?: string }>();
+  .opts<{ quick: boolean; json: boolean; python: string; shapes?: string; batch: number; rounds?: number }>();
 
 /** Seconds of one call of a rival beyond which its larger batches are left out. */
 const LONGEST_CALL = { whole: 15, quick: 2 } as const;
+
+const QUICK_ROUNDS = 3;
 
 const threads = availableParallelism();
 const asked = chosenShapes(shapes, quick);
@@ -45,10 +47,9 @@ const rivals = new Map<Rival, RivalProcess>(names.map((name) => [name, new Rival
 const bandwidth = await ReadBandwidth.create(threads);
 const bench: Bench = {
   runtime: "cpu",
-  batch: Number(batch),
+  batch,
   threads,
-  ...(rounds !== undefined && { rounds: Number(rounds) }),
-  ...(rounds === undefined && quick && { rounds: 3 }),
+  ...((rounds !== undefined || quick) && { rounds: rounds ?? QUICK_ROUNDS }),
   rivalBatches: [64, 256, 1024],
   longestCall: quick ? LONGEST_CALL.quick : LONGEST_CALL.whole,
   oracleRows: quick ? 2 : 8,
@@ -83,6 +84,12 @@ try {
 }
 if (json) console.log(jsonText(lines));
 say(`    ${busyNote("after", await busyShare())}`);
+
+function atLeastOne(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("It must be an integer of 1 or more.");
+  return value;
+}
 
 function busyNote(when: string, share: number): string {
   const words = `other programs used ${(100 * share).toFixed(0)} % of the cores just ${when} this`;
