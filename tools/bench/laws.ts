@@ -25,6 +25,7 @@ const REPEATS = 10;
 
 export interface Law {
   readonly law: string;
+  /** Not above 0 where noise has swallowed it. */
   readonly value: number;
   /** At most. */
   readonly goal: number;

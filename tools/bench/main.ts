@@ -73,7 +73,13 @@ try {
   }
   if (!quick && !json) {
     const { laws, notes } = await measureLaws(bench);
-    const body = laws.map(({ law, value, goal, of }) => [law, value, goal, value <= goal ? "met" : "MISSED", of]);
+    const body = laws.map(({ law, value, goal, of }) => [
+      law,
+      value,
+      goal,
+      value > 0 && value <= goal ? "met" : "MISSED",
+      of,
+    ]);
     console.log(`\n${table([["law", "value", "at most", "", "of"], ...body])}`);
     for (const note of notes) say(`    ${note}`);
   }
