@@ -12,9 +12,8 @@ export interface RepeatedCall {
   readonly seconds: number;
 }
 
-/** A call repeated so that a turn lasts a while; the first call here warms it up. */
+/** A call that has been made before, repeated so that a turn lasts a while. */
 export async function repeatedCall(batch: number, call: () => Promise<unknown>): Promise<RepeatedCall> {
-  await call();
   const once = async (): Promise<number> => {
     const started = performance.now();
     await call();

@@ -43,8 +43,8 @@ export async function rivalAtShape(
   await process.ask({ file, device, threads });
   const entry = async (rows: number): Promise<RivalEntry> => {
     const request = { rival, steps, batch: rows };
-    // The first call compiles and allocates; the second tells how long a call takes.
-    await process.ask<RivalCodes>({ ...request, repeats: 1 });
+    // The first call compiles; it must not tell how long one takes.
+    if (rival === "torch.compile") await process.ask<RivalCodes>({ ...request, repeats: 1 });
     const codes = await process.ask<RivalCodes>({ ...request, repeats: 1, codes: Math.min(rows, batch) });
     const seconds = (codes.us_per_row[0]! * rows) / 1e6;
     const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(TURN_SECONDS / seconds)));
