@@ -42,6 +42,8 @@ const say = (text: string): void => (json ? console.error(text) : console.log(te
 const started = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "pursuit-bench-"));
 
+// Before the rivals start, who are no "other programs".
+let busy = await busyShare();
 const names = quick ? RIVALS.filter((rival) => rival !== "torch.compile") : RIVALS;
 const rivals = new Map<Rival, RivalProcess>(names.map((name) => [name, new RivalProcess(python)]));
 const bandwidth = await ReadBandwidth.create(threads);
@@ -65,11 +67,11 @@ try {
   say(`\n${tableHead()}`);
   for (const shape of asked) {
     bench.progress(`${shape.d} × ${shape.m}, ${shape.steps} steps`);
-    const busy = await busyShare();
     const result = await measureShape(shape, bench);
     lines.push(...result.lines);
     for (const line of result.lines) if (!json) console.log(tableLine(line));
     for (const note of [busyNote("before", busy), ...result.notes]) say(`    ${note}`);
+    busy = await busyShare();
   }
   if (!quick && !json) {
     const { laws, notes } = await measureLaws(bench);
