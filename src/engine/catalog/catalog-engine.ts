@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { DictionaryManifest } from "../dictionary.ts";
 import type {
   CodesToDecode,
   DictionaryStatus,
@@ -9,18 +10,37 @@ import type {
   FoundFeature,
   Readiness,
   RequestContext,
+  TransferAnswer,
+  TransferRequest,
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
+import type { SteerAnswer, SteerRequest } from "../steering.ts";
+import { checkPair, unnormed } from "./transfer-pair.ts";
 import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { ServedSets } from "./steering/served-sets.ts";
+import { steer } from "./steering/steer.ts";
+import type { SteeringStore } from "./steering/steering-store.ts";
+
+/**
+ * Whether encoder "orthogonal" is another encoder than the dictionary's own.
+ * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
+ */
+function runsOrthogonal(id: string, { kind }: DictionaryManifest): boolean {
+  if (kind === "matching_pursuit") return true;
+  if (kind === "orthogonal_matching_pursuit") return false;
+  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. Leave encoder out.`;
+  throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
+}
 
 export interface CatalogOptions {
   readonly clock: Clock;
   /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
   readonly open: (id: string) => Promise<ServedDictionary | null>;
+  readonly sets: SteeringStore;
 }
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
@@ -28,6 +48,7 @@ export class CatalogEngine implements Engine {
   /** The present version of each. */
   readonly #dictionaries: Map<string, ServedDictionary>;
   readonly #clock: Clock;
+  readonly steering: ServedSets;
   readonly #open: CatalogOptions["open"];
   /** Loads and unloads under way, by dictionary: one at a time each. */
   readonly #changes = new Map<string, Promise<unknown>>();
@@ -35,10 +56,17 @@ export class CatalogEngine implements Engine {
   #started = false;
   #draining = false;
 
-  constructor(dictionaries: readonly ServedDictionary[], { clock, open }: CatalogOptions) {
+  constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets }: CatalogOptions) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
     this.#open = open;
+    this.steering = new ServedSets(sets, {
+      sha256: (id) => this.status(id).sha256,
+      serving: (id) => {
+        const { manifest, sha256 } = this.#find(id).serving();
+        return { d: manifest.d, m: manifest.m, sha256 };
+      },
+    });
   }
 
   now(): number {
@@ -66,9 +94,13 @@ export class CatalogEngine implements Engine {
     this.#find(id).serving().queue.admit();
   }
 
-  async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    const { manifest, queue, rule, sha256 } = this.#find(id).serving();
-    const { rows, budget, trace, reconstruction, degrade = false } = request;
+  encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    return this.#encode(this.#find(id), request, context);
+  }
+
+  async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    const { manifest, queue, rule, sha256 } = dictionary.serving();
+    const { rows, budget, trace, reconstruction, encoder, degrade = false } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
     const uniform = !Array.isArray(budget);
@@ -85,6 +117,7 @@ export class CatalogEngine implements Engine {
       degrade: degrade && rule.limits,
       trace,
       reconstruction,
+      ...(encoder !== undefined && { orthogonal: runsOrthogonal(dictionary.id, manifest) }),
     });
     const codes = joinCodes(results);
     const encode = this.#clock.now() - submitted - queueMilliseconds;
@@ -92,12 +125,57 @@ export class CatalogEngine implements Engine {
   }
 
   async decode(id: string, codes: CodesToDecode): Promise<Rows> {
-    const dictionary = this.#find(id);
+    return this.#decode(this.#find(id), codes);
+  }
+
+  async #decode(dictionary: ServedDictionary, codes: CodesToDecode): Promise<Rows> {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
     const data = await dictionary.decode(codes);
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
+  }
+
+  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    const { from, to, rows, budget, encoder } = request;
+    // Both before anything queues: what cannot be decoded need not be encoded.
+    const [source, target] = [this.#find(from), this.#find(to)];
+    const { manifest, sha256: decodedBy } = target.serving();
+    checkPair({ from, to }, source.serving().manifest, manifest);
+    const own = { rows, budget, trace: false, reconstruction: false };
+    const { codes, sha256, times } = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
+    const { norm: _, ...code } = codes;
+    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) });
+    return { outputs, codes, sha256: { from: sha256, to: decodedBy }, times };
+  }
+
+  async steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    const dictionary = this.#find(id);
+    try {
+      return await this.#steer(dictionary, request, context);
+    } catch (error) {
+      // Replaced between two of its calls: codes of one version are never added up by atoms of another.
+      const gone =
+        error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
+      if (!gone || this.#find(id) === dictionary) throw error;
+      return this.#steer(this.#find(id), request, context);
+    }
+  }
+
+  async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    const { manifest, rule, sha256 } = dictionary.serving();
+    checkRows(request.rows, manifest.d);
+    budgetColumns(request.budget, request.rows.count, rule);
+    const by = {
+      d: manifest.d,
+      m: manifest.m,
+      sha256,
+      setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),
+      encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
+      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) => dictionary.steer(batch),
+      now: () => this.now(),
+    };
+    return steer(request, by, context);
   }
 
   async feature(id: string, index: number): Promise<Feature> {
