@@ -10,6 +10,8 @@ export interface RowJob {
   readonly count: number;
   /** Selections that the longest row may make: the width of the columns below. */
   readonly depth: number;
+  /** Whether `energies` must be exact when a row has ended. */
+  readonly traced: boolean;
   /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
   readonly orthogonal: OrthogonalScore | null;
   /** [count] limits as in session/prepare-rows.ts. */
@@ -56,7 +58,7 @@ export function createRowJob(
   limits: RowLimits,
   from: number,
   count: number,
-  { remainderWidth, orthogonal }: { readonly remainderWidth: number; readonly orthogonal: OrthogonalScore | null },
+  { remainderWidth, ...asked }: Pick<RowJob, "orthogonal" | "traced"> & { readonly remainderWidth: number },
 ): RowJob {
   const to = from + count;
   let depth = 1;
@@ -73,7 +75,7 @@ export function createRowJob(
   const job = {
     count,
     depth,
-    orthogonal,
+    ...asked,
     startEnergy: new Float64Array(...take(8, count)),
     unscale: new Float64Array(...take(8, count)),
     energy: new Float64Array(...take(8, count)),

@@ -26,6 +26,12 @@ const REFRESH_FALL = 1e-4;
 /** And after this many steps at the latest, so that deep pursuits do not drift. */
 const REFRESH_STEPS = 256;
 
+/**
+ * Error of a correlation at most, as a share of ||r|| when it was last taken anew: that of a float32 product of some
+ * thousand terms and of REFRESH_STEPS updates, with room to spare.
+ */
+const CORRELATION_ERROR = 2 ** -19;
+
 const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
 const MAX_ATOMS = code("max_atoms");
 const TOLERANCE = code("tolerance");
@@ -146,17 +152,16 @@ export class RowLoop {
     // Negated comparisons: they hold for NaN, which ends a row that has diverged.
     const gains = score === "signed" ? Math.abs(value) > 0 && best > -Infinity : best > 0;
     if (!gains) return this.#end(lane, job, NO_GAIN);
-    if (value * value * this.#gain[atom]! < job.minEnergy[row]!) return this.#end(lane, job, MIN_GAIN);
+    const gained = value * value * this.#gain[atom]!;
+    if (gained < job.minEnergy[row]!) return this.#end(lane, job, MIN_GAIN);
 
-    const { rowWidth, atoms, residuals } = this.#arena;
-    const [{ kernel }] = this.#shards as readonly [ShardView];
-    const energy = kernel.subtract(residuals + 4 * rowWidth * row, atoms + 4 * rowWidth * atom, value, rowWidth);
     const at = row * job.depth + job.steps[row]!;
     job.indices[at] = atom;
     job.values[at] = value;
-    job.energies[at] = energy;
-    job.energy[row] = energy;
     const steps = ++job.steps[row]!;
+    this.#lower(lane, job, gram, gained);
+    const energy = job.energy[row]!;
+    job.energies[at] = energy;
 
     let stop = stopBefore(job, row);
     if (energy < job.threshold[row]!) stop = RESIDUAL_NORM;
@@ -170,6 +175,30 @@ export class RowLoop {
     if (stale || !gram) {
       job.stops[row] = WAITS;
       lane.row = -1;
+    }
+  }
+
+  /**
+   * ||r||² after a selection. A running energy is enough while it is far from everything it is tested against; within
+   * its error of a limit, or once it has fallen so far that its digits are gone, it is taken from x and z (DESIGN §2.1).
+   */
+  #lower(lane: Lane, job: RowJob, gram: boolean, gained: number): void {
+    const { row, atom, value } = lane;
+    if (!gram) {
+      const { rowWidth, atoms, residuals } = this.#arena;
+      const [{ kernel }] = this.#shards as readonly [ShardView];
+      job.energy[row] = kernel.subtract(residuals + 4 * rowWidth * row, atoms + 4 * rowWidth * atom, value, rowWidth);
+      return;
+    }
+    const fresh = job.freshEnergy[row]!;
+    const energy = job.energy[row]! - gained;
+    lane.slack += 2 * Math.abs(value) * CORRELATION_ERROR * Math.sqrt(fresh);
+    job.energy[row] = energy;
+    const near = (limit: number): boolean => limit > 0 && Math.abs(energy - limit) <= lane.slack;
+    // Negated: it holds for NaN as well.
+    const fallen = !(energy >= fresh * REFRESH_FALL);
+    if (fallen || near(job.tolerance[row]!) || near(job.residual[row]!) || near(job.threshold[row]!)) {
+      this.#renew(lane, job);
     }
   }
 
@@ -207,6 +236,20 @@ export class RowLoop {
     kernel.narrow(residuals + 4 * rowWidth * row, this.#wideOf(lane), rowWidth);
     job.energy[row] = energy;
     job.energies[from + job.steps[row]! - 1] = energy;
+    lane.slack = 0;
+  }
+
+  /** ||r||² after each selection, from x and the selections. */
+  #traceEnergies(lane: Lane, { indices, values, energies, steps, depth }: RowJob): void {
+    const { rowWidth, rows, atoms } = this.#arena;
+    const [{ kernel }] = this.#shards as readonly [ShardView];
+    const wide = this.#wideOf(lane);
+    kernel.widen(wide, rows + 4 * rowWidth * lane.row, rowWidth);
+    const from = lane.row * depth;
+    for (let k = from; k < from + steps[lane.row]!; k++) {
+      kernel.subtractWide(wide, atoms + 4 * rowWidth * indices[k]!, values[k]!, rowWidth);
+      energies[k] = kernel.energyWide(wide, rowWidth);
+    }
   }
 
   /** What is left of the lane's row, in its wide row, in float64; its squared norm. */
@@ -225,6 +268,7 @@ export class RowLoop {
     job.stops[row] = finite < job.steps[row]! ? NO_GAIN : stop;
     job.steps[row] = finite;
     const from = row * job.depth;
+    if (job.traced) this.#traceEnergies(lane, job);
     const entries = lane.merge(job, from, finite);
     job.entries[row] = entries;
     job.finalEnergy[row] = this.#remainder(lane, job.codeIndices, job.codeValues, from, from + entries);
@@ -271,6 +315,8 @@ class Lane {
   atom = 0;
   value = 0;
   best = 0;
+  /** How far its running energy may be off. */
+  slack = 0;
   /** [m] the last visitor that selected each atom; empty where repeats do not matter. */
   readonly #seen: Uint32Array;
   #visitor = 0;
@@ -283,6 +329,7 @@ class Lane {
 
   take(row: number): void {
     this.row = row;
+    this.slack = 0;
     if (++this.#visitor === 2 ** 32) {
       this.#seen.fill(0);
       this.#visitor = 1;

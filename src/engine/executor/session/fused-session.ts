@@ -109,6 +109,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     for (const [from, count] of chunks(prepared.count, most)) {
       const job = createRowJob(prepared, from, count, {
         remainderWidth: batch.reconstruction ? d : 0,
+        traced: batch.trace,
         orthogonal: orthogonalScore(this.weights, batch),
       });
       await this.#pursue(job, prepared.scaled.subarray(from * d, (from + count) * d));
@@ -134,17 +135,19 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const { d } = this.weights;
     const { rowWidth, rows, residuals } = this.#arena;
     const floats = new Float32Array(this.#arena.shards[0]!.memory.buffer);
+    const gram = this.#hasGram();
     for (let i = 0; i < job.count; i++) {
       const row = x.subarray(i * d, (i + 1) * d);
       floats.set(row, rows / 4 + rowWidth * i);
-      floats.set(row, residuals / 4 + rowWidth * i);
+      // With the matrix a residual is only written when it is needed.
+      if (!gram) floats.set(row, residuals / 4 + rowWidth * i);
     }
     let waiting = Array.from({ length: job.count }, (_, i) => i);
     let r = x;
     while (waiting.length > 0) {
       const products = await this.#dense.run(r);
       this.#placeCorrelations(waiting, products);
-      this.#threads.run(job, this.#hasGram());
+      this.#threads.run(job, gram);
       waiting = waiting.filter((i) => job.stops[i] === WAITS);
       r = new Float32Array(Math.max(2, waiting.length) * d);
       for (const [k, i] of waiting.entries()) {
