@@ -1,9 +1,14 @@
+import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
+import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
-import type { Body, BodyKind, BodyOf } from "./wire/read-body.ts";
+import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
+import type { BodyForm, BodyType, Query } from "./wire/body-form.ts";
+import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "./wire/read-body.ts";
+import { fieldsOfQuery } from "./wire/query-fields.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 
@@ -11,6 +16,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** How the body of this route is read; absent: it takes none. */
     body?: BodyKind;
+    /** Whether it also takes lines, read as they come. */
+    lines?: boolean;
   }
   interface FastifyRequest {
     /** performance.now() when its head had been read. */
@@ -22,26 +29,68 @@ declare module "fastify" {
   }
 }
 
-/** JSON bodies of routes whose config names a {@link BodyKind}: bytes within the limits, then numbers. */
-export function registerBodies(app: FastifyInstance, pool: WirePool, intake: Intake, { limits }: AppOptions): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", async (request: FastifyRequest) => {
+/** Bodies of routes whose config names a {@link BodyKind}: bytes within the limits, inflated, then numbers. */
+export function registerBodies(
+  app: FastifyInstance,
+  pool: WirePool,
+  intake: Intake,
+  { engine, limits }: AppOptions,
+): void {
+  const read = async (request: FastifyRequest, type: BodyType): Promise<Body | undefined> => {
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;
-    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
-      throw new WireError(
-        "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
-        "Compressed bodies are not taken; send it without content-encoding.",
-      );
+    if (type === "octet-stream" && !KINDS_OF_ROWS.has(kind)) {
+      const message = `This route takes no ${request.headers["content-type"]}: ${TAKEN}`;
+      throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
     }
-    const { bytes, release } = await intake.read(request.raw);
+    const inflater = inflaterFor(request.headers["content-encoding"]);
+    const { bytes, release } = await intake.read(request.raw, inflater);
     request.releaseBody = release;
     const started = performance.now();
-    const body = await pool.read(kind, bytes, limits);
+    const body = await pool.read(kind, bytes, limits, formOf(request, type));
     request.decodeMilliseconds = performance.now() - started;
     return body;
-  });
+  };
+
+  const formOf = (request: FastifyRequest, type: BodyType): BodyForm => {
+    if (type !== "octet-stream") return { type };
+    const { id } = request.params as { id?: string };
+    const width = id === undefined ? undefined : engine.status(id).manifest?.d;
+    return { type, query: request.query as Query, width: width ?? null };
+  };
+
+  const readLines = async (request: FastifyRequest): Promise<LinesBody> => {
+    const { lines } = request.routeOptions.config;
+    if (!lines) throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", `This route takes no ${LINES_MEDIA}: ${TAKEN}`);
+    const inflater = inflaterFor(request.headers["content-encoding"]);
+    const { grow, release } = intake.reserve(STREAM_BYTES);
+    request.releaseBody = release;
+    return { fields: fieldsOfQuery(request.query as Query), inflater, grow };
+  };
+
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(LINES_MEDIA, readLines);
+  for (const [media, type] of BODY_MEDIA) {
+    app.addContentTypeParser(media, (request: FastifyRequest) => read(request, type));
+  }
 }
+
+/** Bytes that a stream of lines holds of its body and of rows and codes at once, about. */
+const STREAM_BYTES = 4 << 20;
+
+/** A body of lines: its fields are in the query, its rows still on their way. */
+export interface LinesBody {
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** What is to undo its content-encoding, if it has one. */
+  readonly inflater: Transform | null;
+  /** Sets more bytes aside for answers that wait; false where there are no more. */
+  readonly grow: (bytes: number) => boolean;
+}
+
+export const isLines = (body: unknown): body is LinesBody =>
+  typeof body === "object" && body !== null && "inflater" in body;
+
+const TAKEN = "send application/json or application/msgpack.";
 
 /** Neither coerces nor strips: what a client sends is what is checked. */
 const ajv = new Ajv({ strict: false });
@@ -53,6 +102,8 @@ const ajv = new Ajv({ strict: false });
 export function fieldsValidator(schema: TSchema): FastifySchemaCompiler<unknown> {
   const validate = ajv.compile(schema);
   return ({ schema: part, httpPart }) => {
+    // Of a body of bytes the query holds the fields, and they are checked as such.
+    if (httpPart === "querystring") return (value: unknown) => ({ value });
     if (httpPart !== "body") return ajv.compile(part as TSchema);
     return (body: Body) => {
       if (validate(body.fields)) return { value: body };

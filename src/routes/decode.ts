@@ -1,24 +1,28 @@
 import type { FastifyInstance } from "fastify";
 import { bodyOf, fieldsValidator } from "./body.ts";
+import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
+import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, DecodeFieldsSchema } from "./schemas.ts";
+import { checkAnswer, leastBytes, rowsAnswerBytes } from "./wire/answer-size.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
-import { checkAnswer, numbersBytes, rowsBytes } from "./wire/write-codes.ts";
+import { ROWS_TYPES } from "./wire/wire-task.ts";
 
 /** POST /v1/dictionaries/{id}/decode: codes → rows. */
 export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, limits }: AppOptions): void {
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/decode",
     {
-      config: { body: "decode" },
+      config: { body: "decode", answers: ROWS_TYPES },
       schema: describeRoute({
         summary: "Sparse codes to rows",
         operationId: "decode",
         id: true,
-        body: DecodeBodySchema,
+        body: bodySchemas(DecodeBodySchema, { rows: false, lines: false }),
         answer: DecodeAnswerSchema,
+        answers: ROWS_ANSWERS,
         problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503],
       }),
       validatorCompiler: fieldsValidator(DecodeFieldsSchema),
@@ -27,10 +31,11 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, l
       const { id } = request.params;
       const { codes } = bodyOf(request, "decode");
       const { manifest } = engine.status(id);
-      if (manifest) checkAnswer(numbersBytes(codes.count * manifest.d), limits.maxAnswer);
+      const as = request.answerType;
+      if (manifest) checkAnswer(leastBytes(codes.count * manifest.d, as), limits.maxAnswer);
       const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
-      checkAnswer(rowsBytes(rows), limits.maxAnswer);
-      return reply.type("application/json").send(await pool.writeRows(rows));
+      checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
+      return reply.type(mediaOf(as)).send(await pool.writeRows(rows, as));
     },
   );
 }

@@ -9,10 +9,13 @@ export interface RouteDescription {
   /** Whether the path names a dictionary. */
   readonly id?: boolean;
   readonly params?: Readonly<Record<string, TSchema>>;
-  readonly body?: TSchema;
+  /** By content type. What a type has no schema here for is not validated: name every one that is taken. */
+  readonly body?: Readonly<Record<string, TSchema>>;
   readonly query?: TSchema;
   readonly answer: TSchema;
   readonly contentType?: string;
+  /** The same answer in other content types. */
+  readonly answers?: Readonly<Record<string, TSchema>>;
   /** Refusals, each answered as a problem. */
   readonly problems?: readonly number[];
   /** Statuses that answer in a shape of their own. */
@@ -25,6 +28,9 @@ const PROBLEM = {
   content: { "application/problem+json": { schema: { $ref: `${PROBLEM_SCHEMA_ID}#` } } },
 };
 
+const contentOf = (schemas: Readonly<Record<string, TSchema>>): Record<string, { schema: TSchema }> =>
+  Object.fromEntries(Object.entries(schemas).map(([type, schema]) => [type, { schema }]));
+
 /** A route's schema, bodies and answers described by content type. Answers over 1 kB are written as text, unvalidated. */
 export function describeRoute(route: RouteDescription): FastifySchema {
   const { contentType = "application/json", problems = [], others = {} } = route;
@@ -35,9 +41,9 @@ export function describeRoute(route: RouteDescription): FastifySchema {
     tags: [route.tag ?? "dictionaries"],
     ...(Object.keys(params).length > 0 && { params: Type.Object(params) }),
     ...(route.query && { querystring: route.query }),
-    ...(route.body && { body: { content: { "application/json": { schema: route.body } } } }),
+    ...(route.body && { body: { content: contentOf(route.body) } }),
     response: {
-      200: { description: "", content: { [contentType]: { schema: route.answer } } },
+      200: { description: "", content: contentOf({ [contentType]: route.answer, ...route.answers }) },
       ...Object.fromEntries(problems.map((status) => [status, PROBLEM])),
       ...Object.fromEntries(
         Object.entries(others).map(([status, schema]) => [

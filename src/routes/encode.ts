@@ -1,39 +1,44 @@
 import type { FastifyInstance } from "fastify";
-import type { Budget } from "../engine/budget.ts";
-import { bodyOf, fieldsValidator } from "./body.ts";
+import { answerLines } from "./answer-lines.ts";
+import { bodyOf, fieldsValidator, isLines } from "./body.ts";
+import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
+import { budgetOf } from "./budget-of.ts";
+import { checkLabels } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
+import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
-import {
-  type BudgetWire,
-  EncodeAnswerSchema,
-  EncodeBodySchema,
-  type EncodeFields,
-  EncodeFieldsSchema,
-} from "./schemas.ts";
+import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
-import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
-import { certainBytes, checkAnswer, codesBytes, labelsBytes } from "./wire/write-codes.ts";
+import { type CodesType, CODES_TYPES } from "./wire/wire-task.ts";
+import { certainBytes, checkAnswer, checkFormat, codesAnswerBytes } from "./wire/answer-size.ts";
+import { labelsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
-export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
+export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits, observer } = options;
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort());
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
     {
-      config: { body: "encode", queues: true },
+      config: { body: "encode", lines: true, queues: true, answers: CODES_TYPES },
       schema: describeRoute({
         summary: "Rows to sparse codes",
         operationId: "encode",
         id: true,
-        body: EncodeBodySchema,
+        body: bodySchemas(EncodeBodySchema, { rows: true, lines: true }),
+        query: FieldsQuerySchema,
         answer: EncodeAnswerSchema,
+        answers: CODES_ANSWERS,
         problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),
     },
     async (request, reply) => {
       const { id } = request.params;
+      if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options, closing.signal);
       const { rows, fields } = bodyOf(request, "encode");
       const {
         budget = {},
@@ -45,14 +50,10 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
-      if (wantsLabels && !labelled) engine.labels(id, new Uint32Array());
-      if (wantsLabels && format === "dense") {
-        throw new WireError(
-          "PURSUIT_INVALID_FIELD",
-          'include: labels stand beside indices, which format "dense" has none of.',
-        );
-      }
-      if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction), limits.maxAnswer);
+      if (wantsLabels) checkLabels(engine, id, labelled, format);
+      const as = request.answerType as CodesType;
+      checkFormat(format, as);
+      if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction, as), limits.maxAnswer);
 
       const work = {
         rows,
@@ -63,10 +64,10 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
       const labels = wantsLabels ? engine.labels(id, codes.indices) : null;
-      checkAnswer(codesBytes(codes, format) + labelsBytes(labels), limits.maxAnswer);
+      checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
 
       const writing = performance.now();
-      const text = await pool.writeCodes(codes, {
+      const head = {
         dictionary: id,
         sha256,
         format,
@@ -74,7 +75,8 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
         d: rows.width,
         explainedVariance: explainedVariance(rows, codes),
         labels,
-      });
+      };
+      const answer = await pool.writeCodes(codes, head, as);
       const done = performance.now();
       const stages = {
         decode: request.decodeMilliseconds,
@@ -85,25 +87,11 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, { engine, l
       for (const [stage, milliseconds] of Object.entries(stages))
         observer.stage(stage as keyof typeof stages, milliseconds / 1000);
       return reply
-        .type("application/json")
+        .type(mediaOf(as))
         .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
-        .send(text);
+        .send(answer);
     },
   );
-}
-
-function budgetOf({
-  max_atoms: maxAtoms,
-  tolerance,
-  residual_norm: residualNorm,
-  min_gain: minGain,
-}: BudgetWire): Budget {
-  return {
-    ...(maxAtoms !== undefined && { maxAtoms }),
-    ...(tolerance !== undefined && { tolerance }),
-    ...(residualNorm !== undefined && { residualNorm }),
-    ...(minGain !== undefined && { minGain }),
-  };
 }
 
 /** Server-Timing (W3C), in milliseconds to the microsecond. */

@@ -85,7 +85,7 @@ const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
 };
 
 const DETAILS: { readonly [C in ProblemCode]?: string } = {
-  PURSUIT_UNSUPPORTED_MEDIA_TYPE: "Send the body as content-type: application/json.",
+  PURSUIT_UNSUPPORTED_MEDIA_TYPE: "Send the body as content-type: application/json, or another that GET /docs shows.",
   PURSUIT_ROUTE_NOT_FOUND: "A part of the path is longer than any name; GET /docs shows what there is.",
 };
 

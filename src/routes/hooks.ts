@@ -1,12 +1,11 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { BODY_TIMEOUT } from "./intake.ts";
 import { registerKeys } from "./keys.ts";
+import { negotiate } from "./media-types.ts";
 import { registerRateLimit } from "./rate-limit.ts";
 import type { AppOptions } from "./route-options.ts";
-import { WireError } from "./wire/wire-error.ts";
-
-/** JSON, named with its charset by some clients: what Accept says is compared parameter by parameter. */
-const ANSWER_TYPES = ["application/json", "application/json; charset=utf-8"];
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -29,6 +28,7 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
   });
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
+  app.decorateRequest("answerType", "json");
   app.decorateRequest("releaseBody", () => {});
 
   app.addHook("onRequest", async (request, reply) => {
@@ -52,12 +52,7 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
     // Before the body: nobody should send 64 MiB to learn that the name was misspelt.
     const { id } = request.params as { id?: string };
     if (id !== undefined) engine.status(id);
-    if (request.accepts().type(ANSWER_TYPES) === false) {
-      throw new WireError(
-        "PURSUIT_NOT_ACCEPTABLE",
-        `Answers are application/json; the request accepts ${request.headers.accept}.`,
-      );
-    }
+    request.answerType = negotiate(request);
     if (id !== undefined && request.routeOptions.config.queues) engine.admit(id);
   });
 
@@ -68,11 +63,18 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
 
   app.addHook("onResponse", async (request, reply) => {
     request.releaseBody();
+    if (!request.raw.complete) endDripping(request.raw);
     const seconds = (performance.now() - request.started) / 1000;
     observer.request({ route: routeOf(request), status: reply.statusCode, seconds });
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, seconds }, "answered");
   });
   app.addHook("onRequestAbort", async (request) => request.releaseBody());
+}
+
+/** A body that is dropped unread after its answer may take as long as any other, and no longer. */
+function endDripping(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.socket.destroy(), BODY_TIMEOUT).unref();
+  request.once("close", () => clearTimeout(timer));
 }
 
 /** The route's pattern, never the path: a label must not grow with what clients make up. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Readable, Transform } from "node:stream";
 import { ReleaseRate } from "./release-rate.ts";
 import { WireError } from "./wire/wire-error.ts";
 
@@ -11,6 +12,15 @@ export interface IntakeLimits {
   /** Milliseconds without a byte after which a body is given up. */
   readonly stallMs: number;
 }
+
+/** Bytes set aside. `grow` says whether there were so many more; a released one must not grow. */
+export interface Reservation {
+  readonly grow: (more: number) => boolean;
+  readonly release: () => void;
+}
+
+/** Milliseconds that a client may take to send a whole body, however steadily it drips. */
+export const BODY_TIMEOUT = 300_000;
 
 /** A body in memory. */
 export interface Held {
@@ -38,20 +48,17 @@ export class Intake {
   }
 
   /**
-   * The bytes of a body, how to count what they become (`claim`), and how to say that all of it is no longer needed.
+   * The bytes of a body, how to count what they become (`claim`), and how to say that all of it is no longer needed. With
+   * an inflater, what it makes of them: its output is counted as it comes, so that a small body which inflates to a huge
+   * one is stopped at the limit.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
-  async read(request: IncomingMessage): Promise<Held> {
+  async read(request: IncomingMessage, inflater: Transform | null = null): Promise<Held> {
     let held = 0;
     let released = false;
     const claim = (bytes: number): void => {
       if (released) return;
-      const over = this.#inFlight + bytes - this.#limits.maxBytesInFlight;
-      if (over > 0) {
-        this.#onShed();
-        const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
-        throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, this.#rate.untilReleased(over) / 1000);
-      }
+      this.#checkInFlight(bytes);
       this.#inFlight += bytes;
       held += bytes;
     };
@@ -67,6 +74,10 @@ export class Intake {
     };
     try {
       const declared = request.headers["content-length"];
+      if (inflater !== null) {
+        this.#checkSize(Number(declared ?? 0));
+        return { bytes: await this.#inflate(request, inflater, hold), claim, release };
+      }
       if (declared === undefined) return { bytes: await this.#collect(request, hold), claim, release };
       hold(Number(declared));
       return { bytes: await this.#fill(request, new Uint8Array(held)), claim, release };
@@ -75,6 +86,37 @@ export class Intake {
       request.resume();
       throw error;
     }
+  }
+
+  /**
+   * A share of the bytes in flight for work that holds a body in part only.
+   * @throws WireError PURSUIT_BYTES_IN_FLIGHT
+   */
+  reserve(bytes: number): Reservation {
+    this.#checkInFlight(bytes);
+    this.#inFlight += bytes;
+    let held = bytes;
+    return {
+      grow: (more) => {
+        if (this.#inFlight + more > this.#limits.maxBytesInFlight) return false;
+        this.#inFlight += more;
+        held += more;
+        return true;
+      },
+      release: () => {
+        this.#inFlight -= held;
+        this.#rate.released(held);
+        held = 0;
+      },
+    };
+  }
+
+  #checkInFlight(bytes: number): void {
+    const over = this.#inFlight + bytes - this.#limits.maxBytesInFlight;
+    if (over <= 0) return;
+    this.#onShed();
+    const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
+    throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, this.#rate.untilReleased(over) / 1000);
   }
 
   #checkSize(bytes: number): void {
@@ -97,29 +139,82 @@ export class Intake {
     return bytes;
   }
 
-  /** A chunked body, whose length shows at its end. */
-  async #collect(request: IncomingMessage, hold: (bytes: number) => void): Promise<Uint8Array<ArrayBuffer>> {
-    const chunks: Buffer[] = [];
-    await this.#eachChunk(request, (chunk) => {
-      hold(chunk.length);
-      chunks.push(chunk);
-    });
-    return new Uint8Array(Buffer.concat(chunks));
+  /** A compressed body. Unpiped when it is refused, so that what is left of it can be drained. */
+  async #inflate(
+    request: IncomingMessage,
+    inflater: Transform,
+    hold: (bytes: number) => void,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    let packed = 0;
+    let inflated = 0;
+    const count = (chunk: Buffer): void => void (packed += chunk.length);
+    request.on("data", count);
+    // Closed is also one that came whole: what is left is the inflater's then.
+    const abandon = (): void => {
+      if (!request.complete) inflater.destroy(new Error("the connection closed"));
+    };
+    request.once("close", abandon);
+    try {
+      request.pipe(inflater);
+      return await this.#collect(
+        inflater,
+        (bytes) => {
+          inflated += bytes;
+          hold(bytes);
+        },
+        request,
+      );
+    } catch (error) {
+      if (error instanceof WireError && error.code === "PURSUIT_BODY_TOO_LARGE") {
+        const { maxBody } = this.#limits;
+        const said = `The first ${packed} bytes of the compressed body inflate to over ${inflated} bytes;`;
+        throw new WireError(error.code, `${said} at most ${maxBody} are taken. Send the rows in parts.`);
+      }
+      throw error;
+    } finally {
+      request.off("data", count).off("close", abandon).unpipe(inflater);
+      inflater.destroy();
+    }
   }
 
-  #eachChunk(request: IncomingMessage, take: (chunk: Buffer) => void): Promise<void> {
+  /** A body whose length shows at its end. */
+  async #collect(source: Readable, hold: (bytes: number) => void, request = source): Promise<Uint8Array<ArrayBuffer>> {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    await this.#eachChunk(
+      source,
+      (chunk) => {
+        hold(chunk.length);
+        length += chunk.length;
+        chunks.push(chunk);
+      },
+      request,
+    );
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    return bytes;
+  }
+
+  /** @param request whose bytes show that the client goes on, where `source` is what an inflater makes of them */
+  #eachChunk(source: Readable, take: (chunk: Buffer) => void, request = source): Promise<void> {
     const { stallMs } = this.#limits;
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         clearTimeout(timer);
-        request.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose);
+        clearTimeout(wholeTimer);
+        source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError);
+        request.off("data", onBytes);
         if (error) reject(error);
         else resolve();
       };
       const onStall = (): void =>
         settle(new WireError("PURSUIT_BODY_STALLED", `No byte of the body came for ${stallMs} ms.`));
+      const onBytes = (): void => void timer.refresh();
       const onData = (chunk: Buffer): void => {
-        timer.refresh();
         try {
           take(chunk);
         } catch (error) {
@@ -129,8 +224,18 @@ export class Intake {
       const onEnd = (): void => settle();
       const onClose = (): void =>
         settle(new WireError("PURSUIT_MALFORMED_BODY", "The connection closed before the body was complete."));
+      const onError = ({ code, message }: NodeJS.ErrnoException): void =>
+        /^(?:Z_|ERR_)/.test(code ?? "") && source !== request
+          ? settle(
+              new WireError("PURSUIT_MALFORMED_BODY", `The body is not what its content-encoding says: ${message}.`),
+            )
+          : onClose();
+      const onLate = (): void =>
+        settle(new WireError("PURSUIT_BODY_STALLED", `The body was not complete after ${BODY_TIMEOUT} ms.`));
       const timer = setTimeout(onStall, stallMs);
-      request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
+      const wholeTimer = setTimeout(onLate, BODY_TIMEOUT);
+      request.on("data", onBytes);
+      source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });
   }
 }

@@ -54,11 +54,13 @@ export interface Problem {
   readonly retryAfter?: number | undefined;
 }
 
+export const problemTypeOf = (code: ProblemCode): string =>
+  `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`;
+
 /** The body of a problem (RFC 9457). Bytes, since to text Fastify would add a charset, which JSON types do not have. */
 export function problemBody({ code, detail }: Problem, requestId: string): Buffer {
   const { status, title } = PROBLEMS[code];
-  const type = `urn:pursuit:problem:${code.slice("PURSUIT_".length).toLowerCase()}`;
-  return Buffer.from(JSON.stringify({ type, title, status, code, detail, request_id: requestId }));
+  return Buffer.from(JSON.stringify({ type: problemTypeOf(code), title, status, code, detail, request_id: requestId }));
 }
 
 export const PROBLEM_TYPE = "application/problem+json";

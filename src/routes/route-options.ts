@@ -9,6 +9,10 @@ import type { RowLimits } from "./wire/posted-rows.ts";
 export interface Limits extends IntakeLimits, RowLimits {
   /** Bytes of one answer at most. */
   readonly maxAnswer: number;
+  /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */
+  readonly streamBuffer: number;
+  /** Bytes from which an answer of text is compressed; 0 is never. */
+  readonly compressFrom: number;
 }
 
 /** What routes report. The server turns it into metrics. */

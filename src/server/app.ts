@@ -4,6 +4,7 @@ import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
 import { registerBodies } from "../routes/body.ts";
+import { registerCompression } from "../routes/compress.ts";
 import { registerDecode } from "../routes/decode.ts";
 import { registerDictionaries } from "../routes/dictionaries.ts";
 import { registerEncode } from "../routes/encode.ts";
@@ -21,16 +22,14 @@ import { WirePool } from "../routes/wire/wire-pool.ts";
 /** An id that a client may choose for its request, to find it in our log. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
-/** Milliseconds that a client may take to send a whole request, however steadily it drips. */
-const REQUEST_TIMEOUT = 300_000;
-
 /** The HTTP application over an engine. It owns nothing of the engine's life. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
     // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
-    requestTimeout: REQUEST_TIMEOUT,
+    // Node's would end a stream of lines too, however long it goes on: routes/intake.ts has a time for each body.
+    requestTimeout: 0,
     // Refused by our own hook while draining, as a problem.
     return503OnClosing: false,
     frameworkErrors: answerUnroutable,
@@ -82,6 +81,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
 
   await registerHooks(app, options);
+  registerCompression(app, options);
   registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);

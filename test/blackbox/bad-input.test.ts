@@ -249,10 +249,10 @@ const FAULTS: readonly (readonly [what: string, sent: Sent, status: number, code
     /application\/json/,
   ],
   [
-    "a compressed body",
+    "a body that is not compressed as it says",
     { body: { inputs: [row()] }, headers: { "content-encoding": "gzip" } },
-    415,
-    "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
+    400,
+    "PURSUIT_MALFORMED_BODY",
     /content-encoding/,
   ],
   [

@@ -19,8 +19,8 @@ export async function testApp(
   limits: Partial<Limits> = {},
   access: Partial<AppOptions["access"]> = {},
   addRoutes: (app: FastifyInstance) => void = () => {},
+  engine = new FakeEngine(),
 ): Promise<TestApp> {
-  const engine = new FakeEngine();
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
   const logged: Record<string, unknown>[] = [];
@@ -33,6 +33,8 @@ export async function testApp(
       stallMs: 60_000,
       maxRows: 100,
       maxAnswer: 1 << 20,
+      streamBuffer: 1 << 20,
+      compressFrom: 1 << 14,
       ...limits,
     },
     observer: {

@@ -10,7 +10,7 @@
  * blocked   milliseconds that the main thread is held when the body goes to the pool
  */
 import { Ajv } from "ajv";
-import { BODY_READERS } from "../../src/routes/wire/read-body.ts";
+import { readBody } from "../../src/routes/wire/read-body.ts";
 import { parseJson } from "../../src/routes/wire/parse-json.ts";
 import { shortestFloats } from "../../src/routes/wire/shortest-float32.ts";
 import { WirePool } from "../../src/routes/wire/wire-pool.ts";
@@ -33,7 +33,7 @@ for (const count of [1, 8, 64, 512, 4096]) {
   const times = count > 500 ? 7 : 51;
   const parse = await medianMs(times, () => JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown);
   const withDepth = await medianMs(times, () => parseJson(bytes));
-  const read = await medianMs(times, () => BODY_READERS.encode(bytes, limits));
+  const read = await medianMs(times, () => readBody("encode", bytes, { type: "json" }, limits));
   const schema = await medianMs(times, () => validate(body));
   let blocked = 0;
   const offThread = await medianMs(times, async () => {

@@ -8,7 +8,7 @@ import { invalid } from "../wire/posted-rows.ts";
 import { inputTensors, outputTensors } from "../wire/tensor.ts";
 import { WireError } from "../wire/wire-error.ts";
 import type { WirePool } from "../wire/wire-pool.ts";
-import { checkAnswer, numbersBytes } from "../wire/write-codes.ts";
+import { checkAnswer, leastBytes } from "../wire/answer-size.ts";
 import { inferBytes } from "../wire/write-infer.ts";
 import { sendCompressed } from "./content-coding.ts";
 import type { InferStatistics, InferTimes } from "./infer-statistics.ts";
@@ -106,7 +106,7 @@ async function infer(
   const reconstruction = outputs.find(({ name }) => name === "reconstruction");
   if (reconstruction) {
     const { binary } = reconstruction;
-    checkAnswer(binary ? rows.count * d * 4 : numbersBytes(rows.count * d), limits.maxAnswer);
+    checkAnswer(binary ? rows.count * d * 4 : leastBytes(rows.count * d, "json"), limits.maxAnswer);
   }
   const work = { rows, budget, trace: false, reconstruction: reconstruction !== undefined, degrade };
   const { codes, times } = await engine.encode(model, work, contextOf(request, reply, engine, timeoutMs ?? undefined));

@@ -4,27 +4,27 @@ import { WireError } from "./wire-error.ts";
 export const MAX_DEPTH = 4;
 
 /**
- * JSON of a request body.
+ * JSON of a request body, or of what else its messages are to name.
  * @param maxDepth objects and arrays inside one another at most
  * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_NAN_TOKEN, PURSUIT_MALFORMED_BODY
  */
-export function parseJson(bytes: Uint8Array, maxDepth = MAX_DEPTH): unknown {
-  checkDepth(bytes, maxDepth);
-  const text = decodeUtf8(bytes);
+export function parseJson(bytes: Uint8Array, maxDepth = MAX_DEPTH, what = "The body"): unknown {
+  checkDepth(bytes, maxDepth, what);
+  const text = decodeUtf8(bytes, what);
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw explain(text, error as Error);
+    throw explain(text, error as Error, what);
   }
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function decodeUtf8(bytes: Uint8Array): string {
+function decodeUtf8(bytes: Uint8Array, what: string): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw new WireError("PURSUIT_MALFORMED_BODY", "The body is not JSON: it is not UTF-8.");
+    throw new WireError("PURSUIT_MALFORMED_BODY", `${what} is not JSON: it is not UTF-8.`);
   }
 }
 
@@ -35,7 +35,7 @@ const BACKSLASH = 0x5c;
  * Before parsing, since a body of nothing but brackets becomes a heap of nested arrays a hundred times its size.
  * Costs some two nanoseconds a byte, up to a third of the parse (tools/bench/json-body.ts).
  */
-function checkDepth(bytes: Uint8Array, maxDepth: number): void {
+function checkDepth(bytes: Uint8Array, maxDepth: number, what: string): void {
   let depth = 0;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i]!;
@@ -46,7 +46,7 @@ function checkDepth(bytes: Uint8Array, maxDepth: number): void {
       if (++depth > maxDepth) {
         throw new WireError(
           "PURSUIT_TOO_DEEP",
-          `The body nests deeper than ${maxDepth} objects and arrays at byte ${i}.`,
+          `${what} nests deeper than ${maxDepth} objects and arrays at byte ${i}.`,
         );
       }
     } else if (byte === 0x5d || byte === 0x7d) depth--;
@@ -73,11 +73,11 @@ function findNanToken(text: string): string | null {
   return null;
 }
 
-function explain(text: string, error: Error): WireError {
+function explain(text: string, error: Error, what: string): WireError {
   const token = findNanToken(text);
   if (token !== null) {
     const hint = "Python's json module writes it; clean the rows (numpy.nan_to_num) or drop them";
-    return new WireError("PURSUIT_NAN_TOKEN", `The body holds the token ${token}, which JSON does not have. ${hint}.`);
+    return new WireError("PURSUIT_NAN_TOKEN", `${what} holds the token ${token}, which JSON does not have. ${hint}.`);
   }
   if (text.trim() === "") return new WireError("PURSUIT_MALFORMED_BODY", "The body is empty; send a JSON object.");
   const position = /at position (\d+)/.exec(error.message)?.[1];
@@ -86,8 +86,8 @@ function explain(text: string, error: Error): WireError {
   if (cut) {
     return new WireError(
       "PURSUIT_MALFORMED_BODY",
-      `The body is not JSON: it ends in the middle, after ${text.length} characters. Was it cut off?`,
+      `${what} is not JSON: it ends in the middle, after ${text.length} characters. Was it cut off?`,
     );
   }
-  return new WireError("PURSUIT_MALFORMED_BODY", `The body is not JSON: ${error.message}.`);
+  return new WireError("PURSUIT_MALFORMED_BODY", `${what} is not JSON: ${error.message}.`);
 }

@@ -22,7 +22,10 @@ export function describe(value: unknown): string {
   if (value === undefined) return "missing";
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
   if (typeof value === "object") return "an object";
+  // Also NaN, which JSON has no word for.
+  if (typeof value === "number") return String(value);
   const text = JSON.stringify(value);
   return text.length > 40 ? `a ${typeof value}` : text;
 }

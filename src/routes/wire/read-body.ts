@@ -1,6 +1,9 @@
 import type { CodesToDecode } from "../../engine/engine.ts";
+import type { BodyForm } from "./body-form.ts";
 import { readCodes } from "./codes.ts";
+import { parseOctets } from "./octets.ts";
 import { parseJson } from "./parse-json.ts";
+import { parseMsgpack } from "./parse-msgpack.ts";
 import { describe, invalid, type PostedRows, type RowLimits } from "./posted-rows.ts";
 import { readRows } from "./rows.ts";
 
@@ -15,26 +18,40 @@ export interface DecodeBody {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** How the JSON body of each route that takes one is read. */
+/**
+ * How the body of each route that takes one is read, once a codec has made an object of its bytes: every codec serves
+ * every kind. A kind whose numbers are `inputs` may also come as octet-stream, its other fields in the query.
+ */
 export const BODY_READERS = {
-  encode: (bytes: Uint8Array, limits: RowLimits): EncodeBody => {
-    const { inputs, ...fields } = readObject(bytes);
-    return { rows: readRows(inputs, limits), fields };
-  },
-  decode: (bytes: Uint8Array, limits: RowLimits): DecodeBody => {
-    const { codes, ...fields } = readObject(bytes);
-    return { codes: readCodes(codes, limits), fields };
-  },
+  encode: ({ inputs, ...fields }: PostedObject, limits: RowLimits): EncodeBody => ({
+    rows: readRows(inputs, limits),
+    fields,
+  }),
+  decode: ({ codes, ...fields }: PostedObject, limits: RowLimits): DecodeBody => ({
+    codes: readCodes(codes, limits),
+    fields,
+  }),
 } as const;
 
 export type BodyKind = keyof typeof BODY_READERS;
 export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]>;
 export type Body = BodyOf<BodyKind>;
 
-function readObject(bytes: Uint8Array): Record<string, unknown> {
-  const body = parseJson(bytes);
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw invalid(`The body must be a JSON object; it is ${describe(body)}.`);
+/** Kinds whose numbers are `inputs`. */
+export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode"]);
+
+type PostedObject = Readonly<Record<string, unknown>>;
+
+/** @throws WireError whatever the codec or the kind's reader finds */
+export function readBody<K extends BodyKind>(kind: K, bytes: Uint8Array, form: BodyForm, limits: RowLimits): BodyOf<K> {
+  return BODY_READERS[kind](parse(bytes, form), limits) as BodyOf<K>;
+}
+
+function parse(bytes: Uint8Array, form: BodyForm): PostedObject {
+  if (form.type === "octet-stream") return parseOctets(bytes, form);
+  const [name, body] = form.type === "json" ? ["JSON object", parseJson(bytes)] : ["map", parseMsgpack(bytes)];
+  if (typeof body !== "object" || body === null || Array.isArray(body) || body instanceof Uint8Array) {
+    throw invalid(`The body must be a ${name}; it is ${describe(body)}.`);
   }
-  return body as Record<string, unknown>;
+  return body as PostedObject;
 }

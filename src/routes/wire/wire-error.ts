@@ -26,7 +26,10 @@ export type WireErrorCode = (typeof WIRE_ERROR_CODES)[number];
 /** Also the engine's codes that can be told from the body alone. */
 export type WireFaultCode =
   | WireErrorCode
-  | Extract<EngineErrorCode, "PURSUIT_WRONG_WIDTH" | "PURSUIT_INVALID_CODE" | "PURSUIT_ANSWER_TOO_LARGE">;
+  | Extract<
+      EngineErrorCode,
+      "PURSUIT_WRONG_WIDTH" | "PURSUIT_NOT_FINITE" | "PURSUIT_INVALID_CODE" | "PURSUIT_ANSWER_TOO_LARGE"
+    >;
 
 /** An error as data. */
 export interface WireFault {

@@ -1,7 +1,6 @@
 import { type SparseCodes, STOP_REASONS } from "../../engine/sparse-codes.ts";
 import type { Rows } from "../../engine/rows.ts";
 import { shortestFloat32, shortestFloats } from "./shortest-float32.ts";
-import { WireError } from "./wire-error.ts";
 
 /** How codes lie in an answer (DESIGN §3). */
 export const FORMATS = ["sparse", "csr", "dense", "map"] as const;
@@ -23,39 +22,44 @@ export interface EncodeAnswerHead {
 
 /** An encode answer as JSON text. */
 export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
-  const { count, steps, stops, indptr } = codes;
+  const { count } = codes;
   const { dictionary, sha256, shape, format, labels } = head;
-  let atoms = 0;
-  const rows = Array.from({ length: count }, (_, i) => {
-    atoms += indptr[i + 1]! - indptr[i]!;
-    return {
-      atoms: indptr[i + 1]! - indptr[i]!,
-      steps: steps[i]!,
-      residual_norm: shortestFloat32(codes.residualNorms[i]!),
-      relative_error: shortestFloat32(codes.relativeErrors[i]!),
-      stop: STOP_REASONS[stops[i]!]!,
-      ...(codes.norm && {
-        norm: { shift: shortestFloat32(codes.norm.shift[i]!), scale: shortestFloat32(codes.norm.scale[i]!) },
-      }),
-      ...(codes.trace && { trace: traceOf(codes, i) }),
-      ...(codes.reconstruction && {
-        reconstruction: shortestFloats(codes.reconstruction.subarray(i * head.d, (i + 1) * head.d)),
-      }),
-    };
-  });
+  const rows = Array.from({ length: count }, (_, i) => i);
   return JSON.stringify({
     dictionary,
     sha256,
-    mean_atoms: atoms / count,
+    mean_atoms: codes.indptr[count]! / count,
     explained_variance: head.explainedVariance,
     ...(format === "csr"
-      ? { ...csr(codes), ...(labels && { labels }), ...columnsOf(rows) }
-      : {
-          ...(shape && { shape }),
-          codes: rows.map((row, i) => ({ ...CODE_WRITERS[format](codes, i), ...labelsOf(codes, i, head), ...row })),
-        }),
+      ? { ...csr(codes), ...(labels && { labels }), ...columnsOf(rows.map((i) => factsOf(codes, i, head))) }
+      : { ...(shape && { shape }), codes: rows.map((i) => codeOf(codes, i, format, head)) }),
   });
 }
+
+/** What a row says of itself, as in every format. */
+function factsOf(codes: SparseCodes, i: number, { d }: RowHead): object {
+  const { indptr, norm, reconstruction } = codes;
+  return {
+    atoms: indptr[i + 1]! - indptr[i]!,
+    steps: codes.steps[i]!,
+    residual_norm: shortestFloat32(codes.residualNorms[i]!),
+    relative_error: shortestFloat32(codes.relativeErrors[i]!),
+    stop: STOP_REASONS[codes.stops[i]!]!,
+    ...(norm && { norm: { shift: shortestFloat32(norm.shift[i]!), scale: shortestFloat32(norm.scale[i]!) } }),
+    ...(codes.trace && { trace: traceOf(codes, i) }),
+    ...(reconstruction && { reconstruction: shortestFloats(reconstruction.subarray(i * d, (i + 1) * d)) }),
+  };
+}
+
+/** What a single row's code is written by. */
+export type RowHead = Pick<EncodeAnswerHead, "labels" | "format" | "d">;
+
+/** One code as an object that JSON.stringify prints: an entry of `codes`, or a line. */
+export const codeOf = (codes: SparseCodes, i: number, format: Exclude<Format, "csr">, head: RowHead): object => ({
+  ...CODE_WRITERS[format](codes, i),
+  ...labelsOf(codes, i, head),
+  ...factsOf(codes, i, head),
+});
 
 /** What scipy.sparse.csr_matrix takes. */
 const csr = ({ indptr, indices, values, count, width }: SparseCodes): object => ({
@@ -87,7 +91,7 @@ const CODE_WRITERS = {
 } as const satisfies Record<Exclude<Format, "csr">, (codes: SparseCodes, i: number) => object>;
 
 /** A row's labels as its format holds its values: a list, or an object by index. */
-function labelsOf(codes: SparseCodes, i: number, { labels, format }: EncodeAnswerHead): object {
+function labelsOf(codes: SparseCodes, i: number, { labels, format }: RowHead): object {
   if (labels === null) return {};
   const [from, to] = span(codes, i);
   const texts = labels.slice(from, to);
@@ -122,7 +126,7 @@ const INDEX_BYTES = 11;
 const ROW_BYTES = 320;
 const HEAD_BYTES = 640;
 /** A zero, or any other number of one digit, and its comma. */
-const DIGIT_BYTES = 2;
+export const DIGIT_BYTES = 2;
 
 /** Bytes of a float32 and its comma at most, by its magnitude: nine digits, and what JSON writes around them. */
 function floatBytes(value: number): number {
@@ -153,30 +157,8 @@ export function codesBytes(codes: SparseCodes, format: Format): number {
   );
 }
 
-/** Bytes that are certain before anything is encoded: a dense answer's zeros, a reconstruction. From below. */
-export function certainBytes(
-  count: number,
-  shape: { readonly d: number; readonly m: number },
-  format: Format,
-  reconstruction: boolean,
-): number {
-  return (
-    (format === "dense" ? count * shape.m * DIGIT_BYTES : 0) + (reconstruction ? numbersBytes(count * shape.d) : 0)
-  );
-}
-
-/** Bytes that so many numbers take at least. */
-export const numbersBytes = (numbers: number): number => numbers * DIGIT_BYTES;
-
 /** Bytes that a decode answer will take, from above: a row takes its brackets and a comma. */
 export const rowsBytes = ({ data, count }: Rows): number => HEAD_BYTES + count * 3 + floatsBytes(data);
-
-/** @throws WireError PURSUIT_ANSWER_TOO_LARGE */
-export function checkAnswer(bytes: number, limit: number): void {
-  if (bytes <= limit) return;
-  const message = `The answer would take about ${bytes} bytes; at most ${limit} are sent. Send fewer rows, a smaller budget, or ask for "sparse".`;
-  throw new WireError("PURSUIT_ANSWER_TOO_LARGE", message);
-}
 
 /** Bytes of labels at most: a letter may take six, and `null` four. */
 export function labelsBytes(labels: readonly (string | null)[] | null): number {

@@ -1,0 +1,67 @@
+import type { FastifyRequest } from "fastify";
+import type { AnswerType } from "./wire/answer-type.ts";
+import type { BodyType } from "./wire/body-form.ts";
+import { WireError } from "./wire/wire-error.ts";
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** What the route can answer in, the first where the client does not care; absent: JSON. */
+    answers?: readonly AnswerType[];
+  }
+  interface FastifyRequest {
+    /** Chosen by Accept before the body is read. */
+    answerType: AnswerType;
+  }
+}
+
+/** Content types of bodies; msgpack was in use for years before it was registered. */
+export const BODY_MEDIA: ReadonlyMap<string, BodyType> = new Map([
+  ["application/json", "json"],
+  ["application/msgpack", "msgpack"],
+  ["application/x-msgpack", "msgpack"],
+  ["application/vnd.msgpack", "msgpack"],
+  ["application/octet-stream", "octet-stream"],
+]);
+
+export const LINES_MEDIA = "application/x-ndjson";
+
+/** Content types of answers, each with other names that a client may ask for it by. The first is what is sent. */
+const ANSWER_MEDIA: Readonly<Record<AnswerType, readonly [string, ...string[]]>> = {
+  // Some clients name its charset, and what Accept says is compared parameter by parameter.
+  json: ["application/json", "application/json; charset=utf-8"],
+  msgpack: ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"],
+  safetensors: ["application/vnd.safetensors"],
+  "octet-stream": ["application/octet-stream"],
+  ndjson: [LINES_MEDIA, `${LINES_MEDIA}; charset=utf-8`],
+};
+
+export const mediaOf = (type: AnswerType): string => ANSWER_MEDIA[type][0];
+
+const TYPE_OF = new Map(
+  (Object.keys(ANSWER_MEDIA) as AnswerType[]).flatMap((type) =>
+    ANSWER_MEDIA[type].map((media): [string, AnswerType] => [media, type]),
+  ),
+);
+
+const JSON_ONLY: readonly AnswerType[] = ["json"];
+const LINES_ONLY: readonly AnswerType[] = ["ndjson"];
+
+/** Lines are answered by lines, since either may have no end. */
+const isLines = ({ headers }: FastifyRequest): boolean => headers["content-type"]?.startsWith(LINES_MEDIA) ?? false;
+
+/**
+ * What Accept, its q-values weighed, chooses of what the route can answer (RFC 9110 §12.5.1).
+ * @throws WireError PURSUIT_NOT_ACCEPTABLE
+ */
+export function negotiate(request: FastifyRequest): AnswerType {
+  const { answers = JSON_ONLY } = request.routeOptions.config;
+  const offered = isLines(request) && answers.includes("ndjson") ? LINES_ONLY : answers;
+  if (request.headers.accept === undefined) return offered[0]!;
+  const media = request.accepts().type(offered.flatMap((type) => [...ANSWER_MEDIA[type]]));
+  const chosen = typeof media === "string" ? TYPE_OF.get(media) : undefined;
+  if (chosen !== undefined) return chosen;
+  throw new WireError(
+    "PURSUIT_NOT_ACCEPTABLE",
+    `Answers are ${offered.map(mediaOf).join(", ")}; the request accepts ${request.headers.accept}.`,
+  );
+}
