@@ -1,5 +1,7 @@
 import type { Client } from "autocannon";
 
+const SEND = "_doRequest";
+
 /**
  * What autocannon 9.0's client holds beside its documented face. Two things cannot be had from its options, so they are
  * put in its place here: an answer's bytes (it decodes every chunk as UTF-8, which a binary answer does not survive), and
@@ -7,7 +9,7 @@ import type { Client } from "autocannon";
  * autocannon no longer has them.
  */
 interface Inside {
-  _doRequest: () => void;
+  [SEND]: () => void;
   readonly pipelinedRequests: {
     readonly peek: () => { body: string } | undefined;
     readonly clear: () => void;
@@ -33,6 +35,6 @@ export function takeOver(client: Client, onIdle: (connection: Connection) => voi
     const answer = pipelinedRequests.peek();
     if (answer) answer.body += chunk.toString("latin1");
   };
-  const connection = { send: inside._doRequest.bind(client), forget: () => pipelinedRequests.clear() };
-  inside._doRequest = () => onIdle(connection);
+  const connection = { send: inside[SEND].bind(client), forget: () => pipelinedRequests.clear() };
+  inside[SEND] = () => onIdle(connection);
 }

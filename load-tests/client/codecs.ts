@@ -36,7 +36,7 @@ export function writeRequest(pool: RowPool, rows: readonly number[], codec: Code
     const query = new URLSearchParams({ dtype: "float32", rows: String(rows.length) });
     for (const [name, value] of Object.entries({ ...budget, ...rest })) query.set(name, String(value));
     const headers = { "content-type": "application/octet-stream", accept: "application/msgpack" };
-    return { path: `${path}?${query}`, headers, body: bytesOf(pool, rows) };
+    return { path: `${path}?${query.toString()}`, headers, body: bytesOf(pool, rows) };
   }
   const { d } = pool.weights;
   const inputs =

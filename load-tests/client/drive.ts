@@ -145,9 +145,9 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
     client.setRequests(requests);
   };
 
-  let settle: (error: unknown) => void = () => {};
+  let settle: (error: Error | null) => void = () => {};
   const finished = new Promise<void>((resolve, reject) => {
-    settle = (error) => (error ? reject(error as Error) : resolve());
+    settle = (error) => (error ? reject(error) : resolve());
   });
   const instance = autocannon(
     {
@@ -160,7 +160,7 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
       bailout: TOO_MANY_ERRORS,
       sampleInt: 50,
     },
-    (error: unknown) => settle(error),
+    (error: Error | null) => settle(error),
   );
   const ticking = setInterval(dispatch, TICK_MS);
   const ending = setTimeout(() => {

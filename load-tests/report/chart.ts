@@ -59,12 +59,14 @@ export function chart(title: string, series: readonly Series[]): string {
     if (i === PANELS.length - 1)
       parts.push(text((LEFT + WIDTH - RIGHT) / 2, top + PANEL + 38, "offered requests/s", 'text-anchor="middle"'));
     for (const [k, one] of series.entries()) {
+      // Nothing answered is a throughput of nothing, and no latency.
+      const shown = one.points.filter((point) => Number.isFinite(point[of]) && (point[of] > 0 || !log));
       const path = line<Point>(
         (point) => x(point.offered),
-        (point) => y(Math.max(point[of], values.length > 0 ? Math.min(...values) : 1)),
-      )([...one.points]);
-      parts.push(`<path d="${path}" fill="none" stroke="${colour(k)}" stroke-width="2"/>`);
-      for (const point of one.points) if (point[of] > 0) parts.push(mark(x(point.offered), y(point[of]), k));
+        (point) => y(point[of]),
+      )(shown);
+      if (path) parts.push(`<path d="${path}" fill="none" stroke="${colour(k)}" stroke-width="2"/>`);
+      for (const point of shown) parts.push(mark(x(point.offered), y(point[of]), k));
     }
   }
   return `${parts.join("\n")}\n</svg>\n`;
