@@ -14,6 +14,7 @@ import { answersTable, figureTable, resultsPage, type Section } from "./report/m
 import { type Finished, runScenario, type RunOptions } from "./run-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { SCENARIOS } from "./scenarios/all.ts";
+import { rivals } from "./scenarios/rivals.ts";
 import { describeMachine } from "./server/machine.ts";
 
 interface Flags {
@@ -22,20 +23,25 @@ interface Flags {
   readonly duration?: number;
   readonly out?: string;
   readonly note: string;
+  readonly rivals: boolean;
+  readonly python: string;
 }
 
 /** Seconds of one measurement, and of the long overload: in full, and with --quick. */
 const SECONDS = { full: { one: 8, long: 60 }, quick: { one: 1.5, long: 6 } } as const;
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
+const MODELS = fromRoot("models");
 const RESULTS = fromRoot("load-tests/results");
 
 const flags = new Command("load")
   .description("drive a built server of its own with the shipped dictionaries, and check every answer")
   .option("--quick", "everything in about two minutes", false)
-  .option("--scenario <names...>", `only these, of ${SCENARIOS.map(({ name }) => name).join(", ")}`)
+  .option("--scenario <names...>", `only these, of all, ${SCENARIOS.map(({ name }) => name).join(", ")}`)
   .option("--duration <seconds>", "of one measurement, the long overload included", parseSeconds)
   .option("--out <name>", "of the results page in load-tests/results; the date and time if not said")
+  .option("--rivals", "LitServe and FastAPI around PyTorch too; alone where no --scenario is named", false)
+  .option("--python <file>", "that has the packages of tools/rivals", "python3")
   .option("--note <text>", "put into the results page, such as what else ran", "")
   .parse()
   .opts<Flags>();
@@ -43,17 +49,20 @@ const flags = new Command("load")
 process.exitCode = (await main(flags)) ? 0 : 1;
 
 /** False when an answer was wrong or lost. A figure off its goal is said, and is no failure. */
-async function main({ quick, scenario, duration, out, note }: Flags): Promise<boolean> {
+async function main({ quick, scenario, duration, out, note, rivals: withRivals, python }: Flags): Promise<boolean> {
   const machine = describeMachine();
   const length = quick ? SECONDS.quick : SECONDS.full;
-  const chosen = choose(scenario);
+  const chosen = [
+    ...choose(scenario ?? (withRivals ? [] : undefined)),
+    ...(withRivals ? [rivals(python, MODELS)] : []),
+  ];
   const name = out ?? machine.date.replace(" ", "-").replace(":", "");
   const bar = new cliProgress.SingleBar(
     { format: "{bar} {value}/{total} {duration_formatted} {title}", noTTYOutput: true, notTTYSchedule: 15_000 },
     cliProgress.Presets.shades_classic,
   );
   const options: RunOptions = {
-    modelsDir: fromRoot("models"),
+    modelsDir: MODELS,
     seconds: duration ?? length.one,
     longSeconds: duration ?? length.long,
     quick,
@@ -82,7 +91,7 @@ async function main({ quick, scenario, duration, out, note }: Flags): Promise<bo
 }
 
 function choose(names: readonly string[] | undefined): readonly Scenario[] {
-  if (!names) return SCENARIOS;
+  if (!names || names.includes("all")) return SCENARIOS;
   return names.map((name) => {
     const found = SCENARIOS.find((scenario) => scenario.name === name);
     if (found) return found;

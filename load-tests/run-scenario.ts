@@ -37,9 +37,9 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
 
   const load = async (traffic: Traffic): Promise<Drive> => {
     const posts = await postsOf(traffic, source, judge.posts);
-    const { connections, arrivals } = traffic;
+    const { connections, arrivals, elsewhere } = traffic;
     const seen = await drive({
-      base: server.base,
+      base: elsewhere?.base ?? server.base,
       connections,
       posts,
       seconds: traffic.seconds,
@@ -91,7 +91,7 @@ async function warm(load: (traffic: Traffic) => Promise<unknown>): Promise<void>
 
 /** A connection's requests: its dictionaries in turn. */
 async function postsOf(
-  { ids = [MATCHING_PURSUIT], rows, codec, budget, on_overload, onCode }: Traffic,
+  { ids = [MATCHING_PURSUIT], rows, codec, budget, on_overload, onCode, elsewhere }: Traffic,
   source: CodesSource,
   posts: ReturnType<typeof createJudge>["posts"],
 ): Promise<(connection: number) => readonly Post[]> {
@@ -102,6 +102,8 @@ async function postsOf(
     const each = known.map(({ pool, expected }) =>
       posts({ pool, expected, connection, count, rows, codec, options, ...(onCode && { onCode }) }),
     );
-    return Array.from({ length: count * each.length }, (_, i) => each[i % each.length]![Math.floor(i / each.length)]!);
+    const inTurn = (_: unknown, i: number): Post => each[i % each.length]![Math.floor(i / each.length)]!;
+    const all = Array.from({ length: count * each.length }, inTurn);
+    return elsewhere ? all.map((post) => ({ ...post, path: elsewhere.path })) : all;
   };
 }

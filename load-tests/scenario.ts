@@ -20,6 +20,8 @@ export interface Traffic {
   readonly seconds: number;
   readonly arrivals?: Arrivals;
   readonly onCode?: (code: AnsweredCode) => void;
+  /** Another server that takes the same bodies and answers codes: a rival's. */
+  readonly elsewhere?: { readonly base: string; readonly path: string };
 }
 
 /** A drive, and what the server used while it ran. */

@@ -176,7 +176,7 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
     clearTimeout(draining);
   }
   let unsent = 0;
-  for (; arrivals && due < end; due = start + arrivals.next().value) unsent++;
+  if (arrivals) for (; due < end; due = start + arrivals.next().value) unsent++;
   return {
     seconds,
     sent,

@@ -41,7 +41,7 @@ export async function expectedCodes(base: string, pool: RowPool, budget: Budget)
 
 function isSame(due: AnsweredCode, { indices, values, steps, stop }: AnsweredCode): boolean {
   if (indices.length !== due.indices.length || values.length !== indices.length) return false;
-  if (steps !== due.steps || stop !== due.stop) return false;
+  if (stop !== undefined && (steps !== due.steps || stop !== due.stop)) return false;
   let largest = 0;
   for (let k = 0; k < values.length; k++) largest = Math.max(largest, Math.abs(due.values[k]!));
   for (let k = 0; k < values.length; k++) {
