@@ -10,9 +10,9 @@ export interface RowPool {
   readonly id: string;
   readonly weights: DictionaryWeights;
   readonly count: number;
-  /** [count, d] */
-  readonly data: Float32Array;
   readonly row: (i: number) => Float32Array;
+  /** Row i as JSON writes it. */
+  readonly text: (i: number) => string;
 }
 
 /** Prime, so that starts of requests that step through the pool by other numbers meet late. */
@@ -40,5 +40,22 @@ export async function readRowPool(modelsDir: string, id: string): Promise<RowPoo
     const length = Math.hypot(...row);
     for (let c = 0; c < d; c++) row[c]! /= length;
   }
-  return { id, weights, count: COUNT, data, row: (i) => data.subarray(i * d, (i + 1) * d) };
+  return poolOf(id, weights, data);
 }
+
+/** @param data [n, d] */
+export function poolOf(id: string, weights: DictionaryWeights, data: Float32Array): RowPool {
+  const { d } = weights;
+  const texts: string[] = [];
+  const row = (i: number): Float32Array => data.subarray(i * d, (i + 1) * d);
+  return {
+    id,
+    weights,
+    count: data.length / d,
+    row,
+    text: (i) => (texts[i] ??= JSON.stringify(Array.from(row(i), nineDigits))),
+  };
+}
+
+/** They tell every float32 apart: what a client that knows float32 sends, and JSON's usual length. */
+const nineDigits = (value: number): number => Number(value.toPrecision(9));

@@ -53,6 +53,8 @@ export async function startRival(options: RivalOptions): Promise<RivalServer> {
   const child = spawn(python, [file, folder, ...numbers], {
     cwd: dirname(file),
     detached: true,
+    // Threads that spin while they wait take the cores from the HTTP side: without this PyTorch is slower by far.
+    env: { ...process.env, OMP_WAIT_POLICY: "PASSIVE" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { writeRequest } from "../../../load-tests/client/codecs.ts";
 import { expectedCodes, firstSteps } from "../../../load-tests/client/expected-codes.ts";
 import { createJudge } from "../../../load-tests/client/judged-requests.ts";
-import type { RowPool } from "../../../load-tests/client/row-pool.ts";
+import { poolOf } from "../../../load-tests/client/row-pool.ts";
 
 /** Rows of two, their own codes under two orthogonal atoms: the larger first. */
 const rows = [
@@ -11,12 +11,9 @@ const rows = [
   [1, 4],
   [5, 2],
 ].map((row) => Float32Array.from(row));
-const pool: RowPool = {
-  id: "two",
-  count: rows.length,
-  data: Float32Array.from(rows.flatMap((row) => [...row])),
-  row: (i) => rows[i]!,
-  weights: {
+const pool = poolOf(
+  "two",
+  {
     kind: "matching_pursuit",
     d: 2,
     m: 2,
@@ -31,7 +28,8 @@ const pool: RowPool = {
       inputNorm: "none",
     },
   },
-};
+  Float32Array.from(rows.flatMap((row) => [...row])),
+);
 
 const codeOf = ([a, b]: Float32Array) => ({
   indices: [0, 1],
@@ -145,4 +143,20 @@ test("octets carry their fields in the query", () => {
   expect(path).toBe("/v1/dictionaries/two/encode?dtype=float32&rows=2&max_atoms=16&tolerance=0.5&on_overload=degrade");
   expect(headers).toEqual({ "content-type": "application/octet-stream", accept: "application/msgpack" });
   expect([...new Float32Array(new Uint8Array(body).buffer)]).toEqual([5, 2, 3, 1]);
+});
+
+test("JSON bodies hold the same rows and fields", () => {
+  const options = { budget: { max_atoms: 16 } };
+  expect(JSON.parse(writeRequest(pool, [1, 2], "json", options).body.toString())).toEqual({
+    inputs: [
+      [1, 4],
+      [5, 2],
+    ],
+    ...options,
+  });
+  const { inputs } = JSON.parse(writeRequest(pool, [1], "base64", options).body.toString()) as {
+    inputs: { data: string; shape: number[] };
+  };
+  expect(inputs.shape).toEqual([1, 2]);
+  expect([...new Float32Array(new Uint8Array(Buffer.from(inputs.data, "base64")).buffer)]).toEqual([1, 4]);
 });
