@@ -2,7 +2,7 @@
 #
 #   docker build --target cpu  -t pursuit:cpu  .
 #   docker build --target cuda -t pursuit:cuda .     needs an NVIDIA driver for CUDA 13 on the host
-#   docker run --read-only --tmpfs /var/cache/pursuit -p 8080:8080 -v "$PWD/models:/models:ro" pursuit:cpu
+#   docker run --read-only --tmpfs /var/cache/pursuit -v pursuit-state:/var/lib/pursuit -p 8080:8080 -v "$PWD/models:/models:ro" pursuit:cpu
 
 ARG NODE_IMAGE=node:24-bookworm-slim
 
@@ -27,9 +27,9 @@ RUN version=$(python -c "import json; print(json.load(open('/binding.json'))['ve
  && mv /unpacked/onnxruntime/capi/libonnxruntime_providers_shared.so /unpacked/onnxruntime/capi/libonnxruntime_providers_cuda.so /provider/
 
 FROM ${NODE_IMAGE} AS cpu
-ENV NODE_ENV=production PURSUIT_HOST=0.0.0.0 PURSUIT_MODELS_DIR=/models PURSUIT_CACHE_DIR=/var/cache/pursuit
+ENV NODE_ENV=production PURSUIT_HOST=0.0.0.0 PURSUIT_MODELS_DIR=/models PURSUIT_CACHE_DIR=/var/cache/pursuit PURSUIT_STATE_DIR=/var/lib/pursuit
 WORKDIR /app
-RUN install -d -o 1000 -g 1000 /var/cache/pursuit
+RUN install -d -o 1000 -g 1000 /var/cache/pursuit /var/lib/pursuit
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
@@ -42,10 +42,10 @@ ENTRYPOINT ["node", "bin/pursuit.js"]
 CMD ["serve"]
 
 FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS cuda
-ENV NODE_ENV=production PURSUIT_HOST=0.0.0.0 PURSUIT_MODELS_DIR=/models PURSUIT_CACHE_DIR=/var/cache/pursuit
+ENV NODE_ENV=production PURSUIT_HOST=0.0.0.0 PURSUIT_MODELS_DIR=/models PURSUIT_CACHE_DIR=/var/cache/pursuit PURSUIT_STATE_DIR=/var/lib/pursuit
 WORKDIR /app
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
-RUN install -d -o 1000 -g 1000 /var/cache/pursuit
+RUN install -d -o 1000 -g 1000 /var/cache/pursuit /var/lib/pursuit
 COPY --from=cpu /app .
 COPY --from=provider /provider/ node_modules/onnxruntime-node/bin/napi-v6/linux/x64/
 COPY models /models

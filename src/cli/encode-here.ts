@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import type { Budget } from "../engine/budget.ts";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
 import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
+import { SteeringStore } from "../engine/catalog/steering/steering-store.ts";
 import { type ServedCode, servedCodes } from "../engine/catalog/verify/served-code.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { EngineObserver } from "../engine/observer.ts";
@@ -23,6 +24,7 @@ export async function encodeHere(id: string, settings: Settings): Promise<Encode
   const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
     clock: systemClock,
     open: () => Promise.resolve(null),
+    sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), () => {}),
   });
   await engine.start();
   const context = { requestId: "verify", signal: new AbortController().signal };

@@ -2,6 +2,7 @@ import type { Budget } from "./budget.ts";
 import type { DictionaryManifest } from "./dictionary.ts";
 import type { Rows } from "./rows.ts";
 import type { SparseCodes } from "./sparse-codes.ts";
+import type { SteerAnswer, SteerRequest, SteeringSets } from "./steering.ts";
 
 /** Lifecycle of one dictionary version (DESIGN §6). */
 export const DICTIONARY_STATES = ["registered", "loading", "ready", "draining", "failed", "unloaded"] as const;
@@ -146,6 +147,9 @@ export interface Engine {
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
   /** Codes → rows [n, d]. */
   decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;
+  /** Rows + edits → edited rows. Edits are checked before anything queues. @throws EngineError PURSUIT_INVALID_EDIT */
+  steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer>;
+  readonly steering: SteeringSets;
   /** @throws EngineError PURSUIT_FEATURE_NOT_FOUND when index ≥ m. */
   feature(id: string, index: number, context: RequestContext): Promise<Feature>;
   /** Texts of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */

@@ -12,7 +12,8 @@ export interface RouteDescription {
   /** By content type. What a type has no schema here for is not validated: name every one that is taken. */
   readonly body?: Readonly<Record<string, TSchema>>;
   readonly query?: TSchema;
-  readonly answer: TSchema;
+  /** Absent: 204, without a body. */
+  readonly answer?: TSchema;
   readonly contentType?: string;
   /** The same answer in other content types. */
   readonly answers?: Readonly<Record<string, TSchema>>;
@@ -43,7 +44,9 @@ export function describeRoute(route: RouteDescription): FastifySchema {
     ...(route.query && { querystring: route.query }),
     ...(route.body && { body: { content: contentOf(route.body) } }),
     response: {
-      200: { description: "", content: contentOf({ [contentType]: route.answer, ...route.answers }) },
+      ...(route.answer
+        ? { 200: { description: "", content: contentOf({ [contentType]: route.answer, ...route.answers }) } }
+        : { 204: { description: "", type: "null" } }),
       ...Object.fromEntries(problems.map((status) => [status, PROBLEM])),
       ...Object.fromEntries(
         Object.entries(others).map(([status, schema]) => [

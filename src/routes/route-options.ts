@@ -18,7 +18,7 @@ export interface Limits extends IntakeLimits, RowLimits {
 /** What routes report. The server turns it into metrics. */
 export interface RouteObserver {
   request(event: { readonly route: string; readonly status: number; readonly seconds: number }): void;
-  stage(stage: "decode" | "queue" | "encode" | "write", seconds: number): void;
+  stage(stage: "decode" | "queue" | "encode" | "steer" | "write", seconds: number): void;
   /** A body was refused because too many bytes are in flight. */
   shedBytes(): void;
 }

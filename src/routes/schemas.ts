@@ -45,7 +45,7 @@ export const BudgetSchema = Type.Object(
 export type BudgetWire = Static<typeof BudgetSchema>;
 
 /** Read by wire/rows.ts, number by number, and not by the validator. */
-const InputsSchema = Type.Union([
+export const InputsSchema = Type.Union([
   Type.Array(Type.Array(Type.Number()), {
     description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed",
   }),

@@ -13,6 +13,8 @@ import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
+import { registerSteer } from "../routes/steer.ts";
+import { registerSteeringSets } from "../routes/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
 import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
@@ -73,6 +75,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       security: [{}, { key: [] }],
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
+        { name: "steering", description: "Rows edited by their features, and named sets of edits" },
         { name: "open inference protocol", description: 'As Triton and KServe speak it; errors are {"error"}' },
         { name: "operations", description: "Health and metrics" },
       ],
@@ -87,6 +90,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   registerFeatures(app, options);
   registerEncode(app, pool, options);
   registerDecode(app, pool, options);
+  registerSteer(app, pool, options);
+  registerSteeringSets(app, options);
   registerOperations(app, options);
   await registerV2(app, pool, intake, options);
   return app;

@@ -1,11 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
 import { findDictionaryFolder, scanModels } from "../engine/catalog/folder/scan-models.ts";
 import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
+import { SteeringStore } from "../engine/catalog/steering/steering-store.ts";
 import { systemClock } from "../engine/clock.ts";
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
@@ -32,8 +33,12 @@ export async function serve(settings: Settings): Promise<void> {
   const metrics = new Metrics(() => engine?.list() ?? []);
   const options = servingOptions(settings, metrics, (level, message, details) => logger[level](details, message));
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
+  const sets = await SteeringStore.open(join(resolve(settings.stateDir), "steering"), (level, message, details) =>
+    logger[level](details, message),
+  );
   engine = new CatalogEngine(served, {
     clock: systemClock,
+    sets,
     open: async (id) => {
       const folder = await findDictionaryFolder(modelsDir, id);
       return folder === null ? null : new ServedDictionary(id, folder, options);

@@ -64,6 +64,7 @@ export const SETTINGS = {
   port: integer("port to listen on; 0 takes a free one", 8080, 0, 65_535),
   modelsDir: text("folder of dictionary folders", "models"),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
+  stateDir: text("folder for what clients saved: steering sets; of one server only", ".state"),
   runtime: choice("what executes: auto takes CUDA where it works", "auto", ["auto", "cpu", "cuda"]),
   path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
   gramLimit: integer(

@@ -10,11 +10,8 @@ const WRONG = "a-wrong-key-of-some-length";
 let test: TestApp;
 afterEach(() => test.app.close());
 
-/** Routes of every kind, and one that others mark as management. */
 async function app(access: Parameters<typeof testApp>[1]): Promise<TestApp> {
-  test = await testApp({}, access, (fastify) => {
-    fastify.put("/v1/dictionaries/:id/steering/:name", { config: { management: true } }, () => ({ saved: true }));
-  });
+  test = await testApp({}, access);
   return test;
 }
 const asked = (method: "GET" | "POST" | "PUT", url: string, key?: string, scheme = "Bearer") =>
@@ -23,6 +20,7 @@ const asked = (method: "GET" | "POST" | "PUT", url: string, key?: string, scheme
     url,
     ...(key !== undefined && { headers: { authorization: `${scheme} ${key}` } }),
     ...(method === "POST" && { payload: { inputs: [[1, 2]] } }),
+    ...(method === "PUT" && { payload: { edits: [] } }),
   });
 
 const OPEN = ["/health/live", "/health/ready", "/v2/health/live"];
@@ -80,16 +78,16 @@ describe("with API keys", () => {
   it("one also manages where there are no management keys", async () => {
     await app({ apiKeys: [API] });
     expect((await asked("PUT", STEERING)).statusCode).toBe(401);
-    expect((await asked("PUT", STEERING, API)).statusCode).toBe(200);
+    expect((await asked("PUT", STEERING, API)).statusCode).toBe(201);
   });
 });
 
 describe("with management keys", () => {
   it("management asks for one of them, and they pass everywhere", async () => {
     await app({ apiKeys: [API], adminKeys: [ADMIN] });
-    for (const [method, url] of [
-      ["PUT", STEERING],
-      ["POST", LOAD],
+    for (const [method, url, done] of [
+      ["PUT", STEERING, 201],
+      ["POST", LOAD, 200],
     ] as const) {
       expect((await asked(method, url)).statusCode).toBe(401);
       expect((await asked(method, url, WRONG)).statusCode).toBe(401);
@@ -97,7 +95,7 @@ describe("with management keys", () => {
       expect(answer.statusCode).toBe(403);
       expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit", error="insufficient_scope"');
       expect(answer.body).toContain("asks for a management key");
-      expect((await asked(method, url, ADMIN)).statusCode).toBe(200);
+      expect((await asked(method, url, ADMIN)).statusCode).toBe(done);
     }
     expect((await asked("POST", ENCODE, ADMIN)).statusCode).toBe(200);
   });
@@ -106,7 +104,7 @@ describe("with management keys", () => {
     await app({ adminKeys: [ADMIN] });
     expect((await asked("POST", ENCODE)).statusCode).toBe(200);
     expect((await asked("PUT", STEERING)).statusCode).toBe(401);
-    expect((await asked("PUT", STEERING, ADMIN)).statusCode).toBe(200);
+    expect((await asked("PUT", STEERING, ADMIN)).statusCode).toBe(201);
   });
 });
 
@@ -139,7 +137,7 @@ describe("without keys", () => {
   it("nobody is asked", async () => {
     await app({});
     for (const url of ["/v1/dictionaries", "/metrics"]) expect((await asked("GET", url)).statusCode).toBe(200);
-    expect((await asked("PUT", STEERING)).statusCode).toBe(200);
+    expect((await asked("PUT", STEERING)).statusCode).toBe(201);
     expect((await asked("GET", "/v1/dictionaries", WRONG)).statusCode).toBe(200);
   });
 });

@@ -11,6 +11,7 @@ import type {
 } from "../../src/engine/engine.ts";
 import { EngineError } from "../../src/engine/errors.ts";
 import type { Rows } from "../../src/engine/rows.ts";
+import type { SteerAnswer, SteerRequest, SteeringSet, SteeringSets } from "../../src/engine/steering.ts";
 import { codesOf } from "./codes.ts";
 import { manifestOf } from "./model-folder.ts";
 
@@ -32,6 +33,8 @@ export class FakeEngine implements Engine {
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
+  readonly steers: SteerRequest[] = [];
+  readonly sets = new Map<string, SteeringSet>();
   /** Loads and unloads asked for. */
   readonly changes: (readonly ["load" | "unload", string])[] = [];
 
@@ -92,6 +95,57 @@ export class FakeEngine implements Engine {
     this.#fail();
     return { data: new Float32Array(codes.count * FAKE_D).fill(0.1), count: codes.count, width: FAKE_D };
   }
+
+  /** Adds 1 to every number; its effect is one edit of feature 0 and one moved feature. */
+  async steer(_id: string, request: SteerRequest): Promise<SteerAnswer> {
+    this.steers.push(request);
+    this.#fail();
+    const { count, data, width } = request.rows;
+    return {
+      rows: { data: data.map((value) => value + 1), count, width },
+      norms: new Float64Array(count).fill(1.5),
+      ...(request.effect && {
+        effect: {
+          features: Int32Array.of(2, -1),
+          fromSet: 1,
+          before: Float64Array.from({ length: count * 2 }, (_, at) => (at === 0 ? NaN : 0.5)),
+          after: new Float64Array(count * 2).fill(0.25),
+          moved: {
+            indptr: Uint32Array.from({ length: count + 1 }, (_, i) => Math.min(i, 1) * 2),
+            indices: Uint32Array.of(1, 2),
+            before: Float32Array.of(0, 0.5),
+            after: Float32Array.of(0.1, 0),
+          },
+        },
+      }),
+      sha256: "ab".repeat(32),
+      times: { queue: 1.5, encode: 2.25, steer: 0.5 },
+    };
+  }
+
+  readonly steering: SteeringSets = {
+    list: () => [...this.sets.values()],
+    get: (_id, name) => {
+      this.#fail();
+      const set = this.sets.get(name);
+      if (set === undefined) throw new EngineError("PURSUIT_STEERING_SET_NOT_FOUND", `There is no set ${name}.`);
+      return set;
+    },
+    save: async (_id, name, edits, expects) => {
+      this.#fail();
+      const present = this.sets.get(name);
+      if (!expects(present?.version ?? null)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
+      const version = `v${JSON.stringify(edits).length}`;
+      const set = { name, sha256: "ab".repeat(32), edits, version, stale: false };
+      this.sets.set(name, set);
+      return { set, created: present === undefined };
+    },
+    delete: async (id, name, expects) => {
+      const { version } = this.steering.get(id, name);
+      if (!expects(version)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
+      this.sets.delete(name);
+    },
+  };
 
   async feature(_id: string, index: number): Promise<Feature> {
     this.#fail();

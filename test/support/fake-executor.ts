@@ -6,7 +6,13 @@
  */
 import { Socket } from "node:net";
 import { basename } from "node:path";
-import { codesColumns, batchFromColumns } from "../../src/engine/runtime/protocol/columns.ts";
+import { steerRows } from "../../src/engine/executor/session/steer-rows.ts";
+import {
+  batchFromColumns,
+  codesColumns,
+  steeredColumns,
+  steerFromColumns,
+} from "../../src/engine/runtime/protocol/columns.ts";
 import { type Columns, type Frame, frameChunks, FrameReader } from "../../src/engine/runtime/protocol/frame.ts";
 import type { ReplyHead, RequestHead } from "../../src/engine/runtime/protocol/messages.ts";
 
@@ -56,10 +62,22 @@ function encode(head: RequestHead & { type: "encode" }, columns: Columns): void 
   reply({ type: "result", id: head.id, milliseconds: 1, count, width: 4 }, codesColumns(codes));
 }
 
+/** By two atoms, the unit vectors of rows of two numbers. */
+function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
+  const steered = steerRows(steerFromColumns(head.count, columns), {
+    atoms: Float32Array.of(1, 0, 0, 1),
+    center: null,
+    d: 2,
+    m: 2,
+  });
+  reply({ type: "result", id: head.id, milliseconds: 1 }, steeredColumns(steered));
+}
+
 const reader = new FrameReader(({ head, columns }: Frame) => {
   const request = head as RequestHead;
   if (request.type === "load") load(request.options.folder);
   else if (request.type === "encode") encode(request, columns);
+  else if (request.type === "steer") steer(request, columns);
   else if (request.type === "close") server.end(() => process.exit(0));
 });
 server.on("data", (chunk: Buffer) => reader.push(chunk));

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { CLI } from "./run-cli.ts";
 
@@ -25,7 +26,18 @@ export async function startServer(
 ): Promise<RunningServer> {
   const child = spawn(
     process.execPath,
-    [CLI, "serve", "--port", "0", "--models-dir", modelsDir, "--cache-dir", cacheDir],
+    [
+      CLI,
+      "serve",
+      "--port",
+      "0",
+      "--models-dir",
+      modelsDir,
+      "--cache-dir",
+      cacheDir,
+      "--state-dir",
+      join(cacheDir, "state"),
+    ],
     {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],

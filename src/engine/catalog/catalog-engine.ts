@@ -12,15 +12,20 @@ import type {
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
+import type { SteerAnswer, SteerRequest } from "../steering.ts";
 import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { ServedSets } from "./steering/served-sets.ts";
+import { steer } from "./steering/steer.ts";
+import type { SteeringStore } from "./steering/steering-store.ts";
 
 export interface CatalogOptions {
   readonly clock: Clock;
   /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
   readonly open: (id: string) => Promise<ServedDictionary | null>;
+  readonly sets: SteeringStore;
 }
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
@@ -28,6 +33,7 @@ export class CatalogEngine implements Engine {
   /** The present version of each. */
   readonly #dictionaries: Map<string, ServedDictionary>;
   readonly #clock: Clock;
+  readonly steering: ServedSets;
   readonly #open: CatalogOptions["open"];
   /** Loads and unloads under way, by dictionary: one at a time each. */
   readonly #changes = new Map<string, Promise<unknown>>();
@@ -35,10 +41,17 @@ export class CatalogEngine implements Engine {
   #started = false;
   #draining = false;
 
-  constructor(dictionaries: readonly ServedDictionary[], { clock, open }: CatalogOptions) {
+  constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets }: CatalogOptions) {
     this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#clock = clock;
     this.#open = open;
+    this.steering = new ServedSets(sets, {
+      sha256: (id) => this.status(id).sha256,
+      serving: (id) => {
+        const { manifest, sha256 } = this.#find(id).serving();
+        return { d: manifest.d, m: manifest.m, sha256 };
+      },
+    });
   }
 
   now(): number {
@@ -66,8 +79,12 @@ export class CatalogEngine implements Engine {
     this.#find(id).serving().queue.admit();
   }
 
-  async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    const { manifest, queue, rule, sha256 } = this.#find(id).serving();
+  encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    return this.#encode(this.#find(id), request, context);
+  }
+
+  async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    const { manifest, queue, rule, sha256 } = dictionary.serving();
     const { rows, budget, trace, reconstruction, degrade = false } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
@@ -98,6 +115,35 @@ export class CatalogEngine implements Engine {
     const data = await dictionary.decode(codes);
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
+  }
+
+  async steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    const dictionary = this.#find(id);
+    try {
+      return await this.#steer(dictionary, request, context);
+    } catch (error) {
+      // Replaced between two of its calls: codes of one version are never added up by atoms of another.
+      const gone =
+        error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
+      if (!gone || this.#find(id) === dictionary) throw error;
+      return this.#steer(this.#find(id), request, context);
+    }
+  }
+
+  async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    const { manifest, rule, sha256 } = dictionary.serving();
+    checkRows(request.rows, manifest.d);
+    budgetColumns(request.budget, request.rows.count, rule);
+    const by = {
+      d: manifest.d,
+      m: manifest.m,
+      sha256,
+      setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),
+      encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
+      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) => dictionary.steer(batch),
+      now: () => this.now(),
+    };
+    return steer(request, by, context);
   }
 
   async feature(id: string, index: number): Promise<Feature> {

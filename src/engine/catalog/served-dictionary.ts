@@ -10,6 +10,7 @@ import { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
 import { DirectCalls } from "../scheduler/direct-calls.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
+import type { SteerBatch, SteeredBatch } from "../steer-batch.ts";
 import { type BudgetRule, budgetRule } from "./budget-rule.ts";
 import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
 import type { EncodeWork } from "./encode-work.ts";
@@ -192,6 +193,11 @@ export class ServedDictionary {
   /** Codes → rows [count · d]. */
   decode(codes: Parameters<SupervisedRuntime["decode"]>[0]): Promise<Float32Array> {
     return this.#direct((runtime) => runtime.decode(codes, this.#options.watchdog.floor));
+  }
+
+  /** Rows steered in one call; the caller keeps it short (catalog/steer.ts). */
+  steer(batch: SteerBatch): Promise<SteeredBatch> {
+    return this.#direct((runtime) => runtime.steer(batch, this.#options.watchdog.floor));
   }
 
   async feature(index: number): Promise<Feature> {

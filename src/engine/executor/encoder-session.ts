@@ -1,6 +1,7 @@
 import type { EncodeBatch } from "../encode-batch.ts";
 import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../engine.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
+import type { SteerBatch, SteeredBatch } from "../steer-batch.ts";
 
 /** Of work that is done piece by piece: whether there is more, and what is worth a log line. */
 export interface Progress {
@@ -18,6 +19,8 @@ export interface EncoderSession {
   encode(batch: EncodeBatch): Promise<SparseCodes>;
   /** Codes → rows [count · d], the centre added back and an input norm undone. */
   decode(codes: CodesToDecode): Promise<Float32Array>;
+  /** Rows → rows: a sparse delta of their codes added, then directions in order. */
+  steer(batch: SteerBatch): SteeredBatch;
   /** Atoms by index → [indices.length · d], copied. */
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */

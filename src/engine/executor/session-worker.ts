@@ -5,6 +5,8 @@ import {
   codesColumns,
   codesToDecodeFromColumns,
   indicesFromColumns,
+  steeredColumns,
+  steerFromColumns,
 } from "../runtime/protocol/columns.ts";
 import type { Columns } from "../runtime/protocol/frame.ts";
 import type { ReplyHead, RequestHead } from "../runtime/protocol/messages.ts";
@@ -34,6 +36,11 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
     case "decode": {
       const rows = await session.decode(codesToDecodeFromColumns(head.count, columns));
       reply({ type: "result", id, milliseconds: took() }, { rows });
+      return;
+    }
+    case "steer": {
+      const steered = session.steer(steerFromColumns(head.count, columns));
+      reply({ type: "result", id, milliseconds: took() }, steeredColumns(steered));
       return;
     }
     case "atoms": {

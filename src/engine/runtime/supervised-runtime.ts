@@ -3,7 +3,14 @@ import type { EncodeBatch } from "../encode-batch.ts";
 import type { CodesToDecode, Neighbour } from "../engine.ts";
 import type { RestartReason } from "../observer.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
-import { codesFromColumns, codesToDecodeColumns, rowsFromColumns } from "./protocol/columns.ts";
+import type { SteerBatch, SteeredBatch } from "../steer-batch.ts";
+import {
+  codesFromColumns,
+  codesToDecodeColumns,
+  rowsFromColumns,
+  steerColumns,
+  steeredFromColumns,
+} from "./protocol/columns.ts";
 import type { OutgoingColumns } from "./protocol/frame.ts";
 import type { LoadedFacts } from "./protocol/messages.ts";
 import { LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
@@ -70,6 +77,11 @@ export class SupervisedRuntime {
   async decode(codes: CodesToDecode, watchdog: number): Promise<Float32Array> {
     const { frame } = await this.#call({ type: "decode", count: codes.count }, codesToDecodeColumns(codes), watchdog);
     return rowsFromColumns(frame.columns);
+  }
+
+  async steer(batch: SteerBatch, watchdog: number): Promise<SteeredBatch> {
+    const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), watchdog);
+    return steeredFromColumns(frame.columns);
   }
 
   /** Atoms by index → [indices.length · d]. */

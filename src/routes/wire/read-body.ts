@@ -13,20 +13,30 @@ export interface EncodeBody {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** A body without rows: its fields as posted, for the schema to check. */
+export interface FieldsBody {
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 export interface DecodeBody {
   readonly codes: CodesToDecode;
   readonly fields: Readonly<Record<string, unknown>>;
 }
+
+const readEncode = ({ inputs, ...fields }: PostedObject, limits: RowLimits): EncodeBody => ({
+  rows: readRows(inputs, limits),
+  fields,
+});
 
 /**
  * How the body of each route that takes one is read, once a codec has made an object of its bytes: every codec serves
  * every kind. A kind whose numbers are `inputs` may also come as octet-stream, its other fields in the query.
  */
 export const BODY_READERS = {
-  encode: ({ inputs, ...fields }: PostedObject, limits: RowLimits): EncodeBody => ({
-    rows: readRows(inputs, limits),
-    fields,
-  }),
+  encode: readEncode,
+  /** Rows beside fields, as in encode; its edits are read with their dictionary at hand. */
+  steer: readEncode,
+  fields: (posted: PostedObject): FieldsBody => ({ fields: posted }),
   decode: ({ codes, ...fields }: PostedObject, limits: RowLimits): DecodeBody => ({
     codes: readCodes(codes, limits),
     fields,

@@ -16,6 +16,7 @@ import { inferBytes, type InferAnswer, type InferAnswerHead } from "./write-infe
 import { codesBytes, type EncodeAnswerHead, type RowHead, rowsBytes } from "./write-codes.ts";
 import type { AnswerLine } from "./write-lines.ts";
 import { binaryCodesBytes } from "./write-safetensors.ts";
+import { type SteerAnswerHead, type Steered, steeredBytes } from "./write-steered.ts";
 
 /**
  * Bytes from which a body is parsed, or an answer written, on another thread. Parsing 4 MiB on the main thread holds up
@@ -84,6 +85,10 @@ export class WirePool {
   async writeRows(rows: Rows, as: RowsType = "json"): Promise<string | Uint8Array> {
     const work = isText(as) ? rowsBytes(rows) : binaryWork(as === "octet-stream" ? 0 : rows.data.byteLength);
     return payload(await this.#run({ type: "write_rows", rows, as }, work));
+  }
+
+  async writeSteered(steered: Steered, head: SteerAnswerHead): Promise<string | Uint8Array> {
+    return payload(await this.#run({ type: "write_steered", steered, head }, steeredBytes(steered, head.set)));
   }
 
   /** An inference request. Only what is read number by number is worth a thread: FP32 as binary data is one copy. */

@@ -13,6 +13,7 @@ import { type AnswerLine, writeAnswerLines, writeCodeLines, writeRowLines } from
 import { writeMsgpack, writeRowsMsgpack } from "./write-msgpack.ts";
 import { writeRowsOctets } from "./write-octets.ts";
 import { writeRowsSafetensors, writeSafetensors } from "./write-safetensors.ts";
+import { type SteerAnswerHead, type Steered, writeSteered } from "./write-steered.ts";
 
 /** Work on bytes that is worth a thread of its own when there are many of them. */
 export type WireTask =
@@ -37,6 +38,7 @@ export type WireTask =
       readonly as: CodesType;
     }
   | { readonly type: "write_rows"; readonly rows: Rows; readonly as: RowsType }
+  | { readonly type: "write_steered"; readonly steered: Steered; readonly head: SteerAnswerHead }
   | { readonly type: "read_infer"; readonly body: InferBytes }
   | { readonly type: "write_infer"; readonly codes: SparseCodes; readonly head: InferAnswerHead };
 
@@ -87,6 +89,8 @@ export function runWireTask(task: WireTask): WireResult {
         return payloadOf(CODES_WRITERS[task.as](task.codes, task.head));
       case "write_rows":
         return payloadOf(ROWS_WRITERS[task.as](task.rows));
+      case "write_steered":
+        return { text: writeSteered(task.steered, task.head) };
       case "read_infer":
         return { infer: readInfer(task.body) };
       case "write_infer":

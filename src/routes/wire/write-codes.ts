@@ -114,12 +114,11 @@ function traceOf({ trace }: SparseCodes, i: number): object {
 }
 
 /** Rows as JSON text: a decode answer. */
-export function writeRows({ data, width }: Rows): string {
-  const outputs = Array.from({ length: data.length / width }, (_, i) =>
-    shortestFloats(data.subarray(i * width, (i + 1) * width)),
-  );
-  return JSON.stringify({ outputs });
-}
+export const writeRows = (rows: Rows): string => JSON.stringify({ outputs: outputsOf(rows) });
+
+/** Rows as lists of numbers. */
+export const outputsOf = ({ data, width }: Rows): number[][] =>
+  Array.from({ length: data.length / width }, (_, i) => shortestFloats(data.subarray(i * width, (i + 1) * width)));
 
 /** Bytes of JSON at most: an index as a key or with its comma, all of a row but its columns, all of an answer but its rows. */
 const INDEX_BYTES = 11;

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { CatalogEngine } from "../../../src/engine/catalog/catalog-engine.ts";
 import { ServedDictionary, type ServingOptions } from "../../../src/engine/catalog/served-dictionary.ts";
+import { SteeringStore } from "../../../src/engine/catalog/steering/steering-store.ts";
 import { type Clock, systemClock } from "../../../src/engine/clock.ts";
 import type { EncodeRequest } from "../../../src/engine/engine.ts";
 import type { EngineObserver } from "../../../src/engine/observer.ts";
@@ -38,6 +39,8 @@ function version(id: string, behaviour: Behaviour, clock: Clock = systemClock): 
   return new ServedDictionary(id, folder, options(clock));
 }
 
+const sets = (): SteeringStore => new SteeringStore(`${root}/steering`, () => {});
+
 const engines: CatalogEngine[] = [];
 afterEach(async () => {
   await Promise.all(engines.splice(0).map((engine) => engine.close()));
@@ -47,6 +50,7 @@ afterEach(async () => {
 async function started(first: ServedDictionary[], later: (ServedDictionary | null)[] = []): Promise<CatalogEngine> {
   const engine = new CatalogEngine(first, {
     clock: systemClock,
+    sets: sets(),
     open: () => Promise.resolve(later.shift() ?? null),
   });
   engines.push(engine);
@@ -96,6 +100,25 @@ describe("load", () => {
     expect(await loading).toMatchObject({ state: "ready" });
     const after = Array.from({ length: 50 }, (_, i) => encode(engine, 100 + i));
     expect(await Promise.all([...before, ...during, ...after])).toEqual(Array.from({ length: 150 }, (_, i) => i));
+  });
+
+  it("steers anew by the next version where one was replaced between its code and its delta", async () => {
+    const first = version("one", "ok");
+    const engine = await started([first], [version("one", "ok")]);
+    const steer = first.steer.bind(first);
+    let refused = 0;
+    first.steer = async (batch) => {
+      await engine.load("one");
+      return steer(batch).catch((error: unknown) => {
+        refused++;
+        throw error;
+      });
+    };
+    const edits = [{ feature: 0, op: "scale", value: 2 } as const, { feature: 1, op: "add", value: 3 } as const];
+    const context = { requestId: "test", signal: new AbortController().signal };
+    const { rows } = request(5);
+    const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
+    expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
   });
 
   it("that fails leaves what was served, and says why", async () => {
@@ -184,6 +207,7 @@ describe("readiness", () => {
   it("waits for the first load", () => {
     const engine = new CatalogEngine([version("one", "ok")], {
       clock: systemClock,
+      sets: sets(),
       open: () => Promise.resolve(null),
     });
     expect(engine.readiness()).toMatchObject({ ready: false, reason: "Dictionaries are still being loaded." });

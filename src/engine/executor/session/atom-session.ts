@@ -1,8 +1,10 @@
 import { atomNorms } from "../../atom-norms.ts";
 import type { Atoms } from "../../dictionary-weights.ts";
 import type { CodesToDecode, Neighbour } from "../../engine.ts";
+import type { SteerBatch, SteeredBatch } from "../../steer-batch.ts";
 import { decodeCodes } from "./decode-codes.ts";
 import { nearestAtoms } from "./gram.ts";
+import { steerRows } from "./steer-rows.ts";
 
 /**
  * What every session answers from its atoms alone. They lie in memory twice, in the runtime and here: decode, neighbours
@@ -19,6 +21,10 @@ export abstract class AtomSession<W extends Atoms> {
 
   decode(codes: CodesToDecode): Promise<Float32Array> {
     return Promise.resolve(decodeCodes(codes, this.weights));
+  }
+
+  steer(batch: SteerBatch): SteeredBatch {
+    return steerRows(batch, this.weights);
   }
 
   atoms(indices: Uint32Array): Float32Array {

@@ -1,6 +1,7 @@
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { CodesToDecode } from "../../engine.ts";
 import type { SparseCodes } from "../../sparse-codes.ts";
+import type { SteerBatch, SteeredBatch } from "../../steer-batch.ts";
 import { type Column, type Columns, FrameError } from "./frame.ts";
 
 /** How batches and codes lie in the columns of a frame: one place for both directions. */
@@ -94,6 +95,50 @@ export function codesToDecodeFromColumns(count: number, columns: Columns): Codes
 function normFromColumns(columns: Columns): Pick<SparseCodes, "norm"> {
   if (!columns["shift"]) return {};
   return { norm: { shift: take(columns, "shift", Float32Array), scale: take(columns, "scale", Float32Array) } };
+}
+
+export function steerColumns({ rows, delta, directions }: SteerBatch): Columns {
+  const { scale, ...entries } = delta;
+  return { rows, ...entries, ...directions, ...(scale && { scale }) };
+}
+
+export function steerFromColumns(count: number, columns: Columns): SteerBatch {
+  return {
+    rows: take(columns, "rows", Float32Array),
+    count,
+    delta: {
+      indptr: take(columns, "indptr", Uint32Array),
+      indices: take(columns, "indices", Uint32Array),
+      values: take(columns, "values", Float64Array),
+      ...(columns["scale"] && { scale: take(columns, "scale", Float32Array) }),
+    },
+    directions: {
+      ops: take(columns, "ops", Uint8Array),
+      features: take(columns, "features", Int32Array),
+      vectors: take(columns, "vectors", Float32Array),
+      strengths: take(columns, "strengths", Float64Array),
+      relative: take(columns, "relative", Uint8Array),
+      min: take(columns, "min", Float64Array),
+      max: take(columns, "max", Float64Array),
+      applies: take(columns, "applies", Uint8Array),
+    },
+  };
+}
+
+export const steeredColumns = ({ rows, norms, before, after }: SteeredBatch): Columns => ({
+  rows,
+  norms,
+  before,
+  after,
+});
+
+export function steeredFromColumns(columns: Columns): SteeredBatch {
+  return {
+    rows: take(columns, "rows", Float32Array),
+    norms: take(columns, "norms", Float64Array),
+    before: take(columns, "before", Float64Array),
+    after: take(columns, "after", Float64Array),
+  };
 }
 
 export function rowsFromColumns(columns: Columns): Float32Array {

@@ -45,6 +45,8 @@ export type RequestHead =
     }
   /** indptr u32, indices u32, values f32, and shift f32, scale f32 under an input norm */
   | { readonly type: "decode"; readonly id: number; readonly count: number }
+  /** as steerColumns writes them */
+  | { readonly type: "steer"; readonly id: number; readonly count: number }
   /** indices u32 */
   | { readonly type: "atoms"; readonly id: number }
   | { readonly type: "neighbours"; readonly id: number; readonly index: number; readonly count: number }
@@ -55,7 +57,7 @@ export type ReplyHead =
   | { readonly type: "loaded"; readonly facts: LoadedFacts }
   /** The dictionary itself is at fault; starting again would not help. */
   | { readonly type: "load_failed"; readonly faults: readonly string[] }
-  /** Columns as in columns.ts for encode; rows f32 for decode and atoms. */
+  /** Columns as in columns.ts for encode; rows f32 for decode and atoms; steeredColumns for steer. */
   | {
       readonly type: "result";
       readonly id: number;

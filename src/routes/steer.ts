@@ -1,0 +1,81 @@
+import type { FastifyInstance } from "fastify";
+import { checkRowNumbers, readEdits } from "../engine/read-edits.ts";
+import { bodyOf, fieldsValidator } from "./body.ts";
+import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
+import { describeRoute } from "./describe-route.ts";
+import { budgetOf } from "./budget-of.ts";
+import { serverTiming } from "./encode.ts";
+import { mediaOf } from "./media-types.ts";
+import { contextOf } from "./request-context.ts";
+import type { AppOptions } from "./route-options.ts";
+import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
+import { WireError } from "./wire/wire-error.ts";
+import type { WirePool } from "./wire/wire-pool.ts";
+import { checkAnswer, leastBytes, rowsAnswerBytes } from "./wire/answer-size.ts";
+import { ROWS_TYPES } from "./wire/wire-task.ts";
+import { steeredBytes } from "./wire/write-steered.ts";
+
+/** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
+export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
+  app.post<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/steer",
+    {
+      config: { body: "steer", queues: true, answers: ROWS_TYPES },
+      schema: describeRoute({
+        summary: "Rows edited by their features",
+        operationId: "steer",
+        id: true,
+        body: bodySchemas(SteerBodySchema, { rows: false, lines: false }),
+        answer: SteerAnswerSchema,
+        answers: ROWS_ANSWERS,
+        problems: [400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
+        tag: "steering",
+      }),
+      validatorCompiler: fieldsValidator(SteerFieldsSchema),
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { rows, fields } = bodyOf(request, "steer");
+      const { set, budget = {}, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
+      if (edits === undefined && set === undefined) {
+        throw new WireError("PURSUIT_INVALID_FIELD", 'The field edits is missing: give edits, a "set", or both.');
+      }
+      if (only !== undefined) checkRowNumbers(only, "rows");
+      const as = request.answerType;
+      const effect = include.includes("effect");
+      if (effect && as !== "json") {
+        const message = `include: the effect of edits is told in JSON; ${mediaOf(as)} holds the rows only.`;
+        throw new WireError("PURSUIT_INVALID_FIELD", message);
+      }
+      const { manifest } = engine.status(id);
+      if (manifest) checkAnswer(leastBytes(rows.count * manifest.d, as), limits.maxAnswer);
+
+      const work = {
+        rows,
+        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        edits: edits === undefined ? [] : readEdits(edits),
+        effect,
+        ...(set !== undefined && { set }),
+        ...(only !== undefined && { only }),
+      };
+      const { sha256, times, ...steered } = await engine.steer(id, work, contextOf(request, reply, engine, timeoutMs));
+      const bytes = as === "json" ? steeredBytes(steered, set ?? null) : rowsAnswerBytes(steered.rows, as);
+      checkAnswer(bytes, limits.maxAnswer);
+
+      const writing = performance.now();
+      const shape = rows.shape.length > 2 ? rows.shape : null;
+      const written =
+        as === "json"
+          ? await pool.writeSteered(steered, { dictionary: id, sha256, shape, set: set ?? null })
+          : await pool.writeRows(steered.rows, as);
+      const done = performance.now();
+      const stages = { decode: request.decodeMilliseconds, ...times, write: done - writing };
+      for (const [stage, milliseconds] of Object.entries(stages))
+        observer.stage(stage as keyof typeof stages, milliseconds / 1000);
+      return reply
+        .type(mediaOf(as))
+        .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
+        .send(written);
+    },
+  );
+}
