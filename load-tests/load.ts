@@ -38,7 +38,7 @@ const flags = new Command("load")
   .description("drive a built server of its own with the shipped dictionaries, and check every answer")
   .option("--quick", "everything in about two minutes", false)
   .option("--scenario <names...>", `only these, of all, ${SCENARIOS.map(({ name }) => name).join(", ")}`)
-  .option("--duration <seconds>", "of one measurement, the long overload included", parseSeconds)
+  .option("--duration <seconds>", "of one measurement but the long overload", parseSeconds)
   .option("--out <name>", "of the results page in load-tests/results; the date and time if not said")
   .option("--rivals", "LitServe and FastAPI around PyTorch too; alone where no --scenario is named", false)
   .option("--python <file>", "that has the packages of tools/rivals", "python3")
@@ -64,7 +64,7 @@ async function main({ quick, scenario, duration, out, note, rivals: withRivals, 
   const options: RunOptions = {
     modelsDir: MODELS,
     seconds: duration ?? length.one,
-    longSeconds: duration ?? length.long,
+    longSeconds: length.long,
     quick,
     onMeasure: (title) => bar.increment({ title }),
   };
