@@ -2,7 +2,7 @@ import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { atomNorms } from "../engine/atom-norms.ts";
 import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
-import { type ImportFlags, NORMALIZATIONS, SOURCES } from "../engine/catalog/import/import-flags.ts";
+import { type ImportFlags, NORMALIZATIONS, PURSUIT_KINDS, SOURCES } from "../engine/catalog/import/import-flags.ts";
 import { ImportFault } from "../engine/catalog/import/import-fault.ts";
 import { checkValues } from "../engine/catalog/folder/weights.ts";
 import { understand } from "../engine/catalog/import/understand.ts";
@@ -30,8 +30,11 @@ export function registerImport(program: Command): void {
     )
     .option("--id <id>", "name to serve it by; by default the path's own", parseId)
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
+    .addOption(choice("--kind <kind>", "what bare atoms are encoded by; matching_pursuit if not given", PURSUIT_KINDS))
     .addOption(choice("--score <score>", "which score wins a step", SCORES))
     .addOption(choice("--reselect <rule>", "what a repeated atom does", RESELECTS))
+    .option("--raw-scores", "orthogonal: atoms compete by D·r as it is")
+    .option("--no-raw-scores", "orthogonal: atoms compete by D·r over their norms")
     .addOption(choice("--normalize <norm>", "how the file's atoms become the dictionary's", NORMALIZATIONS))
     .option("--max-atoms <n>", "selections of one row at most, or none", parseCap)
     .option(

@@ -1,4 +1,4 @@
-import type { PursuitSettings, TopkSettings } from "./dictionary.ts";
+import type { OrthogonalSettings, PursuitSettings, TopkSettings } from "./dictionary.ts";
 
 /** What every dictionary has in memory. */
 export interface Atoms {
@@ -17,6 +17,11 @@ export interface PursuitWeights extends Atoms {
   readonly settings: PursuitSettings;
 }
 
+export interface OrthogonalWeights extends Atoms {
+  readonly kind: "orthogonal_matching_pursuit";
+  readonly settings: OrthogonalSettings;
+}
+
 export interface TopkWeights extends Atoms {
   readonly kind: "topk";
   readonly settings: TopkSettings;
@@ -27,4 +32,4 @@ export interface TopkWeights extends Atoms {
 }
 
 /** A dictionary in memory: what a session is built from. */
-export type DictionaryWeights = PursuitWeights | TopkWeights;
+export type DictionaryWeights = PursuitWeights | OrthogonalWeights | TopkWeights;

@@ -1,12 +1,16 @@
 /** Facts about a dictionary that every room may know: its shape, its encoder's settings, where it came from. */
 
 /** Encoder kinds that this version serves. */
-export const ENCODER_KINDS = ["matching_pursuit", "topk"] as const;
+export const ENCODER_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit", "topk"] as const;
 export type EncoderKind = (typeof ENCODER_KINDS)[number];
 
 /** Which score wins a step (DESIGN §2.1). */
 export const SCORES = ["relu", "signed", "absolute"] as const;
 export type Score = (typeof SCORES)[number];
+
+/** Scores of an orthogonal pursuit (DESIGN §2.2): under `relu` its coefficients are solved for as non-negative ones. */
+export const ORTHOGONAL_SCORES = ["absolute", "relu"] as const;
+export type OrthogonalScore = (typeof ORTHOGONAL_SCORES)[number];
 
 /** What happens when an atom is selected a second time. */
 export const RESELECTS = ["stop", "add", "forbid"] as const;
@@ -31,6 +35,18 @@ export interface PursuitSettings {
   readonly inputNorm: InputNorm;
 }
 
+/** Settings of an orthogonal matching-pursuit encoder (DESIGN §2.2). An atom is selected once at most. */
+export interface OrthogonalSettings extends Omit<PursuitSettings, "score" | "reselect"> {
+  readonly score: OrthogonalScore;
+  /** Scores are D·r as it is (mergekit); otherwise divided by ||D_j||. */
+  readonly rawScores: boolean;
+}
+
+/** How a dictionary of plain pursuit is encoded with orthogonally: by its own score, non-negative or of either sign. */
+export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSettings): OrthogonalSettings {
+  return { ...same, score: score === "relu" ? "relu" : "absolute", rawScores: false };
+}
+
 /**
  * Settings of a TopK encoder: z = the k largest of relu(W(x − b) + bias), x̂ = Dᵀz + b
  * (SAELens' topk, sparsify's SparseCoder).
@@ -48,6 +64,7 @@ export interface TopkSettings {
 /** An encoder's kind with its settings. */
 export type EncoderSettings =
   | { readonly kind: "matching_pursuit"; readonly encoder: PursuitSettings }
+  | { readonly kind: "orthogonal_matching_pursuit"; readonly encoder: OrthogonalSettings }
   | { readonly kind: "topk"; readonly encoder: TopkSettings };
 
 /** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */

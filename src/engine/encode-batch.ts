@@ -8,4 +8,6 @@ export interface EncodeBatch {
   readonly budgets: BudgetColumns;
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */
+  readonly orthogonal?: boolean;
 }

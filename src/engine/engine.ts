@@ -63,12 +63,18 @@ export interface RequestContext {
   readonly traceparent?: string;
 }
 
+/** Encoders that a request may choose on a dictionary of another kind. */
+export const REQUEST_ENCODERS = ["orthogonal"] as const;
+export type RequestEncoder = (typeof REQUEST_ENCODERS)[number];
+
 export interface EncodeRequest {
   readonly rows: Rows;
   /** One for all rows, or one per row (length n). */
   readonly budget: Budget | readonly Budget[];
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Another encoder than the dictionary's own; absent: its own. */
+  readonly encoder?: RequestEncoder;
   /** Whether its rows may be given fewer atoms under load, rather than be refused; not if absent. */
   readonly degrade?: boolean;
 }
@@ -82,6 +88,26 @@ export interface StageTimes {
 export interface EncodeAnswer {
   readonly codes: SparseCodes;
   readonly sha256: string;
+  readonly times: StageTimes;
+}
+
+/** Rows to be carried from one dictionary to another over the same atoms: docs/transfer.md. */
+export interface TransferRequest {
+  /** The dictionary that the rows belong to, and the one that they are wanted in; of equal m. */
+  readonly from: string;
+  readonly to: string;
+  readonly rows: Rows;
+  readonly budget: Budget | readonly Budget[];
+  /** By orthogonal pursuit, or by the first dictionary's own encoder. */
+  readonly encoder: RequestEncoder | "own";
+}
+
+export interface TransferAnswer {
+  /** [n, d of `to`] */
+  readonly outputs: Rows;
+  /** Of `from`. */
+  readonly codes: SparseCodes;
+  readonly sha256: { readonly from: string; readonly to: string };
   readonly times: StageTimes;
 }
 
@@ -143,8 +169,16 @@ export interface Engine {
    * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING
    */
   admit(id: string): void;
-  /** Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues. */
+  /**
+   * Rows → codes. Checks width, finiteness (row and column said) and budgets before anything queues.
+   * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE when the dictionary cannot be encoded with by `request.encoder`
+   */
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer>;
+  /**
+   * Rows → codes by one dictionary → rows by another.
+   * @throws EngineError PURSUIT_NOT_TRANSFERABLE when they are of different m; and what encode and decode throw
+   */
+  transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer>;
   /** Codes → rows [n, d]. */
   decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;
   /** Rows + edits → edited rows. Edits are checked before anything queues. @throws EngineError PURSUIT_INVALID_EDIT */

@@ -34,7 +34,7 @@ export async function answerLines(
   closing: AbortSignal,
 ): Promise<FastifyReply> {
   const fields = body.fields as EncodeFields;
-  const { budget = {}, format = "sparse", include = [], timeout_ms: timeoutMs } = fields;
+  const { budget = {}, encoder, format = "sparse", include = [], timeout_ms: timeoutMs } = fields;
   const degrade = fields.on_overload === "degrade";
   if (Array.isArray(budget)) {
     throw new WireError(
@@ -70,7 +70,14 @@ export async function answerLines(
       labels: wantsLabels ? (indices) => engine.labels(id, indices) : null,
       async encode(rows, budgets) {
         const deadline = timeoutMs === undefined ? {} : { deadline: engine.now() + timeoutMs };
-        const work = { rows, budget: budgets, trace, reconstruction, degrade };
+        const work = {
+          rows,
+          budget: budgets,
+          trace,
+          reconstruction,
+          degrade,
+          ...(encoder !== undefined && { encoder }),
+        };
         const encoded = await engine.encode(id, work, { ...context, ...deadline });
         observer.stage("queue", encoded.times.queue / 1000);
         observer.stage("encode", encoded.times.encode / 1000);

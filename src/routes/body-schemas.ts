@@ -40,6 +40,7 @@ export const FieldsQuerySchema = Type.Object({
   residual_norm: text(""),
   min_gain: text(""),
   budget: text("The whole of it as JSON, one for all rows or a list; instead of its parts"),
+  encoder: text("orthogonal"),
   format: text("sparse, csr, dense or map"),
   include: text("trace, reconstruction and labels, with commas"),
   timeout_ms: text("Of each group, where lines are streamed"),

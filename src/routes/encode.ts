@@ -42,6 +42,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
       const { rows, fields } = bodyOf(request, "encode");
       const {
         budget = {},
+        encoder,
         format = "sparse",
         include = [],
         timeout_ms: timeoutMs,
@@ -60,6 +61,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
         trace: include.includes("trace"),
         reconstruction,
+        ...(encoder !== undefined && { encoder }),
         degrade: onOverload === "degrade",
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));

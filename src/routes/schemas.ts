@@ -1,6 +1,13 @@
 import Type, { type Static, type TSchema } from "typebox";
-import { ENCODER_KINDS, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
-import { DICTIONARY_STATES, PURSUIT_PATHS } from "../engine/engine.ts";
+import {
+  DICTIONARY_ID_PATTERN,
+  ENCODER_KINDS,
+  INPUT_NORMS,
+  ORTHOGONAL_SCORES,
+  RESELECTS,
+  SCORES,
+} from "../engine/dictionary.ts";
+import { DICTIONARY_STATES, PURSUIT_PATHS, REQUEST_ENCODERS } from "../engine/engine.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import { DTYPES } from "./wire/array-data.ts";
 import { FORMATS } from "./wire/write-codes.ts";
@@ -63,6 +70,11 @@ const encodeFields = {
   budget: Type.Optional(
     Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" }),
   ),
+  encoder: Type.Optional(
+    oneOf(REQUEST_ENCODERS, {
+      description: "orthogonal: every selection re-solves all coefficients; if not given, the dictionary's own encoder",
+    }),
+  ),
   format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
   include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction", "labels"]), { uniqueItems: true })),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
@@ -103,7 +115,10 @@ export const DecodeBodySchema = Type.Object(
 
 const TraceSchema = Type.Object(
   { indices: Type.Array(Type.Integer()), values: Type.Array(Type.Number()), residual_norms: Type.Array(Type.Number()) },
-  { description: "Every selection, unmerged and in order: the first k are the pursuit of budget k" },
+  {
+    description:
+      "Every selection, unmerged and in order: the first k are the pursuit of budget k. Of an orthogonal pursuit, the value that each atom had when it was selected: the first k indices are those of budget k, their coefficients must be solved for again",
+  },
 );
 
 const rowFields = {
@@ -156,11 +171,47 @@ export const EncodeAnswerSchema = Type.Union([
   ),
 ]);
 
-export const DecodeAnswerSchema = Type.Object({ outputs: Type.Array(Type.Array(Type.Number())) });
+const transferFields = {
+  from: Type.String({ pattern: DICTIONARY_ID_PATTERN, description: "The dictionary that the inputs belong to" }),
+  to: Type.String({
+    pattern: DICTIONARY_ID_PATTERN,
+    description: "The dictionary that they are wanted in, of equal m",
+  }),
+  budget: encodeFields.budget,
+  encoder: Type.Optional(
+    oneOf([...REQUEST_ENCODERS, "own"], { description: "orthogonal if not given; own: as `from` encodes by itself" }),
+  ),
+  timeout_ms: encodeFields.timeout_ms,
+};
+export const TransferFieldsSchema = Type.Object(transferFields, closed);
+export type TransferFields = Static<typeof TransferFieldsSchema>;
+export const TransferBodySchema = Type.Object({ inputs: InputsSchema, ...transferFields }, closed);
+
+const outputs = Type.Array(Type.Array(Type.Number()));
+export const DecodeAnswerSchema = Type.Object({ outputs });
+
+/** Put together by routes/transfer.ts from an encode and a decode answer. */
+export const TransferAnswerSchema = Type.Object({
+  outputs,
+  to: Type.Object({
+    dictionary: Type.String(),
+    sha256: Type.String(),
+    input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
+  }),
+  from: coded(numbers("One per index"), { indices }),
+});
 
 const PursuitSettingsSchema = Type.Object({
   score: oneOf(SCORES),
   reselect: oneOf(RESELECTS),
+  center: Type.Boolean(),
+  residual_threshold: Type.Number(),
+  max_atoms: Type.Union([Type.Integer(), Type.Null()]),
+  input_norm: oneOf(INPUT_NORMS),
+});
+const OrthogonalSettingsSchema = Type.Object({
+  score: oneOf(ORTHOGONAL_SCORES),
+  raw_scores: Type.Boolean(),
   center: Type.Boolean(),
   residual_threshold: Type.Number(),
   max_atoms: Type.Union([Type.Integer(), Type.Null()]),
@@ -179,7 +230,9 @@ export const DictionarySchema = Type.Object({
   kind: Type.Optional(oneOf(ENCODER_KINDS)),
   d: Type.Optional(Type.Integer({ description: "Row length" })),
   m: Type.Optional(Type.Integer({ description: "Atoms" })),
-  encoder: Type.Optional(Type.Union([PursuitSettingsSchema, TopkSettingsSchema], { description: "By kind" })),
+  encoder: Type.Optional(
+    Type.Union([PursuitSettingsSchema, OrthogonalSettingsSchema, TopkSettingsSchema], { description: "By kind" }),
+  ),
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
   path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),

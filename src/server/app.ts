@@ -17,6 +17,7 @@ import { registerSteer } from "../routes/steer.ts";
 import { registerSteeringSets } from "../routes/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
+import { registerTransfer } from "../routes/transfer.ts";
 import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
 import { registerV2 } from "../routes/v2/register-v2.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
@@ -92,6 +93,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   registerDecode(app, pool, options);
   registerSteer(app, pool, options);
   registerSteeringSets(app, options);
+  registerTransfer(app, pool, options);
   registerOperations(app, options);
   await registerV2(app, pool, intake, options);
   return app;

@@ -235,6 +235,7 @@ describe("operations", () => {
       "/v1/dictionaries/{id}/steer",
       "/v1/dictionaries/{id}/steering",
       "/v1/dictionaries/{id}/steering/{name}",
+      "/v1/transfer",
       "/v2/",
       "/v2/health/live",
       "/v2/health/ready",

@@ -8,6 +8,8 @@ import type {
   FoundFeature,
   Readiness,
   RequestContext,
+  TransferAnswer,
+  TransferRequest,
 } from "../../src/engine/engine.ts";
 import { EngineError } from "../../src/engine/errors.ts";
 import type { Rows } from "../../src/engine/rows.ts";
@@ -33,6 +35,7 @@ export class FakeEngine implements Engine {
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
+  readonly transfers: TransferRequest[] = [];
   readonly steers: SteerRequest[] = [];
   readonly sets = new Map<string, SteeringSet>();
   /** Loads and unloads asked for. */
@@ -94,6 +97,22 @@ export class FakeEngine implements Engine {
     this.decodes.push(codes);
     this.#fail();
     return { data: new Float32Array(codes.count * FAKE_D).fill(0.1), count: codes.count, width: FAKE_D };
+  }
+
+  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    const { from, rows } = request;
+    this.transfers.push(request);
+    const { codes, sha256, times } = await this.encode(
+      from,
+      { rows, budget: {}, trace: false, reconstruction: false },
+      context,
+    );
+    return {
+      outputs: await this.decode(from, codes),
+      codes,
+      sha256: { from: sha256, to: "cd".repeat(32) },
+      times,
+    };
   }
 
   /** Adds 1 to every number; its effect is one edit of feature 0 and one moved feature. */

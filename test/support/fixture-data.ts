@@ -4,7 +4,7 @@ import type { PursuitSettings } from "../../src/engine/dictionary.ts";
 import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
 import { SafetensorsFile } from "../../src/engine/catalog/formats/safetensors.ts";
 
-interface FixtureCase {
+export interface FixtureCase {
   readonly name: string;
   readonly d: number;
   readonly m: number;
@@ -13,6 +13,9 @@ interface FixtureCase {
   readonly residual_threshold: number;
   readonly input_norm: PursuitSettings["inputNorm"];
   readonly steps: number;
+  /** Of orthogonal pursuits: whether scores are divided by the atoms' norms, and a limit that ends rows. */
+  readonly raw_scores?: boolean;
+  readonly residual_norm?: number;
   readonly atoms:
     | { readonly kind: "random"; readonly seed: number; readonly norms: readonly [number, number] }
     | { readonly kind: "axes"; readonly axes: readonly number[]; readonly lengths: readonly number[] }

@@ -13,7 +13,8 @@ export interface BudgetRule {
 /** @param serverCap the server's own cap (PURSUIT_MAX_ATOMS). */
 export function budgetRule({ kind, encoder, m }: DictionaryManifest, serverCap: number): BudgetRule {
   switch (kind) {
-    case "matching_pursuit": {
+    case "matching_pursuit":
+    case "orthogonal_matching_pursuit": {
       const cap = Math.min(encoder.maxAtoms ?? Infinity, serverCap);
       return { cap, standard: cap, limits: true };
     }

@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { DictionaryManifest } from "../dictionary.ts";
 import type {
   CodesToDecode,
   DictionaryStatus,
@@ -9,10 +10,13 @@ import type {
   FoundFeature,
   Readiness,
   RequestContext,
+  TransferAnswer,
+  TransferRequest,
 } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { SteerAnswer, SteerRequest } from "../steering.ts";
+import { checkPair, unnormed } from "./transfer-pair.ts";
 import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
@@ -20,6 +24,17 @@ import { joinCodes } from "./split-codes.ts";
 import { ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
 import type { SteeringStore } from "./steering/steering-store.ts";
+
+/**
+ * Whether encoder "orthogonal" is another encoder than the dictionary's own.
+ * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
+ */
+function runsOrthogonal(id: string, { kind }: DictionaryManifest): boolean {
+  if (kind === "matching_pursuit") return true;
+  if (kind === "orthogonal_matching_pursuit") return false;
+  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. Leave encoder out.`;
+  throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
+}
 
 export interface CatalogOptions {
   readonly clock: Clock;
@@ -85,7 +100,7 @@ export class CatalogEngine implements Engine {
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { manifest, queue, rule, sha256 } = dictionary.serving();
-    const { rows, budget, trace, reconstruction, degrade = false } = request;
+    const { rows, budget, trace, reconstruction, encoder, degrade = false } = request;
     checkRows(rows, manifest.d);
     const budgets = budgetColumns(budget, rows.count, rule);
     const uniform = !Array.isArray(budget);
@@ -102,6 +117,7 @@ export class CatalogEngine implements Engine {
       degrade: degrade && rule.limits,
       trace,
       reconstruction,
+      ...(encoder !== undefined && { orthogonal: runsOrthogonal(dictionary.id, manifest) }),
     });
     const codes = joinCodes(results);
     const encode = this.#clock.now() - submitted - queueMilliseconds;
@@ -109,12 +125,28 @@ export class CatalogEngine implements Engine {
   }
 
   async decode(id: string, codes: CodesToDecode): Promise<Rows> {
-    const dictionary = this.#find(id);
+    return this.#decode(this.#find(id), codes);
+  }
+
+  async #decode(dictionary: ServedDictionary, codes: CodesToDecode): Promise<Rows> {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
     const data = await dictionary.decode(codes);
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
+  }
+
+  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    const { from, to, rows, budget, encoder } = request;
+    // Both before anything queues: what cannot be decoded need not be encoded.
+    const [source, target] = [this.#find(from), this.#find(to)];
+    const { manifest, sha256: decodedBy } = target.serving();
+    checkPair({ from, to }, source.serving().manifest, manifest);
+    const own = { rows, budget, trace: false, reconstruction: false };
+    const { codes, sha256, times } = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
+    const { norm: _, ...code } = codes;
+    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) });
+    return { outputs, codes, sha256: { from: sha256, to: decodedBy }, times };
   }
 
   async steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {

@@ -28,16 +28,23 @@ export interface WatchdogRule {
   readonly floor: number;
 }
 
+/** How much dearer an orthogonal row is taken to be than a plain one, until the first has been measured. */
+const ORTHOGONAL_FACTOR = 4;
+
 /** One dictionary's runtime as the scheduler sees it. */
 export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   readonly cores: number;
   readonly capacity: number;
   readonly #options: DictionaryExecutorOptions;
   readonly #costs: CostModel;
+  /** Of rows that a request has encoded orthogonally on a dictionary of plain pursuit: a step of theirs costs more. */
+  readonly #orthogonalCosts: CostModel;
 
   constructor(options: DictionaryExecutorOptions) {
     this.#options = options;
     this.#costs = new CostModel(options.warmUp);
+    const { steps, milliseconds } = options.warmUp;
+    this.#orthogonalCosts = new CostModel({ steps, milliseconds: milliseconds * ORTHOGONAL_FACTOR });
     this.cores = options.threads;
     this.capacity = options.batchMilliseconds;
   }
@@ -46,22 +53,42 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     return this.#costs.overhead;
   }
 
-  rowCost({ classes, budgets }: EncodeWork, row: number, keep: number): number {
-    return this.#costs.rowCost(classes[row]!, budgets.maxAtoms[row]!, keep);
+  rowCost(work: EncodeWork, row: number, keep: number): number {
+    return this.#costsOf(work).rowCost(work.classes[row]!, work.budgets.maxAtoms[row]!, keep);
   }
 
+  /** Plain and orthogonal rows of one batch run one after the other. */
   async run(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const [own, orthogonal] = [false, true].map((wanted) =>
+      pieces.filter(({ work }) => (work.orthogonal ?? false) === wanted),
+    ) as [Piece<EncodeWork>[], Piece<EncodeWork>[]];
+    if (own.length === 0 || orthogonal.length === 0) return this.#runAlike(pieces);
+    const results = new Map<Piece<EncodeWork>, SparseCodes>();
+    for (const alike of [own, orthogonal]) {
+      for (const [i, codes] of (await this.#runAlike(alike)).entries()) results.set(alike[i]!, codes);
+    }
+    return pieces.map((piece) => results.get(piece)!);
+  }
+
+  #costsOf({ orthogonal = false }: EncodeWork): CostModel {
+    return orthogonal ? this.#orthogonalCosts : this.#costs;
+  }
+
+  /** Pieces that are all encoded the same way. */
+  async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const costs = this.#costsOf(pieces[0]!.work);
     const { runtime, watchdog, onBatch, d } = this.#options;
-    const { budgets, asked, classes } = this.#join(pieces);
+    const { budgets, asked, classes } = this.#join(pieces, costs);
     const count = asked.length;
-    let predicted = this.#costs.overhead;
-    for (let i = 0; i < count; i++) predicted += this.#costs.rowCost(classes[i]!, budgets.maxAtoms[i]!);
+    let predicted = costs.overhead;
+    for (let i = 0; i < count; i++) predicted += costs.rowCost(classes[i]!, budgets.maxAtoms[i]!);
     const batch = {
       rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
       count,
       budgets,
       trace: pieces.some(({ work }) => work.trace),
       reconstruction: pieces.some(({ work }) => work.reconstruction),
+      ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
     };
     const { codes, milliseconds } = await runtime
       .encode(batch, Math.max(watchdog.floor, predicted * watchdog.factor))
@@ -71,7 +98,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
     // What the session took, and not the way there and back, which is the queue's pace to know: on a flooded event loop
     // that way is long whatever the batch, and prices with it in them made batches ever smaller, down to single rows.
-    this.#costs.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds });
+    costs.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds });
     markDegraded(codes, asked, budgets.maxAtoms);
     onBatch(codes, milliseconds / 1000);
     let row = 0;
@@ -82,7 +109,10 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   }
 
   /** The budgets of all pieces, with fewer atoms where a piece may not keep all; what was asked; and their classes. */
-  #join(pieces: readonly Piece<EncodeWork>[]): { budgets: BudgetColumns; asked: Int32Array; classes: Uint16Array } {
+  #join(
+    pieces: readonly Piece<EncodeWork>[],
+    costs: CostModel,
+  ): { budgets: BudgetColumns; asked: Int32Array; classes: Uint16Array } {
     const count = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
     const budgets = {
       maxAtoms: new Int32Array(count),
@@ -105,7 +135,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     row = 0;
     for (const { from, to, keep } of pieces) {
       for (const end = row + to - from; row < end; row++) {
-        budgets.maxAtoms[row] = this.#costs.keptAtoms(classes[row]!, asked[row]!, keep);
+        budgets.maxAtoms[row] = costs.keptAtoms(classes[row]!, asked[row]!, keep);
       }
     }
     return { budgets, asked, classes };

@@ -10,4 +10,6 @@ export interface EncodeWork extends Work {
   readonly classes: Uint16Array;
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */
+  readonly orthogonal?: boolean;
 }

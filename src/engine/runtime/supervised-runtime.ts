@@ -62,9 +62,9 @@ export class SupervisedRuntime {
 
   /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, LoadFailed, Error */
   async encode(batch: OutgoingBatch, watchdog: number): Promise<{ codes: SparseCodes; milliseconds: number }> {
-    const { rows, count, budgets, trace, reconstruction } = batch;
+    const { rows, count, budgets, trace, reconstruction, orthogonal = false } = batch;
     const { head, frame } = await this.#call(
-      { type: "encode", count, trace, reconstruction },
+      { type: "encode", count, trace, reconstruction, orthogonal },
       { rows, ...budgets },
       watchdog,
     );

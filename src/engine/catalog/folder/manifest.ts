@@ -8,6 +8,7 @@ import {
   ENCODER_KINDS,
   type EncoderKind,
   INPUT_NORMS,
+  ORTHOGONAL_SCORES,
   RESELECTS,
   SCORES,
 } from "../../dictionary.ts";
@@ -35,6 +36,17 @@ const ENCODER_SCHEMAS = {
     {
       score: oneOf(SCORES),
       reselect: oneOf(RESELECTS),
+      center: Type.Boolean(),
+      residual_threshold: Type.Number({ minimum: 0 }),
+      max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+      input_norm: oneOf(INPUT_NORMS),
+    },
+    closed,
+  ),
+  orthogonal_matching_pursuit: Type.Object(
+    {
+      score: oneOf(ORTHOGONAL_SCORES),
+      raw_scores: Type.Boolean(),
       center: Type.Boolean(),
       residual_threshold: Type.Number({ minimum: 0 }),
       max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
@@ -70,7 +82,11 @@ const schemaOf = (kind: EncoderKind) =>
     ),
   );
 
-const SCHEMAS = { matching_pursuit: schemaOf("matching_pursuit"), topk: schemaOf("topk") } as const;
+const SCHEMAS = {
+  matching_pursuit: schemaOf("matching_pursuit"),
+  orthogonal_matching_pursuit: schemaOf("orthogonal_matching_pursuit"),
+  topk: schemaOf("topk"),
+} as const;
 
 /**
  * Reads and checks the manifest of a dictionary folder.

@@ -90,6 +90,8 @@ async function readTensors(file: SafetensorsFile, manifest: DictionaryManifest):
   switch (manifest.kind) {
     case "matching_pursuit":
       return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
+    case "orthogonal_matching_pursuit":
+      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
     case "topk": {
       const encoderWeight = await file.readFloats("encoder_weight");
       const encoderBias = await file.readFloats("encoder_bias");
@@ -136,7 +138,7 @@ export function checkValues(weights: DictionaryWeights): string[] {
     faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
   }
   if (faults.length > 0) throw new DictionaryFault(faults);
-  // A one-pass encoder subtracts nothing, so nothing can diverge.
+  // A one-pass encoder subtracts nothing, and least squares never lengthens a residual: neither can diverge.
   if (largest < 2 || weights.kind !== "matching_pursuit") return [];
   const squared = largest.toPrecision(4);
   return [

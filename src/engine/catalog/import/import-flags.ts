@@ -1,8 +1,12 @@
-import type { InputNorm, Reselect, Score } from "../../dictionary.ts";
+import type { EncoderKind, InputNorm, Reselect, Score } from "../../dictionary.ts";
 
 /** Layouts of dictionaries as people have them. */
 export const SOURCES = ["sae-lens", "sparsify", "overcomplete", "mp-sae", "atoms"] as const;
 export type Source = (typeof SOURCES)[number];
+
+/** Kinds of encoder that bare atoms can be given. */
+export const PURSUIT_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit"] as const satisfies EncoderKind[];
+export type PursuitKind = (typeof PURSUIT_KINDS)[number];
 
 /**
  * overcomplete's normalisations of `dictionary._weights` (overcomplete/sae/dictionary.py): by the row's l2 or l1 norm,
@@ -14,6 +18,10 @@ export type Normalization = (typeof NORMALIZATIONS)[number];
 /** What a user says beside the file. A flag wins over the file, and is shown as what it is. */
 export interface ImportFlags {
   readonly from?: Source;
+  /** What bare atoms are encoded by; matching pursuit if not given. */
+  readonly kind?: PursuitKind;
+  /** Scores of an orthogonal pursuit are not divided by the atoms' norms. */
+  readonly rawScores?: boolean;
   readonly score?: Score;
   readonly reselect?: Reselect;
   readonly normalize?: Normalization;
@@ -32,6 +40,7 @@ export const FLAG_VALUES = {
   from: `--from ${SOURCES.join("|")}`,
   score: "--score relu|signed|absolute",
   reselect: "--reselect stop|add|forbid",
+  rawScores: "--raw-scores or --no-raw-scores",
   normalize: `--normalize ${NORMALIZATIONS.join("|")}`,
   maxAtoms: "--max-atoms <n>|none",
   residualThreshold: "--residual-threshold <number>, 0 for none",

@@ -16,6 +16,15 @@ const PICKLES = new Set([".pt", ".pth", ".bin", ".ckpt", ".pkl"]);
  * @throws ImportFault naming what is missing or not served; FormatError when a file is not sound.
  */
 export async function understand(path: string, flags: ImportFlags): Promise<Understood> {
+  const understood = await understandPath(path, flags);
+  const { kind } = understood.weights;
+  if (flags.kind === undefined || flags.kind === kind) return understood;
+  throw new ImportFault([
+    `--kind ${flags.kind}: ${understood.source} is of kind ${kind}. Bare atoms (--from atoms) can be given another.`,
+  ]);
+}
+
+async function understandPath(path: string, flags: ImportFlags): Promise<Understood> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new ImportFault([`${path} cannot be read (${error.code ?? error.message}).`]);
   });

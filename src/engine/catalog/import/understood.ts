@@ -1,4 +1,10 @@
-import type { Provenance, PursuitSettings, TopkSettings } from "../../dictionary.ts";
+import {
+  ORTHOGONAL_SCORES,
+  type OrthogonalSettings,
+  type Provenance,
+  type PursuitSettings,
+  type TopkSettings,
+} from "../../dictionary.ts";
 import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
@@ -55,9 +61,54 @@ export function settle(
   flags: ImportFlags,
   needed: readonly (keyof ImportFlags & keyof typeof FLAG_VALUES)[] = [],
 ): KnownSettings {
+  if (flags.rawScores !== undefined) {
+    throw new ImportFault([`${FLAG_VALUES.rawScores}: a setting of --kind orthogonal_matching_pursuit; leave it out.`]);
+  }
+  return settleNamed(PURSUIT_SETTINGS, layout, file, flags, needed) as KnownSettings;
+}
+
+const PURSUIT_SETTINGS = ["score", "reselect", "center", "residualThreshold", "maxAtoms", "inputNorm"] as const;
+const ORTHOGONAL_SETTINGS = ["score", "rawScores", "center", "residualThreshold", "maxAtoms", "inputNorm"] as const;
+
+/** Settings of an orthogonal pursuit, each with where it comes from. */
+export type KnownOrthogonal = { readonly [K in keyof OrthogonalSettings]: Known<OrthogonalSettings[K]> };
+
+/** The same for an orthogonal pursuit, which bare atoms alone can be given. @throws ImportFault */
+export function settleOrthogonal(
+  layout: string,
+  file: { readonly [K in keyof OrthogonalSettings]?: Known<OrthogonalSettings[K]> },
+  flags: ImportFlags,
+  needed: readonly (keyof ImportFlags & keyof typeof FLAG_VALUES)[] = [],
+): KnownOrthogonal {
+  if (flags.reselect !== undefined) {
+    throw new ImportFault(["--reselect: an orthogonal pursuit selects an atom once; leave it out."]);
+  }
+  const settings = settleNamed(ORTHOGONAL_SETTINGS, layout, file, flags, needed) as KnownOrthogonal;
+  if (ORTHOGONAL_SCORES.includes(settings.score.value)) return settings;
+  throw new ImportFault([
+    `--score ${settings.score.value}: an orthogonal pursuit takes absolute, or relu for coefficients that are never negative.`,
+  ]);
+}
+
+/** An orthogonal matching-pursuit dictionary with its settings' origins. */
+export function orthogonalOf(
+  dictionary: Pick<PursuitWeights, "d" | "m" | "atoms" | "center">,
+  known: KnownOrthogonal,
+): Pick<Understood, "weights" | "origins"> {
+  const { settings, origins } = parted<OrthogonalSettings>(known);
+  return { weights: { kind: "orthogonal_matching_pursuit", ...dictionary, settings }, origins };
+}
+
+function settleNamed(
+  names: readonly (keyof ImportFlags & keyof typeof FLAG_VALUES)[],
+  layout: string,
+  file: Readonly<Partial<Record<keyof ImportFlags, Known<unknown>>>>,
+  flags: ImportFlags,
+  needed: readonly (keyof ImportFlags & keyof typeof FLAG_VALUES)[],
+): Readonly<Record<string, Known<unknown>>> {
   const settings: Record<string, Known<unknown>> = {};
   const missing = new Set<string>(needed.filter((name) => flags[name] === undefined).map((name) => FLAG_VALUES[name]));
-  for (const name of ["score", "reselect", "center", "residualThreshold", "maxAtoms", "inputNorm"] as const) {
+  for (const name of names) {
     const said = flags[name];
     const known = file[name];
     if (said !== undefined) settings[name] = { value: said, from: overridden(name, said, known) };
@@ -70,11 +121,11 @@ export function settle(
       ...[...missing].map((flag) => `  ${flag}`),
     ]);
   }
-  return settings as KnownSettings;
+  return settings;
 }
 
 function overridden(name: keyof typeof FLAG_VALUES, said: unknown, known: Known<unknown> | undefined): string {
-  const flag = said === false ? `--no-${name}` : FLAG_VALUES[name].split(" ")[0]!;
+  const flag = said === false ? FLAG_VALUES[name].split(" ").at(-1)! : FLAG_VALUES[name].split(" ")[0]!;
   return known && known.value !== said ? `${flag}, instead of ${JSON.stringify(known.value)} (${known.from})` : flag;
 }
 
@@ -83,7 +134,7 @@ export function topkFlags(
   file: { readonly [K in keyof TopkSettings]: Known<TopkSettings[K]> },
   flags: ImportFlags,
 ): { readonly [K in keyof TopkSettings]: Known<TopkSettings[K]> } {
-  const meaningless = (["score", "reselect", "residualThreshold", "center"] as const).filter(
+  const meaningless = (["score", "reselect", "rawScores", "residualThreshold", "center"] as const).filter(
     (name) => flags[name] !== undefined,
   );
   if (meaningless.length > 0) {

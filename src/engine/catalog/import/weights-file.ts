@@ -6,7 +6,7 @@ import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
 import { expectShape } from "./expect-shape.ts";
-import { pursuitOf, settle, type Understood } from "./understood.ts";
+import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
 
 /** Tensors of layouts that are not served yet: each would be read as something that it is not. */
 const NOT_YET: readonly (readonly [tensor: string, what: string])[] = [
@@ -155,26 +155,33 @@ async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Un
     .filter(([, { shape }]) => shape.length === 1 && shape[0] === d)
     .map(([bias]) => bias);
   const bias = biases.length === 1 ? biases[0]! : null;
-  const settings = settle(
-    file.path,
-    bias === null && flags.center === undefined ? { center: { value: false, from: "no tensor [d] in the file" } } : {},
-    flags,
-    ["normalize"],
-  );
-  if (settings.center.value && bias === null) {
+  const said =
+    bias === null && flags.center === undefined ? { center: { value: false, from: "no tensor [d] in the file" } } : {};
+  const settled =
+    flags.kind === "orthogonal_matching_pursuit"
+      ? withKnown(settleOrthogonal(file.path, said, flags, ["normalize"]), orthogonalOf)
+      : withKnown(settle(file.path, said, flags, ["normalize"]), pursuitOf);
+  if (settled.center && bias === null) {
     throw new ImportFault([
       `--center: ${file.path} holds ${biases.length === 0 ? "no tensor" : "several tensors"} of shape [${d}] to be the centre.`,
     ]);
   }
   const { atoms, notes } = await atomsOf(file, name, d, flags);
-  const center = settings.center.value ? await file.readFloats(bias!) : null;
+  const center = settled.center ? await file.readFloats(bias!) : null;
   return {
     source: name === NPY_TENSOR ? "bare atoms" : `bare atoms (tensor ${name})`,
-    ...pursuitOf({ d, m, atoms, center }, settings),
+    ...settled.of({ d, m, atoms, center }),
     notes,
     provenance: {},
   };
 }
+
+/** Settings, and the dictionary that they make of weights. */
+function withKnown<K extends { readonly center: Known<boolean> }>(known: K, of: (weights: Bare, known: K) => Settled) {
+  return { center: known.center.value, of: (weights: Bare): Settled => of(weights, known) };
+}
+type Bare = Parameters<typeof pursuitOf>[0];
+type Settled = Pick<Understood, "weights" | "origins">;
 
 async function atomsOf(file: TensorFile, name: string, d: number, { normalize = "identity" }: ImportFlags) {
   const atoms = normalizeAtoms(await file.readFloats(name), d, normalize);

@@ -1,4 +1,4 @@
-import type { DictionaryWeights, PursuitWeights, TopkWeights } from "../../dictionary-weights.ts";
+import type { DictionaryWeights, OrthogonalWeights, PursuitWeights, TopkWeights } from "../../dictionary-weights.ts";
 import type { ServedCode } from "./served-code.ts";
 import { firstUndecidedStep, lengthOf, pursuitStart } from "./step-margins.ts";
 import { topkScores } from "./topk-scores.ts";
@@ -68,14 +68,20 @@ function undecidedStep(
   served: ServedCode,
   start: Float64Array,
   z: Float32Array,
-  weights: PursuitWeights,
+  weights: PursuitWeights | OrthogonalWeights,
   largest: number,
 ): Undecided {
   // No pursuit that made a selection lacks its atom, so past the first that is absent nothing is left to excuse.
-  const absent = Array.prototype.findIndex.call(served.trace.indices, (atom: number) => z[atom] === 0);
+  // But for a non-negative least squares, which may leave a selected atom at 0.
+  const mayLack = weights.kind === "orthogonal_matching_pursuit" && weights.settings.score === "relu";
+  const absent = mayLack ? -1 : Array.prototype.findIndex.call(served.trace.indices, (atom: number) => z[atom] === 0);
   const undecided = firstUndecidedStep(start, served, weights, absent < 0 ? Infinity : absent);
   if (undecided === null) return { step: null, excuses: false };
-  return { step: undecided + 1, excuses: mayBegin(served, undecided, z, weights.settings, largest) };
+  const excuses =
+    weights.kind === "orthogonal_matching_pursuit"
+      ? mayContain(served, undecided, z, weights)
+      : mayBegin(served, undecided, z, weights.settings, largest);
+  return { step: undecided + 1, excuses };
 }
 
 /** The last entry kept is undecided against the first left out when their scores are as good as equal. */
@@ -93,6 +99,13 @@ function undecidedEntry(
   const parted = [...z.keys()].filter(differs);
   const excuses = parted.every((atom) => Math.abs(Math.max(scores[atom]!, 0) - last) <= margin);
   return { step: excuses ? kept : null, excuses };
+}
+
+/** The same of an orthogonal pursuit: it keeps what it selected, unless its coefficient must not be negative. */
+function mayContain({ trace }: ServedCode, steps: number, z: Float32Array, { settings }: OrthogonalWeights): boolean {
+  if (settings.score === "relu") return true;
+  for (let k = 0; k < steps; k++) if (z[trace.indices[k]!] === 0) return false;
+  return true;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { atomNorms } from "../../atom-norms.ts";
 import { LAYER_NORM_EPSILON } from "../../dictionary.ts";
-import type { DictionaryWeights, PursuitWeights } from "../../dictionary-weights.ts";
+import type { DictionaryWeights, OrthogonalWeights, PursuitWeights } from "../../dictionary-weights.ts";
+import { LeastSquares } from "../../least-squares.ts";
 import type { ServedCode } from "./served-code.ts";
 
 /** A row in pursuit space before its first step, in float64: normed as its code says, b subtracted in float32. */
@@ -23,13 +24,18 @@ export function pursuitStart(
 export function firstUndecidedStep(
   start: Float64Array,
   { trace }: ServedCode,
-  weights: PursuitWeights,
+  weights: PursuitWeights | OrthogonalWeights,
   until: number,
 ): number | null {
-  const { atoms, d, m, settings } = weights;
+  const { atoms, d, m, settings, kind } = weights;
   const r = start.slice();
   const norm = lengthOf(start);
-  let margin = 1e-6 * norm * largestNorm(weights);
+  const orthogonal = kind === "orthogonal_matching_pursuit";
+  // Scores that are divided by ||D_j|| are those of atoms of norm 1.
+  const scales = orthogonal && !settings.rawScores ? normsOf(weights) : null;
+  let margin = 1e-6 * norm * (scales === null ? largestOf(normsOf(weights)) : 1);
+  const solution = orthogonal ? new LeastSquares(weights, settings.score === "relu") : null;
+  solution?.start(Float32Array.from(start), norm * norm);
   const used = new Set<number>();
   for (let k = 0; k <= Math.min(until, trace.indices.length); k++) {
     const left = lengthOf(r);
@@ -38,10 +44,11 @@ export function firstUndecidedStep(
     let best = -Infinity;
     let second = -Infinity;
     for (let j = 0; j < m; j++) {
-      if (settings.reselect === "forbid" && used.has(j)) continue;
+      if ((orthogonal || settings.reselect === "forbid") && used.has(j)) continue;
       let score = 0;
       for (let c = 0, at = j * d; c < d; c++, at++) score += r[c]! * atoms[at]!;
       if (settings.score === "absolute") score = Math.abs(score);
+      if (scales !== null) score /= scales[j]!;
       if (score > best) {
         second = best;
         best = score;
@@ -52,7 +59,11 @@ export function firstUndecidedStep(
     if (k === trace.indices.length) break;
     const j = trace.indices[k]!;
     used.add(j);
-    for (let c = 0; c < d; c++) r[c]! -= trace.values[k]! * atoms[j * d + c]!;
+    if (solution !== null) {
+      // What was served is a selection that could be made; a row that its own arithmetic refuses is past deciding.
+      if (solution.add(j) !== "added") return k;
+      solution.residual(r);
+    } else for (let c = 0; c < d; c++) r[c]! -= trace.values[k]! * atoms[j * d + c]!;
   }
   return null;
 }
@@ -63,15 +74,14 @@ export function lengthOf(vector: Float64Array): number {
   return Math.sqrt(squares);
 }
 
-const largest = new WeakMap<Float32Array, number>();
+const known = new WeakMap<Float32Array, Float64Array>();
 
-/** max ||D_j||, computed once a dictionary. */
-function largestNorm(weights: PursuitWeights): number {
+/** ||D_j||, computed once a dictionary. */
+function normsOf(weights: DictionaryWeights): Float64Array {
   const { atoms } = weights;
-  let found = largest.get(atoms);
-  if (found === undefined) {
-    found = atomNorms(weights).reduce((most, norm) => Math.max(most, norm), 0);
-    largest.set(atoms, found);
-  }
+  const found = known.get(atoms) ?? atomNorms(weights);
+  known.set(atoms, found);
   return found;
 }
+
+const largestOf = (norms: Float64Array): number => norms.reduce((most, norm) => Math.max(most, norm), 0);

@@ -28,6 +28,12 @@ export interface Shard {
   readonly winners: number;
   /** Address of [slots, width] correlations. */
   readonly correlations: number;
+  /** Address of [width] by which orthogonal pursuit multiplies correlations; 0 beyond `count`. */
+  readonly scales: number;
+  /** Address of [lanes, 128] scores, two blocks a lane: room for orthogonal pursuit's pass. */
+  readonly blocks: number;
+  /** Address of [lanes, termCount] terms of eight bytes of orthogonal pursuit: see assembly/orthogonal.ts. */
+  readonly terms: number;
   /** Address of [m, width] Gram columns. */
   readonly gram: number;
 }
@@ -43,6 +49,11 @@ export interface Arena {
   readonly rows: number;
   readonly residuals: number;
   readonly wide: number;
+  /** [lanes] lists of `listLength` addresses (4 bytes) and as many float64 results after them. */
+  readonly lists: number;
+  readonly listLength: number;
+  /** Terms of one lane: a solution and the one that it is told from have no more than d coefficients each. */
+  readonly termCount: number;
 }
 
 /** Floats of one block of correlations, and of one turn over a row: see assembly/pursuit.ts. */
@@ -52,15 +63,21 @@ const ROW_BLOCK = 16;
 /** Address 0 stays unused, and everything begins on a cache line. */
 const LINE = 64;
 
+/** Scores of one lane's two blocks, in bytes, and entries of its list: as many products as one call of the kernel takes. */
+const LANE_BLOCKS = 512;
+const LIST_LENGTH = 256;
+const LIST_ENTRY = 12;
+
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
 /** @throws Error when not even one atom's share of the Gram matrix fits. */
 export function createArena(shape: ArenaShape): Arena {
   const { d, m, lanes, slots, gram, memoryLimit = MAX_MEMORY } = shape;
   const rowWidth = roundUp(d, ROW_BLOCK);
-  const own = 4 * rowWidth * (m + 2 * slots) + 8 * rowWidth * lanes;
+  const termCount = 2 * Math.min(d, m);
+  const own = 4 * rowWidth * (m + 2 * slots) + (8 * rowWidth + LIST_ENTRY * LIST_LENGTH) * lanes;
   for (let count = 1; count <= m; count++) {
-    const layouts = layOut({ rowWidth, own, m, lanes, slots, gram }, count);
+    const layouts = layOut({ termCount, own, m, lanes, slots, gram }, count);
     if (layouts.every(({ end }) => end <= memoryLimit)) {
       const shards = layouts.map(({ end, ...shard }) => ({ ...shard, memory: createMemory(end) }));
       let at = LINE + LINE * lanes;
@@ -77,6 +94,9 @@ export function createArena(shape: ArenaShape): Arena {
         rows: take(4 * rowWidth * slots),
         residuals: take(4 * rowWidth * slots),
         wide: take(8 * rowWidth * lanes),
+        lists: take(LIST_ENTRY * LIST_LENGTH * lanes),
+        listLength: LIST_LENGTH,
+        termCount,
       };
     }
   }
@@ -92,7 +112,7 @@ export function scatterIntoShards({ shards }: Arena, values: Float32Array, addre
 }
 
 interface LayoutInput {
-  readonly rowWidth: number;
+  readonly termCount: number;
   /** Bytes that the first shard holds beside its share. */
   readonly own: number;
   readonly m: number;
@@ -102,7 +122,7 @@ interface LayoutInput {
 }
 
 function layOut(
-  { own, m, lanes, slots, gram }: LayoutInput,
+  { termCount, own, m, lanes, slots, gram }: LayoutInput,
   shards: number,
 ): (Omit<Shard, "memory"> & { readonly end: number })[] {
   const share = roundUp(Math.ceil(m / shards), BLOCK);
@@ -111,7 +131,11 @@ function layOut(
     const count = Math.min(share, m - from);
     const width = roundUp(count, BLOCK);
     const correlations = LINE + LINE * lanes + (i === 0 ? roundUp(own, LINE) : 0);
-    const gramAt = correlations + 4 * width * slots;
-    return { from, count, width, winners: LINE, correlations, gram: gramAt, end: gramAt + (gram ? 4 * width * m : 0) };
+    const scales = correlations + 4 * width * slots;
+    const blocks = scales + 4 * width;
+    const terms = blocks + LANE_BLOCKS * lanes;
+    const gramAt = roundUp(terms + 8 * termCount * lanes, LINE);
+    const end = gramAt + (gram ? 4 * width * m : 0);
+    return { from, count, width, winners: LINE, correlations, scales, blocks, terms, gram: gramAt, end };
   });
 }

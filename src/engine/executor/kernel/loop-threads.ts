@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
+import { JobLoop } from "./job-loop.ts";
 import { CONTROL, type Control, createControl, takeRow } from "./loop-control.ts";
 import type { RowJob } from "./row-job.ts";
-import { RowLoop, type RowLoopOptions } from "./row-loop.ts";
+import type { RowLoopOptions } from "./row-loop.ts";
 
 /** Lanes of one thread: see row-loop.ts. */
 export const LANES = 2;
@@ -13,14 +14,14 @@ const WORTH_HELP = 3;
 
 /** The threads that work on one arena's rows: the calling one, and helpers that sleep between jobs. */
 export class LoopThreads {
-  readonly #own: RowLoop;
+  readonly #own: JobLoop;
   readonly #control: Control = createControl();
   readonly #helpers: readonly Worker[];
   readonly #exits: readonly Promise<unknown>[];
 
   /** @param threads all in all, with lanes for as many in the arena. */
   constructor(options: Omit<RowLoopOptions, "lane">, threads: number) {
-    this.#own = new RowLoop({ ...options, lane: 0 });
+    this.#own = new JobLoop({ ...options, lane: 0 });
     // Helpers run built code, wherever this file itself runs from.
     const entry =
       threads > 1 ? createRequire(import.meta.url).resolve("#dist/engine/executor/kernel/loop-worker.js") : "";

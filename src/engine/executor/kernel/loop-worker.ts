@@ -1,13 +1,14 @@
 /** A helping thread of a loop: sleeps until there is a job, and works on its rows beside the session's thread. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { JobLoop } from "./job-loop.ts";
 import { CONTROL, type Control, takeRow } from "./loop-control.ts";
 import type { RowJob } from "./row-job.ts";
-import { RowLoop, type RowLoopOptions } from "./row-loop.ts";
+import type { RowLoopOptions } from "./row-loop.ts";
 
 const { options, control } = workerData as { options: RowLoopOptions; control: Control };
 if (parentPort === null) throw new Error("loop-worker runs as a worker thread of the executor");
 const port = parentPort;
-const loop = new RowLoop(options);
+const loop = new JobLoop(options);
 
 for (let turn = 0; ;) {
   Atomics.wait(control, CONTROL.turn, turn);

@@ -1,8 +1,28 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
+/** What works on rows in float64: assembly/wide.ts. */
+export interface WideKernel {
+  readonly widen: (wide: number, x: number, width: number) => void;
+  readonly narrow: (r: number, wide: number, width: number) => void;
+  readonly subtractWide: (wide: number, atom: number, z: number, width: number) => void;
+  readonly subtractWideFour: (
+    wide: number,
+    atom0: number,
+    z0: number,
+    atom1: number,
+    z1: number,
+    atom2: number,
+    z2: number,
+    atom3: number,
+    z3: number,
+    width: number,
+  ) => void;
+  readonly energyWide: (wide: number, width: number) => number;
+}
+
 /** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
-export interface PursuitKernel {
+export interface PursuitKernel extends WideKernel {
   /** Two forms of a function: by the correlation itself, or by its magnitude. */
   readonly winner: (c: number, width: number, out: number) => void;
   readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
@@ -18,16 +38,29 @@ export interface PursuitKernel {
     width: number,
   ) => void;
   readonly subtract: (r: number, atom: number, v: number, width: number) => number;
-  readonly widen: (wide: number, x: number, width: number) => void;
-  readonly narrow: (r: number, wide: number, width: number) => void;
-  readonly subtractWide: (wide: number, atom: number, z: number, width: number) => number;
 }
 
-type Exports = PursuitKernel & {
-  readonly winnerMagnitude: PursuitKernel["winner"];
-  readonly advanceMagnitude: PursuitKernel["advance"];
-  readonly advanceTwoMagnitude: PursuitKernel["advanceTwo"];
-};
+/** The same of assembly/orthogonal.ts. */
+export interface OrthogonalKernel extends WideKernel {
+  readonly explain: (
+    c: number,
+    terms: number,
+    count: number,
+    scales: number,
+    width: number,
+    blocks: number,
+    out: number,
+  ) => void;
+  readonly products: (wide: number, list: number, count: number, width: number, out: number) => void;
+}
+
+type Exports = PursuitKernel &
+  OrthogonalKernel & {
+    readonly explainMagnitude: OrthogonalKernel["explain"];
+    readonly winnerMagnitude: PursuitKernel["winner"];
+    readonly advanceMagnitude: PursuitKernel["advance"];
+    readonly advanceTwoMagnitude: PursuitKernel["advanceTwo"];
+  };
 
 /** Largest memory of one instance: 65,536 pages of 64 KiB. */
 export const MAX_MEMORY = 2 ** 32;
@@ -51,12 +84,25 @@ export function instantiatePursuitKernel(
   memory: WebAssembly.Memory,
   byMagnitude: boolean,
 ): PursuitKernel {
-  const abort = (): never => {
-    throw new Error("the pursuit kernel aborted");
-  };
-  const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Exports;
+  const exports = instantiate(module, memory);
   const { winnerMagnitude, advanceMagnitude, advanceTwoMagnitude } = exports;
   return byMagnitude
     ? { ...exports, winner: winnerMagnitude, advance: advanceMagnitude, advanceTwo: advanceTwoMagnitude }
     : { ...exports };
+}
+
+export function instantiateOrthogonalKernel(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  byMagnitude: boolean,
+): OrthogonalKernel {
+  const exports = instantiate(module, memory);
+  return byMagnitude ? { ...exports, explain: exports.explainMagnitude } : { ...exports };
+}
+
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
+  const abort = (): never => {
+    throw new Error("the pursuit kernel aborted");
+  };
+  return new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Exports;
 }

@@ -1,3 +1,5 @@
+import type { OrthogonalScore } from "../../dictionary.ts";
+
 /** Where a row of a job stands; beside these, `stops` holds positions in STOP_REASONS. */
 export const GOES_ON = -1;
 /** Its correlations are to be taken anew from its residual before it can go on. */
@@ -8,6 +10,8 @@ export interface RowJob {
   readonly count: number;
   /** Selections that the longest row may make: the width of the columns below. */
   readonly depth: number;
+  /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
+  readonly orthogonal: OrthogonalScore | null;
   /** [count] limits as in session/prepare-rows.ts. */
   readonly maxAtoms: Int32Array;
   readonly tolerance: Float32Array;
@@ -16,6 +20,8 @@ export interface RowJob {
   readonly minEnergy: Float32Array;
   readonly unscale: Float64Array;
 
+  /** [count] ||x − b||² */
+  readonly startEnergy: Float64Array;
   /** [count] ||r||² of the row as it stands, and at the time that its correlations were last taken from r. */
   readonly energy: Float64Array;
   readonly freshEnergy: Float64Array;
@@ -46,12 +52,17 @@ export type RowLimits = Pick<
 >;
 
 /** A job over rows [from, from + count) of a batch, in one piece of memory. */
-export function createRowJob(limits: RowLimits, from: number, count: number, remainderWidth: number): RowJob {
+export function createRowJob(
+  limits: RowLimits,
+  from: number,
+  count: number,
+  { remainderWidth, orthogonal }: { readonly remainderWidth: number; readonly orthogonal: OrthogonalScore | null },
+): RowJob {
   const to = from + count;
   let depth = 1;
   for (let i = from; i < to; i++) depth = Math.max(depth, limits.maxAtoms[i]!);
   const size = count * depth;
-  const memory = new SharedArrayBuffer(8 * (count * (4 + remainderWidth)) + 4 * (count * 9 + size * 5));
+  const memory = new SharedArrayBuffer(8 * (count * (5 + remainderWidth)) + 4 * (count * 9 + size * 5));
   let at = 0;
   const take = (unit: number, length: number): [SharedArrayBuffer, number, number] => {
     const place: [SharedArrayBuffer, number, number] = [memory, at, length];
@@ -62,6 +73,8 @@ export function createRowJob(limits: RowLimits, from: number, count: number, rem
   const job = {
     count,
     depth,
+    orthogonal,
+    startEnergy: new Float64Array(...take(8, count)),
     unscale: new Float64Array(...take(8, count)),
     energy: new Float64Array(...take(8, count)),
     freshEnergy: new Float64Array(...take(8, count)),
@@ -85,6 +98,7 @@ export function createRowJob(limits: RowLimits, from: number, count: number, rem
   for (const name of ["maxAtoms", "tolerance", "residual", "threshold", "minEnergy", "unscale", "energy"] as const) {
     job[name].set(limits[name].subarray(from, to));
   }
+  job.startEnergy.set(job.energy);
   job.freshEnergy.set(job.energy);
   return job;
 }

@@ -23,10 +23,15 @@ export function createEncoderSession(weights: DictionaryWeights, options: Sessio
   switch (weights.kind) {
     case "matching_pursuit":
       return createPursuitSession(weights, options);
+    case "orthogonal_matching_pursuit":
+      return FusedSession.create(weights, { ...options, runtime: "cpu", gram: usesGram(options.path) });
     case "topk":
       return TopkSession.create(weights, options);
   }
 }
+
+/** Orthogonal pursuit has its loop in the kernel only. */
+const usesGram = (path: PursuitPath): boolean => path === "fused" || path === "gram";
 
 function createPursuitSession(weights: PursuitWeights, options: SessionOptions): Promise<EncoderSession> {
   const { path } = options;

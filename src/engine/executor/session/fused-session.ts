@@ -1,5 +1,6 @@
 import { atomNorms } from "../../atom-norms.ts";
-import type { PursuitWeights } from "../../dictionary-weights.ts";
+import { type OrthogonalScore, orthogonalSettings } from "../../dictionary.ts";
+import type { Atoms, OrthogonalWeights, PursuitWeights } from "../../dictionary-weights.ts";
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../engine.ts";
 import type { SparseCodes } from "../../sparse-codes.ts";
@@ -7,6 +8,7 @@ import type { EncoderSession, Progress } from "../encoder-session.ts";
 import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
+import type { RowLoopOptions } from "../kernel/row-loop.ts";
 import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
 import { AtomSession } from "./atom-session.ts";
 import { Coherence } from "./coherence.ts";
@@ -46,7 +48,7 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
  * correlations by the kernel (kernel/row-loop.ts). Until the Gram matrix stands, and where it may not be built, a step
  * takes its correlations from a matrix product over all rows that still go on.
  */
-export class FusedSession extends AtomSession<PursuitWeights> implements EncoderSession {
+export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights> implements EncoderSession {
   readonly #dense: DensePass;
   readonly #arena: Arena;
   readonly #threads: LoopThreads;
@@ -54,7 +56,7 @@ export class FusedSession extends AtomSession<PursuitWeights> implements Encoder
   readonly #figures: CoherenceFigures;
 
   private constructor(
-    weights: PursuitWeights,
+    weights: PursuitWeights | OrthogonalWeights,
     norms: Float64Array,
     dense: DensePass,
     arena: Arena,
@@ -69,8 +71,8 @@ export class FusedSession extends AtomSession<PursuitWeights> implements Encoder
     this.#figures = new Coherence(norms).figures(false);
   }
 
-  static async create(given: PursuitWeights, options: FusedSessionOptions): Promise<FusedSession> {
-    const { d, m, settings } = given;
+  static async create(given: PursuitWeights | OrthogonalWeights, options: FusedSessionOptions): Promise<FusedSession> {
+    const { d, m } = given;
     const { threads, gram, cache, memoryLimit } = options;
     const slots = Math.max(LEAST_SLOTS, Math.min(SLOTS, Math.floor(CORRELATION_BYTES / (4 * m))));
     const arena = createArena({ d, m, lanes: LANES * threads, slots, gram, ...(memoryLimit && { memoryLimit }) });
@@ -78,10 +80,14 @@ export class FusedSession extends AtomSession<PursuitWeights> implements Encoder
     const norms = atomNorms(weights);
     const gain = Float32Array.from(norms, (norm) => 2 - norm ** 2);
     const dense = await DensePass.create(given, options);
-    const loop = new LoopThreads({ module: compilePursuitKernel(), arena, settings, gain }, threads);
+    const loop = new LoopThreads(
+      { module: compilePursuitKernel(), arena, settings: loopSettings(given), gain },
+      threads,
+    );
     const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
     const session = new FusedSession(weights, norms, dense, arena, loop, build);
     session.#padCorrelations();
+    session.#placeScales();
     if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
     return session;
   }
@@ -101,7 +107,10 @@ export class FusedSession extends AtomSession<PursuitWeights> implements Encoder
     const deepest = batch.budgets.maxAtoms.reduce((most, atoms) => Math.max(most, atoms), 1);
     const most = Math.max(2, Math.min(this.#arena.shape.slots, Math.floor(JOB_SELECTIONS / deepest)));
     for (const [from, count] of chunks(prepared.count, most)) {
-      const job = createRowJob(prepared, from, count, batch.reconstruction ? d : 0);
+      const job = createRowJob(prepared, from, count, {
+        remainderWidth: batch.reconstruction ? d : 0,
+        orthogonal: orthogonalScore(this.weights, batch),
+      });
       await this.#pursue(job, prepared.scaled.subarray(from * d, (from + count) * d));
       jobs.push(job);
     }
@@ -154,6 +163,14 @@ export class FusedSession extends AtomSession<PursuitWeights> implements Encoder
     }
   }
 
+  /** Orthogonal pursuit divides scores by the atoms' norms, unless its settings say otherwise. */
+  #placeScales(): void {
+    const { kind, settings } = this.weights;
+    const raw = kind === "orthogonal_matching_pursuit" && settings.rawScores;
+    const scales = Float32Array.from(this.norms, (norm) => (raw ? 1 : 1 / norm));
+    scatterIntoShards(this.#arena, scales, (shard) => shard.scales);
+  }
+
   /** What stands beyond the last atom must never win. */
   #padCorrelations(): void {
     const { slots } = this.#arena.shape;
@@ -167,8 +184,21 @@ export class FusedSession extends AtomSession<PursuitWeights> implements Encoder
   }
 }
 
+/** What a row is scored by when it is to be encoded orthogonally; null for plain pursuit. */
+function orthogonalScore(
+  weights: PursuitWeights | OrthogonalWeights,
+  { orthogonal = false }: EncodeBatch,
+): OrthogonalScore | null {
+  if (weights.kind === "orthogonal_matching_pursuit") return weights.settings.score;
+  return orthogonal ? orthogonalSettings(weights.settings).score : null;
+}
+
+/** Settings of the plain loop; a dictionary of orthogonal pursuit never runs it. */
+const loopSettings = ({ kind, settings }: PursuitWeights | OrthogonalWeights): RowLoopOptions["settings"] =>
+  kind === "matching_pursuit" ? settings : { score: settings.score, reselect: "forbid" };
+
 /** The atoms in the arena; where the rows there are no wider than d, that copy serves for everything else as well. */
-function placeAtoms({ atoms, m, d }: PursuitWeights, arena: Arena): Float32Array {
+function placeAtoms({ atoms, m, d }: Atoms, arena: Arena): Float32Array {
   const placed = new Float32Array(arena.shards[0]!.memory.buffer, arena.atoms, m * arena.rowWidth);
   if (arena.rowWidth === d) {
     placed.set(atoms);

@@ -1,5 +1,6 @@
 import type { EncodeBatch } from "../../encode-batch.ts";
-import type { PursuitWeights } from "../../dictionary-weights.ts";
+import type { PursuitSettings } from "../../dictionary.ts";
+import type { Atoms } from "../../dictionary-weights.ts";
 import { applyInputNorm } from "./input-norm.ts";
 
 /** Rows as a code is measured against them: x − b, and what leads back to the rows that were posted. */
@@ -34,7 +35,9 @@ export interface PreparedRows extends CenteredRows {
  */
 export function prepareRows(
   { rows, count, budgets }: EncodeBatch,
-  weights: Pick<PursuitWeights, "d" | "center" | "settings">,
+  weights: Pick<Atoms, "d" | "center"> & {
+    readonly settings: Pick<PursuitSettings, "inputNorm" | "residualThreshold">;
+  },
 ): PreparedRows {
   const { d, center, settings } = weights;
   const padded = Math.max(count, 2);

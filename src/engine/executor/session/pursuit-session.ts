@@ -7,6 +7,7 @@ import type { SparseCodes } from "../../sparse-codes.ts";
 import type { EncoderSession } from "../encoder-session.ts";
 import { buildPursuitModel } from "../graph/pursuit-graph.ts";
 import { AtomSession } from "./atom-session.ts";
+import { FusedSession } from "./fused-session.ts";
 import { finishCodes } from "./finish-codes.ts";
 import { coherenceOf, gramMatrix } from "./gram.ts";
 import { createOnnxSession } from "./onnx-session.ts";
@@ -26,6 +27,8 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   readonly coherence: CoherenceFigures;
   readonly #session: InferenceSession;
   readonly #unroll: number;
+  readonly #options: PursuitSessionOptions;
+  #orthogonal: Promise<FusedSession> | null = null;
 
   private constructor(
     session: InferenceSession,
@@ -37,6 +40,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     super(weights, norms);
     this.#session = session;
     this.#unroll = options.unroll;
+    this.#options = options;
     this.chosen = { runtime: options.runtime, path: options.path };
     this.coherence = coherenceOf(norms, gram);
   }
@@ -51,6 +55,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
+    if (batch.orthogonal) return (await this.#orthogonalSession()).encode(batch);
     const prepared = prepareRows(batch, this.weights);
     const { count } = prepared;
     const column = (data: Float32Array): Tensor => new Tensor("float32", data, [count, 1]);
@@ -75,7 +80,18 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     return finishCodes(run, prepared, batch, this.weights);
   }
 
-  release(): Promise<void> {
-    return this.#session.release();
+  async release(): Promise<void> {
+    await (await this.#orthogonal)?.release();
+    await this.#session.release();
+  }
+
+  /**
+   * Made when the first request asks for it: most never do, and it holds the atoms, and G, a second time. A G that takes
+   * longer than that request should wait is left out.
+   */
+  #orthogonalSession(): Promise<FusedSession> {
+    const { threads, path } = this.#options;
+    this.#orthogonal ??= FusedSession.create(this.weights, { runtime: "cpu", threads, gram: path === "gram" });
+    return this.#orthogonal;
   }
 }

@@ -13,7 +13,7 @@ function take<T extends Column>(columns: Columns, name: string, type: new (lengt
 }
 
 export function batchFromColumns(
-  head: { readonly count: number; readonly trace: boolean; readonly reconstruction: boolean },
+  head: Pick<EncodeBatch, "count" | "trace" | "reconstruction" | "orthogonal">,
   columns: Columns,
 ): EncodeBatch {
   return {
@@ -27,6 +27,7 @@ export function batchFromColumns(
     },
     trace: head.trace,
     reconstruction: head.reconstruction,
+    ...(head.orthogonal && { orthogonal: true }),
   };
 }
 

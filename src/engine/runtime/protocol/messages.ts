@@ -42,6 +42,7 @@ export type RequestHead =
       readonly count: number;
       readonly trace: boolean;
       readonly reconstruction: boolean;
+      readonly orthogonal?: boolean;
     }
   /** indptr u32, indices u32, values f32, and shift f32, scale f32 under an input norm */
   | { readonly type: "decode"; readonly id: number; readonly count: number }

@@ -115,7 +115,7 @@ describe("a manifest", () => {
   });
 
   it.each([
-    [{ kind: "jumprelu" }, /kind is "jumprelu"; it .*: matching_pursuit, topk/],
+    [{ kind: "jumprelu" }, /kind is "jumprelu"; it .*: matching_pursuit, orthogonal_matching_pursuit, topk/],
     [
       { kind: "topk", encoder: { k: 0, center: true, subtract_center: true, input_norm: "none" } },
       /encoder\.k is 0; it must be/,

@@ -1,0 +1,28 @@
+/** What the kernels' winners have in common. */
+
+/** Bytes of correlations that share one test for a new winner. */
+export const BLOCK: usize = 256;
+
+/** Less than every score. */
+export const LEAST: f32 = -Infinity as f32;
+
+// @ts-ignore: decorator
+@inline
+export function score(c: v128, magnitude: bool): v128 {
+  return magnitude ? f32x4.abs(c) : c;
+}
+
+// @ts-ignore: decorator
+@inline
+export function largestLane(x: v128): f32 {
+  return max(
+    max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)),
+    max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)),
+  );
+}
+
+// @ts-ignore: decorator
+@inline
+export function highHalf(four: v128): v128 {
+  return i64x2.shuffle(four, four, 1, 1);
+}
