@@ -11,7 +11,7 @@ const section = (name: string, wrong: number): Section => ({
     tally: { rows: 320, wrong, undecided: 2, degraded: 0, faults: wrong > 0 ? ["row 3 differs"] : [] },
     outcome: {
       tables: [{ caption: "All of it.", head: ["a", "b"], lines: [["x", 1234.56]] }],
-      figures: [{ what: "ratio", value: 3.14159, unit: "×", goal: "≥ 10", met: false, detail: "slow" }],
+      figures: [{ what: "ratio", value: 3.2109, unit: "×", goal: "≥ 10", met: false, detail: "slow" }],
     },
   },
   chart: `${name}.svg`,
@@ -30,7 +30,7 @@ const machine = {
 test("a page holds figures with their goals, what was checked in sum, and every table", () => {
   const page = resultsPage(machine, 8, [section("one", 0), section("two", 3)], "A note.");
   expect(page).toContain("A note.");
-  expect(page).toContain("| ratio | 3.14 × | ≥ 10 × | **no** | slow |");
+  expect(page).toContain("| ratio | 3.21 × | ≥ 10 × | **no** | slow |");
   expect(page).toContain("| **all** | 20 | 640 | 3 | 2 | 4 | 0 |");
   expect(page).toContain("- two: row 3 differs");
   expect(page).toContain("| x | 1235 |");
