@@ -68,7 +68,6 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     await warm(load);
     judge.settle();
     const outcome = await scenario.run({
-      server,
       seconds,
       longSeconds,
       quick,

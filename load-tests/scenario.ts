@@ -3,7 +3,7 @@ import type { Budget, Codec, Options } from "./client/codecs.ts";
 import type { Drive } from "./client/drive.ts";
 import type { AnsweredCode } from "./client/read-answer.ts";
 import type { Point } from "./report/chart.ts";
-import type { LoadedServer, Usage } from "./server/loaded-server.ts";
+import type { Usage } from "./server/loaded-server.ts";
 
 export const MATCHING_PURSUIT = "minilm-wordnet-mp";
 export const TOPK = "minilm-wordnet-topk";
@@ -30,9 +30,8 @@ export interface Measured extends Drive {
   readonly after: Usage;
 }
 
-/** What a scenario works with: a server of its own. */
+/** What a scenario works with: measurements against a server of its own. */
 export interface Bench {
-  readonly server: LoadedServer;
   /** Seconds of one measurement. */
   readonly seconds: number;
   /** Seconds of the long overload. */
