@@ -100,10 +100,10 @@ function choose(names: readonly string[] | undefined): readonly Scenario[] {
 }
 
 /** @returns the file's name, where the scenario has a chart */
-async function drawChart(name: string, { shows }: Scenario, { outcome }: Finished): Promise<string | null> {
+async function drawChart(name: string, scenario: Scenario, { outcome }: Finished): Promise<string | null> {
   await mkdir(RESULTS, { recursive: true });
   if (!outcome.chart) return null;
-  await writeFile(join(RESULTS, `${name}.svg`), chart(shows, outcome.chart));
+  await writeFile(join(RESULTS, `${name}.svg`), chart(`Against offered load: ${scenario.name}`, outcome.chart));
   return `${name}.svg`;
 }
 
