@@ -76,9 +76,12 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
   let sent = 0;
   let lost = 0;
   let ended = false;
-  const start = performance.now();
-  const end = start + seconds * 1000;
-  let due = arrivals ? start + arrivals.next().value : 0;
+  // Set when every connection is ready: making hundreds of them, with bodies of their own, may take a second.
+  let start = Infinity;
+  let end = Infinity;
+  let due = Infinity;
+  const ready: Connection[] = [];
+  const timers: NodeJS.Timeout[] = [];
 
   const fly = (connection: Connection, since: number): void => {
     sent++;
@@ -92,9 +95,30 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
       connection.forget();
     }
     if (ended) return;
+    if (start === Infinity) {
+      if (ready.push(connection) === connections) setImmediate(begin);
+      return;
+    }
     if (!arrivals) return fly(connection, performance.now());
     idle.push(() => fly(connection, due));
     dispatch();
+  };
+
+  const begin = (): void => {
+    start = performance.now();
+    end = start + seconds * 1000;
+    if (arrivals) due = start + arrivals.next().value;
+    timers.push(
+      setInterval(dispatch, TICK_MS),
+      setTimeout(finish, seconds * 1000),
+      setTimeout(() => instance.stop(), seconds * 1000 + DRAIN_MS),
+    );
+    for (const connection of ready) onIdle(connection);
+  };
+
+  const finish = (): void => {
+    ended = true;
+    if (flights.size === 0) instance.stop();
   };
 
   const dispatch = (): void => {
@@ -162,18 +186,10 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
     },
     (error: Error | null) => settle(error),
   );
-  const ticking = setInterval(dispatch, TICK_MS);
-  const ending = setTimeout(() => {
-    ended = true;
-    if (flights.size === 0) instance.stop();
-  }, seconds * 1000);
-  const draining = setTimeout(() => instance.stop(), seconds * 1000 + DRAIN_MS);
   try {
     await finished;
   } finally {
-    clearInterval(ticking);
-    clearTimeout(ending);
-    clearTimeout(draining);
+    for (const timer of timers) clearTimeout(timer);
   }
   let unsent = 0;
   if (arrivals) for (; due < end; due = start + arrivals.next().value) unsent++;
