@@ -1,5 +1,4 @@
 import type { BudgetColumns } from "../budget.ts";
-import type { Clock } from "../clock.ts";
 import { EngineError } from "../errors.ts";
 import { LoadFailed, RuntimeGone } from "../runtime/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
@@ -19,7 +18,6 @@ export interface DictionaryExecutorOptions {
   /** Milliseconds that one batch should take. */
   readonly batchMilliseconds: number;
   readonly watchdog: WatchdogRule;
-  readonly clock: Clock;
   /** The codes of a batch, and the seconds that it ran in the runtime process. */
   readonly onBatch: (codes: SparseCodes, seconds: number) => void;
 }
@@ -79,7 +77,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   /** Pieces that are all encoded the same way. */
   async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
     const costs = this.#costsOf(pieces[0]!.work);
-    const { runtime, watchdog, onBatch, clock, d } = this.#options;
+    const { runtime, watchdog, onBatch, d } = this.#options;
     const { budgets, asked, classes } = this.#join(pieces, costs);
     const count = asked.length;
     let predicted = costs.overhead;
@@ -92,16 +90,15 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       reconstruction: pieces.some(({ work }) => work.reconstruction),
       ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
     };
-    const started = clock.now();
     const { codes, milliseconds } = await runtime
       .encode(batch, Math.max(watchdog.floor, predicted * watchdog.factor))
       .catch((error: unknown) => {
         throw asExecutorError(error);
       });
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
-    // There and back as well, not only what the session took: it is what a batch keeps others waiting for.
-    const taken = clock.now() - started;
-    costs.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds: taken });
+    // What the session took, and not the way there and back, which is the queue's pace to know: on a flooded event loop
+    // that way is long whatever the batch, and prices with it in them made batches ever smaller, down to single rows.
+    costs.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds });
     markDegraded(codes, asked, budgets.maxAtoms);
     onBatch(codes, milliseconds / 1000);
     let row = 0;

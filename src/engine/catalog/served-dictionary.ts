@@ -255,7 +255,6 @@ export class ServedDictionary {
       threads: load.threads,
       batchMilliseconds,
       watchdog,
-      clock,
       onBatch: (codes, seconds) => observer.batch({ dictionary: this.id, codes, seconds }),
     });
     return new BatchQueue({

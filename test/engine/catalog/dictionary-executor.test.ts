@@ -5,7 +5,6 @@ import type { EncodeWork } from "../../../src/engine/catalog/encode-work.ts";
 import type { OutgoingBatch, SupervisedRuntime } from "../../../src/engine/runtime/supervised-runtime.ts";
 import { STOP_REASONS, type SparseCodes, type StopReason } from "../../../src/engine/sparse-codes.ts";
 import { codesOf } from "../../support/codes.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
 
 /** Rows of one number, which says after how many steps their pursuit ends by a tolerance. */
 function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
@@ -30,7 +29,6 @@ function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
 function setup() {
   const batches: OutgoingBatch[] = [];
   const seen: SparseCodes[] = [];
-  const clock = new FakeClock();
   const runtime = {
     async encode(batch: OutgoingBatch) {
       batches.push(batch);
@@ -43,8 +41,8 @@ function setup() {
         4,
       );
       for (const [i, end] of ends.entries()) codes.steps[i] = Math.min(end, batch.budgets.maxAtoms[i]!);
-      clock.advance(codes.steps.reduce((sum, steps) => sum + 0.5 + 0.05 * steps, 0));
-      return { codes, milliseconds: ends.length };
+      const milliseconds = codes.steps.reduce((sum, steps) => sum + 0.5 + 0.05 * steps, 0);
+      return { codes, milliseconds };
     },
   } as unknown as SupervisedRuntime;
   const executor = new DictionaryExecutor({
@@ -54,7 +52,6 @@ function setup() {
     threads: 2,
     batchMilliseconds: 10,
     watchdog: { factor: 2, floor: 100 },
-    clock,
     onBatch: (codes) => seen.push(codes),
   });
   return { executor, batches, seen };
@@ -87,6 +84,13 @@ describe("DictionaryExecutor", () => {
     expect(stopsOf(least!)).toEqual(["tolerance", "max_atoms"]);
     // The metrics see the same.
     expect(stopsOf(seen[0]!).filter((stop) => stop === "degraded")).toHaveLength(2);
+  });
+
+  it("prices rows by what the session says that they took", async () => {
+    const { executor } = setup();
+    const work = workOf([40, 40, 40, 40], 64);
+    for (let i = 0; i < 100; i++) await executor.run([{ work, from: 0, to: 4, keep: 1 }]);
+    expect(executor.overhead + 4 * executor.rowCost(work, 0, 1)).toBeCloseTo(4 * (0.5 + 0.05 * 40), 1);
   });
 
   it("does not take the lowered budget for what such rows need", async () => {

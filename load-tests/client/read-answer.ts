@@ -1,0 +1,43 @@
+import { unpack } from "msgpackr";
+import type { Answer } from "./drive.ts";
+
+/** A row's code as it was answered. */
+export interface AnsweredCode {
+  readonly indices: ArrayLike<number>;
+  readonly values: ArrayLike<number>;
+  readonly steps: number;
+  readonly relative_error: number;
+  /** Rivals do not say. */
+  readonly stop?: string;
+  /** Where it was asked for. */
+  readonly trace?: { readonly indices: number[]; readonly values: number[]; readonly residual_norms: number[] };
+}
+
+/** @throws Error of an answer that is not what its content type says */
+export function readAnswer({ contentType, body }: Pick<Answer, "contentType" | "body">): readonly AnsweredCode[] {
+  const media = contentType.split(";", 1)[0];
+  if (media === "application/json") return (JSON.parse(body.toString("latin1")) as { codes: AnsweredCode[] }).codes;
+  if (media !== "application/msgpack") throw new Error(`an answer of type ${contentType}`);
+  const { codes } = unpack(body) as { codes: (Omit<AnsweredCode, "indices" | "values"> & Arrays)[] };
+  return codes.map((code) => ({
+    ...code,
+    indices: new Uint32Array(aligned(code.indices)),
+    values: new Float32Array(aligned(code.values)),
+  }));
+}
+
+interface Arrays {
+  readonly indices: Packed;
+  readonly values: Packed;
+}
+
+interface Packed {
+  readonly data: Uint8Array;
+  readonly dtype: string;
+}
+
+/** Numbers of four bytes on a boundary of four. */
+function aligned({ data, dtype }: Packed): ArrayBuffer {
+  if (dtype !== "uint32" && dtype !== "float32") throw new Error(`numbers of dtype ${dtype}`);
+  return new Uint8Array(data).buffer;
+}

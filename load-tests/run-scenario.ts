@@ -1,0 +1,108 @@
+import { codesOf, type CodesSource } from "./client/codes-source.ts";
+import { type Drive, drive, type Post } from "./client/drive.ts";
+import { createJudge, type Tally } from "./client/judged-requests.ts";
+import { MATCHING_PURSUIT, type Measured, type Outcome, type Scenario, type Traffic } from "./scenario.ts";
+import { startLoaded } from "./server/loaded-server.ts";
+
+/** Different requests of one connection, one dictionary. */
+const REQUESTS = 4;
+/** A request of so many rows is the only one of its connection: its bytes are held once a connection. */
+const LARGE = 1024;
+/** So that no figure holds the compiling of the first requests. */
+const WARM_SECONDS = 1;
+
+export interface RunOptions {
+  readonly modelsDir: string;
+  readonly seconds: number;
+  readonly longSeconds: number;
+  readonly quick: boolean;
+  /** Told before each measurement. */
+  readonly onMeasure: (title: string) => void;
+}
+
+export interface Finished {
+  readonly outcome: Outcome;
+  readonly tally: Tally;
+  readonly sent: number;
+  readonly lost: number;
+}
+
+/** A scenario from its server's start to its end. The server ends whatever happens. */
+export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Finished> {
+  const { modelsDir, seconds, longSeconds, quick, onMeasure } = options;
+  const server = await startLoaded(modelsDir, scenario.env ?? {});
+  const judge = createJudge();
+  const source = codesOf(modelsDir, server.base);
+  const totals = { sent: 0, lost: 0 };
+
+  const load = async (traffic: Traffic): Promise<Drive> => {
+    const posts = await postsOf(traffic, source, judge.posts);
+    const { connections, arrivals, elsewhere } = traffic;
+    const seen = await drive({
+      base: elsewhere?.base ?? server.base,
+      connections,
+      posts,
+      seconds: traffic.seconds,
+      ...(arrivals && { arrivals }),
+    });
+    totals.sent += seen.sent;
+    totals.lost += seen.lost;
+    return seen;
+  };
+
+  /** The codes that are expected are asked for before anything is measured. */
+  const prepare = (traffics: readonly Traffic[]): Promise<unknown> =>
+    Promise.all(traffics.map(async (traffic) => postsOf(traffic, source, judge.posts)));
+
+  const measured = async (title: string, traffics: readonly Traffic[]): Promise<Measured[]> => {
+    onMeasure(title);
+    await prepare(traffics);
+    const before = await server.usage();
+    const drives = await Promise.all(traffics.map(load));
+    const after = await server.usage();
+    judge.settle();
+    return drives.map((seen) => ({ ...seen, before, after }));
+  };
+
+  try {
+    await warm(load);
+    judge.settle();
+    const outcome = await scenario.run({
+      seconds,
+      longSeconds,
+      quick,
+      measure: async (title, traffic) => (await measured(title, [traffic]))[0]!,
+      measureBeside: async (title, traffic, other) => {
+        const [one, two] = await measured(title, [traffic, other]);
+        return [one!, two!];
+      },
+    });
+    return { outcome, tally: judge.tally, ...totals };
+  } finally {
+    await server.stop();
+  }
+}
+
+async function warm(load: (traffic: Traffic) => Promise<unknown>): Promise<void> {
+  for (const codec of ["json", "octets"] as const)
+    await load({ rows: 32, codec, budget: { max_atoms: 16 }, connections: 4, seconds: WARM_SECONDS });
+}
+
+/** A connection's requests: its dictionaries in turn. */
+async function postsOf(
+  { ids = [MATCHING_PURSUIT], rows, codec, budget, on_overload, onCode, elsewhere }: Traffic,
+  source: CodesSource,
+  posts: ReturnType<typeof createJudge>["posts"],
+): Promise<(connection: number) => readonly Post[]> {
+  const known = await Promise.all(ids.map((id) => source(id, budget)));
+  const count = rows >= LARGE ? 1 : REQUESTS;
+  const options = { budget, ...(on_overload && { on_overload }) };
+  return (connection) => {
+    const each = known.map(({ pool, expected }) =>
+      posts({ pool, expected, connection, count, rows, codec, options, ...(onCode && { onCode }) }),
+    );
+    const inTurn = (_: unknown, i: number): Post => each[i % each.length]![Math.floor(i / each.length)]!;
+    const all = Array.from({ length: count * each.length }, inTurn);
+    return elsewhere ? all.map((post) => ({ ...post, path: elsewhere.path })) : all;
+  };
+}

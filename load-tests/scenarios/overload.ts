@@ -1,0 +1,98 @@
+import { poisson } from "../client/arrivals.ts";
+import { percentile } from "../client/percentile.ts";
+import type { Bench, Figure, Measured, Outcome, Scenario } from "../scenario.ts";
+import { answeredShare, peak, requestsASecond, rowsASecond, STEPS_16 } from "./peak.ts";
+
+const ROWS = 32;
+const TIMES = 4;
+const LIMIT_MS = 500;
+const CONNECTIONS = 256;
+
+export const overload: Scenario = {
+  name: "overload",
+  shows: `Octet-stream requests of 32 rows at ${TIMES}× what the server can do, admission limit ${LIMIT_MS} ms.`,
+  env: { PURSUIT_MAX_WAIT_MS: String(LIMIT_MS) },
+  measurements: () => 2,
+  run: overloaded,
+};
+
+async function overloaded(bench: Bench): Promise<Outcome> {
+  const traffic = { rows: ROWS, codec: "octets", budget: STEPS_16 } as const;
+  const most = await peak(bench, traffic);
+  const offered = requestsASecond(most) * TIMES;
+  const seen = await bench.measure(`overload, ${Math.round(offered)} requests a second`, {
+    ...traffic,
+    connections: CONNECTIONS,
+    seconds: bench.longSeconds,
+    arrivals: poisson(offered),
+  });
+  const p99 = percentile(seen.latencies, 0.99);
+  const share = rowsASecond(seen) / rowsASecond(most);
+  const [start, end] = [memory(seen.before), memory(seen.after)];
+  const lag = seen.after.loopDelayP99Ms;
+  const figure = (what: string, value: number, unit: string, goal: string, met: boolean, detail: string): Figure => ({
+    what: `${TIMES}× overload, ${what}`,
+    value,
+    unit,
+    goal,
+    met,
+    detail,
+  });
+  const figures = [
+    figure(
+      "goodput over peak",
+      share,
+      "",
+      "≥ 0.9",
+      share >= 0.9,
+      `${Math.round(rowsASecond(seen))} of ${Math.round(rowsASecond(most))} rows/s`,
+    ),
+    figure(
+      "p99 of accepted over the admission limit",
+      p99 / LIMIT_MS,
+      "",
+      "≤ 1.2",
+      p99 / LIMIT_MS <= 1.2,
+      `${Math.round(p99)} ms of ${LIMIT_MS}`,
+    ),
+    figure(
+      "event-loop delay p99",
+      lag,
+      "ms",
+      "≤ 20",
+      lag <= 20,
+      `of which 10 are the timer's own; at peak ${most.after.loopDelayP99Ms.toFixed(1)}`,
+    ),
+    figure(
+      "memory, end over start",
+      end / start,
+      "",
+      "≤ 1.2",
+      end / start <= 1.2,
+      `${Math.round(start)} → ${Math.round(end)} MiB, server and runtimes`,
+    ),
+  ];
+  return { tables: [statusTable(seen, offered)], figures };
+}
+
+const memory = ({ serverMiB, runtimeMiB }: Measured["after"]): number => serverMiB + runtimeMiB;
+
+function statusTable(seen: Measured, offered: number) {
+  const codes = [...seen.statuses].toSorted(([a], [b]) => a - b);
+  const refused = percentile(seen.refusals, 0.99);
+  return {
+    caption: `${Math.round(offered)} requests a second were due for ${seen.seconds} s; ${seen.unsent} found no free connection.`,
+    head: ["sent", "answered", "share 200", "refusal p50 ms", "refusal p99 ms", "accepted p50 ms", "accepted p99 ms"],
+    lines: [
+      [
+        seen.sent,
+        codes.map(([status, count]) => `${count} × ${status}`).join(", "),
+        answeredShare(seen),
+        percentile(seen.refusals, 0.5),
+        refused,
+        percentile(seen.latencies, 0.5),
+        percentile(seen.latencies, 0.99),
+      ],
+    ],
+  };
+}

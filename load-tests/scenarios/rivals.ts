@@ -1,0 +1,89 @@
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { mean, percentile } from "../client/percentile.ts";
+import { type Bench, type Figure, MATCHING_PURSUIT, type Measured, type Outcome, type Scenario } from "../scenario.ts";
+import { checkPython, startRival } from "../server/rival-server.ts";
+import { requestsASecond, STEPS_16 } from "./peak.ts";
+
+/** The same for all: JSON bodies, connections that always wait for their answer. `batch` is the rivals' own, requests. */
+const SHAPES = [
+  { rows: 1, connections: 64, batch: 64 },
+  { rows: 32, connections: 16, batch: 8 },
+] as const;
+const RIVALS = [
+  { name: "LitServe + PyTorch", script: "litserve_server.py" },
+  { name: "FastAPI + PyTorch", script: "fastapi_server.py" },
+] as const;
+const BATCH_TIMEOUT_MS = 5;
+/** One leaves the other cores to the HTTP side, all leave none idle: which is better depends on the machine. */
+const THREADS = [...new Set([1, availableParallelism()])];
+const WARM_SECONDS = 2;
+/** Their answers take longer, so they are watched for longer. */
+const LONGER = 2;
+const GOAL = 10;
+
+/** @param python that has the packages of tools/rivals */
+export const rivals = (python: string, modelsDir: string): Scenario => ({
+  name: "rivals",
+  shows: `JSON requests of 16 atoms a row against LitServe and FastAPI around overcomplete's MpSAE on PyTorch, each with all cores, batching on (${BATCH_TIMEOUT_MS} ms), one after another on the same machine.`,
+  measurements: () => SHAPES.length * (1 + 2 * RIVALS.length * THREADS.length),
+  run: (bench) => compete(bench, python, modelsDir),
+});
+
+async function compete(bench: Bench, python: string, modelsDir: string): Promise<Outcome> {
+  await checkPython(python);
+  const lines: (string | number)[][] = [];
+  const figures: Figure[] = [];
+  for (const { rows, connections, batch } of SHAPES) {
+    const traffic = { rows, codec: "json", budget: STEPS_16, connections, seconds: bench.seconds } as const;
+    const ours = await bench.measure(`rivals, Pursuit, ${rows} rows`, traffic);
+    const most = requestsASecond(ours);
+    lines.push(["Pursuit", THREADS.at(-1)!, rows, connections, most, most * rows, p50(ours), p99(ours), 1]);
+    for (const { name, script } of RIVALS) {
+      const tried: Measured[] = [];
+      for (const threads of THREADS) {
+        const title = `rivals, ${name}, ${threads} threads, ${rows} rows`;
+        const folder = join(modelsDir, MATCHING_PURSUIT);
+        const steps = STEPS_16.max_atoms;
+        const rival = await startRival({ python, script, folder, steps, threads, batch, timeoutMs: BATCH_TIMEOUT_MS });
+        try {
+          const posted = { ...traffic, elsewhere: rival };
+          await bench.measure(`${title}, warming up`, { ...posted, seconds: WARM_SECONDS });
+          const seen = await bench.measure(title, { ...posted, seconds: bench.seconds * LONGER });
+          const rate = rateOf(seen, connections);
+          lines.push([name, threads, rows, connections, rate, rate * rows, p50(seen), p99(seen), most / rate]);
+          tried.push(seen);
+        } finally {
+          await rival.stop();
+        }
+      }
+      const best = tried.toSorted((a, b) => rateOf(b, connections) - rateOf(a, connections))[0]!;
+      figures.push(figureOf(name, rows, most / rateOf(best, connections), best, ours));
+    }
+  }
+  const head = ["server", "threads", "rows", "connections", "requests/s", "rows/s", "p50 ms", "p99 ms", "ours over it"];
+  const caption = "Codes of all three are checked alike. A rival's figure is that of its better number of threads.";
+  return { tables: [{ caption, head, lines }], figures };
+}
+
+const p50 = ({ latencies }: Measured): number => percentile(latencies, 0.5);
+const p99 = ({ latencies }: Measured): number => percentile(latencies, 0.99);
+
+/**
+ * Requests a second: as counted, or as Little's law has it of clients that always wait, whichever is more. Where answers
+ * take seconds, counting alone loses those under way at the end.
+ */
+function rateOf(seen: Measured, connections: number): number {
+  return Math.max(requestsASecond(seen), (connections * 1000) / mean(seen.latencies));
+}
+
+function figureOf(name: string, rows: number, ratio: number, theirs: Measured, ours: Measured): Figure {
+  return {
+    what: `requests/s over ${name}, ${rows === 1 ? "single-row" : `${rows}-row`} JSON, at no worse p99`,
+    value: ratio,
+    unit: "×",
+    goal: `≥ ${GOAL}`,
+    met: ratio >= GOAL && p99(ours) <= p99(theirs),
+    detail: `p99 ${p99(ours).toFixed(1)} ms, theirs ${p99(theirs).toFixed(1)}`,
+  };
+}
