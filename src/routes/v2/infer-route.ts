@@ -10,10 +10,10 @@ import { WireError } from "../wire/wire-error.ts";
 import type { WirePool } from "../wire/wire-pool.ts";
 import { checkAnswer, leastBytes } from "../wire/answer-size.ts";
 import { inferBytes } from "../wire/write-infer.ts";
-import { sendCompressed } from "./content-coding.ts";
 import type { InferStatistics, InferTimes } from "./infer-statistics.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { JSON_TYPE } from "./v2-answer.ts";
+import { sendCompressed } from "./send-compressed.ts";
 import { type V2Request, type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
 
 /** Where the JSON of a body ends and its binary data begins, both ways. */
