@@ -218,6 +218,15 @@ describe("a budget", () => {
     expect(await refusal(send([JSON_ROWS], { parameters: { on_overload: 1 } }))).toMatchObject({ status: 422 });
   });
 
+  it("may be encoded orthogonally, if the request says so", async () => {
+    await infer([JSON_ROWS], { parameters: { encoder: "orthogonal" } });
+    expect(asked().encoder).toBe("orthogonal");
+    await infer([JSON_ROWS]);
+    expect(asked().encoder).toBeUndefined();
+    const { status, error } = await refusal(send([JSON_ROWS], { parameters: { encoder: "own" } }));
+    expect([status, error]).toEqual([422, expect.stringContaining("parameters.encoder must be orthogonal")]);
+  });
+
   it("of parameters that other servers know is no hindrance", async () => {
     await infer([JSON_ROWS], { parameters: { priority: 1 }, model_name: "small" });
   });

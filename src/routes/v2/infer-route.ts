@@ -93,7 +93,7 @@ async function infer(
   const outputNames = outputTensors(manifest).map(({ name }) => name);
 
   const reading = performance.now();
-  const { id, rows, budget, outputs, timeoutMs, degrade } = await pool.readInfer({
+  const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = await pool.readInfer({
     bytes: bytesOf(request),
     headerLength: headerLengthOf(request),
     d,
@@ -108,7 +108,14 @@ async function infer(
     const { binary } = reconstruction;
     checkAnswer(binary ? rows.count * d * 4 : leastBytes(rows.count * d, "json"), limits.maxAnswer);
   }
-  const work = { rows, budget, trace: false, reconstruction: reconstruction !== undefined, degrade };
+  const work = {
+    rows,
+    budget,
+    trace: false,
+    reconstruction: reconstruction !== undefined,
+    ...(encoder !== null && { encoder }),
+    degrade,
+  };
   const { codes, times } = await engine.encode(model, work, contextOf(request, reply, engine, timeoutMs ?? undefined));
   const head = { model, version: VERSION, id, outputs, d };
   checkAnswer(inferBytes(codes, head), limits.maxAnswer);

@@ -1,4 +1,5 @@
 import type { Budget } from "../../engine/budget.ts";
+import { REQUEST_ENCODERS, type RequestEncoder } from "../../engine/engine.ts";
 import type { Rows } from "../../engine/rows.ts";
 import { parseJson } from "./parse-json.ts";
 import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
@@ -38,6 +39,8 @@ export interface InferRequest {
   readonly timeoutMs: number | null;
   /** Whether its rows may be given fewer atoms under load. */
   readonly degrade: boolean;
+  /** Another encoder than the dictionary's own; null: its own. */
+  readonly encoder: RequestEncoder | null;
 }
 
 /** Request, `inputs`, an input, its `data`, a row of it. */
@@ -62,7 +65,7 @@ export function readInfer(body: InferBytes): InferRequest {
   if (!(id === undefined || id === null || typeof id === "string" || Number.isInteger(id))) {
     throw invalid(`id must be text; it is ${describe(id)}.`);
   }
-  const { budget, timeoutMs, binary, degrade } = readParameters(parameters);
+  const { budget, timeoutMs, binary, degrade, encoder } = readParameters(parameters);
   const tensors = readInputs(posted, inputs, binaryData(bytes, headerLength));
   const rows = rowsOf(tensors.get("rows"), d, limits);
   return {
@@ -72,6 +75,7 @@ export function readInfer(body: InferBytes): InferRequest {
     outputs: readOutputs(outputs, body.outputs, binary),
     timeoutMs,
     degrade,
+    encoder,
   };
 }
 
@@ -94,7 +98,7 @@ function readRaw({ bytes, d, limits }: InferBytes): InferRequest {
   } as const;
   const outputs = STANDARD_OUTPUTS.map((name) => ({ name, binary: true }));
   const rows = { data: readFloats(tensor), count, width: d };
-  return { id: null, rows, budget: {}, outputs, timeoutMs: null, degrade: false };
+  return { id: null, rows, budget: {}, outputs, timeoutMs: null, degrade: false, encoder: null };
 }
 
 /** Hands out the binary data that follows the JSON, in the order of the inputs. */
@@ -196,11 +200,12 @@ interface Parameters {
   readonly timeoutMs: number | null;
   readonly binary: boolean;
   readonly degrade: boolean;
+  readonly encoder: RequestEncoder | null;
 }
 
 function readParameters(parameters: unknown): Parameters {
   if (parameters === undefined || parameters === null) {
-    return { budget: {}, timeoutMs: null, binary: false, degrade: false };
+    return { budget: {}, timeoutMs: null, binary: false, degrade: false, encoder: null };
   }
   if (typeof parameters !== "object" || Array.isArray(parameters)) {
     throw invalid(`parameters must be an object; it is ${describe(parameters)}.`);
@@ -209,6 +214,7 @@ function readParameters(parameters: unknown): Parameters {
   let timeoutMs: number | null = null;
   let binary = false;
   let degrade = false;
+  let encoder: RequestEncoder | null = null;
   for (const [name, value] of Object.entries(parameters)) {
     if (Object.hasOwn(BUDGETS, name)) {
       if (typeof value !== "number") throw invalid(`parameters.${name} must be a number; it is ${describe(value)}.`);
@@ -226,12 +232,17 @@ function readParameters(parameters: unknown): Parameters {
         throw invalid(`parameters.on_overload must be reject or degrade; it is ${describe(value)}.`);
       }
       degrade = value === "degrade";
+    } else if (name === "encoder") {
+      encoder = REQUEST_ENCODERS.find((one) => one === value) ?? null;
+      if (encoder === null) {
+        throw invalid(`parameters.encoder must be ${REQUEST_ENCODERS.join(" or ")}; it is ${describe(value)}.`);
+      }
     } else if (!HARMLESS.has(name)) {
-      const there = [...Object.keys(BUDGETS), "timeout", "on_overload", "binary_data_output"].join(", ");
+      const there = [...Object.keys(BUDGETS), "encoder", "timeout", "on_overload", "binary_data_output"].join(", ");
       throw invalid(`There is no parameter ${named(name)}; there are ${there}.`);
     }
   }
-  return { budget, timeoutMs, binary, degrade };
+  return { budget, timeoutMs, binary, degrade, encoder };
 }
 
 function readOutputs(outputs: unknown, known: readonly OutputName[], binary: boolean): readonly WantedOutput[] {
