@@ -3,7 +3,7 @@ import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "./body.ts";
 import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
 import { budgetOf } from "./budget-of.ts";
-import { checkLabels } from "./check-labels.ts";
+import { checkLabels, labelsOf } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
@@ -32,7 +32,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         query: FieldsQuerySchema,
         answer: EncodeAnswerSchema,
         answers: CODES_ANSWERS,
-        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),
     },
@@ -65,7 +65,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         degrade: onOverload === "degrade",
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
-      const labels = wantsLabels ? engine.labels(id, codes.indices) : null;
+      const labels = wantsLabels ? labelsOf(engine, id, sha256, codes.indices) : null;
       checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
 
       const writing = performance.now();

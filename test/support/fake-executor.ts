@@ -10,6 +10,7 @@ import { steerRows } from "../../src/engine/executor/session/steer-rows.ts";
 import {
   batchFromColumns,
   codesColumns,
+  codesToDecodeFromColumns,
   steeredColumns,
   steerFromColumns,
 } from "../../src/engine/runtime/protocol/columns.ts";
@@ -62,6 +63,16 @@ function encode(head: RequestHead & { type: "encode" }, columns: Columns): void 
   reply({ type: "result", id: head.id, milliseconds: 1, count, width: 4 }, codesColumns(codes));
 }
 
+/** By the same two atoms as {@link steer}. */
+function decode(head: RequestHead & { type: "decode" }, columns: Columns): void {
+  const { count, indptr, indices, values } = codesToDecodeFromColumns(head.count, columns);
+  const rows = new Float32Array(count * 2);
+  for (let i = 0; i < count; i++) {
+    for (let at = indptr[i]!; at < indptr[i + 1]!; at++) rows[i * 2 + indices[at]!]! += values[at]!;
+  }
+  reply({ type: "result", id: head.id, milliseconds: 1 }, { rows });
+}
+
 /** By two atoms, the unit vectors of rows of two numbers. */
 function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
   const steered = steerRows(steerFromColumns(head.count, columns), {
@@ -77,6 +88,7 @@ const reader = new FrameReader(({ head, columns }: Frame) => {
   const request = head as RequestHead;
   if (request.type === "load") load(request.options.folder);
   else if (request.type === "encode") encode(request, columns);
+  else if (request.type === "decode") decode(request, columns);
   else if (request.type === "steer") steer(request, columns);
   else if (request.type === "close") server.end(() => process.exit(0));
 });

@@ -136,10 +136,19 @@ export class CatalogEngine implements Engine {
     return { data, count: codes.count, width: manifest.d };
   }
 
-  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
-    const { from, to, rows, budget, encoder } = request;
+  transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    return this.#byPresent([request.from, request.to], ([source, target]) =>
+      this.#transfer(source!, target!, request, context),
+    );
+  }
+
+  async #transfer(
+    source: ServedDictionary,
+    target: ServedDictionary,
+    { from, to, rows, budget, encoder }: TransferRequest,
+    context: RequestContext,
+  ): Promise<TransferAnswer> {
     // Both before anything queues: what cannot be decoded need not be encoded.
-    const [source, target] = [this.#find(from), this.#find(to)];
     const { manifest, sha256: decodedBy } = target.serving();
     checkPair({ from, to }, source.serving().manifest, manifest);
     const own = { rows, budget, trace: false, reconstruction: false };
@@ -149,16 +158,27 @@ export class CatalogEngine implements Engine {
     return { outputs, codes, sha256: { from: sha256, to: decodedBy }, times };
   }
 
-  async steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
-    const dictionary = this.#find(id);
+  steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    return this.#byPresent([id], ([dictionary]) => this.#steer(dictionary!, request, context));
+  }
+
+  /**
+   * What takes several calls, by the present versions; once more from the beginning where one of them was replaced between
+   * two calls: codes of one version are never added up by atoms of another.
+   */
+  async #byPresent<T>(
+    ids: readonly string[],
+    run: (dictionaries: readonly ServedDictionary[]) => Promise<T>,
+  ): Promise<T> {
+    const present = (): readonly ServedDictionary[] => ids.map((id) => this.#find(id));
+    const dictionaries = present();
     try {
-      return await this.#steer(dictionary, request, context);
+      return await run(dictionaries);
     } catch (error) {
-      // Replaced between two of its calls: codes of one version are never added up by atoms of another.
       const gone =
         error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
-      if (!gone || this.#find(id) === dictionary) throw error;
-      return this.#steer(this.#find(id), request, context);
+      if (!gone || present().every((dictionary, i) => dictionary === dictionaries[i])) throw error;
+      return run(present());
     }
   }
 

@@ -121,6 +121,25 @@ describe("load", () => {
     expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
   });
 
+  it("transfers anew where the second dictionary was replaced between code and rows", async () => {
+    const second = version("two", "ok");
+    const engine = await started([version("one", "ok"), second], [version("two", "ok")]);
+    const decode = second.decode.bind(second);
+    let refused = 0;
+    second.decode = async (codes) => {
+      await engine.load("two");
+      return decode(codes).catch((error: unknown) => {
+        refused++;
+        throw error;
+      });
+    };
+    const context = { requestId: "test", signal: new AbortController().signal };
+    const { rows } = request(5);
+    const work = { from: "one", to: "two", rows, budget: {}, encoder: "own" } as const;
+    const { outputs, codes } = await engine.transfer(work, context);
+    expect([[...codes.values], [...outputs.data], refused]).toEqual([[5], [5, 0], 1]);
+  });
+
   it("that fails leaves what was served, and says why", async () => {
     const engine = await started([version("one", "ok")], [version("one", "broken")]);
     const failed = {
