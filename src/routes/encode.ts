@@ -8,6 +8,7 @@ import { explainedVariance } from "./explained-variance.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
+import { reportStages } from "./stage-times.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
@@ -17,7 +18,7 @@ import { labelsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
 export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
-  const { engine, limits, observer } = options;
+  const { engine, limits } = options;
   const closing = new AbortController();
   app.addHook("preClose", async () => closing.abort());
   app.post<{ Params: { id: string } }>(
@@ -79,25 +80,9 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         labels,
       };
       const answer = await pool.writeCodes(codes, head, as);
-      const done = performance.now();
-      const stages = {
-        decode: request.decodeMilliseconds,
-        queue: times.queue,
-        encode: times.encode,
-        write: done - writing,
-      };
-      for (const [stage, milliseconds] of Object.entries(stages))
-        observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-      return reply
-        .type(mediaOf(as))
-        .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
-        .send(answer);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return reply.type(mediaOf(as)).send(answer);
     },
   );
 }
-
-/** Server-Timing (W3C), in milliseconds to the microsecond. */
-export const serverTiming = (stages: Readonly<Record<string, number>>): string =>
-  Object.entries(stages)
-    .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
-    .join(", ");

@@ -31,8 +31,8 @@ describe("include: labels", () => {
   });
 
   it("is refused where the dictionary was replaced before the code was there: they would be another's", async () => {
-    const { encode: own } = test.engine;
-    test.engine.encode = async (...given) => ({ ...(await own.apply(test.engine, given)), sha256: "cd".repeat(32) });
+    const own = test.engine.encode.bind(test.engine);
+    test.engine.encode = async (...given) => ({ ...(await own(...given)), sha256: "cd".repeat(32) });
     const answer = await encode(body);
     test.engine.encode = own;
     expect(answer.json()).toMatchObject({ status: 409, code: "PURSUIT_BEING_REPLACED" });

@@ -1,9 +1,9 @@
 import type { FastifyReply } from "fastify";
 import Type from "typebox";
 import type { Engine } from "../../engine/engine.ts";
-import { serverTiming } from "../encode.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
 import { invalid } from "../wire/posted-rows.ts";
 import { inputTensors, outputTensors } from "../wire/tensor.ts";
 import { WireError } from "../wire/wire-error.ts";
@@ -47,7 +47,6 @@ const InferAnswerSchema = Type.Object({
 
 /** POST /v2/models/{model}/infer: rows → codes as tensors. */
 export function inferRoute(options: AppOptions, pool: WirePool, statistics: InferStatistics): V2Route {
-  const { observer } = options;
   return {
     method: "POST",
     path: `/models/:model${VERSION_PLACE}/infer`,
@@ -61,10 +60,7 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
       try {
         const { rows, times, send } = await infer(request, reply, options, pool);
         const { decode, queue, encode, write } = times;
-        const stages = { decode, queue, encode, write };
-        for (const [stage, milliseconds] of Object.entries(stages))
-          observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-        void reply.header("server-timing", serverTiming({ ...stages, total: times.total }));
+        reportStages(request, reply, options, { decode, queue, encode, write });
         statistics.succeeded(model, rows, times);
         return await send();
       } catch (error) {
