@@ -25,7 +25,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
         body: bodySchemas(DecodeBodySchema, { rows: false, lines: false }),
         answer: DecodeAnswerSchema,
         answers: ROWS_ANSWERS,
-        problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503],
+        problems: [404, 500],
       }),
       validatorCompiler: fieldsValidator(DecodeFieldsSchema),
     },

@@ -33,7 +33,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         query: FieldsQuerySchema,
         answer: EncodeAnswerSchema,
         answers: CODES_ANSWERS,
-        problems: [400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
+        problems: [404, 409, 500, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),
     },

@@ -29,7 +29,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         body: bodySchemas(SteerBodySchema, { rows: false, lines: false }),
         answer: SteerAnswerSchema,
         answers: ROWS_ANSWERS,
-        problems: [400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
+        problems: [404, 409, 500, 504],
         tag: "steering",
       }),
       validatorCompiler: fieldsValidator(SteerFieldsSchema),

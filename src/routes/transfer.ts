@@ -31,7 +31,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         body: bodySchemas(TransferBodySchema, { rows: true, lines: false }),
         query: TransferQuerySchema,
         answer: TransferAnswerSchema,
-        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [404, 500, 504],
       }),
       validatorCompiler: fieldsValidator(TransferFieldsSchema),
     },
