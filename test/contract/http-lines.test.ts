@@ -35,7 +35,7 @@ let test: TestApp;
 let engine: OddEngine;
 beforeEach(async () => {
   engine = new OddEngine();
-  test = await testApp({}, {}, undefined, engine);
+  test = await testApp({}, {}, engine);
 });
 afterEach(() => test.app.close());
 
