@@ -1,7 +1,8 @@
 /**
  * A runtime process without ONNX Runtime, for tests of the server's side: it speaks the framed protocol and misbehaves
  * on demand. Each encoded row answers one atom: index 0 with the row's first value. The folder it is told to load names
- * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads).
+ * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads),
+ * "changing" (as "ok", of other weights at every start).
  * A first value of 666 kills the process, 555 makes it hang, 444 makes it answer with an error.
  */
 import { Socket } from "node:net";
@@ -28,13 +29,13 @@ function load(folder: string): void {
   if (behaviour === "exits") process.exit(7);
   if (behaviour === "broken")
     reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."] });
-  if (behaviour !== "ok") return;
+  if (behaviour !== "ok" && behaviour !== "changing") return;
   reply({
     type: "loaded",
     facts: {
       chosen: { runtime: "cpu", path: "residual" },
       coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
-      sha256: "0".repeat(64),
+      sha256: (behaviour === "ok" ? "" : `${process.pid}`).padStart(64, "0"),
       warnings: [],
       notes: [],
       warmUp: { steps: 8, milliseconds: 1 },

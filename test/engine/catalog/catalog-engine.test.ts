@@ -12,7 +12,7 @@ import { writeModelFolder } from "../../support/model-folder.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 /** What a dictionary's folder holds: see test/support/fake-executor.ts. */
-type Behaviour = "ok" | "broken" | "mute";
+type Behaviour = "ok" | "broken" | "mute" | "changing";
 
 const root = temporaryFolder();
 const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
@@ -204,6 +204,23 @@ describe("unload", () => {
   it("of what was never there is refused", async () => {
     const engine = await started([version("one", "ok")]);
     await expect(engine.unload("two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+  });
+});
+
+describe("a runtime process that ends", () => {
+  it("is not followed by one of other weights: those are for a load to serve", async () => {
+    const engine = await started([version("one", "changing")], [version("one", "changing")]);
+    const { sha256 } = engine.status("one");
+    expect(await encode(engine, 7)).toBe(7);
+    const changed = {
+      code: "PURSUIT_DICTIONARY_FAILED",
+      message: expect.stringMatching(/weights in its folder were changed.*models\/one\/load/),
+    };
+    await expect(encode(engine, 666)).rejects.toMatchObject(changed);
+    await expect(encode(engine, 7)).rejects.toMatchObject(changed);
+    expect(await engine.load("one")).toMatchObject({ state: "ready", faults: [] });
+    expect(await encode(engine, 8)).toBe(8);
+    expect(engine.status("one").sha256).not.toBe(sha256);
   });
 });
 
