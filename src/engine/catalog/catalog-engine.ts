@@ -21,6 +21,7 @@ import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { checkStillWanted } from "./still-wanted.ts";
 import { ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
 import type { SteeringStore } from "./steering/steering-store.ts";
@@ -124,14 +125,14 @@ export class CatalogEngine implements Engine {
     return { codes, sha256, times: { queue: queueMilliseconds, encode } };
   }
 
-  async decode(id: string, codes: CodesToDecode): Promise<Rows> {
-    return this.#decode(this.#find(id), codes);
+  async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
+    return this.#decode(this.#find(id), codes, context);
   }
 
-  async #decode(dictionary: ServedDictionary, codes: CodesToDecode): Promise<Rows> {
+  async #decode(dictionary: ServedDictionary, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
-    const data = await dictionary.decode(codes);
+    const data = await dictionary.decode(codes, () => checkStillWanted(context, this.now(), "decoded"));
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
   }
@@ -154,7 +155,7 @@ export class CatalogEngine implements Engine {
     const own = { rows, budget, trace: false, reconstruction: false };
     const { codes, sha256, times } = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
     const { norm: _, ...code } = codes;
-    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) });
+    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
     return { outputs, codes, sha256: { from: sha256, to: decodedBy }, times };
   }
 
@@ -192,10 +193,11 @@ export class CatalogEngine implements Engine {
       sha256,
       setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),
       encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
-      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) => dictionary.steer(batch),
+      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) =>
+        dictionary.steer(batch, () => checkStillWanted(context, this.now(), "steered")),
       now: () => this.now(),
     };
-    return steer(request, by, context);
+    return steer(request, by);
   }
 
   async feature(id: string, index: number): Promise<Feature> {

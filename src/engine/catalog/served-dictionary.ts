@@ -190,14 +190,26 @@ export class ServedDictionary {
     };
   }
 
-  /** Codes → rows [count · d]. */
-  decode(codes: Parameters<SupervisedRuntime["decode"]>[0]): Promise<Float32Array> {
-    return this.#direct((runtime) => runtime.decode(codes, this.#options.watchdog.floor));
+  /**
+   * Codes → rows [count · d].
+   * @param check throws where it is no longer wanted when its turn has come
+   */
+  decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
+    return this.#direct((runtime) => {
+      check();
+      return runtime.decode(codes, this.#options.watchdog.floor);
+    });
   }
 
-  /** Rows steered in one call; the caller keeps it short (catalog/steer.ts). */
-  steer(batch: SteerBatch): Promise<SteeredBatch> {
-    return this.#direct((runtime) => runtime.steer(batch, this.#options.watchdog.floor));
+  /**
+   * Rows steered in one call; the caller keeps it short (steering/steer.ts).
+   * @param check as of {@link decode}
+   */
+  steer(batch: SteerBatch, check: () => void): Promise<SteeredBatch> {
+    return this.#direct((runtime) => {
+      check();
+      return runtime.steer(batch, this.#options.watchdog.floor);
+    });
   }
 
   async feature(index: number): Promise<Feature> {
@@ -292,10 +304,10 @@ export class ServedDictionary {
     const { runtime, calls } = this.serving();
     try {
       return await calls
-        .run(() => call(runtime))
+        .run(async () => call(runtime))
         .catch((error: unknown) => {
           if (!(error instanceof RuntimeGone)) throw error;
-          return calls.run(() => call(runtime));
+          return calls.run(async () => call(runtime));
         });
     } catch (error) {
       throw asEngineError(error);

@@ -107,9 +107,9 @@ describe("load", () => {
     const engine = await started([first], [version("one", "ok")]);
     const steer = first.steer.bind(first);
     let refused = 0;
-    first.steer = async (batch) => {
+    first.steer = async (batch, check) => {
       await engine.load("one");
-      return steer(batch).catch((error: unknown) => {
+      return steer(batch, check).catch((error: unknown) => {
         refused++;
         throw error;
       });
@@ -126,9 +126,9 @@ describe("load", () => {
     const engine = await started([version("one", "ok"), second], [version("two", "ok")]);
     const decode = second.decode.bind(second);
     let refused = 0;
-    second.decode = async (codes) => {
+    second.decode = async (codes, check) => {
       await engine.load("two");
-      return decode(codes).catch((error: unknown) => {
+      return decode(codes, check).catch((error: unknown) => {
         refused++;
         throw error;
       });
@@ -204,6 +204,26 @@ describe("unload", () => {
   it("of what was never there is refused", async () => {
     const engine = await started([version("one", "ok")]);
     await expect(engine.unload("two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+  });
+});
+
+describe("a call that is not batched", () => {
+  const codes = { count: 1, indptr: Uint32Array.of(0, 1), indices: Uint32Array.of(1), values: Float32Array.of(3) };
+  const { rows } = request(5);
+  const edits = [{ feature: 1, op: "add_direction", strength: 2 } as const];
+
+  it.each([
+    ["whose client has gone", AbortSignal.abort(), undefined, "PURSUIT_CLIENT_CLOSED"],
+    ["whose time is over", new AbortController().signal, 0, "PURSUIT_TIMEOUT"],
+  ])("%s is not made when its turn comes", async (_whose, signal, deadline, code) => {
+    const engine = await started([version("one", "ok")]);
+    const wanted = { requestId: "test", signal: new AbortController().signal };
+    const context = { ...wanted, signal, ...(deadline !== undefined && { deadline }) };
+    await expect(engine.decode("one", codes, context)).rejects.toMatchObject({ code });
+    const steering = { rows, budget: {}, edits, effect: false };
+    await expect(engine.steer("one", steering, context)).rejects.toMatchObject({ code });
+    expect([...(await engine.decode("one", codes, wanted)).data]).toEqual([0, 3]);
+    expect([...(await engine.steer("one", steering, wanted)).rows.data]).toEqual([5, 2]);
   });
 });
 
