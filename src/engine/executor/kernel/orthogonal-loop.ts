@@ -4,6 +4,7 @@ import { LeastSquares } from "../../least-squares.ts";
 import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
 import type { Arena, Shard } from "./arena.ts";
 import { instantiateOrthogonalKernel, type OrthogonalKernel } from "./pursuit-kernel.ts";
+import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
 
 /** What a thread needs; plain enough to be handed to it. */
@@ -209,16 +210,9 @@ export class OrthogonalLoop {
 
   /** wide ← x − Σ values·atoms, in float64. @returns its squared norm */
   #residual(indices: ArrayLike<number>, values: ArrayLike<number>, count: number, from = 0): number {
-    const { rowWidth, rows, atoms } = this.#arena;
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    const wide = this.#wide.byteOffset;
-    kernel.widen(wide, rows + 4 * rowWidth * this.#row, rowWidth);
-    let energy = -1;
-    for (let k = from; k < from + count; k++) {
-      if (values[k] === 0) continue;
-      energy = kernel.subtractWide(wide, atoms + 4 * rowWidth * indices[k]!, values[k]!, rowWidth);
-    }
-    return energy < 0 ? squaresOf(this.#wide) : energy;
+    const entries = { indices, values, from, to: from + count };
+    return takeRemainder(kernel, this.#arena, this.#wide.byteOffset, this.#row, entries);
   }
 
   /** What the next dense pass multiplies. */
@@ -292,10 +286,4 @@ function stopBefore(job: RowJob, row: number): number {
 function fitsFloat32({ coefficients, size }: LeastSquares, scale: number): boolean {
   for (let k = 0; k < size; k++) if (!(Math.abs(coefficients[k]! * scale) <= LARGEST_FLOAT32)) return false;
   return true;
-}
-
-function squaresOf(row: Float64Array): number {
-  let squares = 0;
-  for (const value of row) squares += value * value;
-  return squares;
 }

@@ -1,8 +1,28 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
+/** What works on rows in float64: assembly/wide.ts. */
+export interface WideKernel {
+  readonly widen: (wide: number, x: number, width: number) => void;
+  readonly narrow: (r: number, wide: number, width: number) => void;
+  readonly subtractWide: (wide: number, atom: number, z: number, width: number) => void;
+  readonly subtractWideFour: (
+    wide: number,
+    atom0: number,
+    z0: number,
+    atom1: number,
+    z1: number,
+    atom2: number,
+    z2: number,
+    atom3: number,
+    z3: number,
+    width: number,
+  ) => void;
+  readonly energyWide: (wide: number, width: number) => number;
+}
+
 /** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
-export interface PursuitKernel {
+export interface PursuitKernel extends WideKernel {
   /** Two forms of a function: by the correlation itself, or by its magnitude. */
   readonly winner: (c: number, width: number, out: number) => void;
   readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
@@ -18,13 +38,10 @@ export interface PursuitKernel {
     width: number,
   ) => void;
   readonly subtract: (r: number, atom: number, v: number, width: number) => number;
-  readonly widen: (wide: number, x: number, width: number) => void;
-  readonly narrow: (r: number, wide: number, width: number) => void;
-  readonly subtractWide: (wide: number, atom: number, z: number, width: number) => number;
 }
 
 /** The same of assembly/orthogonal.ts. */
-export interface OrthogonalKernel extends Pick<PursuitKernel, "widen" | "narrow" | "subtractWide"> {
+export interface OrthogonalKernel extends WideKernel {
   readonly explain: (
     c: number,
     terms: number,

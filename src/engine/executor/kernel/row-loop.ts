@@ -3,6 +3,7 @@ import { LARGEST_FLOAT32 } from "../../float-formats.ts";
 import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
 import type { Arena, Shard } from "./arena.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
+import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
 
 /** What a thread needs to work on an arena's rows; plain enough to be handed to it. */
@@ -201,24 +202,17 @@ export class RowLoop {
     const { row } = lane;
     const from = row * job.depth;
     const { rowWidth, residuals } = this.#arena;
-    const energy = this.#subtractAll(lane, job.indices, job.values, from, from + job.steps[row]!);
+    const energy = this.#remainder(lane, job.indices, job.values, from, from + job.steps[row]!);
     const [{ kernel }] = this.#shards as readonly [ShardView];
     kernel.narrow(residuals + 4 * rowWidth * row, this.#wideOf(lane), rowWidth);
     job.energy[row] = energy;
     job.energies[from + job.steps[row]! - 1] = energy;
   }
 
-  /** wide ← x − Σ values·atoms, in float64; its squared norm, −1 where there is nothing to subtract. */
-  #subtractAll(lane: Lane, indices: Uint32Array, values: Float32Array, from: number, to: number): number {
-    const { rowWidth, rows, atoms } = this.#arena;
+  /** What is left of the lane's row, in its wide row, in float64; its squared norm. */
+  #remainder(lane: Lane, indices: Uint32Array, values: Float32Array, from: number, to: number): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    const wide = this.#wideOf(lane);
-    kernel.widen(wide, rows + 4 * rowWidth * lane.row, rowWidth);
-    let energy = -1;
-    for (let k = from; k < to; k++) {
-      energy = kernel.subtractWide(wide, atoms + 4 * rowWidth * indices[k]!, values[k]!, rowWidth);
-    }
-    return energy;
+    return takeRemainder(kernel, this.#arena, this.#wideOf(lane), lane.row, { indices, values, from, to });
   }
 
   #wideOf = ({ index }: Lane): number => this.#arena.wide + 8 * this.#arena.rowWidth * index;
@@ -233,24 +227,13 @@ export class RowLoop {
     const from = row * job.depth;
     const entries = lane.merge(job, from, finite);
     job.entries[row] = entries;
-    const energy = this.#subtractAll(lane, job.codeIndices, job.codeValues, from, from + entries);
-    const initial = entries === 0 ? this.#rowEnergy(lane) : energy;
-    job.finalEnergy[row] = initial;
+    job.finalEnergy[row] = this.#remainder(lane, job.codeIndices, job.codeValues, from, from + entries);
     if (job.remainders.length > 0) {
       const { d } = this.#arena.shape;
       const wide = new Float64Array(this.#shards[0]!.memory.buffer, this.#wideOf(lane), d);
       job.remainders.set(wide, row * d);
     }
     lane.row = -1;
-  }
-
-  /** ||x − b||² of the lane's row, from the wide row. */
-  #rowEnergy(lane: Lane): number {
-    const { d } = this.#arena.shape;
-    const wide = new Float64Array(this.#shards[0]!.memory.buffer, this.#wideOf(lane), d);
-    let energy = 0;
-    for (let c = 0; c < d; c++) energy += wide[c]! * wide[c]!;
-    return energy;
   }
 }
 

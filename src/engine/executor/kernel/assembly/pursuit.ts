@@ -8,7 +8,7 @@
  * A winner is written as {float32 score, uint32 index}: the lowest index of the largest score, which for `magnitude` is
  * |c|; where nothing but NaN is left the score is −∞.
  */
-import { BLOCK, highHalf, largestLane, LEAST, score } from "./winner";
+import { BLOCK, largestLane, LEAST, score } from "./winner";
 
 /** c − v·g for one block, stored; the largest score of each lane. */
 // @ts-ignore: decorator
@@ -162,38 +162,4 @@ export function subtract(r: usize, atom: usize, v: f32, width: u32): f32 {
   return (
     f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3))
   );
-}
-
-/** wide ← x, float32 to float64, over `width` values, a multiple of 4. */
-export function widen(wide: usize, x: usize, width: u32): void {
-  for (const end = x + ((<usize>width) << 2); x < end; x += 16, wide += 32) {
-    const four = v128.load(x);
-    v128.store(wide, f64x2.promote_low_f32x4(four));
-    v128.store(wide, f64x2.promote_low_f32x4(highHalf(four)), 16);
-  }
-}
-
-/** r ← wide, rounded to float32. */
-export function narrow(r: usize, wide: usize, width: u32): void {
-  for (const end = r + ((<usize>width) << 2); r < end; r += 8, wide += 16) {
-    v128.store64_lane(r, f32x4.demote_f64x2_zero(v128.load(wide)), 0);
-  }
-}
-
-/** wide ← wide − z·atom in float64; returns ||wide||². */
-export function subtractWide(wide: usize, atom: usize, z: f64, width: u32): f64 {
-  const factor = f64x2.splat(z);
-  let s0 = f64x2.splat(0);
-  let s1 = s0;
-  for (const end = atom + ((<usize>width) << 2); atom < end; atom += 16, wide += 32) {
-    const four = v128.load(atom);
-    const w0 = f64x2.sub(v128.load(wide), f64x2.mul(factor, f64x2.promote_low_f32x4(four)));
-    const w1 = f64x2.sub(v128.load(wide, 16), f64x2.mul(factor, f64x2.promote_low_f32x4(highHalf(four))));
-    v128.store(wide, w0);
-    v128.store(wide, w1, 16);
-    s0 = f64x2.add(s0, f64x2.mul(w0, w0));
-    s1 = f64x2.add(s1, f64x2.mul(w1, w1));
-  }
-  const sum = f64x2.add(s0, s1);
-  return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
 }
