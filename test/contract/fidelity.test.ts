@@ -1,21 +1,28 @@
 /**
  * Every path against the reference implementations' own answers (tools/fixtures/make.py), by the rules of
  * "Agreement" in DESIGN §2.1. Prints how many rows agreed, how many were undecided, of how many.
+ * With FIDELITY_RUNTIME=cuda on an NVIDIA GPU, by the paths that run there (tools/gpu).
  */
 import { afterAll, describe, expect, it } from "vitest";
 import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
+import { runsOn } from "../../src/engine/executor/session/choose-path.ts";
 import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { inputsOf, readFixture } from "../support/fixture-data.ts";
 import { normsAfter, oraclePursuit, pursuitSpace } from "../support/oracle.ts";
 
+const RUNTIME = process.env["FIDELITY_RUNTIME"] === "cuda" ? "cuda" : "cpu";
+const PATHS = PURSUIT_PATHS.filter((path) => runsOn(path, RUNTIME));
+
 describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) => {
   const { reference, cases } = readFixture(name);
-  const tallies = new Map(PURSUIT_PATHS.map((path) => [path, { agreed: 0, undecided: 0, rows: 0 }]));
+  const tallies = new Map(PATHS.map((path) => [path, { agreed: 0, undecided: 0, rows: 0 }]));
   afterAll(() => {
     for (const [path, { agreed, undecided, rows }] of tallies) {
-      console.log(`${reference}, ${path} path: ${agreed} agreed, ${undecided} undecided, of ${rows} rows`);
+      console.log(
+        `${reference}, ${path} path on ${RUNTIME}: ${agreed} agreed, ${undecided} undecided, of ${rows} rows`,
+      );
     }
   });
 
@@ -30,8 +37,8 @@ describe.each(["mp-sae", "sae-lens", "overcomplete"])("fidelity to %s", (name) =
       );
       const oracles = starts.map((x) => oraclePursuit(x, weights, budget));
       const results = fixture.results.map((one, row) => ({ ...one, norms: normsAfter(starts[row]!, weights, one) }));
-      for (const path of PURSUIT_PATHS) {
-        const session = await createEncoderSession(weights, { runtime: "cpu", path, threads: 1 });
+      for (const path of PATHS) {
+        const session = await createEncoderSession(weights, { runtime: RUNTIME, path, threads: 1 });
         const codes = await session.encode(batchOf(rows, fixture.d, budget));
         await session.release();
         const verdicts = results.map((result, row) => compare(pursuitOf(codes, row), result, oracles[row]!));

@@ -13,7 +13,10 @@ export interface RivalCodes {
   readonly values: readonly number[];
 }
 
-/** The Python process that encodes by what people use now. One question at a time. */
+/** The longest that a rival may take over one answer, compilation included. */
+const PATIENCE_SECONDS = 400;
+
+/** A Python process for one rival, so that no rival inherits what another did to PyTorch. One question at a time. */
 export class RivalProcess {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -43,7 +46,12 @@ export class RivalProcess {
   /** @throws Error with the rival's own message, or the end of what Python said when it is gone. */
   async ask<Answer>(request: object): Promise<Answer> {
     this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
+    const slow = setTimeout(() => {
+      this.#complaints = `no answer within ${PATIENCE_SECONDS} s`;
+      this.#child.kill("SIGKILL");
+    }, PATIENCE_SECONDS * 1000);
     const next = await Promise.race([this.#lines.next(), this.#gone.then(() => null)]);
+    clearTimeout(slow);
     if (!next || next.done) throw new Error(this.#complaints.trim().split("\n").at(-1) || "Python ended");
     const answer = JSON.parse(next.value) as Answer & { readonly error?: string };
     if (answer.error !== undefined) throw new Error(answer.error);

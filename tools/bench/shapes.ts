@@ -1,5 +1,8 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readExamples } from "../../src/engine/catalog/folder/examples.ts";
+import { encodeSafetensors } from "../../src/engine/catalog/formats/safetensors.ts";
 import { readManifest } from "../../src/engine/catalog/folder/manifest.ts";
 import { loadWeights } from "../../src/engine/catalog/folder/weights.ts";
 import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
@@ -9,8 +12,8 @@ export interface Shape {
   readonly d: number;
   readonly m: number;
   readonly steps: number;
-  /** Times faster than the fastest rival. */
-  readonly goal: number;
+  /** Times faster than the fastest rival that is aimed at; null: nothing. */
+  readonly goal: number | null;
   /** Folder under models/; without it the dictionary is made from a seed. */
   readonly model?: string;
 }
@@ -22,6 +25,16 @@ export const SHAPES: readonly Shape[] = [
   { d: 2304, m: 16384, steps: 64, goal: 30 },
   { d: 2304, m: 32768, steps: 85, goal: 30 },
 ];
+
+/** Shapes by their numbers, counted from 1; not given: all, or the first two. @throws Error for one that is not there */
+export function chosenShapes(list: string | undefined, quick: boolean): readonly Shape[] {
+  if (list === undefined) return quick ? SHAPES.slice(0, 2) : SHAPES;
+  return list.split(",").map((n) => {
+    const shape = SHAPES[Number(n) - 1];
+    if (!shape) throw new Error(`--shapes ${n}: there are ${SHAPES.length}, counted from 1`);
+    return shape;
+  });
+}
 
 export interface Workload {
   readonly weights: PursuitWeights;
@@ -47,12 +60,12 @@ async function shipped(model: string, count: number): Promise<Workload> {
   return {
     weights,
     rows: Float32Array.from({ length: count * weights.d }, (_, i) => rows[i % rows.length]!),
-    origin: `models/${model}, ${real} held-out rows${count > real ? `, repeated to ${count}` : ""}`,
+    origin: `rows: ${real} held-out examples of models/${model}${count > real ? ", repeated" : ""}`,
   };
 }
 
 /** Unit atoms; rows as sums of `steps` of them with falling coefficients, and noise, so that hardly a step is a tie. */
-function seeded({ d, m, steps }: Shape, count: number): Workload {
+export function seeded({ d, m, steps }: Pick<Shape, "d" | "m" | "steps">, count: number): Workload {
   const atoms = randomAtoms(m, d, 1);
   const { integer, normal } = random(2);
   const rows = new Float32Array(count * d);
@@ -75,6 +88,19 @@ function seeded({ d, m, steps }: Shape, count: number): Workload {
   return {
     weights: { kind: "matching_pursuit", d, m, atoms, center: null, settings },
     rows,
-    origin: `made from a seed: unit atoms, ${count} planted sums of ${steps} of them with noise`,
+    origin: `dictionary and rows made from a seed: unit atoms, sums of ${steps} of them with noise`,
   };
+}
+
+/** Dictionary and rows as tools/rivals/rivals.py takes them, the rows centred: neither's centre is ours to define. */
+export async function writeForRivals(folder: string, weights: PursuitWeights, rows: Float32Array): Promise<string> {
+  const { atoms, center, d, m } = weights;
+  const centred = center ? Float32Array.from(rows, (x, i) => x - center[i % d]!) : rows;
+  const file = join(folder, `${d}x${m}.safetensors`);
+  const count = rows.length / d;
+  await writeFile(
+    file,
+    encodeSafetensors({ atoms: { shape: [m, d], data: atoms }, rows: { shape: [count, d], data: centred } }),
+  );
+  return file;
 }

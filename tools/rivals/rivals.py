@@ -2,9 +2,10 @@
 
 A long-lived process, so that PyTorch is imported once: JSON lines in, one JSON line out for each.
 
-    {"file", "threads"}                            load atoms [m, d] and rows [n, d] (already centred)
-    {"rival", "steps", "batch", "repeats"}         encode the first `batch` rows, `repeats` times
-    {"read_mib", "repeats"}                        read bandwidth of a float32 sum
+    {"file", "threads", "device"}                        load atoms [m, d] and rows [n, d] (already centred)
+    {"rival", "steps", "batch", "repeats", "codes"}      encode the first `batch` rows in one call, `repeats` times, and
+                                                         answer the codes of the first `codes` of them
+    {"read_mib", "repeats", "device"}                    read bandwidth of a CUDA card, by a float32 sum
 
 An answer holds {"error"} where a rival does not work; the process goes on.
 """
@@ -78,8 +79,10 @@ class Bench:
         card = torch.cuda.get_device_name(0) if device == "cuda" else None
         return {"torch": torch.__version__, "card": card}
 
-    def encode(self, rival, steps, batch, repeats):
-        """Microseconds a row of each repeat; the codes of the last as a CSR triple."""
+    def encode(self, rival, steps, batch, repeats, codes=0):
+        """Microseconds a row of each repeat; the first codes of the last as a CSR triple."""
+        if batch > len(self.rows):
+            raise ValueError(f"a batch of {batch}, but {len(self.rows)} rows were loaded")
         if (rival, steps) not in self.encoders:
             self.encoders[rival, steps] = RIVALS[rival](self.atoms, steps, self.device)
         encode = self.encoders[rival, steps]
@@ -88,10 +91,10 @@ class Bench:
         for _ in range(repeats):
             synchronize(self.device)
             started = time.perf_counter()
-            codes = encode(rows)
+            found = encode(rows)
             synchronize(self.device)
             times.append((time.perf_counter() - started) * 1e6 / batch)
-        sparse = codes.cpu().to_sparse_csr()
+        sparse = found[:codes].cpu().to_sparse_csr()
         return {
             "us_per_row": times,
             "indptr": sparse.crow_indices().tolist(),
@@ -99,17 +102,19 @@ class Bench:
             "values": sparse.values().tolist(),
         }
 
-    def read(self, read_mib, repeats):
-        """Bytes a second of a sum over a buffer that no cache holds; the fastest of `repeats`."""
-        buffer = torch.ones(read_mib * 2**18, device=self.device)
-        best = 0.0
+    def read(self, read_mib, repeats, device):
+        """Bytes a second of each of `repeats` sums over a buffer that no cache holds. On CPU tools/bench measures it."""
+        buffer = torch.ones(read_mib * 2**18, device=device)
+        rates = []
         for _ in range(repeats):
-            synchronize(self.device)
+            synchronize(device)
             started = time.perf_counter()
-            buffer.sum().item()
-            synchronize(self.device)
-            best = max(best, read_mib * 2**20 / (time.perf_counter() - started))
-        return {"bytes_per_s": best}
+            total = buffer.sum().item()
+            synchronize(device)
+            rates.append(read_mib * 2**20 / (time.perf_counter() - started))
+            if total != buffer.numel():
+                raise ArithmeticError(f"{buffer.numel()} ones add up to {total}")
+        return {"bytes_per_s": rates}
 
     def answer(self, request):
         if "file" in request:

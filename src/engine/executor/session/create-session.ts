@@ -7,7 +7,7 @@ import type { OnnxSessionOptions } from "./onnx-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
 import { TopkSession } from "./topk-session.ts";
 
-/** Steps in one turn of the loop; 1, 4 and 8 give the same codes, see tools/bench/graph-forms.ts for their speed. */
+/** Steps in one turn of the loop; 1, 4 and 8 give the same codes. */
 const UNROLL = 4;
 
 export interface SessionOptions extends OnnxSessionOptions {

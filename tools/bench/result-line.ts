@@ -1,0 +1,68 @@
+import type { PursuitPath } from "../../src/engine/engine.ts";
+import type { Rival } from "./rival-process.ts";
+
+/** One line of the table, and one object of `--json`: a path of ours beside a rival in the same run. */
+export interface ResultLine {
+  readonly d: number;
+  readonly m: number;
+  readonly steps: number;
+  /** Rows of one call of ours. */
+  readonly batch: number;
+  readonly path: PursuitPath;
+  readonly us_per_row: number;
+  readonly rival: Rival | "none";
+  /** The better of our batch and of the batch that suits the rival best. */
+  readonly rival_us_per_row: number | null;
+  readonly rival_batch: number | null;
+  /** Null where there is no rival, or where the codes disagree. */
+  readonly ratio: number | null;
+  /** What `ratio` is aimed to be; null where nothing is aimed at. */
+  readonly goal: number | null;
+  readonly roofline_us: number | null;
+  readonly roofline_share: number | null;
+}
+
+/** Head and width of each column: fixed, so that a line can be printed as soon as it is known. */
+const COLUMNS: readonly (readonly [keyof ResultLine, string, number])[] = [
+  ["d", "d", 4],
+  ["m", "m", 5],
+  ["steps", "steps", 5],
+  ["batch", "batch", 5],
+  ["path", "path", 14],
+  ["us_per_row", "us/row", 9],
+  ["rival", "rival", 13],
+  ["rival_us_per_row", "its us/row", 10],
+  ["rival_batch", "its batch", 9],
+  ["ratio", "ratio", 6],
+  ["goal", "goal", 4],
+  ["roofline_us", "roofline", 8],
+  ["roofline_share", "share", 5],
+];
+
+/** The lines as `--json` prints them: an array of objects of the columns, unrounded. */
+export function jsonText(lines: readonly ResultLine[]): string {
+  return JSON.stringify(
+    lines.map((line) => Object.fromEntries(COLUMNS.map(([key]) => [key, line[key]]))),
+    null,
+    2,
+  );
+}
+
+export const tableHead = (): string => COLUMNS.map(([, head, width]) => head.padStart(width)).join("  ");
+
+export function tableLine(line: ResultLine): string {
+  return COLUMNS.map(([key, , width]) => cell(key, line[key]).padStart(width)).join("  ");
+}
+
+const DIGITS: Partial<Record<keyof ResultLine, number>> = {
+  us_per_row: 1,
+  rival_us_per_row: 1,
+  ratio: 1,
+  roofline_us: 1,
+  roofline_share: 2,
+};
+
+function cell(key: keyof ResultLine, value: string | number | null): string {
+  if (value === null) return "-";
+  return typeof value === "number" ? value.toFixed(DIGITS[key] ?? 0) : value;
+}

@@ -1,0 +1,78 @@
+import { median } from "./in-turn.ts";
+import type { Rival, RivalCodes, RivalProcess } from "./rival-process.ts";
+
+/** Steps by which the batches are compared before the rounds: each costs as much as any later one. */
+const PROBE_STEPS = 4;
+
+/** Calls that are shorter are repeated within a turn, and their median is the turn's figure. */
+const TURN_SECONDS = 0.2;
+const MOST_REPEATS = 10;
+
+export interface RivalTask {
+  /** Holds the dictionary and rows for every batch, as tools/rivals/rivals.py takes them. */
+  readonly file: string;
+  readonly device: "cpu" | "cuda";
+  readonly threads: number;
+  readonly steps: number;
+  /** Ours. */
+  readonly batch: number;
+  /** Other batches of which the one that suits it best is timed too. */
+  readonly otherBatches: readonly number[];
+  /** Seconds of one call beyond which a larger batch is left out. */
+  readonly longestCall: number;
+}
+
+/** One batch at which a rival is timed. */
+export interface RivalEntry {
+  readonly batch: number;
+  /** Of the first min(batch, our batch) rows. */
+  readonly codes: RivalCodes;
+  /** Median microseconds a row of the calls of one turn. */
+  readonly time: () => Promise<number>;
+  /** Of one call, as first seen. */
+  readonly seconds: number;
+}
+
+/** A rival warmed up on a shape: at our batch, and at the one that suits it best where that is another. */
+export async function rivalAtShape(
+  process: RivalProcess,
+  rival: Rival,
+  task: RivalTask,
+): Promise<{ readonly entries: readonly RivalEntry[]; readonly notes: readonly string[] }> {
+  const { file, device, threads, steps, batch } = task;
+  await process.ask({ file, device, threads });
+  const entry = async (rows: number): Promise<RivalEntry> => {
+    const request = { rival, steps, batch: rows };
+    // The first call compiles; it must not tell how long one takes.
+    if (rival === "torch.compile") await process.ask<RivalCodes>({ ...request, repeats: 1 });
+    const codes = await process.ask<RivalCodes>({ ...request, repeats: 1, codes: Math.min(rows, batch) });
+    const seconds = (codes.us_per_row[0]! * rows) / 1e6;
+    const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(TURN_SECONDS / seconds)));
+    const time = async (): Promise<number> =>
+      median((await process.ask<RivalCodes>({ ...request, repeats })).us_per_row);
+    return { batch: rows, codes, time, seconds };
+  };
+  const ours = await entry(batch);
+  // Every other batch would be compiled anew.
+  if (rival === "torch.compile" || task.otherBatches.length === 0) return { entries: [ours], notes: [] };
+
+  const notes: string[] = [];
+  const probed = new Map<number, number>();
+  for (const rows of new Set([batch, ...task.otherBatches])) {
+    const asked = { rival, steps: Math.min(PROBE_STEPS, steps), batch: rows, repeats: 3 };
+    probed.set(rows, Math.min(...(await process.ask<RivalCodes>(asked)).us_per_row));
+  }
+  const base = probed.get(batch)!;
+  let best = batch;
+  for (const [rows, us] of probed) {
+    if (us >= probed.get(best)!) continue;
+    const seconds = ours.seconds * (us / base) * (rows / batch);
+    if (seconds <= task.longestCall) best = rows;
+    else notes.push(leftOut(rival, rows, seconds, `${(us / base).toFixed(2)} of its time at ${batch}`));
+  }
+  return { entries: best === batch ? [ours] : [ours, await entry(best)], notes };
+}
+
+function leftOut(rival: Rival, rows: number, seconds: number, share: string): string {
+  return `${rival} at batch ${rows} left out, a call would take ${seconds.toFixed(0)} s; over ${PROBE_STEPS} steps a row took ${share}`;
+}
