@@ -12,7 +12,7 @@ const BINARY_ROWS: PostedInput = { ...JSON_ROWS, data: bytesOf(Float32Array.from
 let test: TestApp;
 
 beforeAll(async () => {
-  test = await testApp({ maxBody: 1 << 16 });
+  test = await testApp({ maxBody: 1 << 16, compressFrom: 1024 });
 });
 afterAll(() => test.app.close());
 afterEach(() => {
@@ -507,6 +507,18 @@ describe("compression", () => {
     expect(inflate(answer.bytes)).toEqual(plain.bytes);
     const short = await send([JSON_ROWS], {}, { "accept-encoding": accept });
     expect(short.headers["content-encoding"]).toBeUndefined();
+  });
+});
+
+describe("an answer where compression is off", () => {
+  it("goes out as it is", async () => {
+    const off = await testApp({ compressFrom: 0 });
+    const many = { ...JSON_ROWS, shape: [100, 2], data: Array.from({ length: 200 }, () => 1) };
+    const { payload, headers } = v2Body([many]);
+    const asking = { ...headers, "accept-encoding": "gzip" };
+    const answer = await off.app.inject({ method: "POST", url: INFER, payload, headers: asking });
+    expect([answer.statusCode, answer.headers["content-encoding"]]).toEqual([200, undefined]);
+    await off.app.close();
   });
 });
 

@@ -125,7 +125,7 @@ async function infer(
     send: () => {
       if (headerLength === null) void reply.type(JSON_TYPE);
       else void reply.type("application/octet-stream").header(HEADER_LENGTH, headerLength);
-      return sendCompressed(request, reply, bytes);
+      return sendCompressed(request, reply, bytes, limits.compressFrom);
     },
   };
 }

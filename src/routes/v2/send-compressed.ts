@@ -8,17 +8,19 @@ const DEFLATERS = { gzip: promisify(gzip), deflate: promisify(deflate) } as cons
 const CODINGS = ["gzip", "deflate"] as const;
 type Coding = (typeof CODINGS)[number];
 
-/** An answer shorter than this goes out as it is: it is one packet either way. */
-const WORTH_COMPRESSING = 1024;
-
-/** Sends bytes, compressed as the request accepts. */
+/**
+ * Sends bytes, compressed as the request accepts.
+ * @param from bytes from which they are; 0: never
+ */
 export async function sendCompressed(
   request: FastifyRequest,
   reply: FastifyReply,
   bytes: Uint8Array,
+  from: number,
 ): Promise<FastifyReply> {
+  if (from === 0) return reply.send(bytes);
   void reply.header("vary", "accept-encoding");
-  const accepted = bytes.length < WORTH_COMPRESSING ? false : request.accepts().encoding([...CODINGS, "identity"]);
+  const accepted = bytes.length < from ? false : request.accepts().encoding([...CODINGS, "identity"]);
   const coding = CODINGS.find((one): one is Coding => one === accepted);
   if (coding === undefined) return reply.send(bytes);
   // Numbers hardly compress: the first level gets most of what there is to get, at a tenth of the time.
