@@ -2,7 +2,8 @@
 #
 #   docker build --target cpu  -t pursuit:cpu  .
 #   docker build --target cuda -t pursuit:cuda .     needs an NVIDIA driver for CUDA 13 on the host
-#   docker run --read-only --tmpfs /var/cache/pursuit -v pursuit-state:/var/lib/pursuit -p 8080:8080 -v "$PWD/models:/models:ro" pursuit:cpu
+#   docker run --read-only -v pursuit-cache:/var/cache/pursuit -v pursuit-state:/var/lib/pursuit \
+#     -p 8080:8080 -v "$PWD/models:/models:ro" pursuit:cpu
 
 ARG NODE_IMAGE=node:24-bookworm-slim
 

@@ -3,7 +3,7 @@ import type { DictionaryStatus } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
 import type { LinesBody } from "./body.ts";
 import { budgetOf } from "./budget-of.ts";
-import { checkLabels } from "./check-labels.ts";
+import { checkLabels, labelsOf, replaced } from "./check-labels.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
@@ -52,6 +52,7 @@ export async function answerLines(
   if (manifest === undefined) throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${id} is not loaded.`);
 
   const context = contextOf(request, reply, engine);
+  let version: string | undefined;
   const answer = await streamEncode({
     body,
     request: request.raw,
@@ -67,7 +68,7 @@ export async function answerLines(
     encoder: {
       budget: budgetOf(budget),
       head: { format, d: manifest.d },
-      labels: wantsLabels ? (indices) => engine.labels(id, indices) : null,
+      labels: wantsLabels ? ({ codes, sha256 }) => labelsOf(engine, id, sha256, codes.indices) : null,
       async encode(rows, budgets) {
         const deadline = timeoutMs === undefined ? {} : { deadline: engine.now() + timeoutMs };
         const work = {
@@ -79,6 +80,9 @@ export async function answerLines(
           ...(encoder !== undefined && { encoder }),
         };
         const encoded = await engine.encode(id, work, { ...context, ...deadline });
+        // A line does not say by which weights it was encoded: all of a stream are by the same.
+        version ??= encoded.sha256;
+        if (encoded.sha256 !== version) throw replaced(id);
         observer.stage("queue", encoded.times.queue / 1000);
         observer.stage("encode", encoded.times.encode / 1000);
         return encoded;

@@ -1,4 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/errors.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { Format } from "./wire/write-codes.ts";
 
@@ -14,3 +15,20 @@ export function checkLabels(engine: Engine, id: string, labelled: boolean, forma
     'include: labels stand beside indices, which format "dense" has none of.',
   );
 }
+
+/**
+ * Texts of features of the version that made a code: a replaced one answers what it has accepted, and its features are
+ * not those that have labels by then.
+ * @throws EngineError PURSUIT_BEING_REPLACED
+ */
+export function labelsOf(engine: Engine, id: string, sha256: string, indices: Uint32Array): readonly (string | null)[] {
+  if (engine.status(id).sha256 !== sha256) throw replaced(id);
+  return engine.labels(id, indices);
+}
+
+export const replaced = (id: string): EngineError =>
+  new EngineError(
+    "PURSUIT_BEING_REPLACED",
+    `Dictionary ${id} was replaced meanwhile: its features are others now. Send what has no answer again.`,
+    { retryAfter: 1 },
+  );

@@ -5,13 +5,15 @@ import { describeRoute } from "./describe-route.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
+import { reportStages } from "./stage-times.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, DecodeFieldsSchema } from "./schemas.ts";
 import { checkAnswer, leastBytes, rowsAnswerBytes } from "./wire/answer-size.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
 import { ROWS_TYPES } from "./wire/wire-task.ts";
 
 /** POST /v1/dictionaries/{id}/decode: codes → rows. */
-export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, limits }: AppOptions): void {
+export function registerDecode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/decode",
     {
@@ -23,7 +25,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, l
         body: bodySchemas(DecodeBodySchema, { rows: false, lines: false }),
         answer: DecodeAnswerSchema,
         answers: ROWS_ANSWERS,
-        problems: [400, 404, 406, 408, 413, 415, 422, 429, 500, 503],
+        problems: [404, 500],
       }),
       validatorCompiler: fieldsValidator(DecodeFieldsSchema),
     },
@@ -35,7 +37,12 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, { engine, l
       if (manifest) checkAnswer(leastBytes(codes.count * manifest.d, as), limits.maxAnswer);
       const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
       checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
-      return reply.type(mediaOf(as)).send(await pool.writeRows(rows, as));
+
+      const writing = performance.now();
+      const written = await pool.writeRows(rows, as);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, write });
+      return reply.type(mediaOf(as)).send(written);
     },
   );
 }

@@ -17,7 +17,7 @@ export interface RouteDescription {
   readonly contentType?: string;
   /** The same answer in other content types. */
   readonly answers?: Readonly<Record<string, TSchema>>;
-  /** Refusals, each answered as a problem. */
+  /** Refusals, each answered as a problem, beside those of every route. */
   readonly problems?: readonly number[];
   /** Statuses that answer in a shape of their own. */
   readonly others?: Readonly<Record<number, TSchema>>;
@@ -29,17 +29,26 @@ const PROBLEM = {
   content: { "application/problem+json": { schema: { $ref: `${PROBLEM_SCHEMA_ID}#` } } },
 };
 
+/** Of every route but health's and metrics': no key, no such answer, too many requests, closing. And of those with a body. */
+const EVERYWHERE = [401, 406, 429, 503];
+const WITH_BODY = [400, 408, 413, 415, 422];
+
 const contentOf = (schemas: Readonly<Record<string, TSchema>>): Record<string, { schema: TSchema }> =>
   Object.fromEntries(Object.entries(schemas).map(([type, schema]) => [type, { schema }]));
 
 /** A route's schema, bodies and answers described by content type. Answers over 1 kB are written as text, unvalidated. */
 export function describeRoute(route: RouteDescription): FastifySchema {
-  const { contentType = "application/json", problems = [], others = {} } = route;
+  const { contentType = "application/json", tag = "dictionaries", others = {} } = route;
+  const problems = [
+    ...(tag === "operations" ? [] : EVERYWHERE),
+    ...(route.body ? WITH_BODY : []),
+    ...(route.problems ?? []),
+  ];
   const params = { ...(route.id && { id: Type.String({ pattern: DICTIONARY_ID_PATTERN }) }), ...route.params };
   return {
     summary: route.summary,
     operationId: route.operationId,
-    tags: [route.tag ?? "dictionaries"],
+    tags: [tag],
     ...(Object.keys(params).length > 0 && { params: Type.Object(params) }),
     ...(route.query && { querystring: route.query }),
     ...(route.body && { body: { content: contentOf(route.body) } }),

@@ -16,7 +16,7 @@ export interface LineEncoder {
   readonly budget: Budget;
   readonly head: Omit<RowHead, "labels">;
   /** Texts of features; null where none are asked for. */
-  readonly labels: ((indices: Uint32Array) => RowHead["labels"]) | null;
+  readonly labels: ((answer: EncodeAnswer) => RowHead["labels"]) | null;
   readonly write: (codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]) => Promise<Uint8Array>;
 }
 
@@ -37,9 +37,9 @@ export async function encodeLines({ rows, lines }: Lines, encoder: LineEncoder):
   const { write, head, labels } = encoder;
   if (rows.count === 0) return [await write(null, { ...head, labels: null }, lines.map(answerOf))];
   try {
-    const { codes } = await encoder.encode(rows, budgetsOf(lines, encoder.budget));
-    const texts = labels?.(codes.indices) ?? null;
-    return [await write(codes, { ...head, labels: texts }, lines.map(answerOf))];
+    const answer = await encoder.encode(rows, budgetsOf(lines, encoder.budget));
+    const texts = labels?.(answer) ?? null;
+    return [await write(answer.codes, { ...head, labels: texts }, lines.map(answerOf))];
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     // Of all its rows at once: they had one time to be encoded in. The next lines are tried.

@@ -3,11 +3,12 @@ import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "./body.ts";
 import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
 import { budgetOf } from "./budget-of.ts";
-import { checkLabels } from "./check-labels.ts";
+import { checkLabels, labelsOf } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
+import { reportStages } from "./stage-times.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
@@ -17,7 +18,7 @@ import { labelsBytes } from "./wire/write-codes.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
 export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
-  const { engine, limits, observer } = options;
+  const { engine, limits } = options;
   const closing = new AbortController();
   app.addHook("preClose", async () => closing.abort());
   app.post<{ Params: { id: string } }>(
@@ -32,7 +33,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         query: FieldsQuerySchema,
         answer: EncodeAnswerSchema,
         answers: CODES_ANSWERS,
-        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [404, 409, 500, 504],
       }),
       validatorCompiler: fieldsValidator(EncodeFieldsSchema),
     },
@@ -65,7 +66,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         degrade: onOverload === "degrade",
       };
       const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
-      const labels = wantsLabels ? engine.labels(id, codes.indices) : null;
+      const labels = wantsLabels ? labelsOf(engine, id, sha256, codes.indices) : null;
       checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
 
       const writing = performance.now();
@@ -79,25 +80,9 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         labels,
       };
       const answer = await pool.writeCodes(codes, head, as);
-      const done = performance.now();
-      const stages = {
-        decode: request.decodeMilliseconds,
-        queue: times.queue,
-        encode: times.encode,
-        write: done - writing,
-      };
-      for (const [stage, milliseconds] of Object.entries(stages))
-        observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-      return reply
-        .type(mediaOf(as))
-        .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
-        .send(answer);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return reply.type(mediaOf(as)).send(answer);
     },
   );
 }
-
-/** Server-Timing (W3C), in milliseconds to the microsecond. */
-export const serverTiming = (stages: Readonly<Record<string, number>>): string =>
-  Object.entries(stages)
-    .map(([name, milliseconds]) => `${name};dur=${milliseconds.toFixed(3)}`)
-    .join(", ");

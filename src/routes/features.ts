@@ -52,7 +52,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
         id: true,
         params: { index: Type.String({ description: "0 to m − 1" }) },
         answer: FeatureSchema,
-        problems: [404, 500, 503],
+        problems: [404, 500],
       }),
     },
     async (request, reply) => {

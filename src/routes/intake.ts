@@ -25,8 +25,6 @@ export const BODY_TIMEOUT = 300_000;
 /** A body in memory. */
 export interface Held {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Counts further bytes that it takes, as when it is inflated. @throws WireError PURSUIT_BYTES_IN_FLIGHT */
-  readonly claim: (bytes: number) => void;
   readonly release: () => void;
 }
 
@@ -48,26 +46,19 @@ export class Intake {
   }
 
   /**
-   * The bytes of a body, how to count what they become (`claim`), and how to say that all of it is no longer needed. With
-   * an inflater, what it makes of them: its output is counted as it comes, so that a small body which inflates to a huge
-   * one is stopped at the limit.
+   * The bytes of a body, and how to say that they are no longer needed. With an inflater, what it makes of them: its
+   * output is counted as it comes, so that a small body which inflates to a huge one is stopped at the limit.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
   async read(request: IncomingMessage, inflater: Transform | null = null): Promise<Held> {
     let held = 0;
-    let released = false;
-    const claim = (bytes: number): void => {
-      if (released) return;
+    const hold = (bytes: number): void => {
+      this.#checkSize(held + bytes);
       this.#checkInFlight(bytes);
       this.#inFlight += bytes;
       held += bytes;
     };
-    const hold = (bytes: number): void => {
-      this.#checkSize(held + bytes);
-      claim(bytes);
-    };
     const release = (): void => {
-      released = true;
       this.#inFlight -= held;
       this.#rate.released(held);
       held = 0;
@@ -76,11 +67,11 @@ export class Intake {
       const declared = request.headers["content-length"];
       if (inflater !== null) {
         this.#checkSize(Number(declared ?? 0));
-        return { bytes: await this.#inflate(request, inflater, hold), claim, release };
+        return { bytes: await this.#inflate(request, inflater, hold), release };
       }
-      if (declared === undefined) return { bytes: await this.#collect(request, hold), claim, release };
+      if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
       hold(Number(declared));
-      return { bytes: await this.#fill(request, new Uint8Array(held)), claim, release };
+      return { bytes: await this.#fill(request, new Uint8Array(held)), release };
     } catch (error) {
       release();
       request.resume();

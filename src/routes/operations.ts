@@ -43,6 +43,7 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
         operationId: "metrics",
         answer: Type.String(),
         contentType: "text/plain",
+        problems: [401, 429],
         tag,
       }),
     },

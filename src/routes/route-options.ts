@@ -11,7 +11,7 @@ export interface Limits extends IntakeLimits, RowLimits {
   readonly maxAnswer: number;
   /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */
   readonly streamBuffer: number;
-  /** Bytes from which an answer of text is compressed; 0 is never. */
+  /** Bytes from which an answer is compressed, on `/v1` if it is text; 0 is never. */
   readonly compressFrom: number;
 }
 

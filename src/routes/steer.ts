@@ -4,10 +4,10 @@ import { bodyOf, fieldsValidator } from "./body.ts";
 import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import { budgetOf } from "./budget-of.ts";
-import { serverTiming } from "./encode.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
+import { reportStages } from "./stage-times.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
@@ -16,7 +16,8 @@ import { ROWS_TYPES } from "./wire/wire-task.ts";
 import { steeredBytes } from "./wire/write-steered.ts";
 
 /** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
-export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
+export function registerSteer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/steer",
     {
@@ -28,7 +29,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, li
         body: bodySchemas(SteerBodySchema, { rows: false, lines: false }),
         answer: SteerAnswerSchema,
         answers: ROWS_ANSWERS,
-        problems: [400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504],
+        problems: [404, 409, 500, 504],
         tag: "steering",
       }),
       validatorCompiler: fieldsValidator(SteerFieldsSchema),
@@ -68,14 +69,9 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, { engine, li
         as === "json"
           ? await pool.writeSteered(steered, { dictionary: id, sha256, shape, set: set ?? null })
           : await pool.writeRows(steered.rows, as);
-      const done = performance.now();
-      const stages = { decode: request.decodeMilliseconds, ...times, write: done - writing };
-      for (const [stage, milliseconds] of Object.entries(stages))
-        observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-      return reply
-        .type(mediaOf(as))
-        .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
-        .send(written);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return reply.type(mediaOf(as)).send(written);
     },
   );
 }

@@ -4,10 +4,10 @@ import { bodyOf, fieldsValidator } from "./body.ts";
 import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
 import { budgetOf } from "./budget-of.ts";
 import { describeRoute } from "./describe-route.ts";
-import { serverTiming } from "./encode.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
+import { reportStages } from "./stage-times.ts";
 import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
 import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "./wire/answer-size.ts";
 import type { WirePool } from "./wire/wire-pool.ts";
@@ -19,7 +19,8 @@ const TransferQuerySchema = Type.Object({
 });
 
 /** POST /v1/transfer: rows of one dictionary → rows of another over the same atoms. */
-export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine, limits, observer }: AppOptions): void {
+export function registerTransfer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
   app.post(
     "/v1/transfer",
     {
@@ -30,7 +31,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine,
         body: bodySchemas(TransferBodySchema, { rows: true, lines: false }),
         query: TransferQuerySchema,
         answer: TransferAnswerSchema,
-        problems: [400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504],
+        problems: [404, 500, 504],
       }),
       validatorCompiler: fieldsValidator(TransferFieldsSchema),
     },
@@ -72,19 +73,9 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, { engine,
         Buffer.from(coded),
         Buffer.from("}"),
       ]);
-      const done = performance.now();
-      const stages = {
-        decode: request.decodeMilliseconds,
-        queue: times.queue,
-        encode: times.encode,
-        write: done - writing,
-      };
-      for (const [stage, milliseconds] of Object.entries(stages))
-        observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-      return reply
-        .type("application/json")
-        .header("server-timing", serverTiming({ ...stages, total: done - request.started }))
-        .send(answer);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return reply.type("application/json").send(answer);
     },
   );
 }

@@ -28,7 +28,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   });
   readonly #stageSeconds = new Histogram({
     name: "pursuit_stage_seconds",
-    help: "Stages of an encode or steer request; run is a batch in the runtime process.",
+    help: "Stages of a request that takes rows or codes; run is a batch in the runtime process.",
     labelNames: ["stage"],
     buckets: SECONDS,
     registers: [this.#registry],

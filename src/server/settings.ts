@@ -79,7 +79,11 @@ export const SETTINGS = {
   maxBytesInFlight: integer("bytes of all request bodies being read or worked on at most", 512 * MiB, 1024),
   maxAnswer: integer("bytes of one answer at most", 256 * MiB, 1024),
   streamBuffer: integer("bytes of answers to a stream of lines that wait for its client at most", 64 * MiB, 1024),
-  compressFrom: integer("bytes from which a text answer is compressed for who accepts it; 0 is never", 16_384, 0),
+  compressFrom: integer(
+    "bytes from which an answer is compressed for who accepts it, on /v1 if it is text; 0 is never",
+    16_384,
+    0,
+  ),
   batchMs: integer("milliseconds of predicted work in one batch", 10, 1, 10_000),
   maxWaitMs: integer("predicted milliseconds in the queue over which a request is refused with 429", 10_000, 1),
   maxQueueRows: integer("rows waiting for one dictionary at most", 262_144, 1),

@@ -24,7 +24,8 @@ beforeAll(async () => {
   writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
   const [python, started] = await Promise.all([
     pythonVenv("open-inference-clients", clients("requirements.txt")),
-    startServer(models, temporaryFolder()),
+    // So that the clients meet compressed answers, short as theirs are.
+    startServer(models, temporaryFolder(), { PURSUIT_COMPRESS_FROM: "64" }),
   ]);
   server = started;
   const { stdout } = await promisify(execFile)(python, [SCRIPT, server.base, "one", "two"]);

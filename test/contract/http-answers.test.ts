@@ -139,6 +139,14 @@ describe("POST …/encode", () => {
 });
 
 describe("POST …/decode", () => {
+  it("tells its stages", async () => {
+    test.stages.length = 0;
+    const payload = { codes: [{ indices: [0], values: [1] }] };
+    const answer = await test.app.inject({ method: "POST", url: "/v1/dictionaries/small/decode", payload });
+    expect(answer.headers["server-timing"]).toMatch(/^decode;dur=[\d.]+, write;dur=[\d.]+, total;dur=[\d.]+$/);
+    expect(test.stages).toEqual(["decode", "write"]);
+  });
+
   it("answers rows of d numbers, and takes codes as encode answered them", async () => {
     const { codes } = await encode({
       inputs: [

@@ -30,6 +30,16 @@ describe("include: labels", () => {
     expect((await encode({ ...body, format: "csr" })).json()).toMatchObject({ indices: [0], labels: ["the first"] });
   });
 
+  it("is refused where the dictionary was replaced before the code was there: they would be another's", async () => {
+    const own = test.engine.encode.bind(test.engine);
+    test.engine.encode = async (...given) => ({ ...(await own(...given)), sha256: "cd".repeat(32) });
+    const answer = await encode(body);
+    test.engine.encode = own;
+    expect(answer.json()).toMatchObject({ status: 409, code: "PURSUIT_BEING_REPLACED" });
+    expect(answer.headers["retry-after"]).toBe("1");
+    expect((await encode(body)).statusCode).toBe(200);
+  });
+
   it("is refused where nothing stands beside a label", async () => {
     const answer = await encode({ ...body, format: "dense" });
     expect(answer.json()).toMatchObject({ status: 422, code: "PURSUIT_INVALID_FIELD" });

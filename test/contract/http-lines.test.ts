@@ -13,6 +13,8 @@ class OddEngine extends FakeEngine {
   odd: EngineErrorCode = "PURSUIT_BUDGET_OUT_OF_RANGE";
   /** Fails at calls from this one on; counted from 1. */
   failFrom = Infinity;
+  /** Replaced by another version before this one. */
+  replacedAt = Infinity;
   /** And no more from this one on. */
   recoverAt = Infinity;
   failWith: Error = new EngineError("PURSUIT_DICTIONARY_FAILED", "It is gone.");
@@ -25,7 +27,7 @@ class OddEngine extends FakeEngine {
     for (let i = 0; i < rows.count; i++) {
       if (rows.data[i * rows.width] === 13) throw new EngineError(this.odd, `Row ${i} is 13.`);
     }
-    return answer;
+    return call >= this.replacedAt ? { ...answer, sha256: "cd".repeat(32) } : answer;
   }
 }
 
@@ -33,7 +35,7 @@ let test: TestApp;
 let engine: OddEngine;
 beforeEach(async () => {
   engine = new OddEngine();
-  test = await testApp({}, {}, undefined, engine);
+  test = await testApp({}, {}, engine);
 });
 afterEach(() => test.app.close());
 
@@ -184,6 +186,15 @@ describe("a stream of lines", () => {
     expect(answers.slice(0, 2)).toMatchObject([{ values: [1] }, { values: [2] }]);
     expect(answers.slice(2)).toEqual([
       { error: expect.objectContaining({ code: "PURSUIT_DICTIONARY_FAILED", status: 503 }), line: 3 },
+    ]);
+  });
+
+  it("ends where its dictionary is replaced: what follows would be of other atoms", async () => {
+    engine.replacedAt = 2;
+    const answers = await talk(["[1,2]\n", "[3,0]\n"]);
+    expect(answers).toEqual([
+      expect.objectContaining({ values: [1] }),
+      { error: expect.objectContaining({ code: "PURSUIT_BEING_REPLACED", status: 409 }), line: 2 },
     ]);
   });
 

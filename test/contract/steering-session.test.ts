@@ -62,9 +62,8 @@ describe.each([
     steer: (batch) => Promise.resolve(session.steer(batch)),
     now: () => 0,
   };
-  const context = { requestId: "test", signal: new AbortController().signal };
   const steered = (edits: readonly Edit[], more: Partial<SteerRequest> = {}): Promise<SteerAnswer> =>
-    steer({ rows, budget: BUDGET, edits, effect: false, ...more }, by, context);
+    steer({ rows, budget: BUDGET, edits, effect: false, ...more }, by);
   const codes = await session.encode(batchOf(x, d, BUDGET));
   /** A feature that the first row has, and one that no row has. */
   const present = codes.indices[0]!;
@@ -181,7 +180,7 @@ describe.each([
     }));
     let calls = 0;
     const counted = { ...by, steer: (batch: Parameters<SteeredBy["steer"]>[0]) => (calls++, by.steer(batch)) };
-    const { rows: found } = await steer({ rows: many, budget: {}, edits, effect: false }, counted, context);
+    const { rows: found } = await steer({ rows: many, budget: {}, edits, effect: false }, counted);
     const { rows: few } = await steered(edits);
     if (d > 128) expect(calls).toBeGreaterThan(1);
     for (let i = 0; i < 200; i++) {
@@ -225,21 +224,10 @@ describe.each([
     const setEdits: Edit[] = Array.from({ length: 255 }, () => ({ feature: absent, op: "set", value: 2 }));
     const request = { rows, budget: BUDGET, effect: true };
     const edit: Edit = { feature: absent, op: "scale", value: 2 };
-    const { effect } = await steer({ ...request, edits: [edit] }, { ...by, setEdits }, context);
+    const { effect } = await steer({ ...request, edits: [edit] }, { ...by, setEdits });
     expect([effect!.fromSet, effect!.before[255], effect!.after[255]]).toEqual([255, 2, 4]);
-    await expect(steer({ ...request, edits: [edit, edit] }, { ...by, setEdits }, context)).rejects.toThrow(
+    await expect(steer({ ...request, edits: [edit, edit] }, { ...by, setEdits })).rejects.toThrow(
       /^edits\[1\] is one too many: with the set's 255 there are 257/,
     );
-  });
-
-  it("stops when nobody waits for it any more", async () => {
-    const gone = new AbortController();
-    gone.abort();
-    const edits: Edit[] = [{ feature: 0, op: "project_out" }];
-    const request = { rows, budget: BUDGET, edits, effect: false };
-    await expect(steer(request, by, { requestId: "x", signal: gone.signal })).rejects.toMatchObject({
-      code: "PURSUIT_CLIENT_CLOSED",
-    });
-    await expect(steer(request, by, { ...context, deadline: 0 })).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
   });
 });

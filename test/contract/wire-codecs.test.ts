@@ -22,7 +22,7 @@ const budgets = Array.from({ length: ROWS }, (_, i) => ({ max_atoms: i % 5 }));
 let test: TestApp;
 
 beforeAll(async () => {
-  test = await testApp({}, {}, undefined, new CodecEngine());
+  test = await testApp({}, {}, new CodecEngine());
 });
 afterAll(() => test.app.close());
 

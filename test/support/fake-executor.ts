@@ -1,7 +1,8 @@
 /**
  * A runtime process without ONNX Runtime, for tests of the server's side: it speaks the framed protocol and misbehaves
  * on demand. Each encoded row answers one atom: index 0 with the row's first value. The folder it is told to load names
- * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads).
+ * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads),
+ * "changing" (as "ok", of other weights at every start).
  * A first value of 666 kills the process, 555 makes it hang, 444 makes it answer with an error.
  */
 import { Socket } from "node:net";
@@ -10,6 +11,7 @@ import { steerRows } from "../../src/engine/executor/session/steer-rows.ts";
 import {
   batchFromColumns,
   codesColumns,
+  codesToDecodeFromColumns,
   steeredColumns,
   steerFromColumns,
 } from "../../src/engine/runtime/protocol/columns.ts";
@@ -27,13 +29,13 @@ function load(folder: string): void {
   if (behaviour === "exits") process.exit(7);
   if (behaviour === "broken")
     reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."] });
-  if (behaviour !== "ok") return;
+  if (behaviour !== "ok" && behaviour !== "changing") return;
   reply({
     type: "loaded",
     facts: {
       chosen: { runtime: "cpu", path: "residual" },
       coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
-      sha256: "0".repeat(64),
+      sha256: (behaviour === "ok" ? "" : `${process.pid}`).padStart(64, "0"),
       warnings: [],
       notes: [],
       warmUp: { steps: 8, milliseconds: 1 },
@@ -62,6 +64,16 @@ function encode(head: RequestHead & { type: "encode" }, columns: Columns): void 
   reply({ type: "result", id: head.id, milliseconds: 1, count, width: 4 }, codesColumns(codes));
 }
 
+/** By the same two atoms as {@link steer}. */
+function decode(head: RequestHead & { type: "decode" }, columns: Columns): void {
+  const { count, indptr, indices, values } = codesToDecodeFromColumns(head.count, columns);
+  const rows = new Float32Array(count * 2);
+  for (let i = 0; i < count; i++) {
+    for (let at = indptr[i]!; at < indptr[i + 1]!; at++) rows[i * 2 + indices[at]!]! += values[at]!;
+  }
+  reply({ type: "result", id: head.id, milliseconds: 1 }, { rows });
+}
+
 /** By two atoms, the unit vectors of rows of two numbers. */
 function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
   const steered = steerRows(steerFromColumns(head.count, columns), {
@@ -77,6 +89,7 @@ const reader = new FrameReader(({ head, columns }: Frame) => {
   const request = head as RequestHead;
   if (request.type === "load") load(request.options.folder);
   else if (request.type === "encode") encode(request, columns);
+  else if (request.type === "decode") decode(request, columns);
   else if (request.type === "steer") steer(request, columns);
   else if (request.type === "close") server.end(() => process.exit(0));
 });

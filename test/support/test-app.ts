@@ -18,7 +18,6 @@ export interface TestApp {
 export async function testApp(
   limits: Partial<Limits> = {},
   access: Partial<AppOptions["access"]> = {},
-  addRoutes: (app: FastifyInstance) => void = () => {},
   engine = new FakeEngine(),
 ): Promise<TestApp> {
   const requests: TestApp["requests"] = [];
@@ -51,7 +50,6 @@ export async function testApp(
     },
     version: "0.0.0-test",
   });
-  addRoutes(app);
   await app.ready();
   return { app, engine, requests, stages, logged };
 }

@@ -21,6 +21,7 @@ import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { checkStillWanted } from "./still-wanted.ts";
 import { ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
 import type { SteeringStore } from "./steering/steering-store.ts";
@@ -124,41 +125,61 @@ export class CatalogEngine implements Engine {
     return { codes, sha256, times: { queue: queueMilliseconds, encode } };
   }
 
-  async decode(id: string, codes: CodesToDecode): Promise<Rows> {
-    return this.#decode(this.#find(id), codes);
+  async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
+    return this.#decode(this.#find(id), codes, context);
   }
 
-  async #decode(dictionary: ServedDictionary, codes: CodesToDecode): Promise<Rows> {
+  async #decode(dictionary: ServedDictionary, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
-    const data = await dictionary.decode(codes);
+    const data = await dictionary.decode(codes, () => checkStillWanted(context, this.now(), "decoded"));
     checkDecoded(data, manifest.d);
     return { data, count: codes.count, width: manifest.d };
   }
 
-  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
-    const { from, to, rows, budget, encoder } = request;
+  transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    return this.#byPresent([request.from, request.to], ([source, target]) =>
+      this.#transfer(source!, target!, request, context),
+    );
+  }
+
+  async #transfer(
+    source: ServedDictionary,
+    target: ServedDictionary,
+    { from, to, rows, budget, encoder }: TransferRequest,
+    context: RequestContext,
+  ): Promise<TransferAnswer> {
     // Both before anything queues: what cannot be decoded need not be encoded.
-    const [source, target] = [this.#find(from), this.#find(to)];
     const { manifest, sha256: decodedBy } = target.serving();
     checkPair({ from, to }, source.serving().manifest, manifest);
     const own = { rows, budget, trace: false, reconstruction: false };
     const { codes, sha256, times } = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
     const { norm: _, ...code } = codes;
-    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) });
+    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
     return { outputs, codes, sha256: { from: sha256, to: decodedBy }, times };
   }
 
-  async steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
-    const dictionary = this.#find(id);
+  steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    return this.#byPresent([id], ([dictionary]) => this.#steer(dictionary!, request, context));
+  }
+
+  /**
+   * What takes several calls, by the present versions; once more from the beginning where one of them was replaced between
+   * two calls: codes of one version are never added up by atoms of another.
+   */
+  async #byPresent<T>(
+    ids: readonly string[],
+    run: (dictionaries: readonly ServedDictionary[]) => Promise<T>,
+  ): Promise<T> {
+    const present = (): readonly ServedDictionary[] => ids.map((id) => this.#find(id));
+    const dictionaries = present();
     try {
-      return await this.#steer(dictionary, request, context);
+      return await run(dictionaries);
     } catch (error) {
-      // Replaced between two of its calls: codes of one version are never added up by atoms of another.
       const gone =
         error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
-      if (!gone || this.#find(id) === dictionary) throw error;
-      return this.#steer(this.#find(id), request, context);
+      if (!gone || present().every((dictionary, i) => dictionary === dictionaries[i])) throw error;
+      return run(present());
     }
   }
 
@@ -172,10 +193,11 @@ export class CatalogEngine implements Engine {
       sha256,
       setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),
       encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
-      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) => dictionary.steer(batch),
+      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) =>
+        dictionary.steer(batch, () => checkStillWanted(context, this.now(), "steered")),
       now: () => this.now(),
     };
-    return steer(request, by, context);
+    return steer(request, by);
   }
 
   async feature(id: string, index: number): Promise<Feature> {

@@ -28,6 +28,12 @@ export interface WatchdogRule {
   readonly floor: number;
 }
 
+/** What rows cost, as learned, and as it was at the load: a runtime that is started anew has its Gram matrix yet to make. */
+interface Costs {
+  readonly learned: CostModel;
+  readonly atLoad: CostModel;
+}
+
 /** How much dearer an orthogonal row is taken to be than a plain one, until the first has been measured. */
 const ORTHOGONAL_FACTOR = 4;
 
@@ -36,25 +42,29 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   readonly cores: number;
   readonly capacity: number;
   readonly #options: DictionaryExecutorOptions;
-  readonly #costs: CostModel;
+  readonly #costs: Costs;
   /** Of rows that a request has encoded orthogonally on a dictionary of plain pursuit: a step of theirs costs more. */
-  readonly #orthogonalCosts: CostModel;
+  readonly #orthogonalCosts: Costs;
 
   constructor(options: DictionaryExecutorOptions) {
     this.#options = options;
-    this.#costs = new CostModel(options.warmUp);
     const { steps, milliseconds } = options.warmUp;
-    this.#orthogonalCosts = new CostModel({ steps, milliseconds: milliseconds * ORTHOGONAL_FACTOR });
+    const costsAfter = (warmUp: DictionaryExecutorOptions["warmUp"]): Costs => ({
+      learned: new CostModel(warmUp),
+      atLoad: new CostModel(warmUp),
+    });
+    this.#costs = costsAfter(options.warmUp);
+    this.#orthogonalCosts = costsAfter({ steps, milliseconds: milliseconds * ORTHOGONAL_FACTOR });
     this.cores = options.threads;
     this.capacity = options.batchMilliseconds;
   }
 
   get overhead(): number {
-    return this.#costs.overhead;
+    return this.#costs.learned.overhead;
   }
 
   rowCost(work: EncodeWork, row: number, keep: number): number {
-    return this.#costsOf(work).rowCost(work.classes[row]!, work.budgets.maxAtoms[row]!, keep);
+    return this.#costsOf(work).learned.rowCost(work.classes[row]!, work.budgets.maxAtoms[row]!, keep);
   }
 
   /** Plain and orthogonal rows of one batch run one after the other. */
@@ -70,18 +80,23 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     return pieces.map((piece) => results.get(piece)!);
   }
 
-  #costsOf({ orthogonal = false }: EncodeWork): CostModel {
+  #costsOf({ orthogonal = false }: EncodeWork): Costs {
     return orthogonal ? this.#orthogonalCosts : this.#costs;
   }
 
   /** Pieces that are all encoded the same way. */
   async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
-    const costs = this.#costsOf(pieces[0]!.work);
+    const { learned, atLoad } = this.#costsOf(pieces[0]!.work);
     const { runtime, watchdog, onBatch, d } = this.#options;
-    const { budgets, asked, classes } = this.#join(pieces, costs);
+    const { budgets, asked, classes } = this.#join(pieces, learned);
     const count = asked.length;
-    let predicted = costs.overhead;
-    for (let i = 0; i < count; i++) predicted += costs.rowCost(classes[i]!, budgets.maxAtoms[i]!);
+    const predicted = Math.max(
+      ...[learned, atLoad].map((costs) => {
+        let sum = costs.overhead;
+        for (let i = 0; i < count; i++) sum += costs.rowCost(classes[i]!, budgets.maxAtoms[i]!);
+        return sum;
+      }),
+    );
     const batch = {
       rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
       count,
@@ -98,7 +113,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
     // What the session took, and not the way there and back, which is the queue's pace to know: on a flooded event loop
     // that way is long whatever the batch, and prices with it in them made batches ever smaller, down to single rows.
-    costs.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds });
+    learned.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds });
     markDegraded(codes, asked, budgets.maxAtoms);
     onBatch(codes, milliseconds / 1000);
     let row = 0;

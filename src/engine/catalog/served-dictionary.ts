@@ -64,7 +64,7 @@ const NEIGHBOURS = 10;
  * shown in the list, and stops no other dictionary.
  *
  *     registered → loading → ready → draining → unloaded
- *                      └────→ failed ──┘  (also from ready: a restart found the folder broken)
+ *                      └────→ failed ──┘  (also from ready: a restart found it broken, or other weights)
  *
  * It is one version: what a reload finds in the folder is served by another, and {@link CatalogEngine} swaps the two.
  */
@@ -114,15 +114,15 @@ export class ServedDictionary {
         onNews: (news: News) => this.#learn(news),
       };
       const [runtime, facts] = await SupervisedRuntime.start({
-        start: () => RuntimeProcess.start(options),
+        start: async () => this.#checkSame(await RuntimeProcess.start(options)),
         clock,
         onRestart: (reason, detail) => {
+          this.#news = null;
           this.#options.observer.restart({ dictionary: this.id, reason });
           log("error", `The runtime process of ${this.id} is started anew.`, { dictionary: this.id, reason, detail });
         },
         onRecovered: (anew) => {
           this.#facts = anew;
-          this.#news = null;
           log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
         },
         onFailed: (faults) => this.#fail(faults),
@@ -190,14 +190,26 @@ export class ServedDictionary {
     };
   }
 
-  /** Codes → rows [count · d]. */
-  decode(codes: Parameters<SupervisedRuntime["decode"]>[0]): Promise<Float32Array> {
-    return this.#direct((runtime) => runtime.decode(codes, this.#options.watchdog.floor));
+  /**
+   * Codes → rows [count · d].
+   * @param check throws where it is no longer wanted when its turn has come
+   */
+  decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
+    return this.#direct((runtime) => {
+      check();
+      return runtime.decode(codes, this.#options.watchdog.floor);
+    });
   }
 
-  /** Rows steered in one call; the caller keeps it short (catalog/steer.ts). */
-  steer(batch: SteerBatch): Promise<SteeredBatch> {
-    return this.#direct((runtime) => runtime.steer(batch, this.#options.watchdog.floor));
+  /**
+   * Rows steered in one call; the caller keeps it short (steering/steer.ts).
+   * @param check as of {@link decode}
+   */
+  steer(batch: SteerBatch, check: () => void): Promise<SteeredBatch> {
+    return this.#direct((runtime) => {
+      check();
+      return runtime.steer(batch, this.#options.watchdog.floor);
+    });
   }
 
   async feature(index: number): Promise<Feature> {
@@ -291,14 +303,27 @@ export class ServedDictionary {
     const { runtime, calls } = this.serving();
     try {
       return await calls
-        .run(() => call(runtime))
+        .run(async () => call(runtime))
         .catch((error: unknown) => {
           if (!(error instanceof RuntimeGone)) throw error;
-          return calls.run(() => call(runtime));
+          return calls.run(async () => call(runtime));
         });
     } catch (error) {
       throw asEngineError(error);
     }
+  }
+
+  /**
+   * A runtime process that was started anew serves the same weights: codes go by the sha256, and requests were checked
+   * by the manifest, of this version. What lies in the folder by now is another's, for a load to serve.
+   * @throws LoadFailed
+   */
+  async #checkSame(runtime: RuntimeProcess): Promise<RuntimeProcess> {
+    if (this.#facts === null || runtime.facts.sha256 === this.#facts.sha256) return runtime;
+    await runtime.close();
+    throw new LoadFailed([
+      `The weights in its folder were changed, and its runtime process had to be started anew; POST /v2/repository/models/${this.id}/load serves what is there now.`,
+    ]);
   }
 
   /** What its runtime process tells of itself after the load. */

@@ -1,19 +1,19 @@
 import type { FastifyReply } from "fastify";
 import Type from "typebox";
 import type { Engine } from "../../engine/engine.ts";
-import { serverTiming } from "../encode.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
 import { invalid } from "../wire/posted-rows.ts";
 import { inputTensors, outputTensors } from "../wire/tensor.ts";
 import { WireError } from "../wire/wire-error.ts";
 import type { WirePool } from "../wire/wire-pool.ts";
 import { checkAnswer, leastBytes } from "../wire/answer-size.ts";
 import { inferBytes } from "../wire/write-infer.ts";
-import { sendCompressed } from "./content-coding.ts";
 import type { InferStatistics, InferTimes } from "./infer-statistics.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { JSON_TYPE } from "./v2-answer.ts";
+import { sendCompressed } from "./send-compressed.ts";
 import { type V2Request, type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
 
 /** Where the JSON of a body ends and its binary data begins, both ways. */
@@ -47,7 +47,6 @@ const InferAnswerSchema = Type.Object({
 
 /** POST /v2/models/{model}/infer: rows → codes as tensors. */
 export function inferRoute(options: AppOptions, pool: WirePool, statistics: InferStatistics): V2Route {
-  const { observer } = options;
   return {
     method: "POST",
     path: `/models/:model${VERSION_PLACE}/infer`,
@@ -61,10 +60,7 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
       try {
         const { rows, times, send } = await infer(request, reply, options, pool);
         const { decode, queue, encode, write } = times;
-        const stages = { decode, queue, encode, write };
-        for (const [stage, milliseconds] of Object.entries(stages))
-          observer.stage(stage as keyof typeof stages, milliseconds / 1000);
-        void reply.header("server-timing", serverTiming({ ...stages, total: times.total }));
+        reportStages(request, reply, options, { decode, queue, encode, write });
         statistics.succeeded(model, rows, times);
         return await send();
       } catch (error) {
@@ -93,7 +89,7 @@ async function infer(
   const outputNames = outputTensors(manifest).map(({ name }) => name);
 
   const reading = performance.now();
-  const { id, rows, budget, outputs, timeoutMs, degrade } = await pool.readInfer({
+  const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = await pool.readInfer({
     bytes: bytesOf(request),
     headerLength: headerLengthOf(request),
     d,
@@ -108,7 +104,14 @@ async function infer(
     const { binary } = reconstruction;
     checkAnswer(binary ? rows.count * d * 4 : leastBytes(rows.count * d, "json"), limits.maxAnswer);
   }
-  const work = { rows, budget, trace: false, reconstruction: reconstruction !== undefined, degrade };
+  const work = {
+    rows,
+    budget,
+    trace: false,
+    reconstruction: reconstruction !== undefined,
+    ...(encoder !== null && { encoder }),
+    degrade,
+  };
   const { codes, times } = await engine.encode(model, work, contextOf(request, reply, engine, timeoutMs ?? undefined));
   const head = { model, version: VERSION, id, outputs, d };
   checkAnswer(inferBytes(codes, head), limits.maxAnswer);
@@ -122,7 +125,7 @@ async function infer(
     send: () => {
       if (headerLength === null) void reply.type(JSON_TYPE);
       else void reply.type("application/octet-stream").header(HEADER_LENGTH, headerLength);
-      return sendCompressed(request, reply, bytes);
+      return sendCompressed(request, reply, bytes, limits.compressFrom);
     },
   };
 }

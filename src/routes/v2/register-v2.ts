@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../../engine/errors.ts";
 import { problemOf, problemOfUnknownRoute, reportProblem } from "../error-handler.ts";
+import { inflaterFor } from "../inflate.ts";
 import type { Intake } from "../intake.ts";
 import type { AppOptions } from "../route-options.ts";
 import { WireError } from "../wire/wire-error.ts";
 import type { WirePool } from "../wire/wire-pool.ts";
-import { inflated } from "./content-coding.ts";
 import { inferRoute } from "./infer-route.ts";
 import { InferStatistics } from "./infer-statistics.ts";
 import { modelRoutes } from "./model-routes.ts";
@@ -26,7 +26,7 @@ export async function registerV2(
 ): Promise<void> {
   await app.register(
     async (v2) => {
-      readBodies(v2, intake, options);
+      readBodies(v2, intake);
       answerFaults(v2);
       checkHeads(v2, options);
       const statistics = new InferStatistics();
@@ -43,14 +43,12 @@ export async function registerV2(
 }
 
 /** Bodies as bytes, whatever their content type: tritonclient sends none. */
-function readBodies(v2: FastifyInstance, intake: Intake, { limits }: AppOptions): void {
+function readBodies(v2: FastifyInstance, intake: Intake): void {
   v2.removeAllContentTypeParsers();
   v2.addContentTypeParser("*", async (request: FastifyRequest) => {
-    const { bytes, claim, release } = await intake.read(request.raw);
+    const { bytes, release } = await intake.read(request.raw, inflaterFor(request.headers["content-encoding"]));
     request.releaseBody = release;
-    const body = await inflated(bytes, request.headers["content-encoding"], limits.maxBody);
-    if (body !== bytes) claim(body.length);
-    return body;
+    return bytes;
   });
 }
 

@@ -1,5 +1,7 @@
 import type { Budget } from "../../engine/budget.ts";
+import type { RequestEncoder } from "../../engine/engine.ts";
 import type { Rows } from "../../engine/rows.ts";
+import { readBoolean, readParameters } from "./infer-parameters.ts";
 import { parseJson } from "./parse-json.ts";
 import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
 import { type PostedTensor, postedTensor, readFloats, readNumbers } from "./read-tensor.ts";
@@ -38,6 +40,8 @@ export interface InferRequest {
   readonly timeoutMs: number | null;
   /** Whether its rows may be given fewer atoms under load. */
   readonly degrade: boolean;
+  /** Another encoder than the dictionary's own; null: its own. */
+  readonly encoder: RequestEncoder | null;
 }
 
 /** Request, `inputs`, an input, its `data`, a row of it. */
@@ -62,7 +66,7 @@ export function readInfer(body: InferBytes): InferRequest {
   if (!(id === undefined || id === null || typeof id === "string" || Number.isInteger(id))) {
     throw invalid(`id must be text; it is ${describe(id)}.`);
   }
-  const { budget, timeoutMs, binary, degrade } = readParameters(parameters);
+  const { budget, timeoutMs, binary, degrade, encoder } = readParameters(parameters);
   const tensors = readInputs(posted, inputs, binaryData(bytes, headerLength));
   const rows = rowsOf(tensors.get("rows"), d, limits);
   return {
@@ -72,6 +76,7 @@ export function readInfer(body: InferBytes): InferRequest {
     outputs: readOutputs(outputs, body.outputs, binary),
     timeoutMs,
     degrade,
+    encoder,
   };
 }
 
@@ -94,7 +99,7 @@ function readRaw({ bytes, d, limits }: InferBytes): InferRequest {
   } as const;
   const outputs = STANDARD_OUTPUTS.map((name) => ({ name, binary: true }));
   const rows = { data: readFloats(tensor), count, width: d };
-  return { id: null, rows, budget: {}, outputs, timeoutMs: null, degrade: false };
+  return { id: null, rows, budget: {}, outputs, timeoutMs: null, degrade: false, encoder: null };
 }
 
 /** Hands out the binary data that follows the JSON, in the order of the inputs. */
@@ -180,60 +185,6 @@ function withColumns(
   });
 }
 
-/** Parameters that are budgets. */
-const BUDGETS = {
-  max_atoms: "maxAtoms",
-  tolerance: "tolerance",
-  residual_norm: "residualNorm",
-  min_gain: "minGain",
-} as const;
-
-/** Parameters of other servers that ask for nothing that this one does not do anyway. */
-const HARMLESS = new Set(["priority", "triton_enable_empty_final_response"]);
-
-interface Parameters {
-  readonly budget: Budget;
-  readonly timeoutMs: number | null;
-  readonly binary: boolean;
-  readonly degrade: boolean;
-}
-
-function readParameters(parameters: unknown): Parameters {
-  if (parameters === undefined || parameters === null) {
-    return { budget: {}, timeoutMs: null, binary: false, degrade: false };
-  }
-  if (typeof parameters !== "object" || Array.isArray(parameters)) {
-    throw invalid(`parameters must be an object; it is ${describe(parameters)}.`);
-  }
-  const budget: Mutable<Budget> = {};
-  let timeoutMs: number | null = null;
-  let binary = false;
-  let degrade = false;
-  for (const [name, value] of Object.entries(parameters)) {
-    if (Object.hasOwn(BUDGETS, name)) {
-      if (typeof value !== "number") throw invalid(`parameters.${name} must be a number; it is ${describe(value)}.`);
-      budget[BUDGETS[name as keyof typeof BUDGETS]] = value;
-    } else if (name === "timeout") {
-      if (typeof value !== "number" || !(value >= 0)) {
-        throw invalid(`parameters.timeout must be microseconds, 0 or more; it is ${describe(value)}.`);
-      }
-      // 0 is Triton's word for none.
-      timeoutMs = value === 0 ? null : value / 1000;
-    } else if (name === "binary_data_output") {
-      binary = readBoolean(value, "parameters.binary_data_output");
-    } else if (name === "on_overload") {
-      if (value !== "reject" && value !== "degrade") {
-        throw invalid(`parameters.on_overload must be reject or degrade; it is ${describe(value)}.`);
-      }
-      degrade = value === "degrade";
-    } else if (!HARMLESS.has(name)) {
-      const there = [...Object.keys(BUDGETS), "timeout", "on_overload", "binary_data_output"].join(", ");
-      throw invalid(`There is no parameter ${named(name)}; there are ${there}.`);
-    }
-  }
-  return { budget, timeoutMs, binary, degrade };
-}
-
 function readOutputs(outputs: unknown, known: readonly OutputName[], binary: boolean): readonly WantedOutput[] {
   if (outputs === undefined || outputs === null || (Array.isArray(outputs) && outputs.length === 0)) {
     return STANDARD_OUTPUTS.map((name) => ({ name, binary }));
@@ -268,9 +219,4 @@ function outputForm(parameters: unknown, name: string, binary: boolean): boolean
     throw invalid(`Output ${name}: classification is not offered; a code names its atoms in indices.`);
   }
   return own === undefined ? binary : readBoolean(own, `Output ${name}: binary_data`);
-}
-
-function readBoolean(value: unknown, at: string): boolean {
-  if (typeof value === "boolean") return value;
-  throw invalid(`${at} must be true or false; it is ${describe(value)}.`);
 }

@@ -12,7 +12,7 @@ import { writeModelFolder } from "../../support/model-folder.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 /** What a dictionary's folder holds: see test/support/fake-executor.ts. */
-type Behaviour = "ok" | "broken" | "mute";
+type Behaviour = "ok" | "broken" | "mute" | "changing";
 
 const root = temporaryFolder();
 const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
@@ -107,9 +107,9 @@ describe("load", () => {
     const engine = await started([first], [version("one", "ok")]);
     const steer = first.steer.bind(first);
     let refused = 0;
-    first.steer = async (batch) => {
+    first.steer = async (batch, check) => {
       await engine.load("one");
-      return steer(batch).catch((error: unknown) => {
+      return steer(batch, check).catch((error: unknown) => {
         refused++;
         throw error;
       });
@@ -119,6 +119,25 @@ describe("load", () => {
     const { rows } = request(5);
     const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
     expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
+  });
+
+  it("transfers anew where the second dictionary was replaced between code and rows", async () => {
+    const second = version("two", "ok");
+    const engine = await started([version("one", "ok"), second], [version("two", "ok")]);
+    const decode = second.decode.bind(second);
+    let refused = 0;
+    second.decode = async (codes, check) => {
+      await engine.load("two");
+      return decode(codes, check).catch((error: unknown) => {
+        refused++;
+        throw error;
+      });
+    };
+    const context = { requestId: "test", signal: new AbortController().signal };
+    const { rows } = request(5);
+    const work = { from: "one", to: "two", rows, budget: {}, encoder: "own" } as const;
+    const { outputs, codes } = await engine.transfer(work, context);
+    expect([[...codes.values], [...outputs.data], refused]).toEqual([[5], [5, 0], 1]);
   });
 
   it("that fails leaves what was served, and says why", async () => {
@@ -185,6 +204,43 @@ describe("unload", () => {
   it("of what was never there is refused", async () => {
     const engine = await started([version("one", "ok")]);
     await expect(engine.unload("two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+  });
+});
+
+describe("a call that is not batched", () => {
+  const codes = { count: 1, indptr: Uint32Array.of(0, 1), indices: Uint32Array.of(1), values: Float32Array.of(3) };
+  const { rows } = request(5);
+  const edits = [{ feature: 1, op: "add_direction", strength: 2 } as const];
+
+  it.each([
+    ["whose client has gone", AbortSignal.abort(), undefined, "PURSUIT_CLIENT_CLOSED"],
+    ["whose time is over", new AbortController().signal, 0, "PURSUIT_TIMEOUT"],
+  ])("%s is not made when its turn comes", async (_whose, signal, deadline, code) => {
+    const engine = await started([version("one", "ok")]);
+    const wanted = { requestId: "test", signal: new AbortController().signal };
+    const context = { ...wanted, signal, ...(deadline !== undefined && { deadline }) };
+    await expect(engine.decode("one", codes, context)).rejects.toMatchObject({ code });
+    const steering = { rows, budget: {}, edits, effect: false };
+    await expect(engine.steer("one", steering, context)).rejects.toMatchObject({ code });
+    expect([...(await engine.decode("one", codes, wanted)).data]).toEqual([0, 3]);
+    expect([...(await engine.steer("one", steering, wanted)).rows.data]).toEqual([5, 2]);
+  });
+});
+
+describe("a runtime process that ends", () => {
+  it("is not followed by one of other weights: those are for a load to serve", async () => {
+    const engine = await started([version("one", "changing")], [version("one", "changing")]);
+    const { sha256 } = engine.status("one");
+    expect(await encode(engine, 7)).toBe(7);
+    const changed = {
+      code: "PURSUIT_DICTIONARY_FAILED",
+      message: expect.stringMatching(/weights in its folder were changed.*models\/one\/load/),
+    };
+    await expect(encode(engine, 666)).rejects.toMatchObject(changed);
+    await expect(encode(engine, 7)).rejects.toMatchObject(changed);
+    expect(await engine.load("one")).toMatchObject({ state: "ready", faults: [] });
+    expect(await encode(engine, 8)).toBe(8);
+    expect(engine.status("one").sha256).not.toBe(sha256);
   });
 });
 

@@ -26,12 +26,14 @@ function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
   };
 }
 
-function setup() {
+function setup({ warmUp = { steps: 8, milliseconds: 1 } } = {}) {
   const batches: OutgoingBatch[] = [];
+  const watchdogs: number[] = [];
   const seen: SparseCodes[] = [];
   const runtime = {
-    async encode(batch: OutgoingBatch) {
+    async encode(batch: OutgoingBatch, watchdog: number) {
       batches.push(batch);
+      watchdogs.push(watchdog);
       const ends = batch.rows.flatMap((rows) => [...rows]);
       const codes = codesOf(
         ends.map((end, i) => {
@@ -47,14 +49,14 @@ function setup() {
   } as unknown as SupervisedRuntime;
   const executor = new DictionaryExecutor({
     runtime,
-    warmUp: { steps: 8, milliseconds: 1 },
+    warmUp,
     d: 1,
     threads: 2,
     batchMilliseconds: 10,
     watchdog: { factor: 2, floor: 100 },
     onBatch: (codes) => seen.push(codes),
   });
-  return { executor, batches, seen };
+  return { executor, batches, watchdogs, seen };
 }
 
 const stopsOf = ({ stops }: SparseCodes): StopReason[] => Array.from(stops, (stop) => STOP_REASONS[stop]!);
@@ -91,6 +93,15 @@ describe("DictionaryExecutor", () => {
     const work = workOf([40, 40, 40, 40], 64);
     for (let i = 0; i < 100; i++) await executor.run([{ work, from: 0, to: 4, keep: 1 }]);
     expect(executor.overhead + 4 * executor.rowCost(work, 0, 1)).toBeCloseTo(4 * (0.5 + 0.05 * 40), 1);
+  });
+
+  it("waits as long as rows took at the load, however fast they have become: a new runtime begins there again", async () => {
+    const { executor, watchdogs } = setup({ warmUp: { steps: 8, milliseconds: 100 } });
+    const work = workOf([60, 60], 64);
+    for (let i = 0; i < 40; i++) await executor.run([{ work, from: 0, to: 2, keep: 1 }]);
+    expect(executor.rowCost(work, 0, 1)).toBeLessThan(10);
+    // 10 ms for the run, a row and a step each; 32 steps a row, as such rows are thought to take before any was seen.
+    expect(watchdogs.at(-1)).toBeCloseTo(2 * (10 + 2 * (10 + 32 * 10)), 6);
   });
 
   it("does not take the lowered budget for what such rows need", async () => {

@@ -1,6 +1,5 @@
 import { type CodeEdit, type DirectionEdit, type Edit, isCodeEdit, MAX_EDITS } from "../../edits.ts";
-import type { EncodeAnswer, EncodeRequest, RequestContext } from "../../engine.ts";
-import { EngineError } from "../../errors.ts";
+import type { EncodeAnswer, EncodeRequest } from "../../engine.ts";
 import { invalidEdit } from "../../read-edits.ts";
 import type { Rows } from "../../rows.ts";
 import type { CodeDelta, SteerBatch, SteeredBatch } from "../../steer-batch.ts";
@@ -20,6 +19,7 @@ export interface SteeredBy {
   readonly setEdits: readonly Edit[];
   /** Through the queue, as any encode. */
   readonly encode: (request: EncodeRequest) => Promise<EncodeAnswer>;
+  /** In its turn. @throws EngineError where it is no longer wanted by then */
   readonly steer: (batch: SteerBatch) => Promise<SteeredBatch>;
   /** Milliseconds on the engine's clock. */
   readonly now: () => number;
@@ -32,7 +32,7 @@ const CALL_WORK = 8_000_000;
  * Encode once, edit the codes, add one sparse delta, then directions in order (DESIGN §3). Without an edit of codes no
  * code is needed, so none is made; under `effect` there is one of the rows and one of what became of them.
  */
-export async function steer(request: SteerRequest, by: SteeredBy, context: RequestContext): Promise<SteerAnswer> {
+export async function steer(request: SteerRequest, by: SteeredBy): Promise<SteerAnswer> {
   const { rows, only, budget, effect } = request;
   const { d, now } = by;
   const edits = [...by.setEdits, ...request.edits];
@@ -69,7 +69,6 @@ export async function steer(request: SteerRequest, by: SteeredBy, context: Reque
       data.set(rows.data);
       break;
     }
-    checkStillWanted(context, now());
     const steered = await by.steer({
       rows: rows.data.subarray(from * d, to * d),
       count: to - from,
@@ -148,14 +147,6 @@ function interleave(
     }
   }
   return joined;
-}
-
-/** @throws EngineError PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT */
-function checkStillWanted({ signal, deadline }: RequestContext, now: number): void {
-  if (signal.aborted) throw new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection.");
-  if (deadline !== undefined && deadline <= now) {
-    throw new EngineError("PURSUIT_TIMEOUT", "timeout_ms passed before the rows were steered.");
-  }
 }
 
 /** @throws EngineError PURSUIT_INVALID_EDIT naming the row. */

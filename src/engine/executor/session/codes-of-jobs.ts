@@ -3,6 +3,7 @@ import type { EncodeBatch } from "../../encode-batch.ts";
 import { LARGEST_FLOAT32 } from "../../float-formats.ts";
 import type { PursuitTrace, SparseCodes } from "../../sparse-codes.ts";
 import type { RowJob } from "../kernel/row-job.ts";
+import { emptyTrace } from "./empty-trace.ts";
 import type { PreparedRows } from "./prepare-rows.ts";
 
 /** The finished jobs of a batch, in the order of its rows, as codes: scaled back. */
@@ -59,17 +60,9 @@ function eachRow(jobs: readonly RowJob[], count: number, visit: (job: RowJob, i:
 }
 
 function traceOf(jobs: readonly RowJob[], steps: Uint32Array): PursuitTrace {
-  const count = steps.length;
-  const indptr = new Uint32Array(count + 1);
-  for (let i = 0; i < count; i++) indptr[i + 1] = indptr[i]! + steps[i]!;
-  const total = indptr[count]!;
-  const trace = {
-    indptr,
-    indices: new Uint32Array(total),
-    values: new Float32Array(total),
-    residualNorms: new Float32Array(total),
-  };
-  eachRow(jobs, count, ({ indices, values, energies, depth, unscale }, i, row) => {
+  const trace = emptyTrace(steps);
+  const { indptr } = trace;
+  eachRow(jobs, steps.length, ({ indices, values, energies, depth, unscale }, i, row) => {
     const scale = unscale[i]!;
     for (let to = indptr[row]!, at = i * depth; to < indptr[row + 1]!; to++, at++) {
       trace.indices[to] = indices[at]!;

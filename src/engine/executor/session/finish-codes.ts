@@ -3,6 +3,7 @@ import type { Atoms } from "../../dictionary-weights.ts";
 import { type PursuitTrace, type SparseCodes, STOP_REASONS } from "../../sparse-codes.ts";
 import { LARGEST_FLOAT32 } from "../../float-formats.ts";
 import { codesOfTrace } from "./codes-of-trace.ts";
+import { emptyTrace } from "./empty-trace.ts";
 import type { PreparedRows } from "./prepare-rows.ts";
 
 /** What the pursuit graph gives: T steps of `prepared.count` rows, and how far each row went. */
@@ -59,20 +60,11 @@ function traceOf(
   { count: stride, unscale }: PreparedRows,
   steps: Uint32Array,
 ): PursuitTrace {
-  const count = steps.length;
-  const indptr = new Uint32Array(count + 1);
-  for (let i = 0; i < count; i++) indptr[i + 1] = indptr[i]! + steps[i]!;
-  const total = indptr[count]!;
-  const trace = {
-    indptr,
-    indices: new Uint32Array(total),
-    values: new Float32Array(total),
-    residualNorms: new Float32Array(total),
-  };
+  const trace = emptyTrace(steps);
   // Low words of the int64 column: an atom's number fits in 32 bits, and a view costs nothing where BigInts would.
   const lowWords = new Int32Array(indices.buffer, indices.byteOffset, indices.length * 2);
-  for (let i = 0; i < count; i++) {
-    for (let t = 0, to = indptr[i]!; t < steps[i]!; t++, to++) {
+  for (let i = 0; i < steps.length; i++) {
+    for (let t = 0, to = trace.indptr[i]!; t < steps[i]!; t++, to++) {
       const at = t * stride + i;
       trace.indices[to] = lowWords[at * 2]!;
       trace.values[to] = values[at]! * unscale[i]!;

@@ -13,7 +13,7 @@ const BLOCK_ROWS = 64;
 /** Bytes of one piece that is read or written. */
 const BLOCK_BYTES = 1 << 24;
 
-/** Milliseconds that computing must have taken for the file to be worth its room: reading it takes a fraction. */
+/** Milliseconds that computing must have taken, unless said otherwise, for the file to be worth its room. */
 const WORTH_KEEPING = 5_000;
 
 /** What a build is doing, and how far it is. */
@@ -26,9 +26,11 @@ type Phase =
 export interface GramBuildOptions {
   readonly weights: Pick<Atoms, "atoms" | "m" | "d">;
   readonly arena: Arena;
-  readonly dense: DensePass;
+  readonly dense: Pick<DensePass, "run">;
   /** Where a matrix that took long is kept; null: nowhere. */
   readonly cache: GramCache | null;
+  /** Milliseconds of computing from which it is kept. */
+  readonly worthKeeping?: number;
 }
 
 /**
@@ -109,7 +111,7 @@ export class GramBuild {
   }
 
   async #compute(): Promise<Progress> {
-    const { weights, dense } = this.#options;
+    const { weights, dense, cache, worthKeeping = WORTH_KEEPING } = this.#options;
     const { atoms, m, d } = weights;
     const started = performance.now();
     const from = this.#rows;
@@ -121,15 +123,17 @@ export class GramBuild {
     this.#computing += performance.now() - started;
     if (to < m) return { more: true, ...this.#quarterNote() };
     this.#complete = true;
-    const keep = this.#computing > WORTH_KEEPING ? this.#options.cache : null;
+    this.#phase = { name: "done" };
+    if (this.#computing < worthKeeping) return { more: false };
     const seconds = (this.#computing / 1000).toFixed(1);
     const note = `The Gram matrix of ${m} atoms is complete: ${seconds} s of computing.`;
-    if (keep === null) {
-      this.#phase = { name: "done" };
-      return this.#computing > WORTH_KEEPING ? { more: false, note } : { more: false };
+    if (cache === null) return { more: false, note };
+    try {
+      this.#phase = { name: "writing", writer: await cache.create(m) };
+    } catch (error) {
+      return { more: false, note: `${note} ${notKept(error)}` };
     }
     this.#rows = 0;
-    this.#phase = { name: "writing", writer: await keep.create(m) };
     return { more: true, note };
   }
 
@@ -144,7 +148,7 @@ export class GramBuild {
     } catch (error) {
       await writer.discard();
       this.#phase = { name: "done" };
-      return { more: false, note: `The Gram matrix could not be kept for the next start: ${wordsOf(error)}.` };
+      return { more: false, note: notKept(error) };
     }
     this.#phase = { name: "done" };
     return { more: false };
@@ -184,5 +188,7 @@ export class GramBuild {
     return { note: `The Gram matrix is being made: ${Math.round((100 * this.#rows) / m)} %.` };
   }
 }
+
+const notKept = (error: unknown): string => `It could not be kept for the next start: ${wordsOf(error)}.`;
 
 const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

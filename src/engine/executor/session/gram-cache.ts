@@ -1,10 +1,13 @@
-import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { createHash, type Hash, randomUUID } from "node:crypto";
+import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { endianness } from "node:os";
 
 /** sha256, at the end of a file. */
 const DIGEST_BYTES = 32;
+
+/** Ends the names of files that are still being written. */
+const DRAFT = ".draft";
 
 /** Part of every file's name: a matrix made or laid out in another way gets another. */
 const VERSION = 1;
@@ -37,9 +40,19 @@ export class GramCache {
 
   /** @throws Error when the folder cannot be written */
   async create(m: number): Promise<GramWriter> {
-    await mkdir(dirname(this.#path), { recursive: true });
-    const draft = `${this.#path}.${process.pid}.draft`;
-    return new GramWriter(await open(draft, "w"), draft, this.#path, m);
+    const folder = dirname(this.#path);
+    await mkdir(folder, { recursive: true });
+    await this.#dropDrafts(folder);
+    const draft = `${this.#path}.${randomUUID()}${DRAFT}`;
+    return new GramWriter(await open(draft, "wx"), draft, this.#path, m);
+  }
+
+  /** What a process that was killed left of this matrix, gigabytes perhaps. One that is still writing its own only fails to keep it. */
+  async #dropDrafts(folder: string): Promise<void> {
+    const own = `${basename(this.#path)}.`;
+    for (const name of await readdir(folder)) {
+      if (name.startsWith(own) && name.endsWith(DRAFT)) await rm(join(folder, name), { force: true });
+    }
   }
 }
 

@@ -49,6 +49,23 @@ it("shows nothing before it is whole, and leaves nothing of what was given up", 
   expect(await readdir(join(folder, "gram"))).toEqual([]);
 });
 
+it("clears away what a process that was killed left behind, of this matrix only", async () => {
+  const folder = temporaryFolder();
+  const cache = new GramCache(folder, "a1");
+  const killed = await cache.create(M);
+  await killed.write(MATRIX.subarray(0, M));
+  const other = await new GramCache(folder, "b2").create(M);
+  await write(cache);
+  const left = await readdir(join(folder, "gram"));
+  expect(left.toSorted().map((name) => name.slice(0, 2))).toEqual(["a1", "b2"]);
+  expect(await read(cache)).toEqual([...MATRIX]);
+  await killed.write(MATRIX.subarray(M));
+  await expect(killed.finish()).rejects.toThrow("ENOENT");
+  await killed.discard();
+  await other.discard();
+  expect(await readdir(join(folder, "gram"))).toHaveLength(1);
+});
+
 it("notices one wrong bit, and a file cut short", async () => {
   const folder = temporaryFolder();
   const cache = new GramCache(folder, "a1");
