@@ -2,10 +2,9 @@
  * The goals that stand beside the table of shapes, on the seeded dictionary of 768 × 4096 with rows of 32 planted atoms.
  */
 import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import { DensePass } from "../../src/engine/executor/session/dense-pass.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
+import { createEncoderSession, DensePass } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench } from "./measure-shape.ts";
 import { type ErrorCurve, toleranceForMean } from "./mean-tolerance.ts";

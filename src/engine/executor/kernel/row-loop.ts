@@ -1,7 +1,8 @@
 import type { PursuitSettings } from "../../dictionary.ts";
-import { LARGEST_FLOAT32 } from "../../float-formats.ts";
 import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
 import type { Arena, Shard } from "./arena.ts";
+import { finiteSteps } from "./finite-steps.ts";
+import { Lane } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
 import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
@@ -194,12 +195,9 @@ export class RowLoop {
     const energy = job.energy[row]! - gained;
     lane.slack += 2 * Math.abs(value) * CORRELATION_ERROR * Math.sqrt(fresh);
     job.energy[row] = energy;
-    const near = (limit: number): boolean => limit > 0 && Math.abs(energy - limit) <= lane.slack;
     // Negated: it holds for NaN as well.
     const fallen = !(energy >= fresh * REFRESH_FALL);
-    if (fallen || near(job.tolerance[row]!) || near(job.residual[row]!) || near(job.threshold[row]!)) {
-      this.#renew(lane, job);
-    }
+    if (fallen || nearLimit(job, row, lane.slack)) this.#renew(lane, job);
   }
 
   #readWinner(lane: Lane): void {
@@ -284,6 +282,15 @@ export class RowLoop {
 /** Bytes between two lanes' winners: see arena.ts. */
 const LINE = 64;
 
+/** Whether a row's ||r||² lies within `slack` of a limit that it is tested against. */
+function nearLimit({ energy, tolerance, residual, threshold }: RowJob, row: number, slack: number): boolean {
+  const now = energy[row]!;
+  return near(now, tolerance[row]!, slack) || near(now, residual[row]!, slack) || near(now, threshold[row]!, slack);
+}
+
+/** A limit that is off is negative. */
+const near = (value: number, limit: number, slack: number): boolean => limit > 0 && Math.abs(value - limit) <= slack;
+
 /** The tests before a step, the first that holds winning. */
 function stopBefore(job: RowJob, row: number): number {
   const energy = job.energy[row]!;
@@ -291,82 +298,4 @@ function stopBefore(job: RowJob, row: number): number {
   if (energy <= job.residual[row]!) return RESIDUAL_NORM;
   if (job.steps[row]! >= job.maxAtoms[row]!) return MAX_ATOMS;
   return GOES_ON;
-}
-
-/** Steps of a row until its first value or norm that float32 cannot hold. */
-function finiteSteps({ values, energies, steps, unscale, depth }: RowJob, row: number): number {
-  const from = row * depth;
-  const count = steps[row]!;
-  const scale = unscale[row]!;
-  for (let t = 0; t < count; t++) {
-    const value = Math.abs(values[from + t]! * scale);
-    // Negated, so that NaN ends it too.
-    if (!(value <= LARGEST_FLOAT32 && Math.sqrt(energies[from + t]!) * scale <= LARGEST_FLOAT32)) return t;
-  }
-  return count;
-}
-
-/** One row in work. */
-class Lane {
-  readonly index: number;
-  /** The row's slot; −1 while there is none. */
-  row = -1;
-  /** The selection that its correlations do not know of yet, and the score that it won by. */
-  atom = 0;
-  value = 0;
-  best = 0;
-  /** How far its running energy may be off. */
-  slack = 0;
-  /** [m] the last visitor that selected each atom; empty where repeats do not matter. */
-  readonly #seen: Uint32Array;
-  #visitor = 0;
-  #keys = new Float64Array(64);
-
-  constructor(index: number, m: number) {
-    this.index = index;
-    this.#seen = new Uint32Array(m);
-  }
-
-  take(row: number): void {
-    this.row = row;
-    this.slack = 0;
-    if (++this.#visitor === 2 ** 32) {
-      this.#seen.fill(0);
-      this.#visitor = 1;
-    }
-  }
-
-  markAll(indices: Uint32Array, from: number, to: number): void {
-    for (let k = from; k < to; k++) this.#seen[indices[k]!] = this.#visitor;
-  }
-
-  /** Remembers the atom; whether it was selected before. */
-  mark(atom: number): boolean {
-    if (this.#seen[atom] === this.#visitor) return true;
-    this.#seen[atom] = this.#visitor;
-    return false;
-  }
-
-  /**
-   * The first `steps` selections from `from` as a code, in the job's code columns at the same place: one entry an atom,
-   * summed in float32 in the order of selection, ascending, without zeros. Returns the number of entries.
-   */
-  merge({ indices, values, codeIndices, codeValues, depth }: RowJob, from: number, steps: number): number {
-    // Sorted by atom, then by step: both in one number, exact below 2^53.
-    if (this.#keys.length < steps) this.#keys = new Float64Array(steps * 2);
-    const keys = this.#keys.subarray(0, steps);
-    for (let t = 0; t < steps; t++) keys[t] = indices[from + t]! * depth + t;
-    keys.sort();
-    let to = from;
-    for (let k = 0; k < steps;) {
-      const atom = Math.floor(keys[k]! / depth);
-      const first = atom * depth;
-      let sum = values[from + keys[k]! - first]!;
-      for (k++; k < steps && keys[k]! < first + depth; k++) sum = Math.fround(sum + values[from + keys[k]! - first]!);
-      if (sum === 0) continue;
-      codeIndices[to] = atom;
-      codeValues[to++] = sum;
-    }
-    return to - from;
-  }
 }
