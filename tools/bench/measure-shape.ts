@@ -115,7 +115,7 @@ interface GroupContext {
   readonly rows: Float32Array;
   readonly oracle: OracleSample;
   readonly ready: readonly RivalReady[];
-  readonly dense: DensePass;
+  readonly dense: Awaited<ReturnType<typeof DensePass.create>>;
 }
 
 /** Paths that are held at once, in turn with the dense pass, the read bandwidth and all rivals. */
