@@ -61,7 +61,7 @@ const BLOCK = 64;
 const ROW_BLOCK = 16;
 
 /** Address 0 stays unused, and everything begins on a cache line. */
-const LINE = 64;
+export const LINE = 64;
 
 /** Scores of one lane's two blocks, in bytes, and entries of its list: as many products as one call of the kernel takes. */
 const LANE_BLOCKS = 512;

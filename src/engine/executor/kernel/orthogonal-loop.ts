@@ -2,7 +2,7 @@ import type { OrthogonalScore } from "../../dictionary.ts";
 import { LARGEST_FLOAT32 } from "../../float-formats.ts";
 import { LeastSquares } from "../../least-squares.ts";
 import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
-import type { Arena, Shard } from "./arena.ts";
+import { type Arena, LINE, type Shard } from "./arena.ts";
 import { instantiateOrthogonalKernel, type OrthogonalKernel } from "./pursuit-kernel.ts";
 import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
@@ -27,9 +27,6 @@ const DEEP = 1e-4;
 
 /** Share of ||x − b||² under which a residual is the rounding of the row itself, float32's 2⁻²³: nothing is left to gain. */
 const ROUNDING = 2 ** -46;
-
-/** Bytes between two lanes' winners: see arena.ts. */
-const LINE = 64;
 
 const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
 const STOPS = {

@@ -1,6 +1,6 @@
 import type { PursuitSettings } from "../../dictionary.ts";
 import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
-import type { Arena, Shard } from "./arena.ts";
+import { type Arena, LINE, type Shard } from "./arena.ts";
 import { finiteSteps } from "./finite-steps.ts";
 import { Lane } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
@@ -160,7 +160,7 @@ export class RowLoop {
     job.indices[at] = atom;
     job.values[at] = value;
     const steps = ++job.steps[row]!;
-    this.#lower(lane, job, gram, gained);
+    const renewed = this.#lower(lane, job, gram, gained);
     const energy = job.energy[row]!;
     job.energies[at] = energy;
 
@@ -172,7 +172,7 @@ export class RowLoop {
     if (energy === 0) return this.#end(lane, job, NO_GAIN);
     if (this.#settings.reselect === "forbid") this.#forbid(row, atom);
     const stale = energy < job.freshEnergy[row]! * REFRESH_FALL || steps >= job.freshSteps[row]! + REFRESH_STEPS;
-    if (stale) this.#renew(lane, job);
+    if (stale && !renewed) this.#renew(lane, job);
     if (stale || !gram) {
       job.stops[row] = WAITS;
       lane.row = -1;
@@ -182,14 +182,15 @@ export class RowLoop {
   /**
    * ||r||² after a selection. A running energy is enough while it is far from everything it is tested against; within
    * its error of a limit, or once it has fallen so far that its digits are gone, it is taken from x and z (DESIGN §2.1).
+   * @returns whether it was, and the residual with it
    */
-  #lower(lane: Lane, job: RowJob, gram: boolean, gained: number): void {
+  #lower(lane: Lane, job: RowJob, gram: boolean, gained: number): boolean {
     const { row, atom, value } = lane;
     if (!gram) {
       const { rowWidth, atoms, residuals } = this.#arena;
       const [{ kernel }] = this.#shards as readonly [ShardView];
       job.energy[row] = kernel.subtract(residuals + 4 * rowWidth * row, atoms + 4 * rowWidth * atom, value, rowWidth);
-      return;
+      return false;
     }
     const fresh = job.freshEnergy[row]!;
     const energy = job.energy[row]! - gained;
@@ -197,7 +198,9 @@ export class RowLoop {
     job.energy[row] = energy;
     // Negated: it holds for NaN as well.
     const fallen = !(energy >= fresh * REFRESH_FALL);
-    if (fallen || nearLimit(job, row, lane.slack)) this.#renew(lane, job);
+    const renew = fallen || nearLimit(job, row, lane.slack);
+    if (renew) this.#renew(lane, job);
+    return renew;
   }
 
   #readWinner(lane: Lane): void {
@@ -278,9 +281,6 @@ export class RowLoop {
     lane.row = -1;
   }
 }
-
-/** Bytes between two lanes' winners: see arena.ts. */
-const LINE = 64;
 
 /** Whether a row's ||r||² lies within `slack` of a limit that it is tested against. */
 function nearLimit({ energy, tolerance, residual, threshold }: RowJob, row: number, slack: number): boolean {
