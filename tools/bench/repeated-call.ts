@@ -2,7 +2,7 @@ import { median } from "./in-turn.ts";
 
 /** A turn of ours lasts about so long: shorter calls are repeated, and their median is the turn's figure. */
 const TURN_SECONDS = 0.2;
-const MOST_REPEATS = 10;
+const MOST_REPEATS = 50;
 
 /** A call that is timed by turns. */
 export interface RepeatedCall {

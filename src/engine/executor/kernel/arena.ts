@@ -49,6 +49,8 @@ export interface Arena {
   readonly rows: number;
   readonly residuals: number;
   readonly wide: number;
+  /** [rowWidth] the centre b. */
+  readonly centre: number;
   /** [lanes] lists of `listLength` addresses (4 bytes) and as many float64 results after them. */
   readonly lists: number;
   readonly listLength: number;
@@ -75,7 +77,7 @@ export function createArena(shape: ArenaShape): Arena {
   const { d, m, lanes, slots, gram, memoryLimit = MAX_MEMORY } = shape;
   const rowWidth = roundUp(d, ROW_BLOCK);
   const termCount = 2 * Math.min(d, m);
-  const own = 4 * rowWidth * (m + 2 * slots) + (8 * rowWidth + LIST_ENTRY * LIST_LENGTH) * lanes;
+  const own = 4 * rowWidth * (m + 2 * slots + 1) + (8 * rowWidth + LIST_ENTRY * LIST_LENGTH) * lanes;
   for (let count = 1; count <= m; count++) {
     const layouts = layOut({ termCount, own, m, lanes, slots, gram }, count);
     if (layouts.every(({ end }) => end <= memoryLimit)) {
@@ -94,6 +96,7 @@ export function createArena(shape: ArenaShape): Arena {
         rows: take(4 * rowWidth * slots),
         residuals: take(4 * rowWidth * slots),
         wide: take(8 * rowWidth * lanes),
+        centre: take(4 * rowWidth),
         lists: take(LIST_ENTRY * LIST_LENGTH * lanes),
         listLength: LIST_LENGTH,
         termCount,

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { JobLoop } from "./job-loop.ts";
-import { CONTROL, type Control, createControl, takeRow } from "./loop-control.ts";
+import { CONTROL, type Control, createControl, publishRows, takeRow } from "./loop-control.ts";
 import type { RowJob } from "./row-job.ts";
 import type { RowLoopOptions } from "./row-loop.ts";
 
@@ -35,11 +35,14 @@ export class LoopThreads {
   /**
    * Works on a job's rows until each has ended or waits. Blocks.
    * @param gram whether the Gram matrix stands in the arena
+   * @param place puts the rows' correlations in their slots, in order, and tells now and then how many stand there: the
+   *   other threads begin while it goes on
    * @throws Error when a helper failed
    */
-  run(job: RowJob, gram: boolean): void {
+  run(job: RowJob, gram: boolean, place: (ready: (count: number) => void) => void): void {
     const control = this.#control;
     Atomics.store(control, CONTROL.nextRow, 0);
+    Atomics.store(control, CONTROL.ready, 0);
     // Without the matrix each row makes one step only, which is not worth a thread's waking up.
     const helpers = gram && job.count >= WORTH_HELP ? this.#helpers : [];
     if (helpers.length > 0) {
@@ -47,6 +50,11 @@ export class LoopThreads {
       for (const helper of helpers) helper.postMessage(job);
       Atomics.add(control, CONTROL.turn, 1);
       Atomics.notify(control, CONTROL.turn);
+    }
+    try {
+      place((count) => publishRows(control, count));
+    } finally {
+      publishRows(control, job.count);
     }
     this.#own.run(job, gram, () => takeRow(control, job.count));
     for (let busy; (busy = Atomics.load(control, CONTROL.busy)) > 0;) Atomics.wait(control, CONTROL.busy, busy);

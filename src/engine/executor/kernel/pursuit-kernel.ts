@@ -21,6 +21,12 @@ export interface WideKernel {
   readonly energyWide: (wide: number, width: number) => number;
 }
 
+/** What readies rows: assembly/prepare.ts. */
+export interface PrepareKernel {
+  readonly centre: (x: number, b: number, width: number) => number;
+  readonly rescale: (x: number, factor: number, width: number) => number;
+}
+
 /** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
 export interface PursuitKernel extends WideKernel {
   /** Two forms of a function: by the correlation itself, or by its magnitude. */
@@ -55,7 +61,8 @@ export interface OrthogonalKernel extends WideKernel {
 }
 
 type Exports = PursuitKernel &
-  OrthogonalKernel & {
+  OrthogonalKernel &
+  PrepareKernel & {
     readonly explainMagnitude: OrthogonalKernel["explain"];
     readonly winnerMagnitude: PursuitKernel["winner"];
     readonly advanceMagnitude: PursuitKernel["advance"];
@@ -98,6 +105,10 @@ export function instantiateOrthogonalKernel(
 ): OrthogonalKernel {
   const exports = instantiate(module, memory);
   return byMagnitude ? { ...exports, explain: exports.explainMagnitude } : { ...exports };
+}
+
+export function instantiatePrepareKernel(module: WebAssembly.Module, memory: WebAssembly.Memory): PrepareKernel {
+  return instantiate(module, memory);
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {

@@ -17,7 +17,8 @@ import { DensePass } from "./dense-pass.ts";
 import { GramBuild } from "./gram-build.ts";
 import type { GramCache } from "./gram-cache.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
-import { prepareRows } from "./prepare-rows.ts";
+import { createColumns } from "./prepare-rows.ts";
+import { SlotRows } from "./slot-rows.ts";
 
 /** Rows worked on at once: enough for an efficient matrix product, few enough that their correlations stay in cache. */
 const SLOTS = 128;
@@ -33,6 +34,11 @@ const JOB_SELECTIONS = 1 << 21;
 
 /** Operations of the Gram matrix, 2·m²·d, up to which it is made before the first request: about a second. */
 const QUICK_GRAM = 2e11;
+
+/** Rows placed before the other threads hear of them. */
+const PLACED_AT_ONCE = 4;
+
+const NO_ROWS = new Float32Array(0);
 
 export interface FusedSessionOptions extends OnnxSessionOptions {
   /** Whether to update correlations by the Gram matrix; without it a row's are taken anew for every selection. */
@@ -51,6 +57,9 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
 export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights> implements EncoderSession {
   readonly #dense: DensePass;
   readonly #arena: Arena;
+  readonly #rows: SlotRows;
+  /** [slots, m] what the dense pass writes, kept for the same reason as the rows. */
+  readonly #products: Float32Array;
   readonly #threads: LoopThreads;
   readonly #gram: GramBuild | null;
   readonly #figures: CoherenceFigures;
@@ -60,12 +69,15 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     norms: Float64Array,
     dense: DensePass,
     arena: Arena,
+    rows: SlotRows,
     threads: LoopThreads,
     gram: GramBuild | null,
   ) {
     super(weights, norms);
     this.#dense = dense;
     this.#arena = arena;
+    this.#rows = rows;
+    this.#products = new Float32Array(arena.shape.slots * weights.m);
     this.#threads = threads;
     this.#gram = gram;
     this.#figures = new Coherence(norms).figures(false);
@@ -80,12 +92,11 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const norms = atomNorms(weights);
     const gain = Float32Array.from(norms, (norm) => 2 - norm ** 2);
     const dense = await DensePass.create(given, options);
-    const loop = new LoopThreads(
-      { module: compilePursuitKernel(), arena, settings: loopSettings(given), gain },
-      threads,
-    );
+    const module = compilePursuitKernel();
+    const rows = new SlotRows(module, arena, given);
+    const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
-    const session = new FusedSession(weights, norms, dense, arena, loop, build);
+    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build);
     session.#padCorrelations();
     session.#placeScales();
     if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
@@ -101,21 +112,24 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
-    const prepared = prepareRows(batch, this.weights);
+    const columns = createColumns(batch.count, this.weights.settings);
     const { d } = this.weights;
+    const scaled = batch.reconstruction ? new Float32Array(columns.count * d) : NO_ROWS;
     const jobs: RowJob[] = [];
     const deepest = batch.budgets.maxAtoms.reduce((most, atoms) => Math.max(most, atoms), 1);
     const most = Math.max(2, Math.min(this.#arena.shape.slots, Math.floor(JOB_SELECTIONS / deepest)));
-    for (const [from, count] of chunks(prepared.count, most)) {
-      const job = createRowJob(prepared, from, count, {
+    for (const [from, count] of chunks(columns.count, most)) {
+      this.#rows.place(batch, columns, from, from + count);
+      const job = createRowJob(columns, from, count, {
         remainderWidth: batch.reconstruction ? d : 0,
         traced: batch.trace,
         orthogonal: orthogonalScore(this.weights, batch),
       });
-      await this.#pursue(job, prepared.scaled.subarray(from * d, (from + count) * d));
+      if (batch.reconstruction) scaled.set(this.#rows.scaled(count), from * d);
+      await this.#pursue(job);
       jobs.push(job);
     }
-    return codesOfJobs(jobs, prepared, batch, this.weights);
+    return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
   }
 
   improve(): Promise<Progress> {
@@ -130,39 +144,33 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
 
   #hasGram = (): boolean => this.#gram?.complete ?? false;
 
-  /** Every row of a job to its end. @param x [count, d] scaled */
-  async #pursue(job: RowJob, x: Float32Array): Promise<void> {
-    const { d } = this.weights;
-    const { rowWidth, rows, residuals } = this.#arena;
-    const floats = new Float32Array(this.#arena.shards[0]!.memory.buffer);
+  /** Every row of a job to its end. */
+  async #pursue(job: RowJob): Promise<void> {
     const gram = this.#hasGram();
-    for (let i = 0; i < job.count; i++) {
-      const row = x.subarray(i * d, (i + 1) * d);
-      floats.set(row, rows / 4 + rowWidth * i);
-      // With the matrix a residual is only written when it is needed.
-      if (!gram) floats.set(row, residuals / 4 + rowWidth * i);
-    }
+    // With the matrix a residual is only written when it is needed.
+    if (!gram) this.#rows.beginResiduals(job.count);
     let waiting = Array.from({ length: job.count }, (_, i) => i);
-    let r = x;
+    let r = this.#rows.scaled(job.count);
     while (waiting.length > 0) {
-      const products = await this.#dense.run(r);
-      this.#placeCorrelations(waiting, products);
-      this.#threads.run(job, gram);
+      const products = this.#products.subarray(0, (r.length / this.weights.d) * this.weights.m);
+      await this.#dense.runInto(r, products);
+      this.#threads.run(job, gram, (ready) => this.#placeCorrelations(waiting, products, ready));
       waiting = waiting.filter((i) => job.stops[i] === WAITS);
-      r = new Float32Array(Math.max(2, waiting.length) * d);
-      for (const [k, i] of waiting.entries()) {
-        job.stops[i] = GOES_ON;
-        r.set(floats.subarray(residuals / 4 + rowWidth * i, residuals / 4 + rowWidth * i + d), k * d);
-      }
+      for (const i of waiting) job.stops[i] = GOES_ON;
+      r = this.#rows.residuals(waiting);
     }
   }
 
-  /** @param products [≥ slots.length, m] correlations of the rows in these slots */
-  #placeCorrelations(slots: readonly number[], products: Float32Array): void {
+  /**
+   * @param slots ascending
+   * @param products [≥ slots.length, m] correlations of the rows in these slots
+   */
+  #placeCorrelations(slots: readonly number[], products: Float32Array, ready: (count: number) => void): void {
     const { m } = this.weights;
     for (const [k, slot] of slots.entries()) {
       const row = products.subarray(k * m, (k + 1) * m);
       scatterIntoShards(this.#arena, row, (shard) => shard.correlations + 4 * shard.width * slot);
+      if (k % PLACED_AT_ONCE === PLACED_AT_ONCE - 1) ready(slot + 1);
     }
   }
 

@@ -31,6 +31,7 @@ it("gives every part a place of its own, within the memory's limit, and every at
                 [arena.rows, 4 * arena.rowWidth * slots],
                 [arena.residuals, 4 * arena.rowWidth * slots],
                 [arena.wide, 8 * arena.rowWidth * lanes],
+                [arena.centre, 4 * arena.rowWidth],
               ] as [number, number][])
             : []),
         ];

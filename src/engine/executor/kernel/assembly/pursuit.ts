@@ -8,7 +8,7 @@
  * A winner is written as {float32 score, uint32 index}: the lowest index of the largest score, which for `magnitude` is
  * |c|; where nothing but NaN is left the score is −∞.
  */
-import { BLOCK, largestLane, LEAST, score } from "./winner";
+import { BLOCK, largestLane, LEAST, lowestLane, score } from "./winner";
 
 /** c − v·g for one block, stored; the largest score of each lane. */
 // @ts-ignore: decorator
@@ -31,18 +31,24 @@ function updateBlock(c: usize, g: usize, v: v128, magnitude: bool): v128 {
   return f32x4.pmax(even, odd);
 }
 
-/** Writes the winner of a row whose best score stands in the block at `block`. */
+/**
+ * Writes the winner of a row: the largest of four lanes' best scores, of which each was first met in the block at
+ * `from + blocks`; the lowest index that has it lies in the lowest of those blocks.
+ */
 // @ts-ignore: decorator
 @inline
-function writeWinner(out: usize, c: usize, winner: v128, block: usize, magnitude: bool): void {
-  const value = f32x4.extract_lane(winner, 0);
-  let at = block;
-  for (const end = block + BLOCK; at < end; at += 4) {
-    const one = load<f32>(at);
-    if ((magnitude ? abs(one) : one) == value) break;
+function writeWinner(out: usize, c: usize, best: v128, blocks: v128, magnitude: bool): void {
+  const value = largestLane(best);
+  const target = f32x4.splat(value);
+  // Lanes without it point beyond every block.
+  let at = c + lowestLane(v128.bitselect(blocks, i32x4.splat(-1), f32x4.eq(best, target)));
+  let found: i32 = 0;
+  for (const end = at + BLOCK; at < end; at += 16) {
+    found = i32x4.bitmask(f32x4.eq(score(v128.load(at), magnitude), target));
+    if (found != 0) break;
   }
   store<f32>(out, value);
-  store<u32>(out, <u32>((at - c) >> 2), 4);
+  store<u32>(out, <u32>((at - c) >> 2) + ctz(found), 4);
 }
 
 /** c ← c − v·g over `width` correlations, and their winner. `magnitude` is a constant at every call: no branch remains. */
@@ -51,15 +57,13 @@ function writeWinner(out: usize, c: usize, winner: v128, block: usize, magnitude
 function advanceBy(c: usize, g: usize, v: f32, width: u32, out: usize, magnitude: bool): void {
   const factor = f32x4.splat(v);
   let best = f32x4.splat(LEAST);
-  let block = c;
-  for (let at = c, end = c + ((<usize>width) << 2); at < end; at += BLOCK, g += BLOCK) {
-    const scores = updateBlock(at, g, factor, magnitude);
-    if (v128.any_true(f32x4.gt(scores, best))) {
-      best = f32x4.splat(largestLane(scores));
-      block = at;
-    }
+  let blocks = i32x4.splat(0);
+  for (let at: usize = 0, end = (<usize>width) << 2; at < end; at += BLOCK) {
+    const scores = updateBlock(c + at, g + at, factor, magnitude);
+    blocks = v128.bitselect(i32x4.splat(<i32>at), blocks, f32x4.gt(scores, best));
+    best = f32x4.pmax(best, scores);
   }
-  writeWinner(out, c, best, block, magnitude);
+  writeWinner(out, c, best, blocks, magnitude);
 }
 
 /** The same for two rows at once: while one waits for memory the other computes (docs/decisions/0005). */
@@ -74,22 +78,19 @@ function advanceTwoBy(
   const factor2 = f32x4.splat(v2);
   let best1 = f32x4.splat(LEAST);
   let best2 = best1;
-  let block1: usize = 0;
-  let block2: usize = 0;
+  let blocks1 = i32x4.splat(0);
+  let blocks2 = blocks1;
   for (let at: usize = 0, end = (<usize>width) << 2; at < end; at += BLOCK) {
     const scores1 = updateBlock(c1 + at, g1 + at, factor1, magnitude);
     const scores2 = updateBlock(c2 + at, g2 + at, factor2, magnitude);
-    if (v128.any_true(f32x4.gt(scores1, best1))) {
-      best1 = f32x4.splat(largestLane(scores1));
-      block1 = at;
-    }
-    if (v128.any_true(f32x4.gt(scores2, best2))) {
-      best2 = f32x4.splat(largestLane(scores2));
-      block2 = at;
-    }
+    const block = i32x4.splat(<i32>at);
+    blocks1 = v128.bitselect(block, blocks1, f32x4.gt(scores1, best1));
+    blocks2 = v128.bitselect(block, blocks2, f32x4.gt(scores2, best2));
+    best1 = f32x4.pmax(best1, scores1);
+    best2 = f32x4.pmax(best2, scores2);
   }
-  writeWinner(out1, c1, best1, c1 + block1, magnitude);
-  writeWinner(out2, c2, best2, c2 + block2, magnitude);
+  writeWinner(out1, c1, best1, blocks1, magnitude);
+  writeWinner(out2, c2, best2, blocks2, magnitude);
 }
 
 export function advance(c: usize, g: usize, v: f32, width: u32, out: usize): void {
@@ -116,16 +117,14 @@ export function advanceTwoMagnitude(
 @inline
 function winnerBy(c: usize, width: u32, out: usize, magnitude: bool): void {
   let best = f32x4.splat(LEAST);
-  let block = c;
-  for (let at = c, end = c + ((<usize>width) << 2); at < end; at += BLOCK) {
+  let blocks = i32x4.splat(0);
+  for (let at: usize = 0, end = (<usize>width) << 2; at < end; at += BLOCK) {
     let scores = f32x4.splat(LEAST);
-    for (let k: usize = 0; k < BLOCK; k += 16) scores = f32x4.pmax(scores, score(v128.load(at + k), magnitude));
-    if (v128.any_true(f32x4.gt(scores, best))) {
-      best = f32x4.splat(largestLane(scores));
-      block = at;
-    }
+    for (let k: usize = 0; k < BLOCK; k += 16) scores = f32x4.pmax(scores, score(v128.load(c + at + k), magnitude));
+    blocks = v128.bitselect(i32x4.splat(<i32>at), blocks, f32x4.gt(scores, best));
+    best = f32x4.pmax(best, scores);
   }
-  writeWinner(out, c, best, block, magnitude);
+  writeWinner(out, c, best, blocks, magnitude);
 }
 
 /** The winner among correlations as they are. */

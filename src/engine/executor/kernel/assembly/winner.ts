@@ -21,6 +21,16 @@ export function largestLane(x: v128): f32 {
   );
 }
 
+/** Of unsigned lanes. */
+// @ts-ignore: decorator
+@inline
+export function lowestLane(x: v128): u32 {
+  return min(
+    min(<u32>i32x4.extract_lane(x, 0), <u32>i32x4.extract_lane(x, 1)),
+    min(<u32>i32x4.extract_lane(x, 2), <u32>i32x4.extract_lane(x, 3)),
+  );
+}
+
 // @ts-ignore: decorator
 @inline
 export function highHalf(four: v128): v128 {
