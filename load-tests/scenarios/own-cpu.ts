@@ -3,7 +3,7 @@ import type { Bench, Figure, Outcome, Scenario } from "../scenario.ts";
 import { rowsASecond, STEPS_16 } from "./peak.ts";
 
 const ROWS = 32;
-const CONNECTIONS = 2;
+const CONNECTIONS = 16;
 const GOALS = [
   ["octets", 15],
   ["json", 60],
@@ -11,7 +11,7 @@ const GOALS = [
 
 export const ownCpu: Scenario = {
   name: "own-cpu",
-  shows: "CPU time of the server process a row, beyond the runtime process's: 32 rows a request, 16 atoms.",
+  shows: "CPU time of the server process a row, beyond the runtime process's: 32 rows a request, 16 atoms, 16 connections.",
   measurements: () => GOALS.length,
   run: measureCpu,
 };

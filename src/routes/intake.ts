@@ -36,6 +36,7 @@ export class Intake {
   readonly #limits: IntakeLimits;
   readonly #onShed: () => void;
   readonly #rate: ReleaseRate;
+  readonly #now: () => number;
   #inFlight = 0;
 
   /** @param now monotonic milliseconds */
@@ -43,6 +44,7 @@ export class Intake {
     this.#limits = limits;
     this.#onShed = onShed;
     this.#rate = new ReleaseRate(now);
+    this.#now = now;
   }
 
   /**
@@ -71,7 +73,7 @@ export class Intake {
       }
       if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
       hold(Number(declared));
-      return { bytes: await this.#fill(request, new Uint8Array(held)), release };
+      return { bytes: await this.#fill(request, held), release };
     } catch (error) {
       release();
       request.resume();
@@ -120,14 +122,24 @@ export class Intake {
     );
   }
 
-  /** A body of declared length: each chunk is copied once, to its place. Node ends the stream at that length. */
-  async #fill(request: IncomingMessage, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  /**
+   * A body of declared length, at which Node ends the stream: one that comes whole is taken as it is, of another each
+   * chunk is copied once, to its place.
+   */
+  async #fill(request: IncomingMessage, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    let bytes: Uint8Array<ArrayBuffer> | null = null;
     let at = 0;
     await this.#eachChunk(request, (chunk) => {
-      bytes.set(chunk, at);
+      // Its memory must be its own: it may be handed to another thread.
+      if (chunk.length === length && chunk.buffer.byteLength === length && chunk.buffer instanceof ArrayBuffer) {
+        bytes = new Uint8Array(chunk.buffer);
+      } else {
+        bytes ??= new Uint8Array(length);
+        bytes.set(chunk, at);
+      }
       at += chunk.length;
     });
-    return bytes;
+    return bytes ?? new Uint8Array(length);
   }
 
   /** A compressed body. Unpiped when it is refused, so that what is left of it can be drained. */
@@ -193,10 +205,10 @@ export class Intake {
   /** @param request whose bytes show that the client goes on, where `source` is what an inflater makes of them */
   #eachChunk(source: Readable, take: (chunk: Buffer) => void, request = source): Promise<void> {
     const { stallMs } = this.#limits;
+    const latest = this.#now() + BODY_TIMEOUT;
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         clearTimeout(timer);
-        clearTimeout(wholeTimer);
         source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError);
         request.off("data", onBytes);
         if (error) reject(error);
@@ -204,7 +216,11 @@ export class Intake {
       };
       const onStall = (): void =>
         settle(new WireError("PURSUIT_BODY_STALLED", `No byte of the body came for ${stallMs} ms.`));
-      const onBytes = (): void => void timer.refresh();
+      // Without a timer of its own: while nothing comes the other runs out.
+      const onBytes = (): void => {
+        if (this.#now() > latest) onLate();
+        else timer.refresh();
+      };
       const onData = (chunk: Buffer): void => {
         try {
           take(chunk);
@@ -224,7 +240,6 @@ export class Intake {
       const onLate = (): void =>
         settle(new WireError("PURSUIT_BODY_STALLED", `The body was not complete after ${BODY_TIMEOUT} ms.`));
       const timer = setTimeout(onStall, stallMs);
-      const wholeTimer = setTimeout(onLate, BODY_TIMEOUT);
       request.on("data", onBytes);
       source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });

@@ -50,16 +50,31 @@ const LINES_ONLY: readonly AnswerType[] = ["ndjson"];
 const isLines = ({ headers }: FastifyRequest): boolean => headers["content-type"]?.startsWith(LINES_MEDIA) ?? false;
 
 /**
+ * What was chosen for an Accept among what a route offers: clients send a handful of them, and weighing one takes as
+ * long as reading some rows. Bounded, whatever clients make up.
+ */
+const chosenBefore = new WeakMap<readonly AnswerType[], Map<string, AnswerType | null>>();
+const MOST_KNOWN = 64;
+const LONGEST_KNOWN = 256;
+
+/**
  * What Accept, its q-values weighed, chooses of what the route can answer (RFC 9110 §12.5.1).
  * @throws WireError PURSUIT_NOT_ACCEPTABLE
  */
 export function negotiate(request: FastifyRequest): AnswerType {
   const { answers = JSON_ONLY } = request.routeOptions.config;
   const offered = isLines(request) && answers.includes("ndjson") ? LINES_ONLY : answers;
-  if (request.headers.accept === undefined) return offered[0]!;
-  const media = request.accepts().type(offered.flatMap((type) => [...ANSWER_MEDIA[type]]));
-  const chosen = typeof media === "string" ? TYPE_OF.get(media) : undefined;
-  if (chosen !== undefined) return chosen;
+  const { accept } = request.headers;
+  if (accept === undefined) return offered[0]!;
+  let known = chosenBefore.get(offered);
+  if (known === undefined) chosenBefore.set(offered, (known = new Map()));
+  let chosen = known.get(accept);
+  if (chosen === undefined) {
+    const media = request.accepts().type(offered.flatMap((type) => [...ANSWER_MEDIA[type]]));
+    chosen = (typeof media === "string" && TYPE_OF.get(media)) || null;
+    if (known.size < MOST_KNOWN && accept.length <= LONGEST_KNOWN) known.set(accept, chosen);
+  }
+  if (chosen !== null) return chosen;
   throw new WireError(
     "PURSUIT_NOT_ACCEPTABLE",
     `Answers are ${offered.map(mediaOf).join(", ")}; the request accepts ${request.headers.accept}.`,

@@ -10,6 +10,7 @@ import { SteeringStore } from "../engine/catalog/steering/steering-store.ts";
 import { systemClock } from "../engine/clock.ts";
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
+import { growHeapFreely } from "./heap-growth.ts";
 import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
@@ -21,6 +22,7 @@ const CLOSE_GRACE = 30_000;
 /** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
 export async function serve(settings: Settings): Promise<void> {
   const started = performance.now();
+  growHeapFreely();
   const logger = createLogger(settings.logLevel);
   const modelsDir = resolve(settings.modelsDir);
   const { dictionaries, misnamed } = await scanModels(modelsDir);

@@ -4,6 +4,7 @@ import type { EngineObserver } from "../engine/observer.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import type { Executions } from "../routes/v2/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
+import { RowHistogram } from "./row-histogram.ts";
 
 /** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
 const SECONDS = exponential(0.000_25, 18);
@@ -46,20 +47,24 @@ export class Metrics implements EngineObserver, RouteObserver {
     labelNames: ["dictionary"],
     registers: [this.#registry],
   });
-  readonly #atoms = new Histogram({
-    name: "pursuit_atoms_per_row",
-    help: "Distinct atoms of a row.",
-    labelNames: ["dictionary"],
-    buckets: COUNTS,
-    registers: [this.#registry],
-  });
-  readonly #errors = new Histogram({
-    name: "pursuit_relative_error",
-    help: "Relative error of a row.",
-    labelNames: ["dictionary"],
-    buckets: ERRORS,
-    registers: [this.#registry],
-  });
+  readonly #atoms = new RowHistogram(
+    {
+      name: "pursuit_atoms_per_row",
+      help: "Distinct atoms of a row.",
+      buckets: COUNTS,
+      registers: [this.#registry],
+    },
+    "dictionary",
+  );
+  readonly #errors = new RowHistogram(
+    {
+      name: "pursuit_relative_error",
+      help: "Relative error of a row.",
+      buckets: ERRORS,
+      registers: [this.#registry],
+    },
+    "dictionary",
+  );
   readonly #stops = new Counter({
     name: "pursuit_stops_total",
     help: "Why rows ended.",
@@ -123,9 +128,11 @@ export class Metrics implements EngineObserver, RouteObserver {
     this.stage("run", seconds);
     this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
+    const atoms = this.#atoms.rowsOf(dictionary);
+    const errors = this.#errors.rowsOf(dictionary);
     for (let i = 0; i < codes.count; i++) {
-      this.#atoms.observe({ dictionary }, codes.indptr[i + 1]! - codes.indptr[i]!);
-      this.#errors.observe({ dictionary }, codes.relativeErrors[i]!);
+      atoms(codes.indptr[i + 1]! - codes.indptr[i]!);
+      errors(codes.relativeErrors[i]!);
       stops[codes.stops[i]!]!++;
     }
     for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);

@@ -10,7 +10,10 @@ export interface BatchQueueOptions<W extends Work, R> {
   readonly executor: Executor<W, R>;
   readonly lease: CoreLease;
   readonly clock: Clock;
-  /** Milliseconds of predicted waiting over which a request is refused. One that finds nobody waiting is admitted. */
+  /**
+   * Milliseconds of predicted waiting over which a request is refused, and of real waiting after which one is that was
+   * admitted behind others. One that finds nobody waiting is admitted.
+   */
   readonly maxWait: number;
   /** Rows waiting at most, whatever they are predicted to cost; one request alone may pass it. */
   readonly maxRows: number;
@@ -110,6 +113,7 @@ export class BatchQueue<W extends Work, R> {
       const entry: Entry<W, R> = {
         work,
         submitted: clock.now(),
+        behindOthers: this.#rows() > 0,
         full,
         least,
         taken: 0,
@@ -217,7 +221,7 @@ export class BatchQueue<W extends Work, R> {
       // A row that costs more than there is room for is taken all the same, and the lane sits out turns for it.
       const room = lane === small ? this.#room() : Math.min(lane.credit, this.#room());
       let used = 0;
-      for (let entry = lane.head; entry !== undefined; entry = lane.head) {
+      for (let entry = this.#headOf(lane); entry !== undefined; entry = this.#headOf(lane)) {
         const { work, taken } = entry;
         const kept = work.degrade ? keep : 1;
         const [fits, cost] = this.#fit(work, taken, room - used, kept);
@@ -236,6 +240,22 @@ export class BatchQueue<W extends Work, R> {
       lane.credit = lane.head === undefined ? 0 : lane.credit - used;
     }
     return batch;
+  }
+
+  /**
+   * The lane's first request, after those that have waited longer than anybody may: predictions are kept by what a
+   * machine goes on to do, and when it does less, late answers to all would help nobody.
+   */
+  #headOf(lane: Lane<W, R>): Entry<W, R> | undefined {
+    const { clock, maxWait, onShed } = this.#options;
+    for (let entry = lane.head; entry !== undefined; entry = lane.head) {
+      const waited = clock.now() - entry.submitted;
+      if (!entry.behindOthers || entry.started !== null || waited <= maxWait) return entry;
+      onShed("queue_full");
+      const message = `The rows have waited ${Math.ceil(waited)} ms, and the limit is ${maxWait} ms: work took longer than it was predicted to.`;
+      this.#settle(entry, new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: this.#waitOf(lane) / 1000 }));
+    }
+    return undefined;
   }
 
   /** The next lane with rows and credit. Each visited gets its turn's credit, so a lane in debt comes to be served. */

@@ -5,6 +5,8 @@ import { Ring } from "./ring.ts";
 export interface Entry<W extends Work, R> {
   readonly work: W;
   readonly submitted: number;
+  /** Whether others waited when it came. */
+  readonly behindOthers: boolean;
   /** Predicted cost of the rows not handed out yet, as asked, */
   full: number;
   /** and when they are shortened as far as they may be. */

@@ -251,6 +251,26 @@ describe("BatchQueue", () => {
     });
   });
 
+  it("refuses after all who came behind others and has waited longer than the limit", async () => {
+    const { executor, queue, finish, shed, queued } = setup(4, { maxWait: 100 });
+    void queue.submit(work("a", 1));
+    await settle();
+    // Nobody waits yet: it may take as long as it takes.
+    const alone = queue.submit(work("b", 4));
+    const late = queue.submit(work("c", 4)).catch((error: unknown) => error);
+    await finish(101);
+    expect(executor.batches.at(-1)!.rows).toBe("b0 b1 b2 b3");
+    await finish(1);
+    expect((await alone).results).toEqual([["b0", "b1", "b2", "b3"]]);
+    expect(await late).toMatchObject({
+      code: "PURSUIT_QUEUE_FULL",
+      message: "The rows have waited 101 ms, and the limit is 100 ms: work took longer than it was predicted to.",
+    });
+    expect(executor.batches).toHaveLength(2);
+    expect(queued()).toBe(0);
+    expect(shed).toEqual(["queue_full"]);
+  });
+
   it("goes by the pace that batches really have", async () => {
     const { queue, finish } = setup(4);
     for (let i = 0; i < 40; i++) {
