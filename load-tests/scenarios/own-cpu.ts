@@ -11,7 +11,8 @@ const GOALS = [
 
 export const ownCpu: Scenario = {
   name: "own-cpu",
-  shows: "CPU time of the server process a row, beyond the runtime process's: 32 rows a request, 16 atoms, 16 connections.",
+  shows:
+    "CPU time of the server process a row, beyond the runtime process's: 32 rows a request, 16 atoms, 16 connections.",
   measurements: () => GOALS.length,
   run: measureCpu,
 };

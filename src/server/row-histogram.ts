@@ -18,7 +18,7 @@ interface Values {
  * A histogram with one label that takes a value for every row. prom-client checks and hashes the labels of each value,
  * which for rows costs more than writing their codes; here that is done once a batch, and the rest at the scrape.
  */
-export class RowHistogram extends Histogram<string> {
+export class RowHistogram extends Histogram {
   readonly #configuration: HistogramConfiguration<string>;
   readonly #label: string;
   readonly #bounds: readonly number[];

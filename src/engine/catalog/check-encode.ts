@@ -20,17 +20,17 @@ export function checkRows(rows: Rows, d: number): void {
   }
 }
 
-/** x·0 is 0 for every finite x and NaN for the rest, and NaN stays in a sum. Four sums, as each waits for its last. */
+/** x − x is 0 for every finite x and NaN for the rest, and NaN stays in a sum. Four sums, as each waits for its last. */
 function allFinite(data: Float32Array): boolean {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];
   const whole = data.length - (data.length % 4);
   for (let i = 0; i < whole; i += 4) {
-    s0 += data[i]! * 0;
-    s1 += data[i + 1]! * 0;
-    s2 += data[i + 2]! * 0;
-    s3 += data[i + 3]! * 0;
+    s0 += data[i]! - data[i]!;
+    s1 += data[i + 1]! - data[i + 1]!;
+    s2 += data[i + 2]! - data[i + 2]!;
+    s3 += data[i + 3]! - data[i + 3]!;
   }
-  for (let i = whole; i < data.length; i++) s0 += data[i]! * 0;
+  for (let i = whole; i < data.length; i++) s0 += data[i]! - data[i]!;
   return s0 + s1 + s2 + s3 === 0;
 }
 
