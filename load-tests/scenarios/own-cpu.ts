@@ -13,7 +13,7 @@ export const ownCpu: Scenario = {
   name: "own-cpu",
   shows:
     "CPU time of the server process a row, beyond the runtime process's: 32 rows a request, 16 atoms, 16 connections.",
-  measurements: () => GOALS.length,
+  measurements: () => 2 * GOALS.length,
   run: measureCpu,
 };
 
@@ -21,13 +21,16 @@ async function measureCpu(bench: Bench): Promise<Outcome> {
   const figures: Figure[] = [];
   const lines: (string | number)[][] = [];
   for (const [codec, goal] of GOALS) {
-    const seen = await bench.measure(`own CPU, ${codec}`, {
+    const traffic = {
       rows: ROWS,
       codec,
       budget: STEPS_16,
       connections: CONNECTIONS,
       seconds: bench.seconds,
-    });
+    } as const;
+    // What a server does all day: the first seconds are its compiler's.
+    await bench.measure(`own CPU, ${codec}, warming up`, traffic);
+    const seen = await bench.measure(`own CPU, ${codec}`, traffic);
     const rows = (seen.statuses.get(200) ?? 0) * ROWS;
     const micro = (of: "serverCpuSeconds" | "runtimeCpuSeconds"): number =>
       ((seen.after[of] - seen.before[of]) * 1e6) / rows;

@@ -76,7 +76,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         format,
         shape: rows.shape.length > 2 ? rows.shape : null,
         d: rows.width,
-        explainedVariance: explainedVariance(rows, codes),
+        explainedVariance: await explainedVariance(rows, codes),
         labels,
       };
       const answer = await pool.writeCodes(codes, head, as);

@@ -60,7 +60,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         format: "sparse" as const,
         shape: rows.shape.length > 2 ? rows.shape : null,
         d: source.manifest?.d ?? rows.width,
-        explainedVariance: explainedVariance(rows, codes),
+        explainedVariance: await explainedVariance(rows, codes),
         labels: null,
       };
       const [made, coded] = await Promise.all([pool.writeRows(outputs), pool.writeCodes(codes, head)]);
