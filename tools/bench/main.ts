@@ -12,7 +12,8 @@ import { Command, InvalidArgumentError } from "commander";
 import { SETTINGS } from "../../src/server/settings.ts";
 import { busyShare, QUIET } from "./busy-share.ts";
 import { measureLaws } from "./laws.ts";
-import { type Bench, measureShape } from "./measure-shape.ts";
+import { measureOrthogonal } from "./measure-orthogonal.ts";
+import { type Bench, measureShape, type ShapeResult } from "./measure-shape.ts";
 import { ReadBandwidth } from "./read-bandwidth.ts";
 import { jsonText, type ResultLine, tableHead, tableLine } from "./result-line.ts";
 import { type Rival, RIVALS, RivalProcess } from "./rival-process.ts";
@@ -21,15 +22,26 @@ import { table } from "./timing.ts";
 
 process.env["ORT_DISABLE_TELEMETRY"] = "1";
 
-const { quick, json, python, shapes, batch, rounds } = new Command()
+interface Flags {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly python: string;
+  readonly shapes?: string;
+  readonly orthogonal: boolean;
+  readonly batch: number;
+  readonly rounds?: number;
+}
+
+const { quick, json, python, shapes, orthogonal, batch, rounds } = new Command()
   .option("--quick", "the first two shapes, fewer rounds, without torch.compile and the laws", false)
   .option("--json", "an array of the lines instead of the tables; without the laws", false)
   .option("--python <path>", "Python that has tools/rivals/requirements.txt", "python3")
   .option("--shapes <list>", "which shapes, counted from 1: 1,3")
+  .option("--orthogonal", "orthogonal pursuit too, where --quick or --shapes leave it out", false)
   .option("--batch <rows>", "rows of one call", atLeastOne, 128)
   .option("--rounds <count>", "rounds of which the median counts", atLeastOne)
   .parse()
-  .opts<{ quick: boolean; json: boolean; python: string; shapes?: string; batch: number; rounds?: number }>();
+  .opts<Flags>();
 
 /** Seconds of one call of a rival beyond which its larger batches are left out. */
 const LONGEST_CALL = { whole: 15, quick: 2 } as const;
@@ -67,12 +79,9 @@ try {
   say(`\n${tableHead()}`);
   for (const shape of asked) {
     bench.progress(`${shape.d} × ${shape.m}, ${shape.steps} steps`);
-    const result = await measureShape(shape, bench);
-    lines.push(...result.lines);
-    for (const line of result.lines) if (!json) console.log(tableLine(line));
-    for (const note of [busyNote("before", busy), ...result.notes]) say(`    ${note}`);
-    busy = await busyShare();
+    await print(await measureShape(shape, bench));
   }
+  if (orthogonal || (!quick && shapes === undefined)) await print(await measureOrthogonal(bench, python));
   if (!quick && !json) {
     const { laws, notes } = await measureLaws(bench);
     const body = laws.map(({ law, value, goal, of }) => [
@@ -90,6 +99,13 @@ try {
   await bandwidth.close();
   await rm(scratch, { recursive: true, force: true });
 }
+async function print(result: ShapeResult): Promise<void> {
+  lines.push(...result.lines);
+  for (const line of result.lines) if (!json) console.log(tableLine(line));
+  for (const note of [busyNote("before", busy), ...result.notes]) say(`    ${note}`);
+  busy = await busyShare();
+}
+
 if (json) console.log(jsonText(lines));
 say(`    ${busyNote("after", await busyShare())}`);
 

@@ -1,5 +1,5 @@
 import type { PursuitPath } from "../../src/engine/engine.ts";
-import type { Rival } from "./rival-process.ts";
+import type { OrthogonalRival, Rival } from "./rival-process.ts";
 
 /** One line of the table, and one object of `--json`: a path of ours beside a rival in the same run. */
 export interface ResultLine {
@@ -8,9 +8,10 @@ export interface ResultLine {
   readonly steps: number;
   /** Rows of one call of ours. */
   readonly batch: number;
-  readonly path: PursuitPath;
+  /** `orthogonal`: orthogonal pursuit, which has one path. */
+  readonly path: PursuitPath | "orthogonal";
   readonly us_per_row: number;
-  readonly rival: Rival | "none";
+  readonly rival: Rival | OrthogonalRival | "none";
   /** The better of our batch and of the batch that suits the rival best. */
   readonly rival_us_per_row: number | null;
   readonly rival_batch: number | null;

@@ -6,6 +6,10 @@ import { fileURLToPath } from "node:url";
 export const RIVALS = ["overcomplete", "saelens", "torch.compile"] as const;
 export type Rival = (typeof RIVALS)[number];
 
+/** And of tools/rivals/orthogonal.py. */
+export const ORTHOGONAL_RIVALS = ["SPAMS", "scikit-learn", "batched-omp"] as const;
+export type OrthogonalRival = (typeof ORTHOGONAL_RIVALS)[number];
+
 export interface RivalCodes {
   readonly us_per_row: readonly number[];
   readonly indptr: readonly number[];
@@ -23,10 +27,10 @@ export class RivalProcess {
   readonly #gone: Promise<unknown>;
   #complaints = "";
 
-  constructor(python: string) {
+  constructor(python: string, file: "rivals.py" | "orthogonal.py" = "rivals.py") {
     // OpenBLAS's switches are there for other programs on the machine: rivals run as they would for their users.
     const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
-    const script = fileURLToPath(new URL("../rivals/rivals.py", import.meta.url));
+    const script = fileURLToPath(new URL(`../rivals/${file}`, import.meta.url));
     this.#child = spawn(python, [script], { stdio: ["pipe", "pipe", "pipe"], env });
     this.#child.stderr!.on("data", (text: Buffer) => {
       this.#complaints = (this.#complaints + text.toString()).slice(-2000);

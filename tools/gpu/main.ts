@@ -27,7 +27,7 @@ const SHAPES = [
 ] as const;
 const BATCHES = [64, 512, 4096] as const;
 /** Times faster than the rival that is aimed at. */
-const GOALS: Readonly<Record<Rival | "none", number | null>> = {
+const GOALS: Readonly<Partial<Record<ResultLine["rival"], number | null>>> = {
   overcomplete: 3,
   saelens: 3,
   "torch.compile": 1.5,
@@ -87,7 +87,12 @@ async function measure(): Promise<void> {
 
 function onCard(line: ResultLine, bytesPerSecond: number): ResultLine {
   const roofline = (cardBytes(line) / bytesPerSecond) * 1e6;
-  return { ...line, goal: GOALS[line.rival], roofline_us: roofline, roofline_share: roofline / line.us_per_row };
+  return {
+    ...line,
+    goal: GOALS[line.rival] ?? null,
+    roofline_us: roofline,
+    roofline_share: roofline / line.us_per_row,
+  };
 }
 
 /** PyTorch's float32 sum, which reads a card's memory as fast as anything does. */
