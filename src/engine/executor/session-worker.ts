@@ -10,6 +10,7 @@ import {
 } from "../runtime/protocol/columns.ts";
 import type { Columns } from "../runtime/protocol/frame.ts";
 import type { ReplyHead, RequestHead } from "../runtime/protocol/messages.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import type { EncoderSession, Progress } from "./encoder-session.ts";
 import { loadSession, loadFaults } from "./load-session.ts";
 
@@ -61,6 +62,7 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
       const loaded = await loadSession(head.options);
       session = loaded.session;
       reply({ type: "loaded", facts: loaded.facts });
+      collectGarbage();
       improveLater();
     } catch (error) {
       reply({ type: "load_failed", faults: loadFaults(error) });

@@ -88,12 +88,13 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const { threads, gram, cache, memoryLimit } = options;
     const slots = Math.max(LEAST_SLOTS, Math.min(SLOTS, Math.floor(CORRELATION_BYTES / (4 * m))));
     const arena = createArena({ d, m, lanes: LANES * threads, slots, gram, ...(memoryLimit && { memoryLimit }) });
-    const weights = { ...given, atoms: placeAtoms(given, arena) };
+    // Nothing here may point into the file as it was read: it would stay, and is as large as the dictionary.
+    const weights = { ...given, atoms: placeAtoms(given, arena), center: given.center?.slice() ?? null };
     const norms = atomNorms(weights);
     const gain = Float32Array.from(norms, (norm) => 2 - norm ** 2);
     const dense = await DensePass.create(given, options);
     const module = compilePursuitKernel();
-    const rows = new SlotRows(module, arena, given);
+    const rows = new SlotRows(module, arena, weights);
     const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build);
