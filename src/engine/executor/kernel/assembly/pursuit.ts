@@ -33,7 +33,7 @@ function updateBlock(c: usize, g: usize, v: v128, magnitude: bool): v128 {
 
 /**
  * Writes the winner of a row: the largest of four lanes' best scores, of which each was first met in the block at
- * `from + blocks`; the lowest index that has it lies in the lowest of those blocks.
+ * `c + blocks`; the lowest index that has it lies in the lowest of those blocks.
  */
 // @ts-ignore: decorator
 @inline
