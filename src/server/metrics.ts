@@ -47,24 +47,20 @@ export class Metrics implements EngineObserver, RouteObserver {
     labelNames: ["dictionary"],
     registers: [this.#registry],
   });
-  readonly #atoms = new RowHistogram(
-    {
-      name: "pursuit_atoms_per_row",
-      help: "Distinct atoms of a row.",
-      buckets: COUNTS,
-      registers: [this.#registry],
-    },
-    "dictionary",
-  );
-  readonly #errors = new RowHistogram(
-    {
-      name: "pursuit_relative_error",
-      help: "Relative error of a row.",
-      buckets: ERRORS,
-      registers: [this.#registry],
-    },
-    "dictionary",
-  );
+  readonly #atoms = new RowHistogram({
+    name: "pursuit_atoms_per_row",
+    help: "Distinct atoms of a row.",
+    labelNames: ["dictionary"],
+    buckets: COUNTS,
+    registers: [this.#registry],
+  });
+  readonly #errors = new RowHistogram({
+    name: "pursuit_relative_error",
+    help: "Relative error of a row.",
+    labelNames: ["dictionary"],
+    buckets: ERRORS,
+    registers: [this.#registry],
+  });
   readonly #stops = new Counter({
     name: "pursuit_stops_total",
     help: "Why rows ended.",

@@ -6,6 +6,12 @@ interface Tally {
   sum: number;
 }
 
+interface RowHistogramConfiguration extends HistogramConfiguration<string> {
+  readonly labelNames: [string];
+  /** Ascending. */
+  readonly buckets: number[];
+}
+
 interface Values {
   readonly name: string;
   readonly help: string;
@@ -19,22 +25,17 @@ interface Values {
  * which for rows costs more than writing their codes; here that is done once a batch, and the rest at the scrape.
  */
 export class RowHistogram extends Histogram {
-  readonly #configuration: HistogramConfiguration<string>;
-  readonly #label: string;
-  readonly #bounds: readonly number[];
+  readonly #configuration: RowHistogramConfiguration;
   readonly #tallies = new Map<string, Tally>();
 
-  /** @param buckets ascending */
-  constructor(configuration: HistogramConfiguration<string> & { readonly buckets: number[] }, label: string) {
-    super({ ...configuration, labelNames: [label] });
+  constructor(configuration: RowHistogramConfiguration) {
+    super(configuration);
     this.#configuration = configuration;
-    this.#label = label;
-    this.#bounds = configuration.buckets;
   }
 
   /** Takes values of rows under a value of the label. */
   rowsOf(label: string): (value: number) => void {
-    const bounds = this.#bounds;
+    const { buckets: bounds } = this.#configuration;
     let tally = this.#tallies.get(label);
     if (tally === undefined) {
       tally = { counts: new Float64Array(bounds.length + 1), sum: 0 };
@@ -51,14 +52,14 @@ export class RowHistogram extends Histogram {
 
   /** What a registry and `get` ask. Buckets are cumulative (Prometheus' text format). */
   async getForPromString(): Promise<Values> {
-    const { name, help } = this.#configuration;
+    const { name, help, labelNames, buckets: bounds } = this.#configuration;
     const values: MetricValueWithName<string>[] = [];
     for (const [label, { counts, sum }] of this.#tallies) {
-      const labels = { [this.#label]: label };
+      const labels = { [labelNames[0]]: label };
       let count = 0;
       for (const [i, one] of counts.entries()) {
         count += one;
-        const le = this.#bounds[i] ?? "+Inf";
+        const le = bounds[i] ?? "+Inf";
         values.push({ metricName: `${name}_bucket`, labels: { le, ...labels }, value: count });
       }
       values.push({ metricName: `${name}_sum`, labels, value: sum });

@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { orthogonalSettings } from "../../src/engine/dictionary.ts";
 import type { OrthogonalWeights } from "../../src/engine/dictionary-weights.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
@@ -34,14 +35,7 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
   const { threads, progress, scratch } = bench;
   const most = Math.max(...BATCHES.map(([batch]) => batch));
   const { weights: plain, rows, origin } = seeded(SHAPE, most);
-  const settings = {
-    score: "absolute",
-    rawScores: false,
-    center: false,
-    residualThreshold: 0,
-    maxAtoms: null,
-    inputNorm: "none",
-  } as const;
+  const settings = orthogonalSettings({ ...plain.settings, score: "absolute" });
   const weights: OrthogonalWeights = { ...plain, kind: "orthogonal_matching_pursuit", settings };
   const session = await createEncoderSession(weights, { runtime: "cpu", threads, path: "fused" });
   while ((await session.improve?.())?.more);

@@ -1,8 +1,12 @@
 import { median } from "./in-turn.ts";
 
-/** A turn of ours lasts about so long: shorter calls are repeated, and their median is the turn's figure. */
+/** A turn lasts about so long: shorter calls are repeated, and their median is the turn's figure. */
 const TURN_SECONDS = 0.2;
 const MOST_REPEATS = 50;
+
+/** Calls of one turn, where one takes so many seconds. */
+export const repeatsOf = (seconds: number): number =>
+  Math.min(MOST_REPEATS, Math.max(1, Math.round(TURN_SECONDS / seconds)));
 
 /** A call that is timed by turns. */
 export interface RepeatedCall {
@@ -20,7 +24,7 @@ export async function repeatedCall(batch: number, call: () => Promise<unknown>):
     return (performance.now() - started) / 1000;
   };
   const seconds = await once();
-  const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(TURN_SECONDS / seconds)));
+  const repeats = repeatsOf(seconds);
   const measure = async (): Promise<number> => {
     const taken: number[] = [];
     for (let i = 0; i < repeats; i++) taken.push(await once());

@@ -1,12 +1,9 @@
 import { median } from "./in-turn.ts";
+import { repeatsOf } from "./repeated-call.ts";
 import type { Rival, RivalCodes, RivalProcess } from "./rival-process.ts";
 
 /** Steps by which the batches are compared before the rounds: each costs as much as any later one. */
 const PROBE_STEPS = 4;
-
-/** Calls that are shorter are repeated within a turn, and their median is the turn's figure. */
-const TURN_SECONDS = 0.2;
-const MOST_REPEATS = 10;
 
 export interface RivalTask {
   /** Holds the dictionary and rows for every batch, as tools/rivals/rivals.py takes them. */
@@ -47,7 +44,7 @@ export async function rivalAtShape(
     if (rival === "torch.compile") await process.ask<RivalCodes>({ ...request, repeats: 1 });
     const codes = await process.ask<RivalCodes>({ ...request, repeats: 1, codes: Math.min(rows, batch) });
     const seconds = (codes.us_per_row[0]! * rows) / 1e6;
-    const repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(TURN_SECONDS / seconds)));
+    const repeats = repeatsOf(seconds);
     const time = async (): Promise<number> =>
       median((await process.ask<RivalCodes>({ ...request, repeats })).us_per_row);
     return { batch: rows, codes, time, seconds };

@@ -23,8 +23,9 @@ function residentMiB(pid: number): number {
   return Number(kib) / 1024;
 }
 
-/** Bytes that weights and Gram matrix take, in MiB. */
 const [D, M] = [2304, 16_384];
+
+/** MiB that its weights and Gram matrix take. */
 const NEEDED = (4 * M * (D + M)) / 2 ** 20;
 
 interface Started {

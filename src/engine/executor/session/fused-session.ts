@@ -126,8 +126,9 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
         traced: batch.trace,
         orthogonal: orthogonalScore(this.weights, batch),
       });
-      if (batch.reconstruction) scaled.set(this.#rows.scaled(count), from * d);
-      await this.#pursue(job);
+      const x = this.#rows.scaled(count);
+      if (batch.reconstruction) scaled.set(x, from * d);
+      await this.#pursue(job, x);
       jobs.push(job);
     }
     return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
@@ -145,13 +146,13 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
 
   #hasGram = (): boolean => this.#gram?.complete ?? false;
 
-  /** Every row of a job to its end. */
-  async #pursue(job: RowJob): Promise<void> {
+  /** Every row of a job to its end. @param x [count, d] scaled */
+  async #pursue(job: RowJob, x: Float32Array): Promise<void> {
     const gram = this.#hasGram();
     // With the matrix a residual is only written when it is needed.
     if (!gram) this.#rows.beginResiduals(job.count);
     let waiting = Array.from({ length: job.count }, (_, i) => i);
-    let r = this.#rows.scaled(job.count);
+    let r = x;
     while (waiting.length > 0) {
       const products = this.#products.subarray(0, (r.length / this.weights.d) * this.weights.m);
       await this.#dense.runInto(r, products);
