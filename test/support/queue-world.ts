@@ -1,7 +1,7 @@
 import { BatchQueue, type BatchQueueOptions } from "../../src/engine/scheduler/batch-queue.ts";
 import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";
-import type { Served } from "../../src/engine/scheduler/lane.ts";
+import type { Served } from "../../src/engine/scheduler/entry.ts";
 import type { FakeClock } from "./fake-clock.ts";
 
 /** Lets every promise that can go on do so. */
@@ -31,6 +31,8 @@ export interface WorldOptions extends Partial<
   readonly overhead?: number;
   /** What is predicted for each millisecond that is taken. */
   readonly prediction?: number;
+  /** Whether the executor takes the next run while one is under way. A crash ends both. */
+  readonly takesAhead?: boolean;
 }
 
 /** Results of rows: their names, "a0", "a1", … */
@@ -38,35 +40,40 @@ export type Names = readonly string[];
 
 /** A queue over an executor that takes the clock's time for its runs: one row costs what its work says. */
 export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOptions = {}) {
-  const { capacity = 10, overhead = 0.5, prediction = 1, ...rest } = options;
+  const { capacity = 10, overhead = 0.5, prediction = 1, takesAhead = false, ...rest } = options;
   const runs: Run[] = [];
   const shed: string[] = [];
   let queued = 0;
-  let busy = false;
+  const sent: { readonly begin: () => void; readonly crash: () => void }[] = [];
   const cost = ({ price }: WorldWork, keep: number): number => price * (0.2 + 0.8 * keep);
   const executor: Executor<WorldWork, Names> = {
     cores: lease.total,
     capacity,
     overhead: overhead * prediction,
     rowCost: (work, _row, keep) => cost(work, keep) * prediction,
+    takesAhead,
     run(pieces) {
-      if (busy) throw new Error("two runs at a time");
-      busy = true;
-      const started = clock.now();
+      if (sent.length > (takesAhead ? 1 : 0)) throw new Error("more runs at a time than it takes");
       const crashed = pieces.some(({ work }) => work.poisoned);
       const time = pieces.reduce((sum, { work, from, to, keep }) => sum + (to - from) * cost(work, keep), overhead);
       return new Promise((resolve, reject) => {
-        clock.after(time, () => {
-          busy = false;
-          runs.push({ pieces, started, ended: clock.now(), crashed });
-          if (crashed) reject(new ExecutorCrash("poisoned"));
-          else
+        const crash = (): void => reject(new ExecutorCrash("poisoned"));
+        const begin = (): void => {
+          const started = clock.now();
+          clock.after(time, () => {
+            runs.push({ pieces, started, ended: clock.now(), crashed });
+            if (crashed) return sent.splice(0).forEach((one) => one.crash());
+            sent.shift();
+            sent[0]?.begin();
             resolve(
               pieces.map(({ work, from, to }) =>
                 Array.from({ length: to - from }, (_, i) => `${work.name}${from + i}`),
               ),
             );
-        });
+          });
+        };
+        sent.push({ begin, crash });
+        if (sent.length === 1) begin();
       });
     },
   };

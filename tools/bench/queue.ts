@@ -63,6 +63,7 @@ const executor = (cost: number): Executor<Work, number> => ({
   cores: 1,
   capacity: 10,
   overhead: 0.1,
+  takesAhead: true,
   rowCost: () => cost,
   run: (pieces) => Promise.resolve(pieces.map(({ to }) => to)),
 });

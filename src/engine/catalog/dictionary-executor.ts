@@ -41,6 +41,8 @@ const ORTHOGONAL_FACTOR = 4;
 export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   readonly cores: number;
   readonly capacity: number;
+  /** The runtime process receives a batch while it runs one. */
+  readonly takesAhead = true;
   readonly #options: DictionaryExecutorOptions;
   readonly #costs: Costs;
   /** Of rows that a request has encoded orthogonally on a dictionary of plain pursuit: a step of theirs costs more. */

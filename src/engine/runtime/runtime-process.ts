@@ -42,9 +42,9 @@ export interface RuntimeProcessOptions {
 type Call = RequestHead extends infer H ? (H extends { id: number } ? Omit<H, "id"> : never) : never;
 
 interface Pending {
+  readonly watchdog: number;
   resolve(answer: { head: ReplyHead & { type: "result" }; frame: Frame }): void;
   reject(error: Error): void;
-  stopWatch(): void;
 }
 
 /** How long a process may take to end after it was asked to. Its session is released within one run. */
@@ -66,6 +66,7 @@ export class RuntimeProcess {
   readonly #clock: Clock;
   readonly #onNews: RuntimeProcessOptions["onNews"];
   readonly #pending = new Map<number, Pending>();
+  #stopWatch: () => void = () => {};
   #nextId = 1;
   #gone: RuntimeGone | null = null;
 
@@ -165,11 +166,8 @@ export class RuntimeProcess {
     if (this.#gone !== null) return Promise.reject(this.#gone);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      const stopWatch = this.#clock.after(watchdog, () => {
-        this.#fail(new RuntimeGone("watchdog", `The runtime process gave no answer in ${Math.round(watchdog)} ms.`));
-        this.#child.kill("SIGKILL");
-      });
-      this.#pending.set(id, { resolve, reject, stopWatch });
+      this.#pending.set(id, { watchdog, resolve, reject });
+      if (this.#pending.size === 1) this.#watchFirst();
       write(this.#socket, { ...head, id }, columns);
     });
   }
@@ -189,18 +187,28 @@ export class RuntimeProcess {
     const pending = this.#pending.get(head.id);
     if (pending === undefined) return;
     this.#pending.delete(head.id);
-    pending.stopWatch();
+    this.#watchFirst();
     if (head.type === "result") pending.resolve({ head, frame });
     else pending.reject(new Error(head.message));
   }
 
   #fail(gone: RuntimeGone): void {
     this.#gone ??= gone;
-    for (const pending of this.#pending.values()) {
-      pending.stopWatch();
-      pending.reject(this.#gone);
-    }
+    for (const pending of this.#pending.values()) pending.reject(this.#gone);
     this.#pending.clear();
+    this.#watchFirst();
+  }
+
+  /** Calls are answered in the order sent: the time of each begins when the one before it is answered. */
+  #watchFirst(): void {
+    this.#stopWatch();
+    const [first] = this.#pending.values();
+    if (first === undefined) return;
+    const { watchdog } = first;
+    this.#stopWatch = this.#clock.after(watchdog, () => {
+      this.#fail(new RuntimeGone("watchdog", `The runtime process gave no answer in ${Math.round(watchdog)} ms.`));
+      this.#child.kill("SIGKILL");
+    });
   }
 }
 

@@ -73,6 +73,14 @@ export class CoreLease {
     return own + others;
   }
 
+  /** Whether anybody else waits for a turn, or is about to. */
+  contended(holder: LeaseHolder): boolean {
+    for (const other of this.#holders) {
+      if (other !== holder && (other.waiting.length > 0 || other.goesOn)) return true;
+    }
+    return false;
+  }
+
   /** Waits for a turn of this holder. @returns how to end it */
   async take(holder: LeaseHolder, cores: number): Promise<() => void> {
     const wanted = Math.min(cores, this.total);
@@ -153,6 +161,11 @@ export class LeaseHolder {
     } finally {
       end();
     }
+  }
+
+  /** Whether somebody else waits for the cores: then a turn should not be drawn out. */
+  get contended(): boolean {
+    return this.#lease.contended(this);
   }
 
   delay(own: number): number {

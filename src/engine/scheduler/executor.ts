@@ -22,7 +22,7 @@ export interface Piece<W extends Work> {
 }
 
 /**
- * What runs batches. Handed to the scheduler; one call of `run` at a time.
+ * What runs batches, one after another in the order of the calls. Handed to the scheduler.
  * Costs are predicted milliseconds of the whole lease, so that queues of different dictionaries add up.
  */
 export interface Executor<W extends Work, R> {
@@ -32,6 +32,8 @@ export interface Executor<W extends Work, R> {
   readonly capacity: number;
   /** Predicted cost of a run beyond that of its rows. */
   readonly overhead: number;
+  /** Whether `run` may be called while it runs a batch, so that the next one is there when that ends; else it is not. */
+  readonly takesAhead: boolean;
   /** Predicted cost of one row of this work when it keeps that share of what it may cost (see {@link Piece}), > 0. */
   rowCost(work: W, row: number, keep: number): number;
   /**

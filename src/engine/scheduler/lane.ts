@@ -1,35 +1,6 @@
+import type { Entry } from "./entry.ts";
 import type { Work } from "./executor.ts";
 import { Ring } from "./ring.ts";
-
-/** A request in the queue. */
-export interface Entry<W extends Work, R> {
-  readonly work: W;
-  readonly submitted: number;
-  /** Whether others waited when it came. */
-  readonly behindOthers: boolean;
-  /** Predicted cost of the rows not handed out yet, as asked, */
-  full: number;
-  /** and when they are shortened as far as they may be. */
-  least: number;
-  /** Rows handed to batches so far. */
-  taken: number;
-  /** Pieces running or waiting to be run again. */
-  outstanding: number;
-  readonly results: { from: number; result: R }[];
-  started: number | null;
-  settled: boolean;
-  /** Where it waits, and its place there; null once all its rows are handed out. */
-  place: { readonly lane: Lane<W, R>; ticket: number } | null;
-  readonly resolve: (served: Served<R>) => void;
-  readonly reject: (error: unknown) => void;
-  stopWatching: () => void;
-}
-
-/** The results of a work's pieces in row order, and how long its first row waited. */
-export interface Served<R> {
-  readonly results: readonly R[];
-  readonly queueMilliseconds: number;
-}
 
 /** Requests of about one size, first come, first served, and what all of them are predicted to cost. */
 export class Lane<W extends Work, R> {
@@ -61,7 +32,7 @@ export class Lane<W extends Work, R> {
   /** Puts it at the end. */
   add(entry: Entry<W, R>): void {
     entry.place = { lane: this, ticket: this.#ring.push(entry) };
-    this.#count(entry.work.count - entry.taken, entry.full, entry.least);
+    this.#count(entry.work.count - entry.taken, entry.cost.full, entry.cost.least);
   }
 
   /** Takes it out, wherever it is. @returns rows that it still had to hand out */
@@ -69,25 +40,23 @@ export class Lane<W extends Work, R> {
     const left = entry.work.count - entry.taken;
     if (entry.place?.lane !== this || !this.#ring.remove(entry.place.ticket)) return 0;
     entry.place = null;
-    this.#count(-left, -entry.full, -entry.least);
+    this.#count(-left, -entry.cost.full, -entry.cost.least);
     return left;
   }
 
   /** Hands out that many more of its rows; it leaves with the last. @returns their cost at the price it came in with */
   hand(entry: Entry<W, R>, rows: number, keep: number): number {
     const left = entry.work.count - entry.taken;
-    if (rows === left) {
-      const { full, least } = entry;
-      this.remove(entry);
-      entry.taken += rows;
-      return least + (full - least) * keep;
+    const share = rows / left;
+    const full = entry.cost.full * share;
+    const least = entry.cost.least * share;
+    if (rows === left) this.remove(entry);
+    else {
+      entry.cost = { full: entry.cost.full - full, least: entry.cost.least - least };
+      this.#count(-rows, -full, -least);
     }
-    const full = (entry.full * rows) / left;
-    const least = (entry.least * rows) / left;
     entry.taken += rows;
-    entry.full -= full;
-    entry.least -= least;
-    this.#count(-rows, -full, -least);
+    entry.handOut();
     return least + (full - least) * keep;
   }
 
@@ -96,8 +65,8 @@ export class Lane<W extends Work, R> {
     let [full, least] = [0, 0];
     for (const entry of this.#ring) {
       price(entry);
-      full += entry.full;
-      least += entry.least;
+      full += entry.cost.full;
+      least += entry.cost.least;
     }
     this.#full = full;
     this.#least = least;

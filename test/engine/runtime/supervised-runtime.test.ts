@@ -71,6 +71,31 @@ describe("RuntimeProcess", () => {
     await started;
   });
 
+  it("gives every call its time from when the one before it was answered", async () => {
+    const clock = new FakeClock();
+    const process = await start("ok", clock);
+    const call = (value: number, watchdog: number) => {
+      const { budgets, rows } = batch(value);
+      const head = { type: "encode", count: 1, trace: false, reconstruction: false, orthogonal: false } as const;
+      return process.call(head, { rows, ...budgets }, watchdog);
+    };
+    const first = call(1, 100);
+    const hung = call(555, 20);
+    let fault: unknown;
+    void hung.catch((error: unknown) => (fault = error));
+    clock.advance(30);
+    await first;
+    clock.advance(19);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(fault).toBeUndefined();
+    clock.advance(1);
+    await expect(hung).rejects.toMatchObject({
+      reason: "watchdog",
+      message: expect.stringContaining("20 ms") as string,
+    });
+    await process.ended;
+  });
+
   it("ends when asked to", async () => {
     const process = await start("ok");
     await process.close();

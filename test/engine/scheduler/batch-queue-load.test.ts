@@ -29,10 +29,11 @@ describe("under random load", () => {
       fc.asyncProperty(
         fc.array(arrival, { minLength: 1, maxLength: 40 }),
         fc.constantFrom(0.3, 1, 3),
-        async (arrivals, prediction) => {
+        fc.boolean(),
+        async (arrivals, prediction, takesAhead) => {
           const clock = new FakeClock();
           const lease = new CoreLease(2, clock);
-          const worlds = [0, 1].map(() => queueWorld(clock, lease, { prediction, maxRows: 5000 }));
+          const worlds = [0, 1].map(() => queueWorld(clock, lease, { prediction, maxRows: 5000, takesAhead }));
           const ends = arrivals.map(() => ({ at: 0, error: null as { code: string } | null, rows: [] as string[] }));
           const sent: { at: number; deadline: number; gone: number }[] = [];
           const all: Promise<void>[] = [];

@@ -28,7 +28,8 @@ interface Batch {
 /** Echoes each piece's row names, when told to. A row costs 1, or a tenth when it keeps nothing. */
 class ManualExecutor implements Executor<NamedWork, Rows> {
   readonly cores = 1;
-  readonly overhead = 0;
+  overhead = 0;
+  takesAhead = false;
   readonly batches: Batch[] = [];
   readonly capacity: number;
   price = 1;
@@ -336,10 +337,10 @@ describe("BatchQueue", () => {
     // 40 of work as asked where 10 may wait.
     const answers = Array.from({ length: 20 }, (_, i) => queue.submit(work(`d${i}.`, 2, { degrade: i % 2 === 0 })));
     expect(queue.predictedWait).toBeCloseTo(1 + 22);
-    await finish();
+    await finish(1);
     expect(keeps()).toEqual([0, 1, 0]);
     for (let i = 0; i < 30; i++) {
-      await finish();
+      await finish(1);
       for (const { work: one, keep } of executor.batches.at(-1)!.pieces) if (!one.degrade) expect(keep).toBe(1);
     }
     await Promise.all(answers);
@@ -415,6 +416,109 @@ describe("BatchQueue", () => {
     executor.batches[1]!.finish();
     await drain;
     await Promise.all(accepted);
+  });
+
+  describe("whose executor takes a batch while it runs one", () => {
+    function ahead() {
+      const all = setup(5);
+      all.executor.takesAhead = true;
+      all.executor.overhead = 1;
+      const rows = (): string[] => all.executor.batches.map((batch) => batch.rows);
+      const end = async (i: number, milliseconds = 0): Promise<void> => {
+        all.clock.advance(milliseconds);
+        all.executor.batches[i]!.finish();
+        await settle();
+      };
+      return { ...all, rows, end };
+    }
+
+    it("sends the next one there once what waits is worth a run, and one only", async () => {
+      const { queue, rows, end } = ahead();
+      const answers = [queue.submit(work("a", 1))];
+      await settle();
+      answers.push(queue.submit(work("b", 1)));
+      expect(rows()).toEqual(["a0"]);
+      answers.push(queue.submit(work("c", 1)));
+      expect(rows()).toEqual(["a0", "b0 c0"]);
+      answers.push(queue.submit(work("d", 3)));
+      expect(rows()).toHaveLength(2);
+      await end(0);
+      expect(rows()).toEqual(["a0", "b0 c0", "d0 d1 d2"]);
+      await end(1);
+      await end(2);
+      expect((await Promise.all(answers)).map(({ results }) => results.flat().join(" "))).toEqual([
+        "a0",
+        "b0",
+        "c0",
+        "d0 d1 d2",
+      ]);
+    });
+
+    it("counts what was sent as waited for, and as running from when the one before it ended", async () => {
+      const { queue, end } = ahead();
+      void queue.submit(work("a", 4));
+      await settle();
+      void queue.submit(work("b", 4));
+      expect(queue.predictedWait).toBe(10);
+      // Both are noticed late and at once: together they took as long as they were predicted to, 5 each.
+      await Promise.all([end(0, 10), end(1)]);
+      void queue.submit(work("c", 4));
+      await settle();
+      expect(queue.predictedWait).toBeGreaterThan(4);
+      expect(queue.predictedWait).toBeLessThan(6);
+    });
+
+    it("sends no large piece there while small ones come", async () => {
+      const { queue, rows, end, clock } = ahead();
+      void queue.submit(work("s", 1));
+      await settle();
+      void queue.submit(work("L", 40));
+      expect(rows()).toEqual(["s0"]);
+      await end(0);
+      expect(rows()).toEqual(["s0", "L0"]);
+      clock.advance(1000);
+      await end(1);
+      expect(rows().slice(2)).toEqual(["L1 L2 L3 L4", "L5 L6 L7 L8"]);
+    });
+
+    it("sends nothing there while another dictionary waits for the cores", async () => {
+      const { queue, rows, end, lease } = ahead();
+      void queue.submit(work("a", 1));
+      await settle();
+      let ran = false;
+      const other = lease.hold(1, () => Promise.resolve((ran = true)));
+      void queue.submit(work("b", 4));
+      expect(rows()).toEqual(["a0"]);
+      await end(0);
+      await other;
+      expect(ran).toBe(true);
+      expect(rows()).toEqual(["a0", "b0 b1 b2 b3"]);
+    });
+
+    it("judges the requests of both one by one when it crashes, and sends nothing meanwhile", async () => {
+      const { queue, rows, end, executor } = ahead();
+      const a = queue.submit(work("a", 4));
+      await settle();
+      const others = [work("b", 2), work("c", 2), work("d", 4)].map((one) => queue.submit(one));
+      const answers = Promise.allSettled([a, ...others]);
+      expect(rows()).toEqual(["a0 a1 a2 a3", "b0 b1"]);
+      for (const batch of executor.batches.slice()) batch.fail(new ExecutorCrash("boom"));
+      await settle();
+      expect(rows().slice(2)).toEqual(["a0 a1 a2 a3"]);
+      executor.batches[2]!.fail(new ExecutorCrash("boom"));
+      await settle();
+      expect(rows().slice(3)).toEqual(["b0 b1"]);
+      await end(3);
+      expect(rows().slice(4)).toEqual(["c0 c1", "d0 d1 d2 d3"]);
+      await end(4);
+      await end(5);
+      expect(await answers).toMatchObject([
+        { reason: { code: "PURSUIT_RUNTIME_CRASHED" } },
+        { value: { results: [["b0", "b1"]] } },
+        { value: { results: [["c0", "c1"]] } },
+        { value: { results: [["d0", "d1", "d2", "d3"]] } },
+      ]);
+    });
   });
 
   it("answers every row of every request exactly once, in order, whatever the sizes and crashes", async () => {

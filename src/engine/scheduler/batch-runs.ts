@@ -1,0 +1,155 @@
+import type { Clock } from "../clock.ts";
+import { EngineError } from "../errors.ts";
+import type { Batch, BatchPart } from "./batch-former.ts";
+import type { LeaseHolder } from "./core-lease.ts";
+import { type Executor, ExecutorCrash, type Work } from "./executor.ts";
+import type { Pace } from "./pace.ts";
+
+export interface BatchRunsOptions<W extends Work, R> {
+  readonly executor: Executor<W, R>;
+  readonly holder: LeaseHolder;
+  readonly clock: Clock;
+  readonly pace: Pace;
+  /** Rows that wait. */
+  readonly waiting: () => number;
+  /** Whether they are worth a run of their own, however soon the present one ends. */
+  readonly worthARun: () => boolean;
+  /** The next batch; null where all have gone. */
+  readonly form: () => Batch<W, R> | null;
+  /** A batch has run as it should. */
+  readonly onRun: () => void;
+}
+
+interface Run {
+  /** Cost of the whole run. */
+  readonly predicted: number;
+  /** Resolves when its rows are answered, whatever came of them. */
+  readonly done: Promise<void>;
+}
+
+/**
+ * Runs one dictionary's batches, one after another, under a lease of the cores. The next one is sent ahead while one runs
+ * where the executor takes it, nobody else waits for the cores and it is worth a run: a busy event loop notices only
+ * after milliseconds that a run has ended, and the cores would stand idle for so long.
+ *
+ *     lease   ├──────── turn ────────┤ somebody else's ├── turn ─ …
+ *     runs    ├── a ──┤── b ──┤── c ─┤                 ├── d ─ …
+ *     sent    a  b      c      (others wait: nothing)   d
+ */
+export class BatchRuns<W extends Work, R> {
+  readonly #options: BatchRunsOptions<W, R>;
+  /** The wish for cores, and then the turn. */
+  #turn: Promise<void> | null = null;
+  #current: Run | null = null;
+  #ahead: Run | null = null;
+  /** When all that was sent is predicted to be done. */
+  #until = 0;
+  /** When the last run ended. */
+  #ended = -Infinity;
+  /** Batches that ended the executor and whose pieces are not all judged yet. */
+  #crashed = 0;
+
+  constructor(options: BatchRunsOptions<W, R>) {
+    this.#options = options;
+  }
+
+  /** Predicted milliseconds until all that was sent is done. */
+  get remaining(): number {
+    return this.#current === null ? 0 : Math.max(0, this.#until - this.#options.clock.now());
+  }
+
+  /** Sees to it that what waits will run. */
+  pump(): void {
+    const { holder, waiting } = this.#options;
+    if (this.#turn !== null) return this.#sendAhead();
+    if (waiting() === 0) return holder.pass();
+    // The batch is formed only when the cores are ours: whoever comes or leaves until then is counted.
+    this.#turn = holder
+      .hold(() => this.#takeTurn())
+      .finally(() => {
+        this.#turn = null;
+        this.pump();
+      });
+  }
+
+  /** Resolves when nothing waits or runs any more. */
+  async idle(): Promise<void> {
+    while (this.#turn !== null) await this.#turn;
+  }
+
+  async #takeTurn(): Promise<void> {
+    const { clock, pace } = this.#options;
+    for (let run = this.#send(); run !== null; run = this.#ahead) {
+      this.#current = run;
+      this.#ahead = null;
+      this.#until = clock.now() + pace.of(run.predicted);
+      this.#sendAhead();
+      await run.done;
+    }
+    this.#current = null;
+  }
+
+  #sendAhead(): void {
+    const { executor, holder, worthARun } = this.#options;
+    if (!executor.takesAhead || this.#current === null || this.#ahead !== null) return;
+    // While a crash is looked into nothing else may end the executor.
+    if (this.#crashed > 0 || holder.contended || !worthARun()) return;
+    this.#ahead = this.#send();
+  }
+
+  #send(): Run | null {
+    const { clock, pace, executor, form } = this.#options;
+    // Between the wish for cores and the grant everybody may have gone.
+    const batch = form();
+    if (batch === null) return null;
+    const predicted = batch.cost + executor.overhead;
+    this.#until = Math.max(clock.now(), this.#until) + pace.of(predicted);
+    return { predicted, done: this.#run(batch, predicted, this.#current?.done) };
+  }
+
+  /** @param before resolves when the run before it is done */
+  async #run({ parts }: Batch<W, R>, predicted: number, before: Promise<void> | undefined): Promise<void> {
+    const { executor, clock, pace, onRun } = this.#options;
+    const sent = clock.now();
+    try {
+      const results = await executor.run(parts.map(({ piece }) => piece));
+      await before;
+      const now = clock.now();
+      pace.learn(predicted, now - Math.max(sent, this.#ended));
+      this.#ended = now;
+      onRun();
+      deliver(parts, results);
+    } catch (error) {
+      if (!(error instanceof ExecutorCrash)) return refuse(parts, error);
+      this.#crashed++;
+      await before;
+      // One of them may have ended it. Alone, each is judged by itself; the others' answers do not change.
+      for (const part of parts) await this.#runAgain(part);
+      this.#crashed--;
+    }
+  }
+
+  async #runAgain(part: BatchPart<W, R>): Promise<void> {
+    if (part.entry.settled) return;
+    try {
+      deliver([part], await this.#options.executor.run([part.piece]));
+    } catch (error) {
+      const crashed = new EngineError("PURSUIT_RUNTIME_CRASHED", "These rows ended the runtime process twice.", {
+        cause: error,
+      });
+      part.entry.fail(error instanceof ExecutorCrash ? crashed : error);
+    }
+  }
+}
+
+function deliver<W extends Work, R>(parts: readonly BatchPart<W, R>[], results: readonly R[]): void {
+  if (results.length !== parts.length) {
+    const message = `the executor answered ${results.length} of ${parts.length} pieces`;
+    return refuse(parts, new Error(message));
+  }
+  for (const [i, { piece, entry }] of parts.entries()) entry.deliver(piece.from, results[i]!);
+}
+
+function refuse<W extends Work, R>(parts: readonly BatchPart<W, R>[], error: unknown): void {
+  for (const { entry } of parts) entry.fail(error);
+}

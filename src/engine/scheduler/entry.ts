@@ -1,0 +1,128 @@
+import type { Clock } from "../clock.ts";
+import { EngineError } from "../errors.ts";
+import type { ShedReason } from "../observer.ts";
+import type { Work } from "./executor.ts";
+import type { Lane } from "./lane.ts";
+import type { Cost } from "./prices.ts";
+
+/** The results of a work's pieces in row order, and how long its first row waited. */
+export interface Served<R> {
+  readonly results: readonly R[];
+  readonly queueMilliseconds: number;
+}
+
+export interface EntryOptions<W extends Work> {
+  readonly work: W;
+  /** Predicted of all its rows. */
+  readonly cost: Cost;
+  /** Whether others waited when it came. */
+  readonly behindOthers: boolean;
+  readonly clock: Clock;
+  /** It is over before it was served, by its client or its deadline. */
+  readonly onShed: (reason: ShedReason) => void;
+  /** Rows left the queue with it that were never handed out. */
+  readonly onDropped: (rows: number) => void;
+}
+
+/** A request in the queue, from when it is admitted until it is answered. */
+export class Entry<W extends Work, R> {
+  readonly work: W;
+  readonly submitted: number;
+  readonly behindOthers: boolean;
+  /** What it comes to: its results, or why there are none. */
+  readonly served: Promise<Served<R>>;
+  /** Predicted of the rows not handed out yet. */
+  cost: Cost;
+  /** Rows handed to batches so far. */
+  taken = 0;
+  /** When the first of them was. */
+  started: number | null = null;
+  /** Where it waits, and its place there; null once all its rows are handed out. */
+  place: { readonly lane: Lane<W, R>; readonly ticket: number } | null = null;
+  readonly #options: EntryOptions<W>;
+  readonly #results: { from: number; result: R }[] = [];
+  /** Pieces running or waiting to be run again. */
+  #outstanding = 0;
+  #settled = false;
+  #resolve!: (served: Served<R>) => void;
+  #reject!: (error: unknown) => void;
+  #stopWatching: () => void = () => {};
+
+  /** Its client's hang-up and its deadline end it from now on, at once where they have come. */
+  constructor(options: EntryOptions<W>) {
+    const { work, cost, behindOthers, clock } = options;
+    this.#options = options;
+    this.work = work;
+    this.cost = cost;
+    this.behindOthers = behindOthers;
+    this.submitted = clock.now();
+    this.served = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#watch();
+  }
+
+  /** Whether it has been answered, with results or without. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** A piece of it goes into a batch now. */
+  handOut(): void {
+    this.#outstanding++;
+    this.started ??= this.#options.clock.now();
+  }
+
+  /** The result of a piece of it, from that row on. The last one answers it. */
+  deliver(from: number, result: R): void {
+    this.#outstanding--;
+    // Whoever has gone has no use for it, and it is no small thing to keep.
+    if (this.#settled) return;
+    this.#results.push({ from, result });
+    if (this.place !== null || this.#outstanding > 0) return;
+    this.#end();
+    this.#results.sort((a, b) => a.from - b.from);
+    this.#resolve({
+      results: this.#results.map((part) => part.result),
+      queueMilliseconds: (this.started ?? this.submitted) - this.submitted,
+    });
+  }
+
+  /** Ends it without results; rows that still wait leave the queue. */
+  fail(error: unknown): void {
+    if (this.#settled) return;
+    this.#end();
+    this.#results.length = 0;
+    this.#reject(error);
+  }
+
+  #end(): void {
+    this.#settled = true;
+    this.#stopWatching();
+    const dropped = this.place?.lane.remove(this) ?? 0;
+    if (dropped > 0) this.#options.onDropped(dropped);
+  }
+
+  #watch(): void {
+    const { clock, onShed, work } = this.#options;
+    const { signal, deadline } = work;
+    const leave = (reason: ShedReason, error: EngineError): void => {
+      if (this.#settled) return;
+      onShed(reason);
+      this.fail(error);
+    };
+    const onAbort = (): void =>
+      leave("client_closed", new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection."));
+    const onDeadline = (): void =>
+      leave("timeout", new EngineError("PURSUIT_TIMEOUT", "timeout_ms passed before the rows were encoded."));
+    if (signal.aborted) return onAbort();
+    if (deadline !== undefined && deadline <= this.submitted) return onDeadline();
+    signal.addEventListener("abort", onAbort, { once: true });
+    const cancel = deadline === undefined ? (): void => {} : clock.after(deadline - this.submitted, onDeadline);
+    this.#stopWatching = () => {
+      signal.removeEventListener("abort", onAbort);
+      cancel();
+    };
+  }
+}
