@@ -4,7 +4,7 @@
 import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
-import { createEncoderSession, DensePass } from "./built.ts";
+import { createEncoderSession, DensePass, passOnce } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench } from "./measure-shape.ts";
 import { type ErrorCurve, toleranceForMean } from "./mean-tolerance.ts";
@@ -50,7 +50,7 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
   };
   const tolerance = await toleranceOf(session, rows.subarray(0, batch * d), d);
   const contestants: Contestant[] = [
-    { name: "dense", measure: () => callUs(() => dense.run(rows.subarray(0, batch * d))) },
+    { name: "dense", measure: () => callUs(() => passOnce(dense, rows.subarray(0, batch * d))) },
     { name: "code", measure: encode(batch, CODE_STEPS) },
     { name: "forced", measure: encode(batch, SHAPE.steps) },
     { name: "tolerance", measure: encode(batch, SHAPE.steps, tolerance) },

@@ -7,7 +7,7 @@ import type { EncoderSession } from "../../src/engine/executor/encoder-session.t
 import { PURSUIT_PATHS, type PursuitPath } from "../../src/engine/engine.ts";
 import { choosePath, runsOn } from "../../src/engine/executor/session/choose-path.ts";
 import { batchOf } from "../../test/support/batch.ts";
-import { createEncoderSession, DensePass } from "./built.ts";
+import { createEncoderSession, DensePass, passOnce } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import { oracleFault, oracleSample, type OracleSample } from "./oracle-sample.ts";
 import { bytesOfPath, pathGroups } from "./path-groups.ts";
@@ -127,8 +127,8 @@ async function measureGroup(group: readonly PursuitPath[], context: GroupContext
   const { m, steps } = shape;
   const batchOfRows = { ...batchOf(rows, shape.d, { maxAtoms: steps }), trace: false };
   const notes: string[] = [];
-  await dense.run(rows);
-  const denseCall = await repeatedCall(batch, () => dense.run(rows));
+  await passOnce(dense, rows);
+  const denseCall = await repeatedCall(batch, () => passOnce(dense, rows));
   const contestants: Contestant[] = [{ name: DENSE, measure: denseCall.measure }];
   if (bandwidth !== null) contestants.push({ name: READ, measure: () => Promise.resolve(bandwidth.measure()) });
   let round = denseCall.seconds;

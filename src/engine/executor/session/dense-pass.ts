@@ -19,21 +19,14 @@ export class DensePass {
     return new DensePass(await createOnnxSession(buildDenseModel(atoms), options), atoms.d);
   }
 
-  /** [n, d] → [n, m]. A single row takes another way through the runtime than many, and rounds differently. */
+  /**
+   * [n, d] → [n, m]. A single row takes another way through the runtime than many, and rounds differently. The binding
+   * always makes a new array of the result: whoever calls this again and again should free it (free-memory.ts).
+   */
   async run(rows: Float32Array): Promise<Float32Array> {
-    const { products } = await this.#session.run({ rows: this.#tensor(rows) });
+    const input = new Tensor("float32", rows, [rows.length / this.#d, this.#d]);
+    const { products } = await this.#session.run({ rows: input });
     return products!.data as Float32Array;
-  }
-
-  /** The same into memory that the caller keeps: pages that are fresh for every run cost as much as a third of it. */
-  async runInto(rows: Float32Array, products: Float32Array): Promise<void> {
-    const input = this.#tensor(rows);
-    const shape = [input.dims[0]!, products.length / input.dims[0]!];
-    await this.#session.run({ rows: input }, { products: new Tensor("float32", products, shape) });
-  }
-
-  #tensor(rows: Float32Array): Tensor {
-    return new Tensor("float32", rows, [rows.length / this.#d, this.#d]);
   }
 
   release(): Promise<void> {

@@ -14,6 +14,7 @@ import { AtomSession } from "./atom-session.ts";
 import { Coherence } from "./coherence.ts";
 import { codesOfJobs } from "./codes-of-jobs.ts";
 import { DensePass } from "./dense-pass.ts";
+import { freeMemory } from "./free-memory.ts";
 import { GramBuild } from "./gram-build.ts";
 import type { GramCache } from "./gram-cache.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
@@ -58,8 +59,6 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   readonly #dense: DensePass;
   readonly #arena: Arena;
   readonly #rows: SlotRows;
-  /** [slots, m] what the dense pass writes, kept for the same reason as the rows. */
-  readonly #products: Float32Array;
   readonly #threads: LoopThreads;
   readonly #gram: GramBuild | null;
   readonly #figures: CoherenceFigures;
@@ -77,7 +76,6 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     this.#dense = dense;
     this.#arena = arena;
     this.#rows = rows;
-    this.#products = new Float32Array(arena.shape.slots * weights.m);
     this.#threads = threads;
     this.#gram = gram;
     this.#figures = new Coherence(norms).figures(false);
@@ -154,9 +152,9 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     let waiting = Array.from({ length: job.count }, (_, i) => i);
     let r = x;
     while (waiting.length > 0) {
-      const products = this.#products.subarray(0, (r.length / this.weights.d) * this.weights.m);
-      await this.#dense.runInto(r, products);
+      const products = await this.#dense.run(r);
       this.#threads.run(job, gram, (ready) => this.#placeCorrelations(waiting, products, ready));
+      freeMemory(products);
       waiting = waiting.filter((i) => job.stops[i] === WAITS);
       for (const i of waiting) job.stops[i] = GOES_ON;
       r = this.#rows.residuals(waiting);
@@ -165,7 +163,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
 
   /**
    * @param slots ascending
-   * @param products [≥ slots.length, m] correlations of the rows in these slots
+   * @param products [slots.length, m] correlations of the rows in these slots
    */
   #placeCorrelations(slots: readonly number[], products: Float32Array, ready: (count: number) => void): void {
     const { m } = this.weights;

@@ -5,6 +5,7 @@ import type { Progress } from "../encoder-session.ts";
 import { type Arena, scatterIntoShards } from "../kernel/arena.ts";
 import { Coherence } from "./coherence.ts";
 import type { DensePass } from "./dense-pass.ts";
+import { freeMemory } from "./free-memory.ts";
 import { type GramCache, type GramReader, type GramWriter } from "./gram-cache.ts";
 
 /** Rows of one piece that is computed: short enough that a request that comes meanwhile hardly notices. */
@@ -119,7 +120,9 @@ export class GramBuild {
     const to = m - from <= BLOCK_ROWS + 1 ? m : from + BLOCK_ROWS;
     const block = new Float32Array(Math.max(2, to - from) * d);
     block.set(atoms.subarray(from * d, to * d));
-    this.#place(await dense.run(block), to - from);
+    const products = await dense.run(block);
+    this.#place(products, to - from);
+    freeMemory(products);
     this.#computing += performance.now() - started;
     if (to < m) return { more: true, ...this.#quarterNote() };
     this.#complete = true;

@@ -2,6 +2,7 @@ import type { CoherenceFigures, Neighbour } from "../../engine.ts";
 import type { Atoms as Dictionary } from "../../dictionary-weights.ts";
 import { Coherence } from "./coherence.ts";
 import { DensePass } from "./dense-pass.ts";
+import { freeMemory } from "./free-memory.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
 
 type Atoms = Pick<Dictionary, "atoms" | "m" | "d">;
@@ -17,7 +18,9 @@ export async function gramMatrix(weights: Atoms, options: OnnxSessionOptions): P
     const gram = new Float32Array(m * m);
     const height = Math.max(1, Math.floor(BLOCK / m));
     for (let from = 0; from < m; from += height) {
-      gram.set(await dense.run(atoms.subarray(from * d, Math.min(from + height, m) * d)), from * m);
+      const products = await dense.run(atoms.subarray(from * d, Math.min(from + height, m) * d));
+      gram.set(products, from * m);
+      freeMemory(products);
     }
     return gram;
   } finally {
