@@ -26,7 +26,7 @@ const GOAL = 10;
 export const rivals = (python: string, modelsDir: string): Scenario => ({
   name: "rivals",
   shows: `JSON requests of 16 atoms a row against LitServe and FastAPI around overcomplete's MpSAE on PyTorch, each with all cores, batching on (${BATCH_TIMEOUT_MS} ms), one after another on the same machine.`,
-  measurements: () => SHAPES.length * (1 + 2 * RIVALS.length * THREADS.length),
+  measurements: () => SHAPES.length * (2 + 2 * RIVALS.length * THREADS.length),
   run: (bench) => compete(bench, python, modelsDir),
 });
 
@@ -36,6 +36,7 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
   const figures: Figure[] = [];
   for (const { rows, connections, batch } of SHAPES) {
     const traffic = { rows, codec: "json", budget: STEPS_16, connections, seconds: bench.seconds } as const;
+    await bench.measure(`rivals, Pursuit, ${rows} rows, warming up`, { ...traffic, seconds: WARM_SECONDS });
     const ours = await bench.measure(`rivals, Pursuit, ${rows} rows`, traffic);
     const most = requestsASecond(ours);
     lines.push(["Pursuit", THREADS.at(-1)!, rows, connections, most, most * rows, p50(ours), p99(ours), 1]);

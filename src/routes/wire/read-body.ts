@@ -2,7 +2,7 @@ import type { CodesToDecode } from "../../engine/engine.ts";
 import type { BodyForm } from "./body-form.ts";
 import { readCodes } from "./codes.ts";
 import { parseOctets } from "./octets.ts";
-import { parseJson } from "./parse-json.ts";
+import { parseJsonRows } from "./parse-json-rows.ts";
 import { parseMsgpack } from "./parse-msgpack.ts";
 import { describe, invalid, type PostedRows, type RowLimits } from "./posted-rows.ts";
 import { readRows } from "./rows.ts";
@@ -59,7 +59,7 @@ export function readBody<K extends BodyKind>(kind: K, bytes: Uint8Array, form: B
 
 function parse(bytes: Uint8Array, form: BodyForm): PostedObject {
   if (form.type === "octet-stream") return parseOctets(bytes, form);
-  const [name, body] = form.type === "json" ? ["JSON object", parseJson(bytes)] : ["map", parseMsgpack(bytes)];
+  const [name, body] = form.type === "json" ? ["JSON object", parseJsonRows(bytes)] : ["map", parseMsgpack(bytes)];
   if (typeof body !== "object" || body === null || Array.isArray(body) || body instanceof Uint8Array) {
     throw invalid(`The body must be a ${name}; it is ${describe(body)}.`);
   }

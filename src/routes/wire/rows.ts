@@ -1,14 +1,16 @@
 import { dataToRows } from "./array-data.ts";
+import { NumberRows } from "./numbers/find-rows.ts";
 import { checkCount, describe, invalid, type PostedRows, type RowLimits } from "./posted-rows.ts";
 import { WireError } from "./wire-error.ts";
 
 /**
- * `inputs` of a JSON body as a Float32Array: nested lists of numbers, or `{data, dtype, shape}`. One pass over the
- * numbers checks and copies them, some 20 % of the parse (tools/bench/json-body.ts); a JSON Schema would visit each before
- * that, and could not say which row and column is wrong.
+ * `inputs` of a body as a Float32Array: numbers read already, nested lists of numbers, or `{data, dtype, shape}`. One pass
+ * over lists checks and copies them; a JSON Schema would visit each number before that, and could not say which row and
+ * column is wrong.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_WIDTH, PURSUIT_TOO_MANY_ROWS, PURSUIT_WRONG_LENGTH
  */
 export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): PostedRows {
+  if (inputs instanceof NumberRows) return numbersToRows(inputs, limits, field);
   if (typeof inputs === "object" && inputs !== null && !Array.isArray(inputs)) return dataToRows(inputs, limits, field);
   if (!Array.isArray(inputs))
     throw invalid(`${field} must be a list of rows, or {"data", "dtype", "shape"}; it is ${describe(inputs)}.`);
@@ -45,6 +47,13 @@ export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): 
   }
   const leading = nested ? [inputs.length, (inputs[0] as unknown[]).length] : [rows.length];
   return { data, count: rows.length, width, shape: [...leading, width] };
+}
+
+function numbersToRows({ data, shape }: NumberRows, limits: RowLimits, field: string): PostedRows {
+  const width = shape.at(-1)!;
+  const count = data.length / width;
+  checkCount(count, limits, field);
+  return { data, count, width, shape };
 }
 
 /** [batch, seq, d] → [batch · seq, d] */

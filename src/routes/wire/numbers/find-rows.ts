@@ -1,0 +1,147 @@
+import { NumberKernel } from "./number-kernel.ts";
+
+/** Rows of numbers in a JSON text. */
+export interface FoundRows {
+  readonly rows: NumberRows;
+  /** Bytes [from, to) of the text hold them, brackets included. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** [n, d] or [batch, seq, d] numbers as float32, all rows of one width, none empty. */
+export class NumberRows {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+
+  constructor(data: Float32Array, shape: readonly number[]) {
+    this.data = data;
+    this.shape = shape;
+  }
+}
+
+/** Bytes before the key at most: what stands there is looked at one by one. */
+const NEAR = 4096;
+
+const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c];
+const [OPENING_LIST, CLOSING_LIST, OPENING_OBJECT, CLOSING_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+let kernel: NumberKernel | null = null;
+
+/**
+ * Rows of numbers at a key of the object that a JSON text is, so that they need not become lists first: they are most of a
+ * body. Null where they are not found, or are not all plain numbers in rows of one width: then the whole text must be
+ * read as JSON, which also says what is wrong with it. What lies around the rows is not checked.
+ */
+export function findRows(text: Uint8Array, key: string): FoundRows | null {
+  const buffer = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  const quoted = `"${key}"`;
+  const at = buffer.subarray(0, NEAR + quoted.length).indexOf(quoted, 0, "latin1");
+  if (at < 0 || !isKeyOfObject(buffer, at)) return null;
+  const colon = skipSpace(buffer, at + quoted.length);
+  if (buffer[colon] !== COLON) return null;
+  kernel ??= new NumberKernel();
+  return new RowReader(buffer, skipSpace(buffer, colon + 1), kernel).read();
+}
+
+/** Whether what begins there lies in one object and in nothing else. */
+function isKeyOfObject(buffer: Buffer, at: number): boolean {
+  let depth = 0;
+  let i = skipSpace(buffer, 0);
+  if (buffer[i] !== OPENING_OBJECT) return false;
+  for (; i < at; i++) {
+    const byte = buffer[i];
+    if (byte === QUOTE) {
+      for (i++; i < at && buffer[i] !== QUOTE; i++) if (buffer[i] === BACKSLASH) i++;
+      if (i >= at) return false;
+    } else if (byte === OPENING_OBJECT || byte === OPENING_LIST) depth++;
+    else if (byte === CLOSING_OBJECT || byte === CLOSING_LIST) depth--;
+  }
+  return depth === 1;
+}
+
+function skipSpace(buffer: Buffer, at: number): number {
+  for (; ; at++) {
+    const byte = buffer[at];
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return at;
+  }
+}
+
+/** Reads [[…], …] or [[[…], …], …] from the first bracket on. */
+class RowReader {
+  readonly #buffer: Buffer;
+  readonly #from: number;
+  readonly #kernel: NumberKernel;
+  #at: number;
+  #data: Float32Array | null = null;
+  #rows = 0;
+  #width = 0;
+
+  constructor(buffer: Buffer, from: number, numbers: NumberKernel) {
+    this.#buffer = buffer;
+    this.#from = from;
+    this.#at = from;
+    this.#kernel = numbers;
+  }
+
+  read(): FoundRows | null {
+    const outer: number[] = [];
+    const nested = this.#isNested();
+    const read = nested
+      ? this.#list(() => {
+          const before = this.#rows;
+          if (!this.#list(() => this.#row())) return false;
+          outer.push(this.#rows - before);
+          return this.#rows - before === outer[0];
+        })
+      : this.#list(() => this.#row());
+    if (!read || this.#data === null) return null;
+    const data = this.#data.subarray(0, this.#rows * this.#width);
+    const leading = nested ? [outer.length, outer[0]!] : [this.#rows];
+    return { rows: new NumberRows(data, [...leading, this.#width]), from: this.#from, to: this.#at };
+  }
+
+  #isNested(): boolean {
+    const first = skipSpace(this.#buffer, this.#from + 1);
+    return this.#buffer[skipSpace(this.#buffer, first + 1)] === OPENING_LIST;
+  }
+
+  /** A list of one or more of what `item` reads. */
+  #list(item: () => boolean): boolean {
+    if (!this.#take(OPENING_LIST)) return false;
+    do if (!item()) return false;
+    while (this.#take(COMMA));
+    return this.#take(CLOSING_LIST);
+  }
+
+  /** A list of numbers, as many as in the first row. */
+  #row(): boolean {
+    if (!this.#take(OPENING_LIST)) return false;
+    const end = this.#buffer.indexOf(CLOSING_LIST, this.#at);
+    if (end < 0) return false;
+    const numbers = this.#kernel.read(this.#buffer.subarray(this.#at, end));
+    if (numbers === null || numbers.length === 0) return false;
+    if (this.#data === null) {
+      this.#width = numbers.length;
+      // As many rows as there is text for, if all are about as long; more memory is taken when they are not.
+      const rows = Math.ceil((this.#buffer.length - this.#from) / (end - this.#at + 2));
+      this.#data = new Float32Array(rows * this.#width);
+    }
+    if (numbers.length !== this.#width) return false;
+    const place = this.#rows++ * this.#width;
+    if (place + this.#width > this.#data.length) {
+      const wider = new Float32Array(this.#data.length * 2);
+      wider.set(this.#data);
+      this.#data = wider;
+    }
+    this.#data.set(numbers, place);
+    this.#at = end + 1;
+    return true;
+  }
+
+  #take(byte: number): boolean {
+    const at = skipSpace(this.#buffer, this.#at);
+    if (this.#buffer[at] !== byte) return false;
+    this.#at = at + 1;
+    return true;
+  }
+}
