@@ -40,7 +40,11 @@ export class EngineError extends Error {
   readonly retryAfter: number | undefined;
 
   constructor(code: EngineErrorCode, message: string, options: { cause?: unknown; retryAfter?: number } = {}) {
+    const { stackTraceLimit } = Error;
+    // Where a refusal came from says nothing, and thousands a second are made when there is the least time for it.
+    if (code === "PURSUIT_QUEUE_FULL") Error.stackTraceLimit = 0;
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.retryAfter = options.retryAfter;
   }
