@@ -87,6 +87,8 @@ export interface StageTimes {
 
 export interface EncodeAnswer {
   readonly codes: SparseCodes;
+  /** Σ||x − mean||² of the rows, which came of checking them. */
+  readonly spread: number;
   readonly sha256: string;
   readonly times: StageTimes;
 }
@@ -107,6 +109,8 @@ export interface TransferAnswer {
   readonly outputs: Rows;
   /** Of `from`. */
   readonly codes: SparseCodes;
+  /** Σ||x − mean||² of the rows that were sent. */
+  readonly spread: number;
   readonly sha256: { readonly from: string; readonly to: string };
   readonly times: StageTimes;
 }

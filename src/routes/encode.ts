@@ -65,7 +65,11 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         ...(encoder !== undefined && { encoder }),
         degrade: onOverload === "degrade",
       };
-      const { codes, sha256, times } = await engine.encode(id, work, contextOf(request, reply, engine, timeoutMs));
+      const { codes, spread, sha256, times } = await engine.encode(
+        id,
+        work,
+        contextOf(request, reply, engine, timeoutMs),
+      );
       const labels = wantsLabels ? labelsOf(engine, id, sha256, codes.indices) : null;
       checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
 
@@ -76,7 +80,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
         format,
         shape: rows.shape.length > 2 ? rows.shape : null,
         d: rows.width,
-        explainedVariance: await explainedVariance(rows, codes),
+        explainedVariance: explainedVariance(spread, codes),
         labels,
       };
       const answer = await pool.writeCodes(codes, head, as);

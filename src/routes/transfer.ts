@@ -47,7 +47,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
         encoder,
       };
-      const { outputs, codes, sha256, times } = await engine.transfer(
+      const { outputs, codes, spread, sha256, times } = await engine.transfer(
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
@@ -60,7 +60,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         format: "sparse" as const,
         shape: rows.shape.length > 2 ? rows.shape : null,
         d: source.manifest?.d ?? rows.width,
-        explainedVariance: await explainedVariance(rows, codes),
+        explainedVariance: explainedVariance(spread, codes),
         labels: null,
       };
       const [made, coded] = await Promise.all([pool.writeRows(outputs), pool.writeCodes(codes, head)]);

@@ -15,6 +15,7 @@ import { EngineError } from "../../src/engine/errors.ts";
 import type { Rows } from "../../src/engine/rows.ts";
 import type { SteerAnswer, SteerRequest, SteeringSet, SteeringSets } from "../../src/engine/steering.ts";
 import { codesOf } from "./codes.ts";
+import { spreadOf } from "./spread.ts";
 import { manifestOf } from "./model-folder.ts";
 
 export const FAKE_D = 2;
@@ -90,7 +91,8 @@ export class FakeEngine implements Engine {
         ...(reconstruction && { reconstruction: [value, 0] }),
       };
     });
-    return { codes: codesOf(codes, FAKE_M), sha256: "ab".repeat(32), times: { queue: 1.5, encode: 2.25 } };
+    const answer = { codes: codesOf(codes, FAKE_M), spread: spreadOf(rows), sha256: "ab".repeat(32) };
+    return { ...answer, times: { queue: 1.5, encode: 2.25 } };
   }
 
   async decode(_id: string, codes: CodesToDecode): Promise<Rows> {
@@ -102,7 +104,7 @@ export class FakeEngine implements Engine {
   async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
     const { from, rows } = request;
     this.transfers.push(request);
-    const { codes, sha256, times } = await this.encode(
+    const { codes, spread, sha256, times } = await this.encode(
       from,
       { rows, budget: {}, trace: false, reconstruction: false },
       context,
@@ -110,6 +112,7 @@ export class FakeEngine implements Engine {
     return {
       outputs: await this.decode(from, codes),
       codes,
+      spread,
       sha256: { from: sha256, to: "cd".repeat(32) },
       times,
     };

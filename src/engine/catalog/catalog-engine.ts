@@ -17,10 +17,11 @@ import { EngineError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { SteerAnswer, SteerRequest } from "../steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
-import { budgetClasses, budgetColumns, checkRows } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkFinite, checkWidth } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { rowSpread } from "./spread/row-spread.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
@@ -96,13 +97,15 @@ export class CatalogEngine implements Engine {
   }
 
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    return this.#encode(this.#find(id), request, context);
+    return this.#byPresent([id], ([dictionary]) => this.#encode(dictionary!, request, context));
   }
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    const { manifest, queue, rule, sha256 } = dictionary.serving();
     const { rows, budget, trace, reconstruction, encoder, degrade = false } = request;
-    checkRows(rows, manifest.d);
+    const checked = this.#check(dictionary, rows);
+    const spread = typeof checked === "number" ? checked : await checked;
+    // Only now: checking may have taken turns, and from here to the queue nothing may come between.
+    const { manifest, queue, rule, sha256 } = dictionary.serving();
     const budgets = budgetColumns(budget, rows.count, rule);
     const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
@@ -122,7 +125,15 @@ export class CatalogEngine implements Engine {
     });
     const codes = joinCodes(results);
     const encode = this.#clock.now() - submitted - queueMilliseconds;
-    return { codes, sha256, times: { queue: queueMilliseconds, encode } };
+    return { codes, spread, sha256, times: { queue: queueMilliseconds, encode } };
+  }
+
+  /** @returns the rows' spread @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE */
+  #check(dictionary: ServedDictionary, rows: Rows): number | Promise<number> {
+    checkWidth(rows, dictionary.serving().manifest.d);
+    const spread = rowSpread(rows);
+    if (typeof spread !== "number") return spread.then((found) => checkFinite(rows, found));
+    return checkFinite(rows, spread);
   }
 
   async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
@@ -153,10 +164,11 @@ export class CatalogEngine implements Engine {
     const { manifest, sha256: decodedBy } = target.serving();
     checkPair({ from, to }, source.serving().manifest, manifest);
     const own = { rows, budget, trace: false, reconstruction: false };
-    const { codes, sha256, times } = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
+    const encoded = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
+    const { codes, spread, sha256, times } = encoded;
     const { norm: _, ...code } = codes;
     const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
-    return { outputs, codes, sha256: { from: sha256, to: decodedBy }, times };
+    return { outputs, codes, spread, sha256: { from: sha256, to: decodedBy }, times };
   }
 
   steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
@@ -184,8 +196,8 @@ export class CatalogEngine implements Engine {
   }
 
   async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    await this.#check(dictionary, request.rows);
     const { manifest, rule, sha256 } = dictionary.serving();
-    checkRows(request.rows, manifest.d);
     budgetColumns(request.budget, request.rows.count, rule);
     const by = {
       d: manifest.d,

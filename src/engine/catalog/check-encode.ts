@@ -4,34 +4,23 @@ import { budgetClass } from "../scheduler/cost-model.ts";
 import type { BudgetRule } from "./budget-rule.ts";
 import type { Rows } from "../rows.ts";
 
-/** @throws EngineError PURSUIT_WRONG_WIDTH, or PURSUIT_NOT_FINITE with the row and column. */
-export function checkRows(rows: Rows, d: number): void {
-  if (rows.width !== d) {
-    const message = `The rows are ${rows.width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
-    throw new EngineError("PURSUIT_WRONG_WIDTH", message);
-  }
-  const { data } = rows;
-  if (allFinite(data)) return;
-  for (let i = 0; i < data.length; i++) {
-    if (!Number.isFinite(data[i]!)) {
-      const message = `Row ${Math.floor(i / d)}, column ${i % d} is ${data[i]}; every value must be a finite float32.`;
-      throw new EngineError("PURSUIT_NOT_FINITE", message);
-    }
-  }
+/** @throws EngineError PURSUIT_WRONG_WIDTH */
+export function checkWidth({ width }: Rows, d: number): void {
+  if (width === d) return;
+  const message = `The rows are ${width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
+  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
 }
 
-/** x − x is 0 for every finite x and NaN for the rest, and NaN stays in a sum. Four sums, as each waits for its last. */
-function allFinite(data: Float32Array): boolean {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  const whole = data.length - (data.length % 4);
-  for (let i = 0; i < whole; i += 4) {
-    s0 += data[i]! - data[i]!;
-    s1 += data[i + 1]! - data[i + 1]!;
-    s2 += data[i + 2]! - data[i + 2]!;
-    s3 += data[i + 3]! - data[i + 3]!;
-  }
-  for (let i = whole; i < data.length; i++) s0 += data[i]! - data[i]!;
-  return s0 + s1 + s2 + s3 === 0;
+/**
+ * @param spread of the rows, as rowSpread found it
+ * @returns it
+ * @throws EngineError PURSUIT_NOT_FINITE with the row and column
+ */
+export function checkFinite({ data, width }: Rows, spread: number): number {
+  if (Number.isFinite(spread)) return spread;
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  const message = `Row ${Math.floor(at / width)}, column ${at % width} is ${data[at]}; every value must be a finite float32.`;
+  throw new EngineError("PURSUIT_NOT_FINITE", message);
 }
 
 /**
