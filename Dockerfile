@@ -11,7 +11,8 @@ FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json asconfig.json ./
+COPY tsconfig.json tsconfig.build.json ./
+COPY bin bin
 COPY src src
 RUN npm run build && npm prune --omit=dev
 # The binding brings 290 MB for five platforms; this one needs 25 to 45.

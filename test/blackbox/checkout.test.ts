@@ -1,29 +1,41 @@
-/** `npm ci && npm start` in a fresh checkout: bin/pursuit.js builds what is missing, the kernel too. */
+/** `npm ci && npm start` in a fresh checkout: bin/pursuit.js builds what is missing, WebAssembly modules too. */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, readFileSync, statSync, symlinkSync, utimesSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const BUILT_FROM = ["bin", "src", "asconfig.json", "package.json", "tsconfig.json", "tsconfig.build.json"];
+const BUILT_FROM = ["bin", "src", "package.json", "tsconfig.json", "tsconfig.build.json"];
 const HERE = join(import.meta.dirname, "../..");
 
-it("builds the command line and the kernel where they are missing or older than their sources", () => {
+/** Those that the sources load. */
+function modules(): readonly string[] {
+  const sources = readdirSync(join(HERE, "src"), { recursive: true, encoding: "utf8" }).filter((path) =>
+    path.endsWith(".ts"),
+  );
+  const load = /"#(dist\/[^"]+\.wasm)"/g;
+  return sources.flatMap((path) =>
+    Array.from(readFileSync(join(HERE, "src", path), "utf8").matchAll(load), ([, file]) => file!),
+  );
+}
+
+it("builds the command line and every WebAssembly module where they are missing or older than their sources", () => {
   const root = temporaryFolder();
   for (const name of BUILT_FROM) cpSync(join(HERE, name), join(root, name), { recursive: true });
   symlinkSync(join(HERE, "node_modules"), join(root, "node_modules"));
   const help = () => spawnSync(process.execPath, [join(root, "bin/pursuit.js"), "--help"], { encoding: "utf8" });
-  const kernel = join(root, "dist/kernel/pursuit.wasm");
+  const built = modules().map((file) => join(root, file));
+  expect(built.length).toBeGreaterThan(1);
 
   const { status, stdout, stderr } = help();
   expect([status, stderr]).toEqual([0, ""]);
   expect(stdout).toContain("serve");
-  expect(() => new WebAssembly.Module(readFileSync(kernel))).not.toThrow();
+  for (const file of built) expect(() => new WebAssembly.Module(readFileSync(file))).not.toThrow();
   expect(existsSync(join(root, "dist/engine/executor/main.js"))).toBe(true);
 
   // As if it had been built before its sources were last changed.
   const before = new Date(1e12);
-  utimesSync(kernel, before, before);
+  for (const file of built) utimesSync(file, before, before);
   help();
-  expect(statSync(kernel).mtimeMs).toBeGreaterThan(before.getTime());
+  for (const file of built) expect(statSync(file).mtimeMs).toBeGreaterThan(before.getTime());
 }, 240_000);

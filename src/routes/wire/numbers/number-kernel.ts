@@ -9,7 +9,7 @@ interface Exports {
 /** Bytes of one list of numbers at most; one of so many bytes holds no more than half as many numbers. */
 const MAX_TEXT = 1 << 20;
 
-/** Where a text and its numbers lie in the kernel's memory, which ends at 50 pages (asconfig.wire.json). */
+/** Where a text and its numbers lie in the kernel's memory, which ends at 50 pages (asconfig.json). */
 const TEXT = 1 << 16;
 const NUMBERS = 2 * TEXT + MAX_TEXT;
 
