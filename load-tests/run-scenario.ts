@@ -1,5 +1,6 @@
 import { codesOf, type CodesSource } from "./client/codes-source.ts";
-import { type Drive, drive, type Post } from "./client/drive.ts";
+import { type Drive, drive, type Load, type Post } from "./client/drive.ts";
+import { driveApart } from "./client/drive-apart.ts";
 import { createJudge, type Tally } from "./client/judged-requests.ts";
 import { MATCHING_PURSUIT, type Measured, type Outcome, type Scenario, type Traffic } from "./scenario.ts";
 import { startLoaded } from "./server/loaded-server.ts";
@@ -35,45 +36,44 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const source = codesOf(modelsDir, server.base);
   const totals = { sent: 0, lost: 0 };
 
-  const load = async (traffic: Traffic): Promise<Drive> => {
-    const posts = await postsOf(traffic, source, judge.posts);
-    const { connections, arrivals, elsewhere } = traffic;
-    const seen = await drive({
-      base: elsewhere?.base ?? server.base,
-      connections,
-      posts,
-      seconds: traffic.seconds,
-      ...(arrivals && { arrivals }),
-    });
+  /** The codes that are expected are asked for here, before anything is measured. */
+  const loadOf = async (traffic: Traffic): Promise<Load> => ({
+    base: traffic.elsewhere?.base ?? server.base,
+    connections: traffic.connections,
+    posts: await postsOf(traffic, source, judge.posts),
+    seconds: traffic.seconds,
+    ...(traffic.arrivals && { arrivals: traffic.arrivals }),
+  });
+
+  const count = (seen: Drive): Drive => {
     totals.sent += seen.sent;
     totals.lost += seen.lost;
     return seen;
   };
 
-  /** The codes that are expected are asked for before anything is measured. */
-  const prepare = (traffics: readonly Traffic[]): Promise<unknown> =>
-    Promise.all(traffics.map(async (traffic) => postsOf(traffic, source, judge.posts)));
-
-  const measured = async (title: string, traffics: readonly Traffic[]): Promise<Measured[]> => {
+  const measured = async (title: string, drives: readonly (() => Promise<Drive>)[]): Promise<Measured[]> => {
     onMeasure(title);
-    await prepare(traffics);
     const before = await server.usage();
-    const drives = await Promise.all(traffics.map(load));
+    const all = await Promise.all(drives.map(async (run) => count(await run())));
     const after = await server.usage();
     judge.settle();
-    return drives.map((seen) => ({ ...seen, before, after }));
+    return all.map((seen) => ({ ...seen, before, after }));
   };
 
   try {
-    await warm(load);
+    await warm(async (traffic) => count(await drive(await loadOf(traffic))));
     judge.settle();
     const outcome = await scenario.run({
       seconds,
       longSeconds,
       quick,
-      measure: async (title, traffic) => (await measured(title, [traffic]))[0]!,
+      measure: async (title, traffic) => {
+        const load = await loadOf(traffic);
+        return (await measured(title, [() => drive(load)]))[0]!;
+      },
       measureBeside: async (title, traffic, other) => {
-        const [one, two] = await measured(title, [traffic, other]);
+        const load = await loadOf(traffic);
+        const [one, two] = await measured(title, [() => drive(load), await driveApart(await loadOf(other))]);
         return [one!, two!];
       },
     });

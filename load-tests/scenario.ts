@@ -39,7 +39,7 @@ export interface Bench {
   readonly quick: boolean;
   /** Drives the traffic and judges every answer when it is over. Answers that were wrong or lost are in the tally. */
   readonly measure: (title: string, traffic: Traffic) => Promise<Measured>;
-  /** Two kinds at once; the first one's time counts, the other goes on for as long. */
+  /** Two kinds at once, the other from a process of its own, without arrivals; the first one's time counts. */
   readonly measureBeside: (title: string, traffic: Traffic, other: Traffic) => Promise<readonly [Measured, Measured]>;
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { Intake } from "../../src/routes/intake.ts";
 import { ReleaseRate } from "../../src/routes/release-rate.ts";
@@ -46,6 +46,38 @@ describe("Intake", () => {
       retryAfter: undefined,
     });
     expect((await intake.read(request(500))).bytes).toHaveLength(500);
+  });
+});
+
+describe("a large body", () => {
+  const limits = { maxBody: 1 << 24, maxBytesInFlight: 1 << 24, stallMs: 60_000 };
+  const pieces = Array.from({ length: 40 }, (_, i) => Buffer.alloc(65_536, i));
+
+  /** A body that is there whole, piece by piece. */
+  const large = (declared: number): IncomingMessage =>
+    Object.assign(Readable.from(pieces, { objectMode: false }), {
+      headers: { "content-length": String(declared) },
+    }) as unknown as IncomingMessage;
+
+  it("is read in turns with others, to the last byte", async () => {
+    const intake = new Intake(limits, () => {});
+    let turns = 0;
+    let over = false;
+    const count = (): void => {
+      turns++;
+      if (!over) setImmediate(count);
+    };
+    setImmediate(count);
+    const { bytes } = await intake.read(large(40 * 65_536));
+    over = true;
+    expect(Buffer.compare(bytes, Buffer.concat(pieces))).toBe(0);
+    // A quarter of a mebibyte each.
+    expect(turns).toBeGreaterThanOrEqual(9);
+  });
+
+  it("that ends before its length is no body", async () => {
+    const intake = new Intake(limits, () => {});
+    await expect(intake.read(large(40 * 65_536 + 1))).rejects.toMatchObject({ code: "PURSUIT_MALFORMED_BODY" });
   });
 });
 

@@ -64,13 +64,15 @@ export class WirePool {
   ): Promise<BodyOf<K>> {
     // Bytes that are numbers already: there is nothing to do that a thread could take over.
     const work = form.type === "octet-stream" && form.query["dtype"] === "float32" ? 0 : bytes.length;
-    const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, [bytes.buffer]);
+    const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, () => [bytes.buffer]);
     if (!("body" in result)) throw new Error("a read gives a body");
     return result.body as BodyOf<K>;
   }
 
   async readLines(group: LineGroup, reading: LineReading): Promise<Lines> {
-    const result = await this.#run({ type: "read_lines", group, reading }, group.bytes.length, [group.bytes.buffer]);
+    const result = await this.#run({ type: "read_lines", group, reading }, group.bytes.length, () => [
+      group.bytes.buffer,
+    ]);
     if (!("lines" in result)) throw new Error("a read gives lines");
     return result.lines;
   }
@@ -81,11 +83,14 @@ export class WirePool {
     return typeof written === "string" ? Buffer.from(written) : written;
   }
 
-  /** @throws WireError PURSUIT_INVALID_FIELD where that type of answer does not know the format */
+  /**
+   * The codes are not to be used afterwards: what memory is theirs alone moves to the thread that writes them.
+   * @throws WireError PURSUIT_INVALID_FIELD where that type of answer does not know the format
+   */
   async writeCodes(codes: SparseCodes, head: EncodeAnswerHead, as: CodesType = "json"): Promise<string | Uint8Array> {
     const bytes = isText(as) ? codesBytes(codes, head.format) : binaryCodesBytes(codes, head.format);
     const work = isText(as) ? bytes : asObjects(head.format, as) ? bytes * OBJECTS_SLOWER : binaryWork(bytes);
-    return payload(await this.#run({ type: "write_codes", codes, head, as }, work));
+    return payload(await this.#run({ type: "write_codes", codes, head, as }, work, () => memoryOf(codes)));
   }
 
   async writeRows(rows: Rows, as: RowsType = "json"): Promise<string | Uint8Array> {
@@ -102,7 +107,7 @@ export class WirePool {
     const { bytes, headerLength } = body;
     const json = bytes.subarray(0, headerLength ?? bytes.length);
     const byNumber = json.length >= WORTH_A_THREAD || /"(?:FP16|BF16|FP64)"/.test(latin1.decode(json));
-    const result = await this.#run({ type: "read_infer", body }, byNumber ? bytes.length : 0, [bytes.buffer]);
+    const result = await this.#run({ type: "read_infer", body }, byNumber ? bytes.length : 0, () => [bytes.buffer]);
     if (!("infer" in result)) throw new Error("a read gives a request");
     return result.infer;
   }
@@ -118,11 +123,20 @@ export class WirePool {
     await this.#pool.close({ force: true });
   }
 
-  async #run(task: WireTask, bytes: number, move: ArrayBuffer[] = []) {
-    const result = bytes < WORTH_A_THREAD ? runWireTask(task) : await this.#pool.run(task, { transferList: move });
+  async #run(task: WireTask, bytes: number, memory: () => ArrayBuffer[] = () => []) {
+    const result = bytes < WORTH_A_THREAD ? runWireTask(task) : await this.#pool.run(task, { transferList: memory() });
     if ("fault" in result) throw new WireError(result.fault.code, result.fault.message);
     return result;
   }
+}
+
+/** Memory that holds one column and nothing else: columns of a batch that several requests share lie side by side. */
+function memoryOf({ norm, trace, ...columns }: SparseCodes): ArrayBuffer[] {
+  const whole = [columns, norm, trace]
+    .flatMap((group) => Object.values(group ?? {}) as unknown[])
+    .filter((value) => ArrayBuffer.isView(value))
+    .filter(({ buffer, byteLength }) => buffer instanceof ArrayBuffer && buffer.byteLength === byteLength);
+  return [...new Set(whole.map(({ buffer }) => buffer as ArrayBuffer))];
 }
 
 const isText = (as: CodesType | RowsType): boolean => as === "json" || as === "ndjson";

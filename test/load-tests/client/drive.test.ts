@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { bursts, poisson } from "../../../load-tests/client/arrivals.ts";
 import { type Answer, drive, type Post } from "../../../load-tests/client/drive.ts";
+import { driveApart } from "../../../load-tests/client/drive-apart.ts";
 
 const TIMING = "decode;dur=0.1, queue;dur=0.2, encode;dur=0.3, write;dur=0.4, total;dur=1.5";
 let close: () => void = () => {};
@@ -60,6 +61,29 @@ test("bodies go and come byte for byte, to the judge of the request that they an
   expect(seen.stages).toHaveLength(seen.sent);
   expect(seen.stages[0]).toEqual({ decode: 0.1, queue: 0.2, encode: 0.3, write: 0.4, total: 1.5 });
   expect(seen.goodRows).toBe(seen.goodRequests * 3);
+});
+
+test("a load from a process of its own is the same, its answers judged here", async () => {
+  const base = await serve((body, _request, reply) =>
+    reply.writeHead(200, { "content-type": "application/x", "server-timing": TIMING }).end(body),
+  );
+  let right = 0;
+  const start = await driveApart({
+    base,
+    connections: 2,
+    seconds: 0.2,
+    posts: (connection) =>
+      [0, 1].map((q) => {
+        const body = bytes(connection * 2 + q);
+        return post(body, (answer) => {
+          if (answer.body.equals(body) && answer.status === 200) right++;
+        });
+      }),
+  });
+  const seen = await start();
+  expect(seen.sent).toBeGreaterThanOrEqual(2);
+  expect(right).toBe(seen.sent);
+  expect(seen.statuses.get(200)).toBe(seen.sent);
 });
 
 test("with arrivals, what was due is sent or counted as unsent", async () => {

@@ -78,6 +78,21 @@ describe("the wire pool", () => {
     }
   });
 
+  it("takes over memory that holds one column only, never what others share", async () => {
+    const rows = Array.from({ length: 8000 }, (_, i) => ({ entries: [[i % 200, 1]] as const }));
+    const own = codesOf(rows, 200);
+    const shared = codesOf(rows, 200);
+    const memory = new ArrayBuffer(2 * shared.values.byteLength);
+    const beside = { ...shared, values: new Float32Array(memory, 0, shared.values.length).fill(0.5) };
+    const head = { dictionary: "a", sha256: "b", d: 2, shape: null, explainedVariance: null, labels: null } as const;
+    const written = await pool.writeCodes(own, { ...head, format: "csr" });
+    expect(own.values).toHaveLength(0);
+    await pool.writeCodes(beside, { ...head, format: "csr" });
+    expect([beside.values.length, beside.indices.length]).toEqual([8000, 0]);
+    const { values } = JSON.parse(Buffer.from(written).toString()) as { values: number[] };
+    expect(new Set(values)).toEqual(new Set([1]));
+  });
+
   it("writes the same rows", async () => {
     const { normal } = random(2);
     const data = Float32Array.from({ length: 40_000 }, normal);
