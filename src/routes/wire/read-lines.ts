@@ -1,6 +1,7 @@
 import type { Rows } from "../../engine/rows.ts";
 import type { LineGroup } from "./line-splitter.ts";
-import { MAX_DEPTH, parseJson } from "./parse-json.ts";
+import { NumberRows } from "./numbers/find-rows.ts";
+import { parseJsonLine } from "./parse-json-rows.ts";
 import { describe, invalid, named } from "./posted-rows.ts";
 import { WireError, type WireFault } from "./wire-error.ts";
 
@@ -69,8 +70,8 @@ const isBlank = (text: Uint8Array): boolean => text.every((byte) => byte === 0x2
 function readLine(text: Uint8Array, width: number, into: Float32Array): Omit<Line, "line"> {
   let id: string | number | undefined;
   try {
-    const posted = parseJson(text, MAX_DEPTH, "The line");
-    if (Array.isArray(posted)) {
+    const posted = parseJsonLine(text);
+    if (Array.isArray(posted) || posted instanceof NumberRows) {
       readRow(posted, width, into, "The row");
       return {};
     }
@@ -96,13 +97,15 @@ function readId(id: unknown): string | number | undefined {
 }
 
 function readRow(posted: unknown, width: number, into: Float32Array, name: string): void {
-  if (!Array.isArray(posted)) throw invalid(`${name} must be a list of numbers; it is ${describe(posted)}.`);
-  if (posted.length !== width) {
-    const message = `${name} is ${posted.length} wide; this dictionary takes rows of ${width}. Check the model, layer and hook.`;
+  const row = posted instanceof NumberRows ? posted.data : posted;
+  if (!Array.isArray(row) && !(row instanceof Float32Array))
+    throw invalid(`${name} must be a list of numbers; it is ${describe(row)}.`);
+  if (row.length !== width) {
+    const message = `${name} is ${row.length} wide; this dictionary takes rows of ${width}. Check the model, layer and hook.`;
     throw new WireError("PURSUIT_WRONG_WIDTH", message);
   }
   for (let column = 0; column < width; column++) {
-    const value: unknown = posted[column];
+    const value: unknown = row[column];
     if (typeof value !== "number") throw invalid(`${name}[${column}] must be a number; it is ${describe(value)}.`);
     into[column] = value;
     if (!Number.isFinite(into[column])) {

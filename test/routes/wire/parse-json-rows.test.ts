@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { NumberRows } from "../../../src/routes/wire/numbers/find-rows.ts";
-import { parseJsonRows } from "../../../src/routes/wire/parse-json-rows.ts";
-import { parseJson } from "../../../src/routes/wire/parse-json.ts";
+import { parseJsonLine, parseJsonRows } from "../../../src/routes/wire/parse-json-rows.ts";
+import { MAX_DEPTH, parseJson } from "../../../src/routes/wire/parse-json.ts";
 import { readRows } from "../../../src/routes/wire/rows.ts";
 
 /** What becomes of a body's rows and of its other fields, or of both together the fault. */
@@ -102,5 +102,56 @@ describe("parseJsonRows", () => {
     expect(found('{"x": {"inputs": [[1]]}, "inputs": [["1"]]}')).toBe(false);
     expect(found('{"inputs": [[1]], "inputs": [[null]]}')).toBe(false);
     expect(found(`{"note": ${JSON.stringify("x".repeat(5000))}, "inputs": [[1]]}`)).toBe(false);
+  });
+});
+
+/** What becomes of a line, its row rounded to float32, or the fault. */
+function lineOutcome(parse: (bytes: Uint8Array) => unknown, text: string): unknown {
+  const rounded = (row: unknown): unknown =>
+    row instanceof NumberRows
+      ? [...row.data]
+      : Array.isArray(row) && row.every((value) => typeof value === "number")
+        ? row.map((value) => Math.fround(value))
+        : row;
+  try {
+    const posted = parse(Buffer.from(text));
+    if (typeof posted !== "object" || posted === null || !("input" in posted)) return rounded(posted);
+    return { ...posted, input: rounded(posted.input) };
+  } catch (error) {
+    return String(error);
+  }
+}
+
+const line = fc
+  .tuple(space, list(number, 0, 5), fc.array(fc.tuple(key, fc.json()), { maxLength: 2 }), fc.boolean(), space)
+  .map(([around, row, fields, bare, inside]) => {
+    if (bare) return `${around}${row}${around}`;
+    const all = [["input", row] as const, ...fields].map(([name, value]) => `"${name}"${inside}:${inside}${value}`);
+    return `${around}{${inside}${all.join(`,${inside}`)}${inside}}${around}`;
+  });
+const lineInFull = (bytes: Uint8Array): unknown => parseJson(bytes, MAX_DEPTH, "The line");
+
+describe("parseJsonLine", () => {
+  it("reads any line, sound or damaged, as parseJson does", () => {
+    fc.assert(
+      fc.property(line, fc.nat(), fc.constantFrom("", "]", "[", ",", '"', "}", "NaN", " ", "7"), (text, at, by) => {
+        expect(lineOutcome(parseJsonLine, text)).toEqual(lineOutcome(lineInFull, text));
+        const place = at % text.length;
+        const damaged = text.slice(0, place) + by + text.slice(place + 1);
+        expect(lineOutcome(parseJsonLine, damaged)).toEqual(lineOutcome(lineInFull, damaged));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it("takes a row of plain numbers without making a list of it, as the line or at input", () => {
+    expect(parseJsonLine(Buffer.from(" [1, -2.5]\r"))).toBeInstanceOf(NumberRows);
+    expect(parseJsonLine(Buffer.from('{"id": 7, "input": [1, 2]}'))).toMatchObject({
+      id: 7,
+      input: expect.any(NumberRows),
+    });
+    expect(parseJsonLine(Buffer.from("[1, null]"))).toEqual([1, null]);
+    expect(parseJsonLine(Buffer.from("[[1]]"))).toEqual([[1]]);
+    expect(parseJsonLine(Buffer.from("[1e39]"))).toEqual([1e39]);
   });
 });

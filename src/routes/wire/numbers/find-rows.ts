@@ -1,6 +1,6 @@
 import { NumberKernel } from "./number-kernel.ts";
 
-/** Rows of numbers in a JSON text. */
+/** Rows of numbers in a JSON text, or one row. */
 export interface FoundRows {
   readonly rows: NumberRows;
   /** Bytes [from, to) of the text hold them, brackets included. */
@@ -8,7 +8,7 @@ export interface FoundRows {
   readonly to: number;
 }
 
-/** [n, d] or [batch, seq, d] numbers as float32, all rows of one width, none empty. */
+/** [n, d], [batch, seq, d] or of one row [d] numbers as float32, all rows of one width, none empty. */
 export class NumberRows {
   readonly data: Float32Array;
   readonly shape: readonly number[];
@@ -33,14 +33,34 @@ let kernel: NumberKernel | null = null;
  * read as JSON, which also says what is wrong with it. What lies around the rows is not checked.
  */
 export function findRows(text: Uint8Array, key: string): FoundRows | null {
-  const buffer = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  const buffer = bufferOf(text);
+  const at = valueOf(buffer, key);
+  return at === null ? null : readerAt(buffer, at).read();
+}
+
+/** The same of one row: of the list that the text is, or the one at that key of the object that it is. */
+export function findRow(text: Uint8Array, key: string): FoundRows | null {
+  const buffer = bufferOf(text);
+  const first = skipSpace(buffer, 0);
+  const at = buffer[first] === OPENING_LIST ? first : valueOf(buffer, key);
+  return at === null ? null : readerAt(buffer, at).readOne();
+}
+
+const bufferOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+function readerAt(buffer: Buffer, at: number): RowReader {
+  kernel ??= new NumberKernel();
+  return new RowReader(buffer, at, kernel);
+}
+
+/** Where the value of a key begins, in the object that a text is. */
+function valueOf(buffer: Buffer, key: string): number | null {
   const quoted = `"${key}"`;
   const at = buffer.subarray(0, NEAR + quoted.length).indexOf(quoted, 0, "latin1");
   if (at < 0 || !isKeyOfObject(buffer, at)) return null;
   const colon = skipSpace(buffer, at + quoted.length);
-  if (buffer[colon] !== COLON) return null;
-  kernel ??= new NumberKernel();
-  return new RowReader(buffer, skipSpace(buffer, colon + 1), kernel).read();
+  return buffer[colon] === COLON ? skipSpace(buffer, colon + 1) : null;
 }
 
 /** Whether what begins there lies in one object and in nothing else. */
@@ -66,7 +86,7 @@ function skipSpace(buffer: Buffer, at: number): number {
   }
 }
 
-/** Reads [[…], …] or [[[…], …], …] from the first bracket on. */
+/** Reads […], [[…], …] or [[[…], …], …] from the first bracket on. */
 class RowReader {
   readonly #buffer: Buffer;
   readonly #from: number;
@@ -98,6 +118,15 @@ class RowReader {
     const data = this.#data.subarray(0, this.#rows * this.#width);
     const leading = nested ? [outer.length, outer[0]!] : [this.#rows];
     return { rows: new NumberRows(data, [...leading, this.#width]), from: this.#from, to: this.#at };
+  }
+
+  readOne(): FoundRows | null {
+    if (!this.#row()) return null;
+    return {
+      rows: new NumberRows(this.#data!.subarray(0, this.#width), [this.#width]),
+      from: this.#from,
+      to: this.#at,
+    };
   }
 
   #isNested(): boolean {

@@ -36,7 +36,7 @@ export class NumberKernel {
   /**
    * @param text numbers between commas, without brackets
    * @returns them until the next call, or null where anything else stands there, the list is too long, or a number lies so
-   *   close between two of float32 that only its exact value could tell
+   *   close between two of float32 that only its exact value could tell, or beyond all of them
    */
   read(text: Uint8Array): Float32Array | null {
     if (text.length > MAX_TEXT) return null;

@@ -56,7 +56,7 @@ const MAX_EXPONENT: i32 = 1000;
 
 /**
  * Numbers of bytes [at, end) to `out`; eight more bytes may be read after `end`. Returns how many, or −1 where something
- * else stands there or a number's float32 is not certain.
+ * else stands there, or a number's float32 is not certain or not finite.
  */
 export function numbers(at: usize, end: usize, out: usize): i32 {
   const first = out;
@@ -132,7 +132,9 @@ export function numbers(at: usize, end: usize, out: usize): i32 {
       }
     } else if (w >= EXACT) exact = false;
     if (!exact && <f32>(value * (1 - 2 ** -49)) != <f32>(value * (1 + 2 ** -49))) return FAIL;
-    store<f32>(out, <f32>(negative ? -value : value));
+    const rounded = <f32>(negative ? -value : value);
+    if (!isFinite(rounded)) return FAIL;
+    store<f32>(out, rounded);
     out += 4;
 
     at = skipSpace(at, end);
