@@ -45,6 +45,8 @@ export interface ServingOptions {
 /** What a loaded dictionary answers with. */
 interface Loaded {
   readonly manifest: DictionaryManifest;
+  readonly sha256: string;
+  readonly rule: BudgetRule;
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
   readonly calls: DirectCalls;
@@ -130,6 +132,8 @@ export class ServedDictionary {
       this.#facts = facts;
       this.#loaded = {
         manifest,
+        sha256: facts.sha256,
+        rule: budgetRule(manifest, this.#options.maxAtoms),
         runtime,
         queue: this.#createQueue(runtime, facts, manifest.d),
         calls: this.#createCalls(),
@@ -166,7 +170,7 @@ export class ServedDictionary {
   }
 
   /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */
-  serving(): Loaded & { readonly sha256: string; readonly rule: BudgetRule } {
+  serving(): Loaded {
     if (this.#state === "failed") {
       throw new EngineError(
         "PURSUIT_DICTIONARY_FAILED",
@@ -180,14 +184,10 @@ export class ServedDictionary {
     if (this.#state === "draining") {
       throw new EngineError("PURSUIT_DRAINING", `Dictionary ${this.id} is being unloaded.`, { retryAfter: 1 });
     }
-    if (this.#loaded === null || this.#facts === null) {
+    if (this.#loaded === null) {
       throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${this.id} is still being loaded.`, { retryAfter: 1 });
     }
-    return {
-      ...this.#loaded,
-      sha256: this.#facts.sha256,
-      rule: budgetRule(this.#loaded.manifest, this.#options.maxAtoms),
-    };
+    return this.#loaded;
   }
 
   /**

@@ -29,10 +29,11 @@ function parseAround(bytes: Uint8Array, found: FoundRows | null, key: string): u
   const { rows, from, to } = found;
   const rest = parseRest(Buffer.concat([bytes.subarray(0, from), QUOTED, bytes.subarray(to)]));
   if (rest === STAND_IN) return rows;
+  const fields = rest as Record<string, unknown> | null;
   // Another key of that name further on would count.
-  return (rest as Record<string, unknown> | null)?.[key] === STAND_IN
-    ? { ...(rest as Record<string, unknown>), [key]: rows }
-    : null;
+  if (fields?.[key] !== STAND_IN) return null;
+  fields[key] = rows;
+  return fields;
 }
 
 /** Null where it is no JSON: what is wrong, and where, is said of the text as it was sent. */
