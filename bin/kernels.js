@@ -1,7 +1,7 @@
 // Compiles every WebAssembly module of src/: an asconfig.json lies beside the sources of each, in assembly/.
 // Run by itself (`npm run kernel`) it compiles all of them.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -35,4 +35,6 @@ function isStale(config) {
   return [join(root, config), ...sources].some((path) => statSync(path).mtimeMs > statSync(built).mtimeMs);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) compileKernels({ staleOnly: false });
+const { argv } = process;
+if (argv[1] !== undefined && realpathSync(argv[1]) === fileURLToPath(import.meta.url))
+  compileKernels({ staleOnly: false });

@@ -73,8 +73,13 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
       },
       measureBeside: async (title, traffic, other) => {
         const load = await loadOf(traffic);
-        const [one, two] = await measured(title, [() => drive(load), await driveApart(await loadOf(other))]);
-        return [one!, two!];
+        const apart = await driveApart(await loadOf(other));
+        try {
+          const [one, two] = await measured(title, [() => drive(load), apart.start]);
+          return [one!, two!];
+        } finally {
+          apart.end();
+        }
       },
     });
     return { outcome, tally: judge.tally, ...totals };

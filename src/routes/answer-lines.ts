@@ -79,7 +79,11 @@ export async function answerLines(
           degrade,
           ...(encoder !== undefined && { encoder }),
         };
-        const encoded = await engine.encode(id, work, { ...context, ...deadline });
+        const encoded = await engine.encode(id, work, { ...context, ...deadline }).catch((error: unknown) => {
+          // Lines were read as wide as the dictionary was: by another the fault is not theirs.
+          const isOther = engine.status(id).sha256 !== status.sha256;
+          throw isOther && error instanceof EngineError && error.code === "PURSUIT_WRONG_WIDTH" ? replaced(id) : error;
+        });
         // A line does not say by which weights it was encoded: all of a stream are by the same.
         version ??= encoded.sha256;
         if (encoded.sha256 !== version) throw replaced(id);

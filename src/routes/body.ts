@@ -2,6 +2,7 @@ import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
+import { holdBody } from "./hold-body.ts";
 import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
@@ -24,8 +25,6 @@ declare module "fastify" {
     started: number;
     /** Milliseconds that reading the body's bytes into numbers took. */
     decodeMilliseconds: number;
-    /** Called once the request has been answered or its client has gone. */
-    releaseBody: () => void;
   }
 }
 
@@ -45,7 +44,7 @@ export function registerBodies(
     }
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { bytes, release } = await intake.read(request.raw, inflater);
-    request.releaseBody = release;
+    holdBody(request, release);
     const started = performance.now();
     const body = await pool.read(kind, bytes, limits, formOf(request, type));
     request.decodeMilliseconds = performance.now() - started;
@@ -64,7 +63,7 @@ export function registerBodies(
     if (!lines) throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", `This route takes no ${LINES_MEDIA}: ${TAKEN}`);
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { grow, release } = intake.reserve(STREAM_BYTES);
-    request.releaseBody = release;
+    holdBody(request, release);
     return { fields: fieldsOfQuery(request.query as Query), inflater, grow };
   };
 

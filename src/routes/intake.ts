@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Readable, Transform } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { ReleaseRate } from "./release-rate.ts";
 import { WireError } from "./wire/wire-error.ts";
 
@@ -200,9 +201,14 @@ export class Intake {
     );
     const bytes = memoryOf(length);
     let at = 0;
+    let inTurn = 0;
     for (const chunk of chunks) {
       bytes.set(chunk, at);
       at += chunk.length;
+      inTurn += chunk.length;
+      if (inTurn < TURN_BYTES) continue;
+      inTurn = 0;
+      await nextTurn();
     }
     return bytes;
   }

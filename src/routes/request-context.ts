@@ -9,6 +9,8 @@ export function contextOf(
   timeoutMs?: number,
 ): RequestContext {
   const controller = new AbortController();
+  // It may have gone already, while its body was parsed on another thread.
+  if (reply.raw.destroyed) controller.abort();
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) controller.abort();
   });

@@ -17,11 +17,12 @@ import { EngineError } from "../errors.ts";
 import type { Rows } from "../rows.ts";
 import type { SteerAnswer, SteerRequest } from "../steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
-import { budgetClasses, budgetColumns, checkFinite, checkWidth } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkWidth } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
-import { rowSpread } from "./spread/row-spread.ts";
+import { finiteSpread } from "./spread/finite-spread.ts";
+import { SpreadKernel } from "./spread/spread-kernel.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
@@ -52,6 +53,8 @@ export class CatalogEngine implements Engine {
   readonly #clock: Clock;
   readonly steering: ServedSets;
   readonly #open: CatalogOptions["open"];
+  /** Made at once: where it was not built, the server does not start. */
+  readonly #spread = new SpreadKernel();
   /** Loads and unloads under way, by dictionary: one at a time each. */
   readonly #changes = new Map<string, Promise<unknown>>();
   /** Whether every dictionary that was there at the start has been loaded or found broken. */
@@ -102,7 +105,8 @@ export class CatalogEngine implements Engine {
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { rows, budget, trace, reconstruction, encoder, degrade = false } = request;
-    const checked = this.#check(dictionary, rows);
+    const checked = this.#check(dictionary, rows, context);
+    // Few rows are in the queue before this returns: what was asked before an unload is answered.
     const spread = typeof checked === "number" ? checked : await checked;
     // Only now: checking may have taken turns, and from here to the queue nothing may come between.
     const { manifest, queue, rule, sha256 } = dictionary.serving();
@@ -128,12 +132,13 @@ export class CatalogEngine implements Engine {
     return { codes, spread, sha256, times: { queue: queueMilliseconds, encode } };
   }
 
-  /** @returns the rows' spread @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE */
-  #check(dictionary: ServedDictionary, rows: Rows): number | Promise<number> {
+  /**
+   * @returns the rows' spread
+   * @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT
+   */
+  #check(dictionary: ServedDictionary, rows: Rows, context: RequestContext): number | Promise<number> {
     checkWidth(rows, dictionary.serving().manifest.d);
-    const spread = rowSpread(rows);
-    if (typeof spread !== "number") return spread.then((found) => checkFinite(rows, found));
-    return checkFinite(rows, spread);
+    return finiteSpread(rows, this.#spread, () => checkStillWanted(context, this.now(), "encoded"));
   }
 
   async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
@@ -196,7 +201,7 @@ export class CatalogEngine implements Engine {
   }
 
   async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
-    await this.#check(dictionary, request.rows);
+    await this.#check(dictionary, request.rows, context);
     const { manifest, rule, sha256 } = dictionary.serving();
     budgetColumns(request.budget, request.rows.count, rule);
     const by = {

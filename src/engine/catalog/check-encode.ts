@@ -12,18 +12,6 @@ export function checkWidth({ width }: Rows, d: number): void {
 }
 
 /**
- * @param spread of the rows, as rowSpread found it
- * @returns it
- * @throws EngineError PURSUIT_NOT_FINITE with the row and column
- */
-export function checkFinite({ data, width }: Rows, spread: number): number {
-  if (Number.isFinite(spread)) return spread;
-  const at = data.findIndex((value) => !Number.isFinite(value));
-  const message = `Row ${Math.floor(at / width)}, column ${at % width} is ${data[at]}; every value must be a finite float32.`;
-  throw new EngineError("PURSUIT_NOT_FINITE", message);
-}
-
-/**
  * One column entry per row, every default filled in.
  * @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE naming the part, and the row where budgets came one per row.
  */

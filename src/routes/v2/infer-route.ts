@@ -1,6 +1,7 @@
 import type { FastifyReply } from "fastify";
 import Type from "typebox";
 import type { Engine } from "../../engine/engine.ts";
+import { replaced } from "../check-labels.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { reportStages } from "../stage-times.ts";
@@ -84,7 +85,8 @@ async function infer(
   pool: WirePool,
 ): Promise<Inferred> {
   const { model } = request.params;
-  const manifest = manifestOf(engine.status(model));
+  const status = engine.status(model);
+  const manifest = manifestOf(status);
   const { d } = manifest;
   const outputNames = outputTensors(manifest).map(({ name }) => name);
 
@@ -112,7 +114,10 @@ async function infer(
     ...(encoder !== null && { encoder }),
     degrade,
   };
-  const { codes, times } = await engine.encode(model, work, contextOf(request, reply, engine, timeoutMs ?? undefined));
+  const context = contextOf(request, reply, engine, timeoutMs ?? undefined);
+  const { codes, times, sha256 } = await engine.encode(model, work, context);
+  // The outputs asked for were checked against those of the version that was there then.
+  if (sha256 !== status.sha256) throw replaced(model);
   const head = { model, version: VERSION, id, outputs, d };
   checkAnswer(inferBytes(codes, head), limits.maxAnswer);
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../../engine/errors.ts";
 import { problemOf, problemOfUnknownRoute, reportProblem } from "../error-handler.ts";
+import { holdBody } from "../hold-body.ts";
 import { inflaterFor } from "../inflate.ts";
 import type { Intake } from "../intake.ts";
 import type { AppOptions } from "../route-options.ts";
@@ -47,7 +48,7 @@ function readBodies(v2: FastifyInstance, intake: Intake): void {
   v2.removeAllContentTypeParsers();
   v2.addContentTypeParser("*", async (request: FastifyRequest) => {
     const { bytes, release } = await intake.read(request.raw, inflaterFor(request.headers["content-encoding"]));
-    request.releaseBody = release;
+    holdBody(request, release);
     return bytes;
   });
 }

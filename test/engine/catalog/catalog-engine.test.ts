@@ -1,5 +1,6 @@
 /** Loading, replacing and unloading while requests are served, over runtime processes that behave as told. */
-import { afterEach, describe, expect, it } from "vitest";
+import type * as timers from "node:timers/promises";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { CatalogEngine } from "../../../src/engine/catalog/catalog-engine.ts";
 import { ServedDictionary, type ServingOptions } from "../../../src/engine/catalog/served-dictionary.ts";
 import { SteeringStore } from "../../../src/engine/catalog/steering/steering-store.ts";
@@ -13,6 +14,18 @@ import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 /** What a dictionary's folder holds: see test/support/fake-executor.ts. */
 type Behaviour = "ok" | "broken" | "mute" | "changing";
+
+const turn = vi.hoisted(() => ({ waits: null as Promise<void> | null }));
+vi.mock("node:timers/promises", async (original) => {
+  const real = await original<typeof timers>();
+  const setImmediate = async (): Promise<void> => {
+    const { waits } = turn;
+    turn.waits = null;
+    await waits;
+    return real.setImmediate();
+  };
+  return { ...real, setImmediate };
+});
 
 const root = temporaryFolder();
 const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
@@ -119,6 +132,29 @@ describe("load", () => {
     const { rows } = request(5);
     const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
     expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
+  });
+
+  it("encodes anew by the next version where one was replaced between two turns of the check", async () => {
+    const first = version("one", "ok");
+    const engine = await started([first], [version("one", "changing")]);
+    const count = (1 << 19) + 1;
+    const { sha256: before } = engine.status("one");
+    const rows = { data: new Float32Array(count * 2).fill(5), count, width: 2 };
+    // The first mebi of values has been checked when encode() returns; what follows has its turn when the other serves.
+    let replaced = (): void => {};
+    turn.waits = new Promise((resolve) => (replaced = resolve));
+    const context = { requestId: "test", signal: new AbortController().signal };
+    const encoding = engine.encode("one", { ...request(0), rows }, context);
+    expect(turn.waits).toBeNull();
+    await engine.load("one");
+    replaced();
+    const { sha256, spread, codes } = await encoding;
+    expect([sha256 === before, sha256 === engine.status("one").sha256, spread, codes.count]).toEqual([
+      false,
+      true,
+      0,
+      count,
+    ]);
   });
 
   it("transfers anew where the second dictionary was replaced between code and rows", async () => {

@@ -1,15 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { budgetColumns, checkFinite, checkWidth } from "../../../src/engine/catalog/check-encode.ts";
+import { budgetColumns, checkWidth } from "../../../src/engine/catalog/check-encode.ts";
 
 const rows = (...data: number[]) => ({ data: Float32Array.from(data), count: data.length / 2, width: 2 });
-
-describe("checkFinite", () => {
-  it("names the row and column of what is not finite", () => {
-    expect(() => checkFinite(rows(1, 2, 3, Number.NaN), Number.NaN)).toThrow("Row 1, column 1 is NaN");
-    expect(() => checkFinite(rows(1, 2, -Infinity, 0), Infinity)).toThrow("Row 1, column 0 is -Infinity");
-    expect(() => checkFinite(rows(1, 2, 3, 3.4e38), 1e77)).not.toThrow();
-  });
-});
 
 describe("checkWidth", () => {
   it("says which width was given and which is needed", () => {

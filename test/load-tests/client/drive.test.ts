@@ -68,7 +68,7 @@ test("a load from a process of its own is the same, its answers judged here", as
     reply.writeHead(200, { "content-type": "application/x", "server-timing": TIMING }).end(body),
   );
   let right = 0;
-  const start = await driveApart({
+  const apart = await driveApart({
     base,
     connections: 2,
     seconds: 0.2,
@@ -80,7 +80,8 @@ test("a load from a process of its own is the same, its answers judged here", as
         });
       }),
   });
-  const seen = await start();
+  const seen = await apart.start();
+  apart.end();
   expect(seen.sent).toBeGreaterThanOrEqual(2);
   expect(right).toBe(seen.sent);
   expect(seen.statuses.get(200)).toBe(seen.sent);

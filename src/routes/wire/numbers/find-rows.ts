@@ -8,7 +8,7 @@ export interface FoundRows {
   readonly to: number;
 }
 
-/** [n, d], [batch, seq, d] or of one row [d] numbers as float32, all rows of one width, none empty. */
+/** Rows as float32, in the shape that they came in, [n, d], [batch, seq, d] or [d]: all of one width, none empty. */
 export class NumberRows {
   readonly data: Float32Array;
   readonly shape: readonly number[];

@@ -55,8 +55,8 @@ function eightDigits(bytes: u64): u64 {
 const MAX_EXPONENT: i32 = 1000;
 
 /**
- * Numbers of bytes [at, end) to `out`; eight more bytes may be read after `end`. Returns how many, or −1 where something
- * else stands there, or a number's float32 is not certain or not finite.
+ * Numbers of bytes [at, end) to `out`. Returns how many, or −1 where something else stands there, or a number's float32 is
+ * not certain or not finite.
  */
 export function numbers(at: usize, end: usize, out: usize): i32 {
   const first = out;
