@@ -64,6 +64,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     await warm(async (traffic) => count(await drive(await loadOf(traffic))));
     judge.settle();
     const outcome = await scenario.run({
+      base: server.base,
       seconds,
       longSeconds,
       quick,

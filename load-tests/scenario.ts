@@ -32,6 +32,8 @@ export interface Measured extends Drive {
 
 /** What a scenario works with: measurements against a server of its own. */
 export interface Bench {
+  /** Of the server, without a slash at its end. */
+  readonly base: string;
   /** Seconds of one measurement. */
   readonly seconds: number;
   /** Seconds of the long overload. */

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { mean, percentile } from "../client/percentile.ts";
 import { type Bench, type Figure, MATCHING_PURSUIT, type Measured, type Outcome, type Scenario } from "../scenario.ts";
+import { startLimit } from "../server/limit-server.ts";
 import { checkPython, startRival } from "../server/rival-server.ts";
 import { requestsASecond, STEPS_16 } from "./peak.ts";
 
@@ -26,7 +27,7 @@ const GOAL = 10;
 export const rivals = (python: string, modelsDir: string): Scenario => ({
   name: "rivals",
   shows: `JSON requests of 16 atoms a row against LitServe and FastAPI around overcomplete's MpSAE on PyTorch, each with all cores, batching on (${BATCH_TIMEOUT_MS} ms), one after another on the same machine.`,
-  measurements: () => SHAPES.length * (2 + 2 * RIVALS.length * THREADS.length),
+  measurements: () => SHAPES.length * (4 + 2 * RIVALS.length * THREADS.length),
   run: (bench) => compete(bench, python, modelsDir),
 });
 
@@ -40,6 +41,19 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
     const ours = await bench.measure(`rivals, Pursuit, ${rows} rows`, traffic);
     const most = requestsASecond(ours);
     lines.push(["Pursuit", THREADS.at(-1)!, rows, connections, most, most * rows, p50(ours), p99(ours), 1]);
+    const limit = await startLimit(bench.base);
+    try {
+      const posted = {
+        ...traffic,
+        elsewhere: { base: limit.base, path: `/v1/dictionaries/${MATCHING_PURSUIT}/encode` },
+      };
+      await bench.measure(`rivals, Fastify alone, ${rows} rows, warming up`, { ...posted, seconds: WARM_SECONDS });
+      const seen = await bench.measure(`rivals, Fastify alone, ${rows} rows`, posted);
+      const rate = requestsASecond(seen);
+      lines.push(["Fastify alone", 1, rows, connections, rate, rate * rows, p50(seen), p99(seen), most / rate]);
+    } finally {
+      await limit.stop();
+    }
     for (const { name, script } of RIVALS) {
       const tried: Measured[] = [];
       for (const threads of THREADS) {
@@ -63,7 +77,8 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
     }
   }
   const head = ["server", "threads", "rows", "connections", "requests/s", "rows/s", "p50 ms", "p99 ms", "ours over it"];
-  const caption = "Codes of all three are checked alike. A rival's figure is that of its better number of threads.";
+  const caption =
+    "Codes of all are checked alike. A rival's figure is that of its better number of threads. *Fastify alone* reads a body and has its answer already: the limit of a server on Fastify beside these clients.";
   return { tables: [{ caption, head, lines }], figures };
 }
 
