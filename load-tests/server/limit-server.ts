@@ -12,7 +12,9 @@ export interface LimitServer {
  * `base` for it the first time.
  */
 export async function startLimit(base: string): Promise<LimitServer> {
-  const child = fork(fileURLToPath(new URL("./remembering-server.ts", import.meta.url)), [base]);
+  const child = fork(fileURLToPath(new URL("./remembering-server.ts", import.meta.url)), [base], {
+    execArgv: ["--import", "tsx"],
+  });
   const port = await Promise.race([
     once(child, "message").then(([said]) => said as number),
     once(child, "exit").then(([code]) => Promise.reject(new Error(`the limit's server ended with ${String(code)}`))),
