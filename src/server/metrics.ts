@@ -4,7 +4,7 @@ import type { EngineObserver } from "../engine/observer.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import type { Executions } from "../routes/v2/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
-import { RowHistogram } from "./row-histogram.ts";
+import { TallyHistogram } from "./tally-histogram.ts";
 
 /** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
 const SECONDS = exponential(0.000_25, 18);
@@ -20,14 +20,14 @@ export class Metrics implements EngineObserver, RouteObserver {
     labelNames: ["route", "code"],
     registers: [this.#registry],
   });
-  readonly #requestSeconds = new Histogram({
+  readonly #requestSeconds = new TallyHistogram({
     name: "pursuit_request_seconds",
     help: "From a request's head to its answer.",
     labelNames: ["route"],
     buckets: SECONDS,
     registers: [this.#registry],
   });
-  readonly #stageSeconds = new Histogram({
+  readonly #stageSeconds = new TallyHistogram({
     name: "pursuit_stage_seconds",
     help: "Stages of a request that takes rows or codes; run is a batch in the runtime process.",
     labelNames: ["stage"],
@@ -47,14 +47,14 @@ export class Metrics implements EngineObserver, RouteObserver {
     labelNames: ["dictionary"],
     registers: [this.#registry],
   });
-  readonly #atoms = new RowHistogram({
+  readonly #atoms = new TallyHistogram({
     name: "pursuit_atoms_per_row",
     help: "Distinct atoms of a row.",
     labelNames: ["dictionary"],
     buckets: COUNTS,
     registers: [this.#registry],
   });
-  readonly #errors = new RowHistogram({
+  readonly #errors = new TallyHistogram({
     name: "pursuit_relative_error",
     help: "Relative error of a row.",
     labelNames: ["dictionary"],
@@ -108,11 +108,11 @@ export class Metrics implements EngineObserver, RouteObserver {
 
   request({ route, status, seconds }: Parameters<RouteObserver["request"]>[0]): void {
     this.#requests.inc({ route, code: status });
-    this.#requestSeconds.observe({ route }, seconds);
+    this.#requestSeconds.tally(route, seconds);
   }
 
   stage(stage: string, seconds: number): void {
-    this.#stageSeconds.observe({ stage }, seconds);
+    this.#stageSeconds.tally(stage, seconds);
   }
 
   shedBytes(): void {
@@ -124,11 +124,9 @@ export class Metrics implements EngineObserver, RouteObserver {
     this.stage("run", seconds);
     this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
-    const atoms = this.#atoms.rowsOf(dictionary);
-    const errors = this.#errors.rowsOf(dictionary);
     for (let i = 0; i < codes.count; i++) {
-      atoms(codes.indptr[i + 1]! - codes.indptr[i]!);
-      errors(codes.relativeErrors[i]!);
+      this.#atoms.tally(dictionary, codes.indptr[i + 1]! - codes.indptr[i]!);
+      this.#errors.tally(dictionary, codes.relativeErrors[i]!);
       stops[codes.stops[i]!]!++;
     }
     for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);

@@ -16,7 +16,11 @@ const VALUES_AT_ONCE = 1 << 20;
  */
 export function finiteSpread(rows: Rows, kernel: SpreadKernel, onTurn: () => void): number | Promise<number> {
   const { data, count, width } = rows;
-  if (count === 0) return 0;
+  if (count < 2) {
+    // One row does not vary, and is gone through before the kernel would have its copy.
+    for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i]!)) throw notFinite(rows, i);
+    return 0;
+  }
   const atOnce = Math.max(1, Math.floor(VALUES_AT_ONCE / width)) * width;
   const first = data.subarray(0, width);
   const sums = new Float64Array(width);

@@ -6,7 +6,7 @@ interface Tally {
   sum: number;
 }
 
-interface RowHistogramConfiguration extends HistogramConfiguration<string> {
+interface TallyHistogramConfiguration extends HistogramConfiguration<string> {
   readonly labelNames: [string];
   /** Ascending. */
   readonly buckets: number[];
@@ -21,33 +21,30 @@ interface Values {
 }
 
 /**
- * A histogram with one label that takes a value for every row. prom-client checks and hashes the labels of each value,
- * which for rows costs more than writing their codes; here that is done once a batch, and the rest at the scrape.
+ * A histogram with one label for what happens often: every row, every stage of a request. prom-client checks and hashes the
+ * labels of each value, which for rows costs more than writing their codes; here that is left to the scrape.
  */
-export class RowHistogram extends Histogram {
-  readonly #configuration: RowHistogramConfiguration;
+export class TallyHistogram extends Histogram {
+  readonly #configuration: TallyHistogramConfiguration;
   readonly #tallies = new Map<string, Tally>();
 
-  constructor(configuration: RowHistogramConfiguration) {
+  constructor(configuration: TallyHistogramConfiguration) {
     super(configuration);
     this.#configuration = configuration;
   }
 
-  /** Takes values of rows under a value of the label. */
-  rowsOf(label: string): (value: number) => void {
+  /** Takes a value under a value of the label. */
+  tally(label: string, value: number): void {
     const { buckets: bounds } = this.#configuration;
     let tally = this.#tallies.get(label);
     if (tally === undefined) {
       tally = { counts: new Float64Array(bounds.length + 1), sum: 0 };
       this.#tallies.set(label, tally);
     }
-    const into = tally;
-    return (value) => {
-      let at = 0;
-      while (at < bounds.length && value > bounds[at]!) at++;
-      into.counts[at]!++;
-      into.sum += value;
-    };
+    let at = 0;
+    while (at < bounds.length && value > bounds[at]!) at++;
+    tally.counts[at]!++;
+    tally.sum += value;
   }
 
   /** What a registry and `get` ask. Buckets are cumulative (Prometheus' text format). */
