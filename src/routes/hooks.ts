@@ -1,11 +1,12 @@
 import type { IncomingMessage } from "node:http";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
 import { registerKeys } from "./keys.ts";
 import { negotiate } from "./media-types.ts";
+import { PROBLEMS } from "./problem.ts";
 import { registerRateLimit } from "./rate-limit.ts";
-import type { AppOptions } from "./route-options.ts";
+import type { AppOptions, RouteObserver } from "./route-options.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -38,6 +39,8 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
     reply.raw.once("close", () => {
       open--;
       request.releaseBody();
+      report(request, reply, observer);
+      if (!request.raw.complete && !request.raw.socket.destroyed) endDripping(request.raw);
       endConnections();
     });
     void reply.header("x-request-id", request.id);
@@ -62,13 +65,14 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
   app.addHook("onSend", async (_request, reply) => {
     if (closing) void reply.header("connection", "close");
   });
+}
 
-  app.addHook("onResponse", async (request, reply) => {
-    if (!request.raw.complete) endDripping(request.raw);
-    const seconds = (performance.now() - request.started) / 1000;
-    observer.request({ route: routeOf(request), status: reply.statusCode, seconds });
-    request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, seconds }, "answered");
-  });
+/** To the metrics and the log: as answered, or as nobody's who left before its answer began (499, as proxies have it). */
+function report(request: FastifyRequest, reply: FastifyReply, observer: RouteObserver): void {
+  const status = reply.raw.headersSent ? reply.statusCode : PROBLEMS.PURSUIT_CLIENT_CLOSED.status;
+  const seconds = (performance.now() - request.started) / 1000;
+  observer.request({ route: routeOf(request), status, seconds });
+  request.log.debug({ method: request.method, url: request.url, status, seconds }, "answered");
 }
 
 /** A body that is dropped unread after its answer may take as long as any other, and no longer. */

@@ -63,10 +63,12 @@ describe.each([
       expect(await Promise.race([begun, once(left, "response").then(() => "answered")])).toBeUndefined();
       // Another one does not fit meanwhile.
       expect(await statusOf(path, headers, body)).toBe(429);
+      const counted = test.requests.length;
       left.destroy();
       let status = 429;
       while (status === 429) status = await statusOf(path, headers, body);
       expect(status).toBe(200);
+      expect(test.requests.slice(counted).filter((request) => request.status === 499)).toHaveLength(1);
     }
   });
 });
