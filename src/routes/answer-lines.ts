@@ -3,7 +3,8 @@ import type { DictionaryStatus } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
 import type { LinesBody } from "./body.ts";
 import { budgetOf } from "./budget-of.ts";
-import { checkLabels, labelsOf, replaced } from "./check-labels.ts";
+import { checkLabels, labelsOf } from "./check-labels.ts";
+import { encodeAsRead, replaced } from "./encode-as-read.ts";
 import { mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
@@ -79,11 +80,7 @@ export async function answerLines(
           degrade,
           ...(encoder !== undefined && { encoder }),
         };
-        const encoded = await engine.encode(id, work, { ...context, ...deadline }).catch((error: unknown) => {
-          // Lines were read as wide as the dictionary was: by another the fault is not theirs.
-          const isOther = engine.status(id).sha256 !== status.sha256;
-          throw isOther && error instanceof EngineError && error.code === "PURSUIT_WRONG_WIDTH" ? replaced(id) : error;
-        });
+        const encoded = await encodeAsRead(engine, status, work, { ...context, ...deadline });
         // A line does not say by which weights it was encoded: all of a stream are by the same.
         version ??= encoded.sha256;
         if (encoded.sha256 !== version) throw replaced(id);

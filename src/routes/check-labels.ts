@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
-import { EngineError } from "../engine/errors.ts";
+import { replaced } from "./encode-as-read.ts";
 import { WireError } from "./wire/wire-error.ts";
 import type { Format } from "./wire/write-codes.ts";
 
@@ -25,10 +25,3 @@ export function labelsOf(engine: Engine, id: string, sha256: string, indices: Ui
   if (engine.status(id).sha256 !== sha256) throw replaced(id);
   return engine.labels(id, indices);
 }
-
-export const replaced = (id: string): EngineError =>
-  new EngineError(
-    "PURSUIT_BEING_REPLACED",
-    `Dictionary ${id} was replaced meanwhile: its features are others now. Send what has no answer again.`,
-    { retryAfter: 1 },
-  );

@@ -20,14 +20,15 @@ class OddEngine extends FakeEngine {
   failWith: Error = new EngineError("PURSUIT_DICTIONARY_FAILED", "It is gone.");
 
   override async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    const call = this.encodes.length + 1;
+    if (call >= this.replacedAt) this.sha256 = "cd".repeat(32);
     const answer = await super.encode(id, request, context);
-    const call = this.encodes.length;
     if (call >= this.failFrom && call < this.recoverAt) throw this.failWith;
     const { rows } = request;
     for (let i = 0; i < rows.count; i++) {
       if (rows.data[i * rows.width] === 13) throw new EngineError(this.odd, `Row ${i} is 13.`);
     }
-    return call >= this.replacedAt ? { ...answer, sha256: "cd".repeat(32) } : answer;
+    return answer;
   }
 }
 
@@ -191,6 +192,17 @@ describe("a stream of lines", () => {
 
   it("ends where its dictionary is replaced: what follows would be of other atoms", async () => {
     engine.replacedAt = 2;
+    const answers = await talk(["[1,2]\n", "[3,0]\n"]);
+    expect(answers).toEqual([
+      expect.objectContaining({ values: [1] }),
+      { error: expect.objectContaining({ code: "PURSUIT_BEING_REPLACED", status: 409 }), line: 2 },
+    ]);
+  });
+
+  it("ends so, too, where its rows are of another width than the next version's", async () => {
+    engine.replacedAt = 2;
+    engine.failFrom = 2;
+    engine.failWith = new EngineError("PURSUIT_WRONG_WIDTH", "The rows are 2 wide; this dictionary takes rows of 3.");
     const answers = await talk(["[1,2]\n", "[3,0]\n"]);
     expect(answers).toEqual([
       expect.objectContaining({ values: [1] }),

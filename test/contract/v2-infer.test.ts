@@ -1,6 +1,6 @@
 /** POST /v2/models/{model}/infer as far as no socket is needed: what is read, what is answered, what is refused. */
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { EngineError } from "../../src/engine/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { bytesOf, type PostedInput, unpackAnswer, v2Body } from "../support/v2-body.ts";
@@ -229,6 +229,44 @@ describe("a budget", () => {
 
   it("of parameters that other servers know is no hindrance", async () => {
     await infer([JSON_ROWS], { parameters: { priority: 1 }, model_name: "small" });
+  });
+});
+
+describe("a model that is replaced while its rows are read", () => {
+  const replaceIt = (): void => {
+    const { engine } = test;
+    const encode = engine.encode.bind(engine);
+    vi.spyOn(engine, "encode").mockImplementationOnce((...call) => {
+      engine.sha256 = "cd".repeat(32);
+      return encode(...call);
+    });
+  };
+  afterEach(() => {
+    test.engine.sha256 = "ab".repeat(32);
+  });
+
+  it("says so instead of answering by atoms that were not asked for", async () => {
+    replaceIt();
+    const { status, error } = await refusal(send([JSON_ROWS]));
+    expect([status, error]).toEqual([409, expect.stringContaining("Dictionary small was replaced meanwhile")]);
+  });
+
+  it("says so where the next version takes rows of another width", async () => {
+    replaceIt();
+    test.engine.failure = new EngineError(
+      "PURSUIT_WRONG_WIDTH",
+      "The rows are 2 wide; this dictionary takes rows of 3.",
+    );
+    const { status, error } = await refusal(send([JSON_ROWS]));
+    expect([status, error]).toEqual([409, expect.stringContaining("Dictionary small was replaced meanwhile")]);
+  });
+
+  it("blames the rows where it was not", async () => {
+    test.engine.failure = new EngineError(
+      "PURSUIT_WRONG_WIDTH",
+      "The rows are 2 wide; this dictionary takes rows of 3.",
+    );
+    expect((await refusal(send([JSON_ROWS]))).status).toBe(422);
   });
 });
 

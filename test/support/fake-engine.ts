@@ -32,6 +32,8 @@ export class FakeEngine implements Engine {
   ready: Readiness = { ready: true };
   /** Thrown before a body is read. */
   full: EngineError | null = null;
+  /** Of what `small` is at present. */
+  sha256 = "ab".repeat(32);
   /** Whether `small` has labels. */
   labelled = false;
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
@@ -51,7 +53,7 @@ export class FakeEngine implements Engine {
         warnings: ["It is small."],
         manifest,
         maxAtoms: 64,
-        sha256: "ab".repeat(32),
+        sha256: this.sha256,
         labels: this.labelled,
         chosen: { runtime: "cpu", path: "gram" },
         coherence: { maxCosine: 0.5, minNorm: 1, maxNorm: 1.5 },
@@ -91,7 +93,7 @@ export class FakeEngine implements Engine {
         ...(reconstruction && { reconstruction: [value, 0] }),
       };
     });
-    const answer = { codes: codesOf(codes, FAKE_M), spread: spreadOf(rows), sha256: "ab".repeat(32) };
+    const answer = { codes: codesOf(codes, FAKE_M), spread: spreadOf(rows), sha256: this.sha256 };
     return { ...answer, times: { queue: 1.5, encode: 2.25 } };
   }
 

@@ -1,7 +1,7 @@
 import type { FastifyReply } from "fastify";
 import Type from "typebox";
 import type { Engine } from "../../engine/engine.ts";
-import { replaced } from "../check-labels.ts";
+import { encodeAsRead, replaced } from "../encode-as-read.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { reportStages } from "../stage-times.ts";
@@ -115,7 +115,7 @@ async function infer(
     degrade,
   };
   const context = contextOf(request, reply, engine, timeoutMs ?? undefined);
-  const { codes, times, sha256 } = await engine.encode(model, work, context);
+  const { codes, times, sha256 } = await encodeAsRead(engine, status, work, context);
   // The outputs asked for were checked against those of the version that was there then.
   if (sha256 !== status.sha256) throw replaced(model);
   const head = { model, version: VERSION, id, outputs, d };
