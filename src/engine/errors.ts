@@ -49,3 +49,7 @@ export class EngineError extends Error {
     this.retryAfter = options.retryAfter;
   }
 }
+
+/** The answer that nobody waits for. */
+export const clientClosed = (): EngineError =>
+  new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection.");

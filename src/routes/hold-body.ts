@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { EngineError } from "../engine/errors.ts";
+import { clientClosed } from "../engine/errors.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -16,7 +16,7 @@ declare module "fastify" {
 export function holdBody(request: FastifyRequest, release: () => void): void {
   if (request.raw.socket.destroyed) {
     release();
-    throw new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection.");
+    throw clientClosed();
   }
   request.releaseBody = release;
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { RequestContext } from "../engine/engine.ts";
-import { EngineError } from "../engine/errors.ts";
+import { clientClosed, EngineError } from "../engine/errors.ts";
 import { AnswerQueue } from "./answer-queue.ts";
 import type { LinesBody } from "./body.ts";
 import { watchClient } from "./client-watch.ts";
@@ -242,7 +242,7 @@ class EncodeStream {
     this.#over = true;
     this.#onPlace();
     this.#queue.destroy();
-    this.#onRefused(new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection."));
+    this.#onRefused(clientClosed());
   }
 }
 

@@ -4,7 +4,7 @@ import { type ClientRequest, request as open } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { EngineError } from "../../src/engine/errors.ts";
+import { clientClosed } from "../../src/engine/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { v2Body } from "../support/v2-body.ts";
 
@@ -31,7 +31,7 @@ function holdsOne(): Promise<void> {
     vi.spyOn(test.engine, "encode").mockImplementationOnce(async (_id, _request, { signal }) => {
       begun();
       if (!signal.aborted) await once(signal, "abort");
-      throw new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection.");
+      throw clientClosed();
     });
   });
 }

@@ -1,5 +1,5 @@
 import type { RequestContext } from "../engine.ts";
-import { EngineError } from "../errors.ts";
+import { clientClosed, EngineError } from "../errors.ts";
 
 /**
  * For work that waits in no queue which would notice.
@@ -8,7 +8,7 @@ import { EngineError } from "../errors.ts";
  * @throws EngineError PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT
  */
 export function checkStillWanted({ signal, deadline }: RequestContext, now: number, done: string): void {
-  if (signal.aborted) throw new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection.");
+  if (signal.aborted) throw clientClosed();
   if (deadline !== undefined && deadline <= now) {
     throw new EngineError("PURSUIT_TIMEOUT", `timeout_ms passed before the rows were ${done}.`);
   }

@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { EngineError } from "../errors.ts";
+import { clientClosed, EngineError } from "../errors.ts";
 import type { ShedReason } from "../observer.ts";
 import type { Work } from "./executor.ts";
 import type { Lane } from "./lane.ts";
@@ -112,8 +112,7 @@ export class Entry<W extends Work, R> {
       onShed(reason);
       this.fail(error);
     };
-    const onAbort = (): void =>
-      leave("client_closed", new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection."));
+    const onAbort = (): void => leave("client_closed", clientClosed());
     const onDeadline = (): void =>
       leave("timeout", new EngineError("PURSUIT_TIMEOUT", "timeout_ms passed before the rows were encoded."));
     if (signal.aborted) return onAbort();
