@@ -79,7 +79,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
           const [one, two] = await measured(title, [() => drive(load), apart.start]);
           return [one!, two!];
         } finally {
-          apart.end();
+          await apart.end();
         }
       },
     });

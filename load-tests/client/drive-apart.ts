@@ -1,6 +1,4 @@
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { ChildScript } from "../child-script.ts";
 import type { Answer, Drive, Load, Post } from "./drive.ts";
 
 /** A load as it goes to another process: requests that follow each other on their connections, without what judges them. */
@@ -22,7 +20,7 @@ export interface AnswerApart extends Answer {
 export interface ApartLoad {
   readonly start: () => Promise<Drive>;
   /** Ends its process. */
-  readonly end: () => void;
+  readonly end: () => Promise<void>;
 }
 
 /**
@@ -32,24 +30,16 @@ export interface ApartLoad {
 export async function driveApart({ base, connections, posts, seconds }: Omit<Load, "arrivals">): Promise<ApartLoad> {
   const all = Array.from({ length: connections }, (_, connection) => posts(connection));
   const load: LoadApart = { base, seconds, posts: all.map((each) => each.map(({ judge: _judge, ...post }) => post)) };
-  const child = fork(fileURLToPath(new URL("./drive-process.ts", import.meta.url)), {
-    execArgv: ["--import", "tsx"],
-    serialization: "advanced",
-  });
-  const answered = (): Promise<unknown> =>
-    Promise.race([
-      once(child, "message").then(([message]) => message as unknown),
-      once(child, "exit").then(([code]) => Promise.reject(new Error(`the load's process ended (${String(code)})`))),
-    ]);
-  child.send(load);
-  await answered();
+  const child = new ChildScript(new URL("./drive-process.ts", import.meta.url));
+  child.tell(load);
+  await child.said();
   return {
     async start() {
-      child.send("start");
-      const { seen, answers } = (await answered()) as DriveApart;
+      child.tell("start");
+      const { seen, answers } = (await child.said()) as DriveApart;
       for (const { connection, request, ...answer } of answers) all[connection]![request]!.judge(answer);
       return seen;
     },
-    end: () => void child.kill(),
+    end: () => child.end(),
   };
 }

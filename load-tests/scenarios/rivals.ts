@@ -1,7 +1,15 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { mean, percentile } from "../client/percentile.ts";
-import { type Bench, type Figure, MATCHING_PURSUIT, type Measured, type Outcome, type Scenario } from "../scenario.ts";
+import {
+  type Bench,
+  type Figure,
+  MATCHING_PURSUIT,
+  type Measured,
+  type Outcome,
+  type Scenario,
+  type Traffic,
+} from "../scenario.ts";
 import { startLimit } from "../server/limit-server.ts";
 import { checkPython, startRival } from "../server/rival-server.ts";
 import { requestsASecond, STEPS_16 } from "./peak.ts";
@@ -37,36 +45,34 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
   const figures: Figure[] = [];
   for (const { rows, connections, batch } of SHAPES) {
     const traffic = { rows, codec: "json", budget: STEPS_16, connections, seconds: bench.seconds } as const;
-    await bench.measure(`rivals, Pursuit, ${rows} rows, warming up`, { ...traffic, seconds: WARM_SECONDS });
-    const ours = await bench.measure(`rivals, Pursuit, ${rows} rows`, traffic);
+    const warmed = async (name: string, posted: Traffic): Promise<Measured> => {
+      const title = `rivals, ${name}, ${rows} rows`;
+      await bench.measure(`${title}, warming up`, { ...posted, seconds: WARM_SECONDS });
+      return bench.measure(title, posted);
+    };
+    const ours = await warmed("Pursuit", traffic);
     const most = requestsASecond(ours);
-    lines.push(["Pursuit", THREADS.at(-1)!, rows, connections, most, most * rows, p50(ours), p99(ours), 1]);
+    const add = (name: string, threads: number, rate: number, seen: Measured): void =>
+      void lines.push([name, threads, rows, connections, rate, rate * rows, p50(seen), p99(seen), most / rate]);
+    add("Pursuit", THREADS.at(-1)!, most, ours);
     const limit = await startLimit(bench.base);
     try {
-      const posted = {
-        ...traffic,
-        elsewhere: { base: limit.base, path: `/v1/dictionaries/${MATCHING_PURSUIT}/encode` },
-      };
-      await bench.measure(`rivals, Fastify alone, ${rows} rows, warming up`, { ...posted, seconds: WARM_SECONDS });
-      const seen = await bench.measure(`rivals, Fastify alone, ${rows} rows`, posted);
-      const rate = requestsASecond(seen);
-      lines.push(["Fastify alone", 1, rows, connections, rate, rate * rows, p50(seen), p99(seen), most / rate]);
+      const elsewhere = { base: limit.base, path: `/v1/dictionaries/${MATCHING_PURSUIT}/encode` };
+      const seen = await warmed("Fastify alone", { ...traffic, elsewhere });
+      add("Fastify alone", 1, requestsASecond(seen), seen);
     } finally {
       await limit.stop();
     }
     for (const { name, script } of RIVALS) {
       const tried: Measured[] = [];
       for (const threads of THREADS) {
-        const title = `rivals, ${name}, ${threads} threads, ${rows} rows`;
         const folder = join(modelsDir, MATCHING_PURSUIT);
         const steps = STEPS_16.max_atoms;
         const rival = await startRival({ python, script, folder, steps, threads, batch, timeoutMs: BATCH_TIMEOUT_MS });
         try {
-          const posted = { ...traffic, elsewhere: rival };
-          await bench.measure(`${title}, warming up`, { ...posted, seconds: WARM_SECONDS });
-          const seen = await bench.measure(title, { ...posted, seconds: bench.seconds * LONGER });
-          const rate = rateOf(seen, connections);
-          lines.push([name, threads, rows, connections, rate, rate * rows, p50(seen), p99(seen), most / rate]);
+          const posted = { ...traffic, elsewhere: rival, seconds: bench.seconds * LONGER };
+          const seen = await warmed(`${name}, ${threads} threads`, posted);
+          add(name, threads, rateOf(seen, connections), seen);
           tried.push(seen);
         } finally {
           await rival.stop();

@@ -1,6 +1,4 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { ChildScript } from "../child-script.ts";
 
 export interface LimitServer {
   readonly base: string;
@@ -12,19 +10,7 @@ export interface LimitServer {
  * `base` for it the first time.
  */
 export async function startLimit(base: string): Promise<LimitServer> {
-  const child = fork(fileURLToPath(new URL("./remembering-server.ts", import.meta.url)), [base], {
-    execArgv: ["--import", "tsx"],
-  });
-  const port = await Promise.race([
-    once(child, "message").then(([said]) => said as number),
-    once(child, "exit").then(([code]) => Promise.reject(new Error(`the limit's server ended with ${String(code)}`))),
-  ]);
-  return { base: `http://127.0.0.1:${port}`, stop: () => end(child) };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.kill();
-  await exited;
+  const child = new ChildScript(new URL("./remembering-server.ts", import.meta.url), [base]);
+  const port = (await child.said()) as number;
+  return { base: `http://127.0.0.1:${port}`, stop: () => child.end() };
 }

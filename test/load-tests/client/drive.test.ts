@@ -81,7 +81,7 @@ test("a load from a process of its own is the same, its answers judged here", as
       }),
   });
   const seen = await apart.start();
-  apart.end();
+  await apart.end();
   expect(seen.sent).toBeGreaterThanOrEqual(2);
   expect(right).toBe(seen.sent);
   expect(seen.statuses.get(200)).toBe(seen.sent);
