@@ -19,6 +19,7 @@ import type { SteerAnswer, SteerRequest } from "../steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
 import { budgetClasses, budgetColumns, checkWidth } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
+import { ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 import { finiteSpread } from "./spread/finite-spread.ts";
@@ -48,27 +49,19 @@ export interface CatalogOptions {
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
 export class CatalogEngine implements Engine {
-  /** The present version of each. */
-  readonly #dictionaries: Map<string, ServedDictionary>;
+  readonly #dictionaries: ServedDictionaries;
   readonly #clock: Clock;
   readonly steering: ServedSets;
-  readonly #open: CatalogOptions["open"];
   /** Made at once: where it was not built, the server does not start. */
   readonly #spread = new SpreadKernel();
-  /** Loads and unloads under way, by dictionary: one at a time each. */
-  readonly #changes = new Map<string, Promise<unknown>>();
-  /** Whether every dictionary that was there at the start has been loaded or found broken. */
-  #started = false;
-  #draining = false;
 
   constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets }: CatalogOptions) {
-    this.#dictionaries = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
+    this.#dictionaries = new ServedDictionaries(dictionaries, open);
     this.#clock = clock;
-    this.#open = open;
     this.steering = new ServedSets(sets, {
       sha256: (id) => this.status(id).sha256,
       serving: (id) => {
-        const { manifest, sha256 } = this.#find(id).serving();
+        const { manifest, sha256 } = this.#dictionaries.find(id).serving();
         return { d: manifest.d, m: manifest.m, sha256 };
       },
     });
@@ -79,28 +72,23 @@ export class CatalogEngine implements Engine {
   }
 
   list(): readonly DictionaryStatus[] {
-    return [...this.#dictionaries.values()].map((dictionary) => dictionary.status());
+    return this.#dictionaries.list();
   }
 
   status(id: string): DictionaryStatus {
-    return this.#find(id).status();
+    return this.#dictionaries.find(id).status();
   }
 
   readiness(): Readiness {
-    if (this.#draining) return { ready: false, reason: "The server is draining." };
-    if (!this.#started) return { ready: false, reason: "Dictionaries are still being loaded." };
-    // What an operator loads, unloads or replaces does not take the server from its load balancer.
-    const states = [...this.#dictionaries.values()].map(({ state }) => state);
-    if (states.every((state) => state === "failed")) return { ready: false, reason: "No dictionary could be loaded." };
-    return { ready: true };
+    return this.#dictionaries.readiness();
   }
 
   admit(id: string): void {
-    this.#find(id).serving().queue.admit();
+    this.#dictionaries.find(id).serving().queue.admit();
   }
 
   encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    return this.#byPresent([id], ([dictionary]) => this.#encode(dictionary!, request, context));
+    return this.#dictionaries.byPresent([id], ([dictionary]) => this.#encode(dictionary!, request, context));
   }
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
@@ -142,7 +130,7 @@ export class CatalogEngine implements Engine {
   }
 
   async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
-    return this.#decode(this.#find(id), codes, context);
+    return this.#decode(this.#dictionaries.find(id), codes, context);
   }
 
   async #decode(dictionary: ServedDictionary, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
@@ -154,7 +142,7 @@ export class CatalogEngine implements Engine {
   }
 
   transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
-    return this.#byPresent([request.from, request.to], ([source, target]) =>
+    return this.#dictionaries.byPresent([request.from, request.to], ([source, target]) =>
       this.#transfer(source!, target!, request, context),
     );
   }
@@ -177,27 +165,7 @@ export class CatalogEngine implements Engine {
   }
 
   steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
-    return this.#byPresent([id], ([dictionary]) => this.#steer(dictionary!, request, context));
-  }
-
-  /**
-   * What takes several calls, by the present versions; once more from the beginning where one of them was replaced between
-   * two calls: codes of one version are never added up by atoms of another.
-   */
-  async #byPresent<T>(
-    ids: readonly string[],
-    run: (dictionaries: readonly ServedDictionary[]) => Promise<T>,
-  ): Promise<T> {
-    const present = (): readonly ServedDictionary[] => ids.map((id) => this.#find(id));
-    const dictionaries = present();
-    try {
-      return await run(dictionaries);
-    } catch (error) {
-      const gone =
-        error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
-      if (!gone || present().every((dictionary, i) => dictionary === dictionaries[i])) throw error;
-      return run(present());
-    }
+    return this.#dictionaries.byPresent([id], ([dictionary]) => this.#steer(dictionary!, request, context));
   }
 
   async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
@@ -218,7 +186,7 @@ export class CatalogEngine implements Engine {
   }
 
   async feature(id: string, index: number): Promise<Feature> {
-    const dictionary = this.#find(id);
+    const dictionary = this.#dictionaries.find(id);
     const { manifest } = dictionary.serving();
     if (!Number.isInteger(index) || index < 0 || index >= manifest.m) {
       const message = `Dictionary ${id} has features 0 to ${manifest.m - 1}; there is no ${index}.`;
@@ -228,99 +196,34 @@ export class CatalogEngine implements Engine {
   }
 
   labels(id: string, indices: Uint32Array): readonly (string | null)[] {
-    const { facts } = this.#find(id).labels();
+    const { facts } = this.#dictionaries.find(id).labels();
     return Array.from(indices, (index) => facts.get(index)?.text ?? null);
   }
 
   search(id: string, query: string, limit: number): readonly FoundFeature[] {
-    return this.#find(id).labels().search.find(query, limit);
+    return this.#dictionaries.find(id).labels().search.find(query, limit);
   }
 
   /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
-  async start(): Promise<void> {
-    await Promise.all(
-      [...this.#dictionaries.values()].map((dictionary) => this.#change(dictionary.id, () => dictionary.load())),
-    );
-    this.#started = true;
+  start(): Promise<void> {
+    return this.#dictionaries.start();
   }
 
   load(id: string): Promise<DictionaryStatus> {
-    return this.#change(id, async () => {
-      const next = await this.#open(id);
-      if (next === null) {
-        const message = `There is no folder ${JSON.stringify(id)} in the models folder; put the dictionary there first.`;
-        throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", message);
-      }
-      const present = this.#dictionaries.get(id);
-      const keeps = present?.state === "ready";
-      // Shown while it loads, unless there is one to be served by until then.
-      if (!keeps) {
-        this.#dictionaries.set(id, next);
-        await present?.unload();
-      }
-      await next.load();
-      if (this.#draining) {
-        await next.unload();
-        throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
-      }
-      if (next.state === "failed") {
-        const { faults } = next.status();
-        const message = `Dictionary ${id} could not be loaded: ${faults.join(" ")}`;
-        throw new EngineError(
-          "PURSUIT_DICTIONARY_FAILED",
-          keeps ? `${message} What was loaded before is still served.` : message,
-        );
-      }
-      this.#dictionaries.set(id, next);
-      if (keeps) await present.unload();
-      return next.status();
-    });
+    return this.#dictionaries.load(id);
   }
 
   unload(id: string): Promise<DictionaryStatus> {
-    return this.#change(id, async () => {
-      const dictionary = this.#find(id);
-      if (dictionary.state !== "unloaded") await dictionary.unload();
-      return dictionary.status();
-    });
+    return this.#dictionaries.unload(id);
   }
 
   /** Not ready from now on, though it still answers: the first step of a rolling restart. */
   drain(): void {
-    this.#draining = true;
+    this.#dictionaries.drain();
   }
 
   /** Answers what was accepted, then ends every runtime process. */
-  async close(): Promise<void> {
-    this.#draining = true;
-    await Promise.allSettled(this.#changes.values());
-    await Promise.all([...this.#dictionaries.values()].map((dictionary) => dictionary.unload()));
-  }
-
-  /** One change of a dictionary at a time. @throws EngineError PURSUIT_BEING_REPLACED, PURSUIT_DRAINING */
-  async #change<T>(id: string, change: () => Promise<T>): Promise<T> {
-    if (this.#draining) {
-      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
-    }
-    if (this.#changes.has(id)) {
-      const message = `Dictionary ${id} is being loaded, replaced or unloaded already; ask again when that is done.`;
-      throw new EngineError("PURSUIT_BEING_REPLACED", message, { retryAfter: 1 });
-    }
-    const changed = change();
-    this.#changes.set(id, changed);
-    try {
-      return await changed;
-    } finally {
-      this.#changes.delete(id);
-    }
-  }
-
-  #find(id: string): ServedDictionary {
-    const dictionary = this.#dictionaries.get(id);
-    if (dictionary !== undefined) return dictionary;
-    throw new EngineError(
-      "PURSUIT_DICTIONARY_NOT_FOUND",
-      `There is no dictionary ${id}; GET /v1/dictionaries lists them.`,
-    );
+  close(): Promise<void> {
+    return this.#dictionaries.close();
   }
 }

@@ -68,7 +68,7 @@ const NEIGHBOURS = 10;
  *     registered → loading → ready → draining → unloaded
  *                      └────→ failed ──┘  (also from ready: a restart found it broken, or other weights)
  *
- * It is one version: what a reload finds in the folder is served by another, and {@link CatalogEngine} swaps the two.
+ * It is one version: what a reload finds in the folder is served by another, and {@link ServedDictionaries} swaps the two.
  */
 export class ServedDictionary {
   readonly id: string;
