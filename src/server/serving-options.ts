@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import type { ServingOptions } from "../engine/catalog/served-dictionary.ts";
+import type { ServingOptions } from "../engine/catalog/serving-options.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { EngineObserver } from "../engine/observer.ts";
 import { CoreLease } from "../engine/scheduler/core-lease.ts";

@@ -1,46 +1,21 @@
-import type { Clock } from "../clock.ts";
 import type { DictionaryManifest } from "../dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature, FeatureFacts } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { EngineObserver, ShedReason } from "../observer.ts";
-import type { LoadedFacts, LoadOptions, News } from "../runtime/protocol/messages.ts";
-import { LoadFailed, RuntimeGone, RuntimeProcess } from "../runtime/runtime-process.ts";
+import type { LoadedFacts, News } from "../runtime/protocol/messages.ts";
+import { LoadFailed, RuntimeProcess } from "../runtime/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
-import { BatchQueue } from "../scheduler/batch-queue.ts";
-import type { CoreLease } from "../scheduler/core-lease.ts";
-import { DirectCalls } from "../scheduler/direct-calls.ts";
+import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../steer-batch.ts";
 import { type BudgetRule, budgetRule } from "./budget-rule.ts";
-import { asEngineError, DictionaryExecutor, type WatchdogRule } from "./dictionary-executor.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { DictionaryFault } from "./folder/dictionary-fault.ts";
 import { readLabels } from "./folder/labels.ts";
 import { readManifest } from "./folder/manifest.ts";
+import { createQueue } from "./create-queue.ts";
 import { LabelSearch } from "./label-search.ts";
-
-/** What every dictionary of one server is served with. */
-export interface ServingOptions {
-  /** The file that a runtime process runs. */
-  readonly executorEntry: URL;
-  readonly load: Omit<LoadOptions, "folder">;
-  readonly lease: CoreLease;
-  readonly clock: Clock;
-  readonly observer: EngineObserver;
-  readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
-  /** Selections of one row at most, where the manifest sets no cap of its own. */
-  readonly maxAtoms: number;
-  readonly batchMilliseconds: number;
-  /** Milliseconds of predicted waiting over which requests are refused. */
-  readonly maxWait: number;
-  /** Rows waiting for one dictionary at most. */
-  readonly maxQueueRows: number;
-  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
-  readonly degradeWait: number;
-  readonly watchdog: WatchdogRule;
-  /** Milliseconds that loading one dictionary may take. */
-  readonly loadTimeout: number;
-}
+import { RuntimeCalls } from "./runtime-calls.ts";
+import type { ServingOptions } from "./serving-options.ts";
 
 /** What a loaded dictionary answers with. */
 interface Loaded {
@@ -49,7 +24,7 @@ interface Loaded {
   readonly rule: BudgetRule;
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
-  readonly calls: DirectCalls;
+  readonly calls: RuntimeCalls;
 }
 
 /** Labels and the search over them. */
@@ -83,8 +58,6 @@ export class ServedDictionary {
   #loaded: Loaded | null = null;
   #labels: ServedLabels | null = null;
   #labelWarnings: readonly string[] = [];
-  /** Calls that are not batched, under way: an unload waits for them as it does for the queue. */
-  readonly #directCalls = new Set<Promise<unknown>>();
 
   constructor(id: string, folder: string, options: ServingOptions) {
     this.id = id;
@@ -135,8 +108,8 @@ export class ServedDictionary {
         sha256: facts.sha256,
         rule: budgetRule(manifest, this.#options.maxAtoms),
         runtime,
-        queue: this.#createQueue(runtime, facts, manifest.d),
-        calls: this.#createCalls(),
+        queue: createQueue(this.id, runtime, { d: manifest.d, warmUp: facts.warmUp }, this.#options),
+        calls: new RuntimeCalls(this.id, runtime, this.#options),
       };
       this.#state = "ready";
       for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
@@ -240,12 +213,15 @@ export class ServedDictionary {
     const loaded = this.#loaded;
     this.#state = "draining";
     await loaded?.queue.drain();
-    await Promise.allSettled(this.#directCalls);
-    loaded?.calls.leave();
+    await loaded?.calls.end();
     await loaded?.runtime.close();
     this.#loaded = null;
     this.#state = "unloaded";
     this.#faults = [];
+  }
+
+  async #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
+    return this.serving().calls.make(call);
   }
 
   async #loadLabels({ m }: DictionaryManifest): Promise<void> {
@@ -255,62 +231,6 @@ export class ServedDictionary {
       labels === null || labels.facts.size === 0
         ? null
         : { facts: labels.facts, search: new LabelSearch(labels.facts) };
-  }
-
-  #createQueue(runtime: SupervisedRuntime, { warmUp }: LoadedFacts, d: number): BatchQueue<EncodeWork, SparseCodes> {
-    const { lease, clock, observer, load, batchMilliseconds, watchdog } = this.#options;
-    const { maxWait, maxQueueRows, degradeWait } = this.#options;
-    const executor = new DictionaryExecutor({
-      runtime,
-      warmUp,
-      d,
-      threads: load.threads,
-      batchMilliseconds,
-      watchdog,
-      onBatch: (codes, seconds) => observer.batch({ dictionary: this.id, codes, seconds }),
-    });
-    return new BatchQueue({
-      executor,
-      lease,
-      clock,
-      maxWait,
-      maxRows: maxQueueRows,
-      degradeWait,
-      onShed: (reason) => observer.shed({ dictionary: this.id, reason }),
-      onQueued: (change) => observer.queued(change),
-    });
-  }
-
-  #createCalls(): DirectCalls {
-    const { lease, clock, observer, load, maxWait } = this.#options;
-    const onShed = (reason: ShedReason): void => observer.shed({ dictionary: this.id, reason });
-    return new DirectCalls({ lease, cores: load.threads, clock, maxWait, onShed });
-  }
-
-  /**
-   * A call that is not batched, under the same lease. Sent again once when the process ended under it: whatever ended
-   * it may have been another request, or someone from outside.
-   */
-  #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    const answer = this.#callUnderLease(call);
-    this.#directCalls.add(answer);
-    const forget = (): void => void this.#directCalls.delete(answer);
-    void answer.then(forget, forget);
-    return answer;
-  }
-
-  async #callUnderLease<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    const { runtime, calls } = this.serving();
-    try {
-      return await calls
-        .run(async () => call(runtime))
-        .catch((error: unknown) => {
-          if (!(error instanceof RuntimeGone)) throw error;
-          return calls.run(async () => call(runtime));
-        });
-    } catch (error) {
-      throw asEngineError(error);
-    }
   }
 
   /**

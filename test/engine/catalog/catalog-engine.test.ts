@@ -2,7 +2,8 @@
 import type * as timers from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { CatalogEngine } from "../../../src/engine/catalog/catalog-engine.ts";
-import { ServedDictionary, type ServingOptions } from "../../../src/engine/catalog/served-dictionary.ts";
+import { ServedDictionary } from "../../../src/engine/catalog/served-dictionary.ts";
+import type { ServingOptions } from "../../../src/engine/catalog/serving-options.ts";
 import { SteeringStore } from "../../../src/engine/catalog/steering/steering-store.ts";
 import { type Clock, systemClock } from "../../../src/engine/clock.ts";
 import type { EncodeRequest } from "../../../src/engine/engine.ts";
