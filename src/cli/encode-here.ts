@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import type { Budget } from "../engine/budget.ts";
+import { Cancellation } from "../engine/cancellation.ts";
 import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
 import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
 import { SteeringStore } from "../engine/catalog/steering/steering-store.ts";
@@ -27,7 +28,7 @@ export async function encodeHere(id: string, settings: Settings): Promise<Encode
     sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), () => {}),
   });
   await engine.start();
-  const context = { requestId: "verify", signal: new AbortController().signal };
+  const context = { requestId: "verify", cancellation: new Cancellation() };
   return {
     async encode(rows, budget) {
       const { codes } = await engine.encode(id, { rows, budget, trace: true, reconstruction: false }, context);

@@ -1,4 +1,5 @@
 import type { Budget } from "./budget.ts";
+import type { Cancellation } from "./cancellation.ts";
 import type { DictionaryManifest } from "./dictionary.ts";
 import type { Rows } from "./rows.ts";
 import type { SparseCodes } from "./sparse-codes.ts";
@@ -55,8 +56,8 @@ export interface DictionaryStatus {
 /** What every request carries from the start. */
 export interface RequestContext {
   readonly requestId: string;
-  /** Aborted when the client goes away. */
-  readonly signal: AbortSignal;
+  /** Cancelled when the client goes away. */
+  readonly cancellation: Cancellation;
   /** Milliseconds on the engine's clock after which the answer is worthless (504); undefined: none. */
   readonly deadline?: number;
   /** W3C `traceparent` of the caller, passed on as it came. */

@@ -86,7 +86,8 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
       const answer = await pool.writeCodes(codes, head, as);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
-      return reply.type(mediaOf(as)).send(answer);
+      void reply.type(mediaOf(as));
+      return answer;
     },
   );
 }

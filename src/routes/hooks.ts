@@ -31,6 +31,7 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
   app.decorateRequest("decodeMilliseconds", 0);
   app.decorateRequest("answerType", "json");
   app.decorateRequest("releaseBody", () => {});
+  app.decorateRequest("cancellation", null);
 
   app.addHook("onRequest", async (request, reply) => {
     request.started = performance.now();
@@ -39,6 +40,7 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
     reply.raw.once("close", () => {
       open--;
       request.releaseBody();
+      if (!reply.raw.writableFinished) request.cancellation?.cancel();
       report(request, reply, observer);
       if (!request.raw.complete && !request.raw.socket.destroyed) endDripping(request.raw);
       endConnections();

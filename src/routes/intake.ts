@@ -77,7 +77,7 @@ export class Intake {
       }
       if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
       hold(Number(declared));
-      return { bytes: await this.#fill(request, held), release };
+      return { bytes: arrived(request, held) ?? (await this.#fill(request, held)), release };
     } catch (error) {
       release();
       request.resume();
@@ -134,10 +134,8 @@ export class Intake {
     let bytes: Uint8Array<ArrayBuffer> | null = null;
     let at = 0;
     await this.#eachChunk(request, (chunk) => {
-      // Its memory must be its own: it may be handed to another thread.
-      if (chunk.length === length && chunk.buffer.byteLength === length && chunk.buffer instanceof ArrayBuffer) {
-        bytes = new Uint8Array(chunk.buffer);
-      } else {
+      if (chunk.length === length && isAlone(chunk)) bytes = new Uint8Array(chunk.buffer);
+      else {
         bytes ??= memoryOf(length);
         bytes.set(chunk, at);
       }
@@ -262,6 +260,18 @@ export class Intake {
     });
   }
 }
+
+/** A body that came whole with its head, as small ones do: there is nothing to wait for, nor to listen to. */
+function arrived(request: IncomingMessage, length: number): Uint8Array<ArrayBuffer> | null {
+  if (!request.complete || request.readableLength !== length || length === 0) return null;
+  const chunk = request.read() as Buffer | null;
+  if (chunk === null) return null;
+  return isAlone(chunk) ? new Uint8Array(chunk.buffer) : new Uint8Array(chunk);
+}
+
+/** Whether nobody else's bytes lie in its memory: it may be handed to another thread. */
+const isAlone = (chunk: Buffer): chunk is Buffer<ArrayBuffer> =>
+  chunk.buffer instanceof ArrayBuffer && chunk.buffer.byteLength === chunk.length;
 
 /** Memory of its own, to be filled: zeroing 15 MB of it first held everybody up for as many milliseconds. */
 function memoryOf(length: number): Uint8Array<ArrayBuffer> {

@@ -1,23 +1,29 @@
+import { Cancellation } from "../engine/cancellation.ts";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Engine, RequestContext } from "../engine/engine.ts";
 
-/** What the engine is told of a request: aborted when its client goes, late when its time is over. */
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Of what the engine does for it; null before it is asked. Cancelled when the response closes unfinished. */
+    cancellation: Cancellation | null;
+  }
+}
+
+/** What the engine is told of a request: cancelled when its client goes, late when its time is over. */
 export function contextOf(
   request: FastifyRequest,
   reply: FastifyReply,
   engine: Engine,
   timeoutMs?: number,
 ): RequestContext {
-  const controller = new AbortController();
+  const cancellation = new Cancellation();
   // It may have gone already, while its body was parsed on another thread.
-  if (reply.raw.destroyed) controller.abort();
-  reply.raw.once("close", () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
+  if (reply.raw.destroyed) cancellation.cancel();
+  request.cancellation = cancellation;
   const { traceparent } = request.headers;
   return {
     requestId: request.id,
-    signal: controller.signal,
+    cancellation,
     ...(timeoutMs !== undefined && { deadline: engine.now() - (performance.now() - request.started) + timeoutMs }),
     ...(typeof traceparent === "string" && { traceparent }),
   };

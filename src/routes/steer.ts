@@ -71,7 +71,8 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
           : await pool.writeRows(steered.rows, as);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
-      return reply.type(mediaOf(as)).send(written);
+      void reply.type(mediaOf(as));
+      return written;
     },
   );
 }

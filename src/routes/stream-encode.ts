@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
+import type { Cancellation } from "../engine/cancellation.ts";
 import type { RequestContext } from "../engine/engine.ts";
 import { clientClosed, EngineError } from "../engine/errors.ts";
 import { AnswerQueue } from "./answer-queue.ts";
@@ -107,7 +107,7 @@ class EncodeStream {
     this.#queue = new AnswerQueue({ free: FREE_BYTES, most: maxWaiting, grow: body.grow });
     this.#encoder = {
       ...encoder,
-      encode: (rows, budget) => patiently(() => encoder.encode(rows, budget), this.#calls++ > 0, context.signal),
+      encode: (rows, budget) => patiently(() => encoder.encode(rows, budget), this.#calls++ > 0, context.cancellation),
     };
   }
 
@@ -126,8 +126,7 @@ class EncodeStream {
       endWatch();
       closing.removeEventListener("abort", onClosing);
     });
-    const onAbort = (): void => this.#abort();
-    context.signal.addEventListener("abort", onAbort, { once: true });
+    context.cancellation.listen(() => this.#abort());
     this.#pump().catch((error: unknown) => this.#fail(sourceFault(error)));
   }
 
@@ -247,16 +246,29 @@ class EncodeStream {
 }
 
 /** A stream that has begun waits for a place in the queue; meanwhile little more of it is read. */
-async function patiently<T>(run: () => Promise<T>, hasBegun: boolean, signal: AbortSignal): Promise<T> {
+async function patiently<T>(run: () => Promise<T>, hasBegun: boolean, cancellation: Cancellation): Promise<T> {
   for (const until = performance.now() + PATIENCE; ;) {
     try {
       return await run();
     } catch (error) {
       const isFull = error instanceof EngineError && error.code === "PURSUIT_QUEUE_FULL";
       if (!isFull || !hasBegun || performance.now() > until) throw error;
-      await delay(Math.min(RETRY, (error.retryAfter ?? 1) * 1000), undefined, { signal });
+      await pause(Math.min(RETRY, (error.retryAfter ?? 1) * 1000), cancellation);
     }
   }
+}
+
+/** Over at once when the client goes: what it asks for next is refused as such. */
+function pause(milliseconds: number, cancellation: Cancellation): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      clearTimeout(timer);
+      cancellation.unlisten(wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, milliseconds);
+    cancellation.listen(wake);
+  });
 }
 
 /** What an inflater finds is the body's fault. */

@@ -75,7 +75,8 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
       ]);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
-      return reply.type("application/json").send(answer);
+      void reply.type("application/json");
+      return answer;
     },
   );
 }

@@ -3,6 +3,7 @@ import accepts from "@fastify/accepts";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
+import type { Logger } from "pino";
 import { registerBodies } from "../routes/body.ts";
 import { registerCompression } from "../routes/compress.ts";
 import { registerDecode } from "../routes/decode.ts";
@@ -20,6 +21,7 @@ import { ProblemSchema } from "../routes/schemas.ts";
 import { registerTransfer } from "../routes/transfer.ts";
 import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
 import { registerV2 } from "../routes/v2/register-v2.ts";
+import { RequestLogger } from "./request-logger.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -30,6 +32,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
     // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
+    // Fastify's own child of what it is given, which is pino's.
+    childLoggerFactory: (logger, bindings, given) => new RequestLogger(logger as Logger, bindings, given),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
     // Node's would end a stream of lines too, however long it goes on: routes/intake.ts has a time for each body.
     requestTimeout: 0,

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { Cancellation } from "../engine/cancellation.ts";
 import { type Examples, readExamples } from "../engine/catalog/folder/examples.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type TryableRows, writeFirstRequest } from "./first-request.ts";
@@ -56,7 +57,7 @@ async function byLabels(engine: Engine, id: string, { rows, texts }: Examples, w
     trace: false,
     reconstruction: false,
   };
-  const context = { requestId: "greeting", signal: new AbortController().signal };
+  const context = { requestId: "greeting", cancellation: new Cancellation() };
   const { codes } = await engine.encode(id, request, context);
   const labels = engine.labels(id, codes.indices);
   const share = texts.map((_, i) => {

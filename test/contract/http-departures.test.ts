@@ -28,9 +28,9 @@ const call = (path: string, headers: object, body: string | Uint8Array): ClientR
 /** The engine does as told for one request: it works until its client is gone. Resolves when that has begun. */
 function holdsOne(): Promise<void> {
   return new Promise((begun) => {
-    vi.spyOn(test.engine, "encode").mockImplementationOnce(async (_id, _request, { signal }) => {
+    vi.spyOn(test.engine, "encode").mockImplementationOnce(async (_id, _request, { cancellation }) => {
       begun();
-      if (!signal.aborted) await once(signal, "abort");
+      if (!cancellation.cancelled) await new Promise<void>((gone) => cancellation.listen(gone));
       throw clientClosed();
     });
   });

@@ -1,3 +1,4 @@
+import { Cancellation } from "../../src/engine/cancellation.ts";
 import { BatchQueue, type BatchQueueOptions } from "../../src/engine/scheduler/batch-queue.ts";
 import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";
@@ -97,7 +98,7 @@ export const workOf = (name: string, count: number, price: number, more: Partial
   price,
   uniform: true,
   poisoned: false,
-  signal: new AbortController().signal,
+  cancellation: new Cancellation(),
   ...more,
 });
 

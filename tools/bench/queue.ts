@@ -4,6 +4,7 @@
  *
  *     npx tsx tools/bench/queue.ts
  */
+import { Cancellation } from "../../src/engine/cancellation.ts";
 import { systemClock } from "../../src/engine/clock.ts";
 import { BatchQueue } from "../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
@@ -78,7 +79,7 @@ const queueOf = (cost: number, maxRows = Infinity) =>
     onShed: () => {},
     onQueued: () => {},
   });
-const work = (): Work => ({ count: 32, uniform: true, signal: new AbortController().signal });
+const work = (): Work => ({ count: 32, uniform: true, cancellation: new Cancellation() });
 
 const answered = 20_000;
 const open = queueOf(0.001);

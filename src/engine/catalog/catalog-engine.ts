@@ -103,7 +103,7 @@ export class CatalogEngine implements Engine {
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
       count: rows.count,
-      signal: context.signal,
+      cancellation: context.cancellation,
       ...(context.deadline !== undefined && { deadline: context.deadline }),
       rows,
       budgets,

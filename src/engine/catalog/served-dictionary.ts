@@ -129,17 +129,26 @@ export class ServedDictionary {
   }
 
   status(): DictionaryStatus {
-    const facts = this.#facts && { ...this.#facts, ...this.#news };
-    const manifest = this.#manifest;
-    return {
+    const facts = this.#facts;
+    const status: { -readonly [K in keyof DictionaryStatus]: DictionaryStatus[K] } = {
       id: this.id,
       state: this.#state,
       faults: this.#faults,
-      warnings: [...(facts?.warnings ?? []), ...this.#labelWarnings],
+      warnings: facts === null ? this.#labelWarnings : facts.warnings.concat(this.#labelWarnings),
       labels: this.#labels !== null,
-      ...(manifest && { manifest, maxAtoms: budgetRule(manifest, this.#options.maxAtoms).cap }),
-      ...(facts && { sha256: facts.sha256, chosen: facts.chosen, coherence: facts.coherence }),
     };
+    // Every request asks, and objects spread into one another would take longer than all the rest of it.
+    if (this.#manifest !== null) {
+      status.manifest = this.#manifest;
+      status.maxAtoms = budgetRule(this.#manifest, this.#options.maxAtoms).cap;
+    }
+    if (facts !== null) {
+      const { chosen, coherence } = this.#news ?? facts;
+      status.sha256 = facts.sha256;
+      status.chosen = chosen;
+      status.coherence = coherence;
+    }
+    return status;
   }
 
   /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */

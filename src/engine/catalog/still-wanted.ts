@@ -7,8 +7,8 @@ import { clientClosed, EngineError } from "../errors.ts";
  * @param done what was to be done with the rows: decoded, steered
  * @throws EngineError PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT
  */
-export function checkStillWanted({ signal, deadline }: RequestContext, now: number, done: string): void {
-  if (signal.aborted) throw clientClosed();
+export function checkStillWanted({ cancellation, deadline }: RequestContext, now: number, done: string): void {
+  if (cancellation.cancelled) throw clientClosed();
   if (deadline !== undefined && deadline <= now) {
     throw new EngineError("PURSUIT_TIMEOUT", `timeout_ms passed before the rows were ${done}.`);
   }

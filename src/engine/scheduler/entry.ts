@@ -46,7 +46,7 @@ export class Entry<W extends Work, R> {
   #settled = false;
   #resolve!: (served: Served<R>) => void;
   #reject!: (error: unknown) => void;
-  #stopWatching: () => void = () => {};
+  #stopTimer: (() => void) | null = null;
 
   /** Its client's hang-up and its deadline end it from now on, at once where they have come. */
   constructor(options: EntryOptions<W>) {
@@ -99,29 +99,30 @@ export class Entry<W extends Work, R> {
 
   #end(): void {
     this.#settled = true;
-    this.#stopWatching();
+    this.#options.work.cancellation.unlisten(this.#onCancel);
+    this.#stopTimer?.();
     const dropped = this.place?.lane.remove(this) ?? 0;
     if (dropped > 0) this.#options.onDropped(dropped);
   }
 
   #watch(): void {
-    const { clock, onShed, work } = this.#options;
-    const { signal, deadline } = work;
-    const leave = (reason: ShedReason, error: EngineError): void => {
-      if (this.#settled) return;
-      onShed(reason);
-      this.fail(error);
-    };
-    const onAbort = (): void => leave("client_closed", clientClosed());
-    const onDeadline = (): void =>
-      leave("timeout", new EngineError("PURSUIT_TIMEOUT", "timeout_ms passed before the rows were encoded."));
-    if (signal.aborted) return onAbort();
-    if (deadline !== undefined && deadline <= this.submitted) return onDeadline();
-    signal.addEventListener("abort", onAbort, { once: true });
-    const cancel = deadline === undefined ? (): void => {} : clock.after(deadline - this.submitted, onDeadline);
-    this.#stopWatching = () => {
-      signal.removeEventListener("abort", onAbort);
-      cancel();
-    };
+    const { clock, work } = this.#options;
+    const { cancellation, deadline } = work;
+    if (cancellation.cancelled) return this.#onCancel();
+    if (deadline !== undefined && deadline <= this.submitted) return this.#onDeadline();
+    cancellation.listen(this.#onCancel);
+    if (deadline !== undefined) this.#stopTimer = clock.after(deadline - this.submitted, () => this.#onDeadline());
+  }
+
+  readonly #onCancel = (): void => this.#leave("client_closed", clientClosed());
+
+  #onDeadline(): void {
+    this.#leave("timeout", new EngineError("PURSUIT_TIMEOUT", "timeout_ms passed before the rows were encoded."));
+  }
+
+  #leave(reason: ShedReason, error: EngineError): void {
+    if (this.#settled) return;
+    this.#options.onShed(reason);
+    this.fail(error);
   }
 }

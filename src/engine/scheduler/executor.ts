@@ -1,9 +1,11 @@
+import type { Cancellation } from "../cancellation.ts";
+
 /** Rows of one request, as the scheduler sees them: how many, and until when they matter. */
 export interface Work {
   /** Rows in it, ≥ 1. */
   readonly count: number;
-  /** Aborted when nobody waits for the answer any more. */
-  readonly signal: AbortSignal;
+  /** Cancelled when nobody waits for the answer any more. */
+  readonly cancellation: Cancellation;
   /** Clock milliseconds after which the answer is worthless. */
   readonly deadline?: number;
   /** Whether its rows may be shortened rather than wait long. */

@@ -1,16 +1,19 @@
 /** Bytes of a first buffer; it doubles as it fills. */
 const FIRST_BYTES = 4096;
 
-/** A key in its MessagePack bytes, made once: what an answer repeats for each of its rows. */
-export const keyOf = (name: string): Buffer => {
-  const writer = new MsgpackWriter();
-  writer.text(name);
-  return Buffer.from(writer.bytes());
-};
+/** Bytes up to which they are copied one by one: a call to copy them takes as long as that. */
+const COPIED_SINGLY = 32;
 
-const DATA = "data";
-const DTYPE = "dtype";
-const SHAPE = "shape";
+type Numbers = Float32Array | Uint32Array | Uint8Array;
+
+/** A column of numbers as the writer takes parts of it: its bytes, seen once for all of them. */
+export interface ByteColumn {
+  readonly bytes: Uint8Array;
+  /** Of one number, in bytes. */
+  readonly size: number;
+  /** What stands between the numbers and their shape. */
+  readonly between: Buffer;
+}
 
 /**
  * MessagePack into one growing buffer. msgpackr's packer takes objects, and an answer would be made of some twenty for
@@ -41,9 +44,7 @@ export class MsgpackWriter {
   /** A key made by {@link keyOf}. */
   key(key: Uint8Array): this {
     this.#room(key.length);
-    this.#buffer.set(key, this.#at);
-    this.#at += key.length;
-    return this;
+    return this.#put(key, 0, key.length);
   }
 
   text(text: string): this {
@@ -86,20 +87,36 @@ export class MsgpackWriter {
   }
 
   /** `{data, dtype, shape}`, the data plain bin, which every MessagePack reads and `numpy.frombuffer` takes. */
-  array(column: Float32Array | Uint32Array | Uint8Array, shape: readonly number[] = [column.length]): this {
-    const dtype = column instanceof Float32Array ? "float32" : column instanceof Uint32Array ? "uint32" : "uint8";
-    this.map(3).text(DATA).#bin(column).text(DTYPE).text(dtype).text(SHAPE).list(shape.length);
+  array(column: Numbers, shape: readonly number[] = [column.length]): this {
+    this.#numbers(byteColumn(column), 0, column.length).list(shape.length);
     for (const size of shape) this.uint(size);
     return this;
   }
 
-  #bin({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array | Uint8Array): this {
-    this.#room(byteLength + 5);
-    if (byteLength < 256) this.#byte(0xc4).#byte(byteLength);
-    else if (byteLength < 65_536) this.#byte(0xc5).#u16(byteLength);
-    else this.#byte(0xc6).#u32(byteLength);
-    this.#buffer.set(new Uint8Array(buffer, byteOffset, byteLength), this.#at);
-    this.#at += byteLength;
+  /** The same of numbers [from, to) of a column. */
+  part(column: ByteColumn, from: number, to: number): this {
+    return this.#numbers(column, from, to)
+      .list(1)
+      .uint(to - from);
+  }
+
+  /** All of an array but its shape. */
+  #numbers({ bytes, size, between }: ByteColumn, from: number, to: number): this {
+    const length = (to - from) * size;
+    this.#room(BEFORE.length + 5 + length + between.length);
+    this.#put(BEFORE, 0, BEFORE.length);
+    if (length < 256) this.#byte(0xc4).#byte(length);
+    else if (length < 65_536) this.#byte(0xc5).#u16(length);
+    else this.#byte(0xc6).#u32(length);
+    return this.#put(bytes, from * size, to * size).#put(between, 0, between.length);
+  }
+
+  /** Bytes [from, to) of some, where there is room. */
+  #put(bytes: Uint8Array, from: number, to: number): this {
+    if (to - from > COPIED_SINGLY) {
+      this.#buffer.set(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), this.#at);
+      this.#at += to - from;
+    } else for (let i = from; i < to; i++) this.#buffer[this.#at++] = bytes[i]!;
     return this;
   }
 
@@ -131,4 +148,24 @@ export class MsgpackWriter {
     this.#buffer.copy(larger, 0, 0, this.#at);
     this.#buffer = larger;
   }
+}
+
+/** A key in its MessagePack bytes, made once: what an answer repeats for each of its rows. */
+export const keyOf = (name: string): Buffer => Buffer.from(new MsgpackWriter().text(name).bytes());
+
+/** What stands around the numbers of an array, in MessagePack: the map's head and first key; then its other keys. */
+const BEFORE = Buffer.concat([Buffer.of(0x83), keyOf("data")]);
+const BETWEEN = {
+  float32: Buffer.concat([keyOf("dtype"), keyOf("float32"), keyOf("shape")]),
+  uint32: Buffer.concat([keyOf("dtype"), keyOf("uint32"), keyOf("shape")]),
+  uint8: Buffer.concat([keyOf("dtype"), keyOf("uint8"), keyOf("shape")]),
+} as const;
+
+export function byteColumn(column: Numbers): ByteColumn {
+  const dtype = column instanceof Float32Array ? "float32" : column instanceof Uint32Array ? "uint32" : "uint8";
+  return {
+    bytes: new Uint8Array(column.buffer, column.byteOffset, column.byteLength),
+    size: column.BYTES_PER_ELEMENT,
+    between: BETWEEN[dtype],
+  };
 }

@@ -2,7 +2,7 @@ import { type SparseCodes, STOP_REASONS } from "../../engine/sparse-codes.ts";
 import type { Rows } from "../../engine/rows.ts";
 import type { EncodeAnswerHead, Format } from "./write-codes.ts";
 import { denseRow } from "./dense-row.ts";
-import { keyOf, MsgpackWriter } from "./msgpack-writer.ts";
+import { type ByteColumn, byteColumn, keyOf, MsgpackWriter } from "./msgpack-writer.ts";
 import { binaryCodesBytes } from "./write-safetensors.ts";
 
 const KEY = {
@@ -58,13 +58,15 @@ export function writeMsgpack(codes: SparseCodes, head: EncodeAnswerHead): Buffer
     for (const size of shape) out.uint(size);
   }
   out.key(KEY.codes).list(count);
-  for (let i = 0; i < count; i++) writeRow(out, codes, i, head, format);
+  const columns = { indices: byteColumn(codes.indices), values: byteColumn(codes.values) };
+  for (let i = 0; i < count; i++) writeRow(out, codes, columns, i, head, format);
   return out.bytes();
 }
 
 function writeRow(
   out: MsgpackWriter,
   codes: SparseCodes,
+  columns: Readonly<Record<"indices" | "values", ByteColumn>>,
   i: number,
   head: EncodeAnswerHead,
   format: Exclude<Format, "csr">,
@@ -75,9 +77,9 @@ function writeRow(
   const { labels, d } = head;
   const optional = Number(labels !== null) + Number(!!norm) + Number(!!trace) + Number(!!reconstruction);
   out.map((format === "sparse" ? 7 : 6) + optional);
-  if (format === "sparse") out.key(KEY.indices).array(indices.subarray(from, to));
+  if (format === "sparse") out.key(KEY.indices).part(columns.indices, from, to);
   out.key(KEY.values);
-  if (format === "sparse") out.array(values.subarray(from, to));
+  if (format === "sparse") out.part(columns.values, from, to);
   else if (format === "dense") out.array(denseRow(codes, i));
   else {
     // Keys as text, as in JSON: Python's msgpack refuses integers as keys unless told otherwise.

@@ -1,6 +1,7 @@
 /** Loading, replacing and unloading while requests are served, over runtime processes that behave as told. */
 import type * as timers from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { Cancellation } from "../../../src/engine/cancellation.ts";
 import { CatalogEngine } from "../../../src/engine/catalog/catalog-engine.ts";
 import { ServedDictionary } from "../../../src/engine/catalog/served-dictionary.ts";
 import type { ServingOptions } from "../../../src/engine/catalog/serving-options.ts";
@@ -72,6 +73,12 @@ async function started(first: ServedDictionary[], later: (ServedDictionary | nul
   return engine;
 }
 
+function gone(): Cancellation {
+  const cancellation = new Cancellation();
+  cancellation.cancel();
+  return cancellation;
+}
+
 const request = (value: number): EncodeRequest => ({
   rows: { data: Float32Array.of(value, 0), count: 1, width: 2 },
   budget: {},
@@ -79,7 +86,7 @@ const request = (value: number): EncodeRequest => ({
   reconstruction: false,
 });
 async function encode(engine: CatalogEngine, value: number, id = "one"): Promise<number> {
-  const context = { requestId: "test", signal: new AbortController().signal };
+  const context = { requestId: "test", cancellation: new Cancellation() };
   return (await engine.encode(id, request(value), context)).codes.values[0]!;
 }
 
@@ -129,7 +136,7 @@ describe("load", () => {
       });
     };
     const edits = [{ feature: 0, op: "scale", value: 2 } as const, { feature: 1, op: "add", value: 3 } as const];
-    const context = { requestId: "test", signal: new AbortController().signal };
+    const context = { requestId: "test", cancellation: new Cancellation() };
     const { rows } = request(5);
     const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
     expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
@@ -144,7 +151,7 @@ describe("load", () => {
     // The first mebi of values has been checked when encode() returns; what follows has its turn when the other serves.
     let replaced = (): void => {};
     turn.waits = new Promise((resolve) => (replaced = resolve));
-    const context = { requestId: "test", signal: new AbortController().signal };
+    const context = { requestId: "test", cancellation: new Cancellation() };
     const encoding = engine.encode("one", { ...request(0), rows }, context);
     expect(turn.waits).toBeNull();
     await engine.load("one");
@@ -170,7 +177,7 @@ describe("load", () => {
         throw error;
       });
     };
-    const context = { requestId: "test", signal: new AbortController().signal };
+    const context = { requestId: "test", cancellation: new Cancellation() };
     const { rows } = request(5);
     const work = { from: "one", to: "two", rows, budget: {}, encoder: "own" } as const;
     const { outputs, codes } = await engine.transfer(work, context);
@@ -250,12 +257,12 @@ describe("a call that is not batched", () => {
   const edits = [{ feature: 1, op: "add_direction", strength: 2 } as const];
 
   it.each([
-    ["whose client has gone", AbortSignal.abort(), undefined, "PURSUIT_CLIENT_CLOSED"],
-    ["whose time is over", new AbortController().signal, 0, "PURSUIT_TIMEOUT"],
-  ])("%s is not made when its turn comes", async (_whose, signal, deadline, code) => {
+    ["whose client has gone", gone(), undefined, "PURSUIT_CLIENT_CLOSED"],
+    ["whose time is over", new Cancellation(), 0, "PURSUIT_TIMEOUT"],
+  ])("%s is not made when its turn comes", async (_whose, cancellation, deadline, code) => {
     const engine = await started([version("one", "ok")]);
-    const wanted = { requestId: "test", signal: new AbortController().signal };
-    const context = { ...wanted, signal, ...(deadline !== undefined && { deadline }) };
+    const wanted = { requestId: "test", cancellation: new Cancellation() };
+    const context = { ...wanted, cancellation, ...(deadline !== undefined && { deadline }) };
     await expect(engine.decode("one", codes, context)).rejects.toMatchObject({ code });
     const steering = { rows, budget: {}, edits, effect: false };
     await expect(engine.steer("one", steering, context)).rejects.toMatchObject({ code });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Cancellation } from "../../../src/engine/cancellation.ts";
 import { DictionaryExecutor } from "../../../src/engine/catalog/dictionary-executor.ts";
 import { budgetClasses } from "../../../src/engine/catalog/check-encode.ts";
 import type { EncodeWork } from "../../../src/engine/catalog/encode-work.ts";
@@ -17,7 +18,7 @@ function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
   };
   return {
     count,
-    signal: new AbortController().signal,
+    cancellation: new Cancellation(),
     rows: { data: Float32Array.from(ends), count, width: 1 },
     budgets,
     classes: budgetClasses(budgets, true),

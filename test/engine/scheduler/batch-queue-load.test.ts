@@ -1,6 +1,7 @@
 /** The queue under load, in a simulated world: a clock that is moved by hand and an executor that takes its time. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Cancellation } from "../../../src/engine/cancellation.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { latencies, pass, passTo, percentile, queueWorld, settle, workOf } from "../../support/queue-world.ts";
@@ -43,11 +44,11 @@ describe("under random load", () => {
           ] of arrivals.entries()) {
             await pass(clock, after);
             const at = clock.now();
-            const abort = new AbortController();
+            const cancellation = new Cancellation();
             const more = {
               degrade,
               poisoned,
-              signal: abort.signal,
+              cancellation,
               ...(timeout !== null && { deadline: at + timeout }),
             };
             sent.push({ at, deadline: at + (timeout ?? Infinity), gone: at + (hangUp ?? Infinity) });
@@ -57,7 +58,7 @@ describe("under random load", () => {
               (error: { code: string }) => (ends[i]!.error = error),
             );
             all.push(settled.then(() => void (ends[i]!.at = clock.now())));
-            if (hangUp !== null) clock.after(hangUp, () => abort.abort());
+            if (hangUp !== null) clock.after(hangUp, () => cancellation.cancel());
           }
           const drained = worlds.map(({ queue }) => queue.drain());
           await passTo(clock, Infinity);

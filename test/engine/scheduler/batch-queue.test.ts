@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Cancellation } from "../../../src/engine/cancellation.ts";
 import { type EngineError } from "../../../src/engine/errors.ts";
 import { BatchQueue } from "../../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
@@ -8,12 +9,11 @@ import { FakeClock } from "../../support/fake-clock.ts";
 
 interface NamedWork extends Work {
   readonly name: string;
-  readonly abort: AbortController;
+  readonly cancellation: Cancellation;
 }
 
 function work(name: string, count: number, more: Partial<Pick<Work, "deadline" | "degrade">> = {}): NamedWork {
-  const abort = new AbortController();
-  return { name, count, abort, signal: abort.signal, ...more };
+  return { name, count, cancellation: new Cancellation(), ...more };
 }
 
 type Rows = readonly string[];
@@ -173,10 +173,10 @@ describe("BatchQueue", () => {
     await settle();
     const waiting = work("b", 2);
     const dropped = queue.submit(waiting);
-    waiting.abort.abort();
+    waiting.cancellation.cancel();
     await expect(dropped).rejects.toMatchObject({ code: "PURSUIT_CLIENT_CLOSED" });
     expect(queued()).toBe(0);
-    running.abort.abort();
+    running.cancellation.cancel();
     await expect(answer).rejects.toMatchObject({ code: "PURSUIT_CLIENT_CLOSED" });
     executor.batches[0]!.finish();
     await settle();
