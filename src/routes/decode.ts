@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { bodyOf, fieldsValidator } from "./body.ts";
 import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
-import { mediaOf } from "./media-types.ts";
+import { answerOf, mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { reportStages } from "./stage-times.ts";
@@ -42,8 +42,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
       const written = await pool.writeRows(rows, as);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, write });
-      void reply.type(mediaOf(as));
-      return written;
+      return answerOf(reply, mediaOf(as), written);
     },
   );
 }

@@ -5,7 +5,7 @@ import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts
 import { budgetOf } from "./budget-of.ts";
 import { checkLabels, labelsOf } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
-import { mediaOf } from "./media-types.ts";
+import { answerOf, mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { reportStages } from "./stage-times.ts";
@@ -86,8 +86,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
       const answer = await pool.writeCodes(codes, head, as);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
-      void reply.type(mediaOf(as));
-      return answer;
+      return answerOf(reply, mediaOf(as), answer);
     },
   );
 }

@@ -15,7 +15,8 @@ export function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const problem = problemOf(error);
     reportProblem(error, problem, request, reply);
-    return sendProblem(reply, problem);
+    // Not returned: see answerOf (media-types.ts).
+    void sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => sendProblem(reply, problemOfUnknownRoute(request)));
 }

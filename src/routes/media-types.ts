@@ -1,4 +1,4 @@
-import type { FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { AnswerType } from "./wire/answer-type.ts";
 import type { BodyType } from "./wire/body-form.ts";
 import { WireError } from "./wire/wire-error.ts";
@@ -34,6 +34,15 @@ const ANSWER_MEDIA: Readonly<Record<AnswerType, readonly [string, ...string[]]>>
   "octet-stream": ["application/octet-stream"],
   ndjson: [LINES_MEDIA, `${LINES_MEDIA}; charset=utf-8`],
 };
+
+/**
+ * An answer for an async handler to return. Not the reply itself: that is a promise of the response's end, and Fastify
+ * would wait for it, with listeners for every way in which a response may end.
+ */
+export function answerOf<T>(reply: FastifyReply, media: string, payload: T): T {
+  void reply.type(media);
+  return payload;
+}
 
 export const mediaOf = (type: AnswerType): string => ANSWER_MEDIA[type][0];
 

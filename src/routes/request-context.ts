@@ -1,5 +1,5 @@
-import { Cancellation } from "../engine/cancellation.ts";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { Cancellation } from "../engine/cancellation.ts";
 import type { Engine, RequestContext } from "../engine/engine.ts";
 
 declare module "fastify" {

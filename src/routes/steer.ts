@@ -4,7 +4,7 @@ import { bodyOf, fieldsValidator } from "./body.ts";
 import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import { budgetOf } from "./budget-of.ts";
-import { mediaOf } from "./media-types.ts";
+import { answerOf, mediaOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { reportStages } from "./stage-times.ts";
@@ -71,8 +71,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
           : await pool.writeRows(steered.rows, as);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
-      void reply.type(mediaOf(as));
-      return written;
+      return answerOf(reply, mediaOf(as), written);
     },
   );
 }

@@ -5,6 +5,7 @@ import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
 import { budgetOf } from "./budget-of.ts";
 import { describeRoute } from "./describe-route.ts";
 import { explainedVariance } from "./explained-variance.ts";
+import { answerOf } from "./media-types.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { reportStages } from "./stage-times.ts";
@@ -75,8 +76,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
       ]);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
-      void reply.type("application/json");
-      return answer;
+      return answerOf(reply, "application/json", answer);
     },
   );
 }

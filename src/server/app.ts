@@ -21,8 +21,8 @@ import { ProblemSchema } from "../routes/schemas.ts";
 import { registerTransfer } from "../routes/transfer.ts";
 import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
 import { registerV2 } from "../routes/v2/register-v2.ts";
-import { RequestLogger } from "./request-logger.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
+import { RequestLogger } from "./request-logger.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -31,9 +31,9 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
-    // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
-    // Fastify's own child of what it is given, which is pino's.
+    // What it is handed is pino's, with Fastify's serializers.
     childLoggerFactory: (logger, bindings, given) => new RequestLogger(logger as Logger, bindings, given),
+    // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
     // Node's would end a stream of lines too, however long it goes on: routes/intake.ts has a time for each body.
     requestTimeout: 0,

@@ -130,6 +130,7 @@ export class ServedDictionary {
 
   status(): DictionaryStatus {
     const facts = this.#facts;
+    // Filled in field by field, not spread together: every request asks, some of them three times.
     const status: { -readonly [K in keyof DictionaryStatus]: DictionaryStatus[K] } = {
       id: this.id,
       state: this.#state,
@@ -137,7 +138,6 @@ export class ServedDictionary {
       warnings: facts === null ? this.#labelWarnings : facts.warnings.concat(this.#labelWarnings),
       labels: this.#labels !== null,
     };
-    // Every request asks, and objects spread into one another would take longer than all the rest of it.
     if (this.#manifest !== null) {
       status.manifest = this.#manifest;
       status.maxAtoms = budgetRule(this.#manifest, this.#options.maxAtoms).cap;

@@ -14,7 +14,7 @@ import { inferBytes } from "../wire/write-infer.ts";
 import type { InferStatistics, InferTimes } from "./infer-statistics.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { JSON_TYPE } from "./v2-answer.ts";
-import { sendCompressed } from "./send-compressed.ts";
+import { compressAnswer } from "./compress-answer.ts";
 import { type V2Request, type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
 
 /** Where the JSON of a body ends and its binary data begins, both ways. */
@@ -59,11 +59,11 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
     handle: async (request, reply) => {
       const { model } = request.params;
       try {
-        const { rows, times, send } = await infer(request, reply, options, pool);
+        const { rows, times, answer } = await infer(request, reply, options, pool);
         const { decode, queue, encode, write } = times;
         reportStages(request, reply, options, { decode, queue, encode, write });
         statistics.succeeded(model, rows, times);
-        return await send();
+        return await answer();
       } catch (error) {
         statistics.failed(model, performance.now() - request.started);
         throw error;
@@ -75,7 +75,8 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
 interface Inferred {
   readonly rows: number;
   readonly times: InferTimes;
-  readonly send: () => Promise<FastifyReply>;
+  /** Sets what is to be said of the answer, and makes its bytes. */
+  readonly answer: () => Promise<Uint8Array>;
 }
 
 async function infer(
@@ -127,10 +128,10 @@ async function infer(
   return {
     rows: rows.count,
     times: { ...times, decode, write: done - writing, total: done - request.started },
-    send: () => {
+    answer: () => {
       if (headerLength === null) void reply.type(JSON_TYPE);
       else void reply.type("application/octet-stream").header(HEADER_LENGTH, headerLength);
-      return sendCompressed(request, reply, bytes, limits.compressFrom);
+      return compressAnswer(request, reply, bytes, limits.compressFrom);
     },
   };
 }

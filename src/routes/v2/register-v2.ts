@@ -57,7 +57,8 @@ function answerFaults(v2: FastifyInstance): void {
   v2.setErrorHandler((error: Error, request, reply) => {
     const problem = problemOf(error);
     reportProblem(error, problem, request, reply);
-    return sendV2Error(reply, problem);
+    // Not returned: see answerOf (media-types.ts).
+    void sendV2Error(reply, problem);
   });
   v2.setNotFoundHandler((request, reply) => sendV2Error(reply, problemOfUnknownRoute(request)));
 }

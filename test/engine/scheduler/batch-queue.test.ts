@@ -9,7 +9,6 @@ import { FakeClock } from "../../support/fake-clock.ts";
 
 interface NamedWork extends Work {
   readonly name: string;
-  readonly cancellation: Cancellation;
 }
 
 function work(name: string, count: number, more: Partial<Pick<Work, "deadline" | "degrade">> = {}): NamedWork {

@@ -9,21 +9,22 @@ const CODINGS = ["gzip", "deflate"] as const;
 type Coding = (typeof CODINGS)[number];
 
 /**
- * Sends bytes, compressed as the request accepts.
+ * The bytes of an answer, compressed as the request accepts.
  * @param from bytes from which they are; 0: never
  */
-export async function sendCompressed(
+export async function compressAnswer(
   request: FastifyRequest,
   reply: FastifyReply,
   bytes: Uint8Array,
   from: number,
-): Promise<FastifyReply> {
-  if (from === 0) return reply.send(bytes);
+): Promise<Uint8Array> {
+  if (from === 0) return bytes;
   void reply.header("vary", "accept-encoding");
   const accepted = bytes.length < from ? false : request.accepts().encoding([...CODINGS, "identity"]);
   const coding = CODINGS.find((one): one is Coding => one === accepted);
-  if (coding === undefined) return reply.send(bytes);
+  if (coding === undefined) return bytes;
   // Numbers hardly compress: the first level gets most of what there is to get, at a tenth of the time.
   const compressed = await DEFLATERS[coding](bytes, { level: constants.Z_BEST_SPEED });
-  return reply.header("content-encoding", coding).send(compressed);
+  void reply.header("content-encoding", coding);
+  return compressed;
 }
