@@ -84,5 +84,13 @@ function endDripping(request: IncomingMessage): void {
 }
 
 /** The route's pattern, never the path: a label must not grow with what clients make up. */
-const routeOf = (request: FastifyRequest): string =>
-  request.routeOptions.url?.replace(/:(\w+)/g, "{$1}") ?? "unmatched";
+function routeOf(request: FastifyRequest): string {
+  const { url } = request.routeOptions;
+  if (url === undefined) return "unmatched";
+  let route = labels.get(url);
+  if (route === undefined) labels.set(url, (route = url.replace(/:(\w+)/g, "{$1}")));
+  return route;
+}
+
+/** Of each route, by its URL as Fastify has it. */
+const labels = new Map<string, string>();

@@ -92,13 +92,8 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     const { runtime, watchdog, onBatch, d } = this.#options;
     const { budgets, asked, classes } = this.#join(pieces, learned);
     const count = asked.length;
-    const predicted = Math.max(
-      ...[learned, atLoad].map((costs) => {
-        let sum = costs.overhead;
-        for (let i = 0; i < count; i++) sum += costs.rowCost(classes[i]!, budgets.maxAtoms[i]!);
-        return sum;
-      }),
-    );
+    const { maxAtoms } = budgets;
+    const predicted = Math.max(learned.runCost(classes, maxAtoms), atLoad.runCost(classes, maxAtoms));
     const batch = {
       rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
       count,
@@ -115,8 +110,8 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
     // What the session took, and not the way there and back, which is the queue's pace to know: on a flooded event loop
     // that way is long whatever the batch, and prices with it in them made batches ever smaller, down to single rows.
-    learned.learn({ classes, asked, allowed: budgets.maxAtoms, steps: codes.steps, milliseconds });
-    markDegraded(codes, asked, budgets.maxAtoms);
+    learned.learn({ classes, asked, allowed: maxAtoms, steps: codes.steps, milliseconds });
+    markDegraded(codes, asked, maxAtoms);
     onBatch(codes, milliseconds / 1000);
     let row = 0;
     return pieces.map(({ work, from, to }) => {

@@ -30,7 +30,8 @@ export function finiteSpread(rows: Rows, kernel: SpreadKernel, onTurn: () => voi
     return squares;
   };
   const aroundMean = (squares: number): number => {
-    for (const sum of sums) squares -= (sum * sum) / count;
+    // By index: an iterator makes an object of every number.
+    for (let i = 0; i < width; i++) squares -= (sums[i]! * sums[i]!) / count;
     return squares;
   };
   const inTurns = async (): Promise<number> => {
