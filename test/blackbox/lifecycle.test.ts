@@ -1,6 +1,7 @@
 /** What becomes of requests when processes die, hang or are told to stop. Linux: reads /proc. */
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
@@ -51,6 +52,22 @@ describe("the server", () => {
     for (const id of ["one", "two"])
       expect(metrics).toContain(`pursuit_runtime_restarts_total{dictionary="${id}",reason="crash"} 1`);
     expect(server.runtimes()).not.toEqual(expect.arrayContaining([first[0]]));
+  });
+
+  it("encodes by the manifest that it has loaded, whatever lies in the folder when a runtime process is started anew", async () => {
+    const folder = temporaryFolder();
+    writeModelFolder(folder, "one", { atoms: randomAtoms(512, D, 1), d: D });
+    const server = await startServer(folder, cache);
+    running.push(server);
+    const expected = await encode(server, "one", 1);
+    const path = join(folder, "one", "dictionary.json");
+    const manifest = JSON.parse(readFileSync(path, "utf8"));
+    writeFileSync(path, JSON.stringify({ ...manifest, encoder: { ...manifest.encoder, score: "absolute" } }));
+    for (const pid of server.runtimes()) process.kill(pid, "SIGSEGV");
+    expect(await encode(server, "one", 1)).toEqual(expected);
+    // The other encoder is another version, for a load to serve.
+    expect((await fetch(`${server.base}/v2/repository/models/one/load`, { method: "POST" })).status).toBe(200);
+    expect(await encode(server, "one", 1)).not.toEqual(expected);
   });
 
   it("takes a stopped runtime process for hung, replaces it, and answers", async () => {

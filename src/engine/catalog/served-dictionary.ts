@@ -83,7 +83,7 @@ export class ServedDictionary {
       await this.#loadLabels(manifest);
       const options = {
         entry: executorEntry,
-        load: { ...load, folder: this.#folder },
+        load: { ...load, folder: this.#folder, manifest },
         clock,
         loadTimeout,
         onNews: (news: News) => this.#learn(news),

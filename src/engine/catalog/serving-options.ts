@@ -8,7 +8,7 @@ import type { WatchdogRule } from "./dictionary-executor.ts";
 export interface ServingOptions {
   /** The file that a runtime process runs. */
   readonly executorEntry: URL;
-  readonly load: Omit<LoadOptions, "folder">;
+  readonly load: Omit<LoadOptions, "folder" | "manifest">;
   readonly lease: CoreLease;
   readonly clock: Clock;
   readonly observer: EngineObserver;

@@ -1,5 +1,4 @@
 import { DictionaryFault } from "../catalog/folder/dictionary-fault.ts";
-import { readManifest } from "../catalog/folder/manifest.ts";
 import { loadWeights } from "../catalog/folder/weights.ts";
 import type { DictionaryWeights } from "../dictionary-weights.ts";
 import type { LoadedFacts, LoadOptions, WarmUp } from "../runtime/protocol/messages.ts";
@@ -10,12 +9,11 @@ import { GramCache } from "./session/gram-cache.ts";
 import { createEncoderSession } from "./session/create-session.ts";
 
 /**
- * Reads a dictionary's folder, checks it, builds its session and proves it by a real encode.
+ * Reads a dictionary's weights, checks them, builds its session and proves it by a real encode.
  * @throws DictionaryFault with everything wrong with the folder; Error when the runtime refuses.
  */
 export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
-  const manifest = await readManifest(options.folder);
-  const { weights, sha256, warnings } = await loadWeights(options.folder, manifest);
+  const { weights, sha256, warnings } = await loadWeights(options.folder, options.manifest);
   const notes: string[] = [];
   const session = await createOnRuntime(weights, options, new GramCache(options.scratchDir, sha256), notes);
   const warmUp = await encodeOneRow(session, weights);

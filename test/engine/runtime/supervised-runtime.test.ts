@@ -3,6 +3,7 @@ import { systemClock } from "../../../src/engine/clock.ts";
 import { LoadFailed, RuntimeGone, RuntimeProcess } from "../../../src/engine/runtime/runtime-process.ts";
 import { SupervisedRuntime } from "../../../src/engine/runtime/supervised-runtime.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { manifestOf } from "../../support/model-folder.ts";
 
 const entry = new URL("../../support/fake-executor.ts", import.meta.url);
 const NO_WATCHDOG = 60_000;
@@ -10,6 +11,7 @@ const NO_WATCHDOG = 60_000;
 function start(behaviour: string, clock = systemClock, loadTimeout = 60_000): Promise<RuntimeProcess> {
   const load = {
     folder: behaviour,
+    manifest: manifestOf("fake", { atoms: new Float32Array(2), d: 1 }),
     runtime: "cpu",
     path: "auto",
     gramLimitBytes: 0,

@@ -1,9 +1,12 @@
+import type { DictionaryManifest } from "../../dictionary.ts";
 import type { CoherenceFigures, Neighbour, PursuitPath, RuntimeChoice } from "../../engine.ts";
 
 /** What a runtime process is told to load, once, right after its start. */
 export interface LoadOptions {
-  /** The dictionary's folder. */
+  /** The dictionary's folder, for its weights. */
   readonly folder: string;
+  /** What the server has read of it and checks requests by: a process that is started anew encodes by the same. */
+  readonly manifest: DictionaryManifest;
   readonly runtime: "auto" | "cpu" | "cuda";
   /** `auto` follows the documented rule of executor/session/choose-path.ts. */
   readonly path: "auto" | PursuitPath;
