@@ -10,6 +10,7 @@ import type { EngineObserver } from "../engine/observer.ts";
 import type { Rows } from "../engine/rows.ts";
 import { servingOptions } from "../server/serving-options.ts";
 import type { Settings } from "../server/settings.ts";
+import type { EncoderName } from "./encoder-option.ts";
 
 /** Something that encodes rows under one budget, as the server would. */
 export interface Encoder {
@@ -20,7 +21,7 @@ export interface Encoder {
 const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
 /** The engine of the server without its HTTP, over one dictionary. @throws Error when the dictionary is broken */
-export async function encodeHere(id: string, settings: Settings): Promise<Encoder> {
+export async function encodeHere(id: string, encoder: EncoderName, settings: Settings): Promise<Encoder> {
   const options = servingOptions(settings, SILENT, () => {});
   const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
     clock: systemClock,
@@ -31,7 +32,8 @@ export async function encodeHere(id: string, settings: Settings): Promise<Encode
   const context = { requestId: "verify", cancellation: new Cancellation() };
   return {
     async encode(rows, budget) {
-      const { codes } = await engine.encode(id, { rows, budget, trace: true, reconstruction: false }, context);
+      const own = { rows, budget, trace: true, reconstruction: false };
+      const { codes } = await engine.encode(id, encoder === "own" ? own : { ...own, encoder }, context);
       return servedCodes(codes);
     },
     close: () => engine.close(),

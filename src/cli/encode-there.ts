@@ -1,5 +1,6 @@
 import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
 import type { Encoder } from "./encode-here.ts";
+import type { EncoderName } from "./encoder-option.ts";
 
 type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly residual_norms: readonly number[] } };
 
@@ -8,7 +9,7 @@ type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly
  * @param key sent where there is one.
  * @param sha256 of the weights that the answers are compared by: a server with others is refused.
  */
-export function encodeThere(base: string, id: string, sha256: string, key?: string): Encoder {
+export function encodeThere(base: string, id: string, encoder: EncoderName, sha256: string, key?: string): Encoder {
   if (!URL.canParse(base)) throw new Error(`--url ${base} is no address; one looks like http://127.0.0.1:8080.`);
   const url = new URL(`/v1/dictionaries/${id}/encode`, base);
   return {
@@ -20,6 +21,7 @@ export function encodeThere(base: string, id: string, sha256: string, key?: stri
           shape: [count, width],
         },
         ...(maxAtoms !== undefined && { budget: { max_atoms: maxAtoms } }),
+        ...(encoder !== "own" && { encoder }),
         include: ["trace"],
       };
       const answer = await fetch(url, {

@@ -6,10 +6,12 @@ import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
 import { readSettings } from "../server/config.ts";
 import { embedSentences } from "./embed-sentences.ts";
 import { encodeHere } from "./encode-here.ts";
+import { type EncoderName, encoderOption } from "./encoder-option.ts";
 
 interface Flags {
   readonly dictionary: string;
   readonly maxAtoms: number;
+  readonly encoder: EncoderName;
   readonly python: string;
   readonly modelsDir?: string;
 }
@@ -21,15 +23,16 @@ export function registerEncode(program: Command): void {
     .description("embed sentences with all-MiniLM-L6-v2 (needs Python) and show the atoms that they are made of")
     .option("--dictionary <id>", "a dictionary over those embeddings", "minilm-wordnet-mp")
     .option("--max-atoms <n>", "atoms of one sentence at most", parseCount, 8)
+    .addOption(encoderOption())
     .option("--python <command>", "the Python that has the embedder installed", "python3")
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
-    .action(async (sentences: readonly string[], { dictionary, maxAtoms, python, modelsDir }: Flags) => {
+    .action(async (sentences: readonly string[], { dictionary, maxAtoms, encoder: by, python, modelsDir }: Flags) => {
       const settings = readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
       const folder = join(resolve(settings.modelsDir), dictionary);
       const { d, m } = await readManifest(folder);
       const labels = await readLabels(folder, m);
       const rows = { data: await embedSentences(sentences, d, python), count: sentences.length, width: d };
-      const encoder = await encodeHere(dictionary, settings);
+      const encoder = await encodeHere(dictionary, by, settings);
       try {
         const textOf = (atom: number): string => labels?.facts.get(atom)?.text ?? "—";
         for (const [i, code] of (await encoder.encode(rows, { maxAtoms })).entries()) {

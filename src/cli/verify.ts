@@ -1,19 +1,22 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import { DICTIONARY_ID_PATTERN } from "../engine/dictionary.ts";
+import { DICTIONARY_ID_PATTERN, orthogonalSettings } from "../engine/dictionary.ts";
+import type { DictionaryWeights } from "../engine/dictionary-weights.ts";
 import { readManifest } from "../engine/catalog/folder/manifest.ts";
 import { loadWeights } from "../engine/catalog/folder/weights.ts";
 import { NPY_TENSOR, openNpy } from "../engine/catalog/formats/npy.ts";
 import { compareCode, type Verdict } from "../engine/catalog/verify/compare-code.ts";
 import { readSettings } from "../server/config.ts";
 import { encodeHere } from "./encode-here.ts";
+import { type EncoderName, encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
 
 interface Flags {
   readonly rows: string;
   readonly codes: string;
   readonly maxAtoms?: number;
+  readonly encoder: EncoderName;
   readonly url?: string;
   readonly modelsDir?: string;
 }
@@ -31,6 +34,7 @@ export function registerVerify(program: Command): void {
     .requiredOption("--rows <x.npy>", "rows [n, d] as your encoder got them")
     .requiredOption("--codes <z.npy>", "your encoder's dense codes [n, m]")
     .option("--max-atoms <k>", "selections a row, where your encoder made fewer than the dictionary's cap", parseCount)
+    .addOption(encoderOption())
     .option("--url <base>", "ask a running server instead of loading the dictionary here")
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
     .action(async (id: string, flags: Flags) => {
@@ -50,6 +54,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
     );
   }
   const { weights, sha256 } = await loadWeights(folder, await readManifest(folder));
+  const compared = flags.encoder === "orthogonal" ? orthogonalWeights(weights) : weights;
   const { d, m } = weights;
   const rows = await readMatrix(flags.rows, d, "--rows", "the row length d");
   const codes = await readMatrix(flags.codes, m, "--codes", "the number of atoms m");
@@ -60,7 +65,9 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
 
   const budget = flags.maxAtoms === undefined ? {} : { maxAtoms: flags.maxAtoms };
   const encoder =
-    flags.url === undefined ? await encodeHere(id, settings) : encodeThere(flags.url, id, sha256, settings.apiKeys[0]);
+    flags.url === undefined
+      ? await encodeHere(id, flags.encoder, settings)
+      : encodeThere(flags.url, id, flags.encoder, sha256, settings.apiKeys[0]);
   const verdicts: Verdict[] = [];
   try {
     for (let from = 0; from < count; from += CHUNK) {
@@ -69,7 +76,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
       for (const [i, code] of (await encoder.encode(chunk, budget)).entries()) {
         const row = from + i;
         verdicts.push(
-          compareCode(code, rows.subarray(row * d, (row + 1) * d), codes.subarray(row * m, (row + 1) * m), weights),
+          compareCode(code, rows.subarray(row * d, (row + 1) * d), codes.subarray(row * m, (row + 1) * m), compared),
         );
       }
     }
@@ -79,6 +86,12 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
   console.log(report(verdicts));
   return verdicts.every(({ kind }) => kind !== "differs");
 }
+
+/** As a dictionary of plain pursuit is seen by a request for the orthogonal encoder; another kind's own stays as it is. */
+const orthogonalWeights = (weights: DictionaryWeights): DictionaryWeights =>
+  weights.kind === "matching_pursuit"
+    ? { ...weights, kind: "orthogonal_matching_pursuit", settings: orthogonalSettings(weights.settings) }
+    : weights;
 
 function report(verdicts: readonly Verdict[]): string {
   const of = (kind: Verdict["kind"]): number => verdicts.filter((verdict) => verdict.kind === kind).length;
@@ -104,7 +117,7 @@ function report(verdicts: readonly Verdict[]): string {
   if (differing.length > 0) {
     lines.push(
       "A difference at step 1 in every row: another centre, input norm or layer. Yours ends earlier or later: --max-atoms.",
-      "Values differ from some step on: another --reselect, --score or --normalize at import.",
+      "Values differ from some step on: another --reselect, --score or --normalize at import, or --encoder orthogonal here.",
     );
   }
   return lines.join("\n");

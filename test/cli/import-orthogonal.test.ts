@@ -37,6 +37,30 @@ async function read(path: string): Promise<Float32Array> {
   }
 }
 
+const SETTINGS = {
+  rawScores: false,
+  center: false,
+  residualThreshold: 0,
+  maxAtoms: ATOMS,
+  inputNorm: "none",
+} as const;
+
+/** A file of the oracle's dense codes of the fixture's rows. */
+async function oracleCodes(score: "absolute" | "relu"): Promise<string> {
+  const [atoms, rows] = [await read(atomsFile), await read(join(fixture, "x.npy"))];
+  const weights = { atoms, center: null, d: D, m: M, settings: { ...SETTINGS, score } };
+  const count = rows.length / D;
+  const codes = new Float32Array(count * M);
+  for (let i = 0; i < count; i++) {
+    const x = rows.subarray(i * D, (i + 1) * D);
+    const { indices, coefficients } = orthogonalOracle(x, weights, { maxAtoms: ATOMS });
+    for (const [k, j] of indices.entries()) codes[i * M + j] = coefficients[k]!;
+  }
+  const path = join(temporary, `${score}.npy`);
+  writeFileSync(path, npyBytes([count, M], [...codes]));
+  return path;
+}
+
 describe("pursuit import --kind orthogonal_matching_pursuit", () => {
   it.each(["absolute", "relu"] as const)(
     "writes a dictionary whose codes are the oracle's, score %s",
@@ -47,30 +71,13 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
       );
       expect(imported.stdout).toContain("raw_scores");
       const manifest = parseManifest(readFileSync(join(models, score, "dictionary.json"), "utf8"));
-      const settings = {
-        score,
-        rawScores: false,
-        center: false,
-        residualThreshold: 0,
-        maxAtoms: ATOMS,
-        inputNorm: "none",
-      } as const;
-      expect(manifest).toMatchObject({ kind: "orthogonal_matching_pursuit", d: D, m: M, encoder: settings });
-
-      const [atoms, rows] = [await read(atomsFile), await read(join(fixture, "x.npy"))];
-      const count = rows.length / D;
-      const codes = new Float32Array(count * M);
-      for (let i = 0; i < count; i++) {
-        const x = rows.subarray(i * D, (i + 1) * D);
-        const { indices, coefficients } = orthogonalOracle(
-          x,
-          { atoms, center: null, d: D, m: M, settings },
-          { maxAtoms: ATOMS },
-        );
-        for (const [k, j] of indices.entries()) codes[i * M + j] = coefficients[k]!;
-      }
-      const z = join(temporary, `${score}.npy`);
-      writeFileSync(z, npyBytes([count, M], [...codes]));
+      expect(manifest).toMatchObject({
+        kind: "orthogonal_matching_pursuit",
+        d: D,
+        m: M,
+        encoder: { ...SETTINGS, score },
+      });
+      const z = await oracleCodes(score);
       const verify = (theirs: string) =>
         runCli(["verify", score, "--rows", join(fixture, "x.npy"), "--codes", theirs], env);
       const verified = await verify(z);
@@ -83,6 +90,24 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
       expect(plain.code).toBe(1);
     },
   );
+
+  it("is what a dictionary of plain pursuit is verified as by --encoder orthogonal", async () => {
+    const id = "plain";
+    await runCli(
+      ["import", atomsFile, "--id", id, "--from", "atoms", ...REST, "--score", "relu", "--reselect", "add"],
+      env,
+    );
+    const [x, z] = [join(fixture, "x.npy"), await oracleCodes("relu")];
+    const verify = (...flags: string[]) => runCli(["verify", id, "--rows", x, "--codes", z, ...flags], env);
+    expect((await verify("--encoder", "orthogonal")).stdout).toMatch(/^16 agreed, 0 undecided, 0 differ, of 16 rows/m);
+    const own = await verify();
+    expect(own.code).toBe(1);
+    expect(own.stdout).toContain("--encoder orthogonal");
+    expect(await verify("--encoder", "other")).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/own, orthogonal/),
+    });
+  });
 
   it.each([
     [[...KIND, ...REST, "--score", "absolute"], /--raw-scores or --no-raw-scores/],
