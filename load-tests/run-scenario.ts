@@ -54,10 +54,12 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const measured = async (title: string, drives: readonly (() => Promise<Drive>)[]): Promise<Measured[]> => {
     onMeasure(title);
     const before = await server.usage();
+    const cpu = process.cpuUsage();
     const all = await Promise.all(drives.map(async (run) => count(await run())));
+    const { user, system } = process.cpuUsage(cpu);
     const after = await server.usage();
     judge.settle();
-    return all.map((seen) => ({ ...seen, before, after }));
+    return all.map((seen) => ({ ...seen, before, after, clientCpuSeconds: (user + system) / 1e6 }));
   };
 
   try {

@@ -28,6 +28,8 @@ export interface Traffic {
 export interface Measured extends Drive {
   readonly before: Usage;
   readonly after: Usage;
+  /** Processor time of the clients in this process meanwhile. */
+  readonly clientCpuSeconds: number;
 }
 
 /** What a scenario works with: measurements against a server of its own. */
