@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cpuSeconds, residentMiB } from "../../test/support/process-figures.ts";
 import { startServer } from "../../test/support/running-server.ts";
-import { cpuSeconds, residentMiB } from "./process-figures.ts";
 
 /** What the server and its runtime processes have used so far. */
 export interface Usage {

@@ -1,11 +1,11 @@
 /** Streams of lines over the socket: clients that send first, read late, never read, stop, or leave. */
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
+import { residentMiB } from "../support/process-figures.ts";
 import { openSocket } from "../support/raw-http.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -55,9 +55,6 @@ function expectAnswers(answers: readonly Line[], count: number): void {
     if (id !== i || values?.[0] !== i + 1) expect({ id, values }).toEqual({ id: i, values: [i + 1] });
   }
 }
-
-const residentMiB = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 describe("a stream of lines", () => {
   let server: RunningServer;

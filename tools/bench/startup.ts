@@ -12,16 +12,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { writeModelFolder } from "../../test/support/model-folder.ts";
+import { residentMiB } from "../../test/support/process-figures.ts";
 import { randomAtoms } from "../../test/support/seeded.ts";
 import { table } from "./timing.ts";
 
 const RUNS = 5;
 const cli = fileURLToPath(new URL("../../dist/cli/pursuit.js", import.meta.url));
-
-function residentMiB(pid: number): number {
-  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
-  return Number(kib) / 1024;
-}
 
 const [D, M] = [2304, 16_384];
 

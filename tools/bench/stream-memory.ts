@@ -6,10 +6,10 @@
  * Rows of the shipped dictionary, read while they are sent; a second run sends everything before it reads anything.
  */
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { residentMiB } from "../../test/support/process-figures.ts";
 import { normals } from "../../test/support/seeded.ts";
 import { table } from "./timing.ts";
 
@@ -19,11 +19,6 @@ const D = 384;
 /** Rows sent by the client that reads nothing until it has sent all: their answers must fit PURSUIT_STREAM_BUFFER. */
 const SENT_FIRST = 50_000;
 const cli = fileURLToPath(new URL("../../dist/cli/pursuit.js", import.meta.url));
-
-function residentMiB(pid: number): number {
-  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
-  return Number(kib) / 1024;
-}
 
 async function start(): Promise<{ base: string; pid: number; stop: () => void }> {
   const child = spawn(process.execPath, [cli, "serve", "--port", "0"], { stdio: ["ignore", "pipe", "ignore"] });

@@ -264,11 +264,11 @@ export class RowLoop {
   /** The row is done: its code, merged and in order, with the final residual from x and z. */
   #end(lane: Lane, job: RowJob, stop: number): void {
     const { row } = lane;
-    const finite = finiteSteps(job, row);
+    const from = row * job.depth;
+    const finite = finiteSteps(job, from, 1, job.steps[row]!, job.unscale[row]!);
     // A row that diverges past float32 ends at its last finite step: from there nothing gains.
     job.stops[row] = finite < job.steps[row]! ? NO_GAIN : stop;
     job.steps[row] = finite;
-    const from = row * job.depth;
     if (job.traced) this.#traceEnergies(lane, job);
     const entries = lane.merge(job, from, finite);
     job.entries[row] = entries;

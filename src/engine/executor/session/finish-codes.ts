@@ -1,7 +1,7 @@
 import type { EncodeBatch } from "../../encode-batch.ts";
 import type { Atoms } from "../../dictionary-weights.ts";
 import { type PursuitTrace, type SparseCodes, STOP_REASONS } from "../../sparse-codes.ts";
-import { LARGEST_FLOAT32 } from "../../float-formats.ts";
+import { finiteSteps } from "../kernel/finite-steps.ts";
 import { codesOfTrace } from "./codes-of-trace.ts";
 import { emptyTrace } from "./empty-trace.ts";
 import type { PreparedRows } from "./prepare-rows.ts";
@@ -35,23 +35,6 @@ export function finishCodes(run: PursuitRun, prepared: PreparedRows, batch: Enco
   }
   const trace = traceOf(run, prepared, steps);
   return codesOfTrace({ trace, stops }, prepared, batch, weights);
-}
-
-/** Steps of row i until its first value or norm that float32 cannot hold. */
-function finiteSteps(
-  { values, energies }: PursuitRun,
-  i: number,
-  stride: number,
-  steps: number,
-  unscale: number,
-): number {
-  for (let t = 0; t < steps; t++) {
-    const at = t * stride + i;
-    const value = Math.abs(values[at]! * unscale);
-    // Negated, so that NaN ends it too.
-    if (!(value <= LARGEST_FLOAT32 && Math.sqrt(energies[at]!) * unscale <= LARGEST_FLOAT32)) return t;
-  }
-  return steps;
 }
 
 /** Every selection, row by row. */
