@@ -1,38 +1,7 @@
-import { pipeline, Readable, type Transform } from "node:stream";
-import { promisify } from "node:util";
-import { brotliCompress, constants, createBrotliCompress, createDeflate, createGzip, deflate, gzip } from "node:zlib";
+import { pipeline, Readable } from "node:stream";
 import type { FastifyInstance } from "fastify";
+import { acceptedCoding, CODING_NAMES, CODINGS } from "./codings.ts";
 import type { AppOptions } from "./route-options.ts";
-
-/** The quickest setting of each: an answer is printed once and sent once, and text of floats has little to find. */
-const ZLIB = { level: 1 };
-const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
-
-interface Coding {
-  /** On a thread of Node's own pool. */
-  readonly whole: (bytes: Uint8Array | string) => Promise<Buffer>;
-  /** Flushes what is written, so that a line does not wait for the next ones. */
-  readonly stream: () => Transform;
-}
-
-const gzipped = promisify(gzip);
-const deflated = promisify(deflate);
-const brotlied = promisify(brotliCompress);
-
-const CODINGS: Readonly<Record<string, Coding>> = {
-  gzip: {
-    whole: (bytes) => gzipped(bytes, ZLIB),
-    stream: () => createGzip({ ...ZLIB, flush: constants.Z_SYNC_FLUSH }),
-  },
-  br: {
-    whole: (bytes) => brotlied(bytes, BROTLI),
-    stream: () => createBrotliCompress({ ...BROTLI, flush: constants.BROTLI_OPERATION_FLUSH }),
-  },
-  deflate: {
-    whole: (bytes) => deflated(bytes, ZLIB),
-    stream: () => createDeflate({ ...ZLIB, flush: constants.Z_SYNC_FLUSH }),
-  },
-};
 
 /** What is text: numbers as bytes hardly shrink, and take longer to unpack than to read. */
 const TEXT = /^application\/(?:json|x-ndjson)\b/;
@@ -45,9 +14,9 @@ export function registerCompression(app: FastifyInstance, { limits: { compressFr
     if (!TEXT.test(String(reply.getHeader("content-type")))) return payload;
     void reply.header("vary", "accept-encoding");
     if (request.headers["accept-encoding"] === undefined) return payload;
-    const name = request.accepts().encoding([...Object.keys(CODINGS), "identity"]);
-    const coding = typeof name === "string" ? CODINGS[name] : undefined;
-    if (coding === undefined) return payload;
+    const name = acceptedCoding(request, CODING_NAMES);
+    if (name === undefined) return payload;
+    const coding = CODINGS[name];
     void reply.header("content-encoding", name).removeHeader("content-length");
     if (!(payload instanceof Readable)) return coding.whole(payload);
     const packed = coding.stream();

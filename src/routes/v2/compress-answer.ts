@@ -1,12 +1,8 @@
-import { promisify } from "node:util";
-import { constants, deflate, gzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { acceptedCoding, type CodingName, CODINGS } from "../codings.ts";
 
-const DEFLATERS = { gzip: promisify(gzip), deflate: promisify(deflate) } as const;
-
-/** Names of content-encoding that answers have, the preferred one first. */
-const CODINGS = ["gzip", "deflate"] as const;
-type Coding = (typeof CODINGS)[number];
+/** What the clients of the protocol unpack. */
+const OFFERED = ["gzip", "deflate"] as const satisfies readonly CodingName[];
 
 /**
  * The bytes of an answer, compressed as the request accepts.
@@ -20,11 +16,8 @@ export async function compressAnswer(
 ): Promise<Uint8Array> {
   if (from === 0) return bytes;
   void reply.header("vary", "accept-encoding");
-  const accepted = bytes.length < from ? false : request.accepts().encoding([...CODINGS, "identity"]);
-  const coding = CODINGS.find((one): one is Coding => one === accepted);
+  const coding = bytes.length < from ? undefined : acceptedCoding(request, OFFERED);
   if (coding === undefined) return bytes;
-  // Numbers hardly compress: the first level gets most of what there is to get, at a tenth of the time.
-  const compressed = await DEFLATERS[coding](bytes, { level: constants.Z_BEST_SPEED });
   void reply.header("content-encoding", coding);
-  return compressed;
+  return CODINGS[coding].whole(bytes);
 }
