@@ -7,18 +7,13 @@ A long-lived process that speaks as rivals.py does: JSON lines in, one JSON line
                                                     codes of the first `codes` of them
 """
 
-import contextlib
-import json
 import os
-import sys
 import time
 
-# What a library prints must not end up between the answers.
-ANSWERS = sys.stdout
-sys.stdout = sys.stderr
+from json_lines import answer_lines  # first: it sets stdout aside
 
-import numpy as np  # noqa: E402
-from safetensors.numpy import load_file  # noqa: E402
+import numpy as np
+from safetensors.numpy import load_file
 
 
 def spams(task, steps):
@@ -87,20 +82,19 @@ class Task:
         }
 
 
+class Bench:
+    def __init__(self):
+        self.task = None
+
+    def answer(self, request):
+        if "file" in request:
+            self.task = Task(**request)
+            return {"cores": os.cpu_count()}
+        return self.task.encode(**request)
+
+
 def main():
-    task = None
-    for line in sys.stdin:
-        try:
-            request = json.loads(line)
-            with contextlib.redirect_stdout(sys.stderr):
-                if "file" in request:
-                    task = Task(**request)
-                    answer = {"cores": os.cpu_count()}
-                else:
-                    answer = task.encode(**request)
-        except Exception as error:  # whatever a rival throws is an answer, not an end
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
-        print(json.dumps(answer), file=ANSWERS, flush=True)
+    answer_lines(Bench().answer)
 
 
 main()

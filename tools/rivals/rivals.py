@@ -10,17 +10,12 @@ A long-lived process, so that PyTorch is imported once: JSON lines in, one JSON 
 An answer holds {"error"} where a rival does not work; the process goes on.
 """
 
-import contextlib
-import json
-import sys
 import time
 
-# What a library prints must not end up between the answers.
-ANSWERS = sys.stdout
-sys.stdout = sys.stderr
+from json_lines import answer_lines  # first: it sets stdout aside
 
-import torch  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+import torch
+from safetensors.torch import load_file
 
 
 def overcomplete(atoms, steps, device):
@@ -126,13 +121,8 @@ class Bench:
 
 def main():
     bench = Bench()
-    for line in sys.stdin:
-        try:
-            with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
-                answer = bench.answer(json.loads(line))
-        except Exception as error:  # whatever a rival throws is an answer, not an end
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
-        print(json.dumps(answer), file=ANSWERS, flush=True)
+    with torch.no_grad():
+        answer_lines(bench.answer)
 
 
 main()
