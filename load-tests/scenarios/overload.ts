@@ -85,13 +85,23 @@ function statusTable(seen: Measured, offered: number) {
   const codes = [...seen.statuses].toSorted(([a], [b]) => a - b);
   const refused = percentile(seen.refusals, 0.99);
   return {
-    caption: `${Math.round(offered)} requests a second were due for ${seen.seconds} s; ${seen.unsent} found no free connection.`,
-    head: ["sent", "answered", "share 200", "refusal p50 ms", "refusal p99 ms", "accepted p50 ms", "accepted p99 ms"],
+    caption: `${Math.round(offered)} requests a second were due for ${seen.seconds} s; ${seen.unsent} found no free connection. Refused late: after they had waited.`,
+    head: [
+      "sent",
+      "answered",
+      "share 200",
+      "refused late",
+      "refusal p50 ms",
+      "refusal p99 ms",
+      "accepted p50 ms",
+      "accepted p99 ms",
+    ],
     lines: [
       [
         seen.sent,
         codes.map(([status, count]) => `${count} × ${status}`).join(", "),
         answeredShare(seen),
+        seen.refusals.filter((milliseconds) => milliseconds > LIMIT_MS).length,
         percentile(seen.refusals, 0.5),
         refused,
         percentile(seen.latencies, 0.5),

@@ -1,5 +1,8 @@
-/** Weight of the newest batch: about the last ten count. */
-const LEARNING_RATE = 0.2;
+/**
+ * Milliseconds of runs that count. Of fewer the pace would jump: a full queue then admits in the moments in which it
+ * looks short, and those admitted wait for longer than they were told.
+ */
+const HORIZON = 1000;
 
 /** A batch counts for this many times what was expected at most: a pause of the machine is not a trend. */
 const MOST = 4;
@@ -23,7 +26,8 @@ export class Pace {
 
   learn(predicted: number, milliseconds: number): void {
     const taken = Math.min(Math.max(milliseconds, predicted * LEAST), this.of(predicted) * MOST);
-    this.#taken += LEARNING_RATE * (taken - this.#taken);
-    this.#predicted += LEARNING_RATE * (predicted - this.#predicted);
+    const kept = Math.exp(-taken / HORIZON);
+    this.#taken = kept * this.#taken + taken;
+    this.#predicted = kept * this.#predicted + predicted;
   }
 }
