@@ -74,7 +74,12 @@ function minus(a, b) {
 }
 
 async function post(path, body) {
-  const response = await fetch(base + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const posted = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetch(base + path, posted).catch(() => {
+    console.error(`No server answers at ${base}. Start one: npx pursuit serve --models-dir examples/transplant/models --port 8081`);
+    console.error("and name it here: node examples/transplant/transplant.mjs http://127.0.0.1:8081");
+    process.exit(1);
+  });
   const said = await response.json();
   if (!response.ok) throw new Error(`${path} answers ${response.status}: ${said.detail}`);
   return said;

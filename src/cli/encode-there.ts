@@ -36,8 +36,11 @@ export function encodeThere(base: string, id: string, encoder: EncoderName, sha2
         codes?: readonly WireCode[];
         detail?: string;
       };
-      if (!answer.ok || said.codes === undefined)
-        throw new Error(`${url.href} answers ${answer.status}: ${said.detail ?? "no codes"}`);
+      if (!answer.ok || said.codes === undefined) {
+        const hint =
+          answer.status === 404 ? ` One imported since it started: POST /v2/repository/models/${id}/load.` : "";
+        throw new Error(`${url.href} answers ${answer.status}: ${said.detail ?? "no codes"}${hint}`);
+      }
       if (said.sha256 !== sha256) {
         throw new Error(
           `The server at ${base} serves other weights of ${id} (sha256 ${said.sha256}) than lie here (${sha256}).`,

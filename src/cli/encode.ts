@@ -1,9 +1,9 @@
-import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { readLabels } from "../engine/catalog/folder/labels.ts";
 import { readManifest } from "../engine/catalog/folder/manifest.ts";
 import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
 import { readSettings } from "../server/config.ts";
+import { dictionaryFolder } from "./dictionary-folder.ts";
 import { embedSentences } from "./embed-sentences.ts";
 import { encodeHere } from "./encode-here.ts";
 import { type EncoderName, encoderOption } from "./encoder-option.ts";
@@ -28,7 +28,7 @@ export function registerEncode(program: Command): void {
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
     .action(async (sentences: readonly string[], { dictionary, maxAtoms, encoder: by, python, modelsDir }: Flags) => {
       const settings = readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
-      const folder = join(resolve(settings.modelsDir), dictionary);
+      const folder = await dictionaryFolder(dictionary, settings);
       const { d, m } = await readManifest(folder);
       const labels = await readLabels(folder, m);
       const rows = { data: await embedSentences(sentences, d, python), count: sentences.length, width: d };

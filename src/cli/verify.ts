@@ -1,13 +1,12 @@
-import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import { DICTIONARY_ID_PATTERN, orthogonalSettings } from "../engine/dictionary.ts";
+import { orthogonalSettings } from "../engine/dictionary.ts";
 import type { DictionaryWeights } from "../engine/dictionary-weights.ts";
 import { readManifest } from "../engine/catalog/folder/manifest.ts";
 import { loadWeights } from "../engine/catalog/folder/weights.ts";
 import { NPY_TENSOR, openNpy } from "../engine/catalog/formats/npy.ts";
 import { compareCode, type Verdict } from "../engine/catalog/verify/compare-code.ts";
 import { readSettings } from "../server/config.ts";
+import { dictionaryFolder } from "./dictionary-folder.ts";
 import { encodeHere } from "./encode-here.ts";
 import { type EncoderName, encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
@@ -47,12 +46,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
     logLevel: "error",
     ...(flags.modelsDir !== undefined && { modelsDir: flags.modelsDir }),
   });
-  const folder = join(resolve(settings.modelsDir), id);
-  if (!new RegExp(DICTIONARY_ID_PATTERN).test(id) || !(await stat(folder).catch(() => null))) {
-    throw new Error(
-      `There is no dictionary ${id} in ${settings.modelsDir}. PURSUIT_MODELS_DIR or --models-dir names another folder.`,
-    );
-  }
+  const folder = await dictionaryFolder(id, settings);
   const { weights, sha256 } = await loadWeights(folder, await readManifest(folder));
   const compared = flags.encoder === "orthogonal" ? orthogonalWeights(weights) : weights;
   const { d, m } = weights;
@@ -99,9 +93,10 @@ function report(verdicts: readonly Verdict[]): string {
     (most, verdict) => (verdict.kind === "agreed" ? Math.max(most, verdict.worst) : most),
     0,
   );
+  const agreed = of("agreed");
   const lines = [
-    `${of("agreed")} agreed, ${of("undecided")} undecided, ${of("differs")} differ, of ${verdicts.length} rows.`,
-    `Largest difference of an agreed value: ${worst.toExponential(1)} of its row's largest.`,
+    `${agreed} agreed, ${of("undecided")} undecided, ${of("differs")} differ, of ${verdicts.length} rows.`,
+    ...(agreed > 0 ? [`Largest difference of an agreed value: ${worst.toExponential(1)} of its row's largest.`] : []),
   ];
   const differing = [...verdicts.entries()].filter(([, { kind }]) => kind === "differs");
   for (const [row, verdict] of differing.slice(0, SHOWN)) {
@@ -126,7 +121,9 @@ function report(verdicts: readonly Verdict[]): string {
 /** A float matrix [n, width] of a .npy file. @throws Error naming the flag */
 async function readMatrix(path: string, width: number, flag: string, meaning: string): Promise<Float32Array> {
   const file = await openNpy(path).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === undefined ? error : new Error(`${flag} ${path} cannot be read (${error.code}).`);
+    throw new Error(
+      error.code === undefined ? `${flag} ${error.message}` : `${flag} ${path} cannot be read (${error.code}).`,
+    );
   });
   try {
     const { shape } = file.tensors.get(NPY_TENSOR)!;

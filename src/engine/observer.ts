@@ -1,10 +1,19 @@
 import type { SparseCodes } from "./sparse-codes.ts";
 
 /** Why a request was refused before it was encoded. */
-export type ShedReason = "queue_full" | "deadline" | "timeout" | "client_closed" | "draining" | "bytes_in_flight";
+export const SHED_REASONS = [
+  "queue_full",
+  "deadline",
+  "timeout",
+  "client_closed",
+  "draining",
+  "bytes_in_flight",
+] as const;
+export type ShedReason = (typeof SHED_REASONS)[number];
 
 /** Why a runtime process was started anew. */
-export type RestartReason = "crash" | "watchdog";
+export const RESTART_REASONS = ["crash", "watchdog"] as const;
+export type RestartReason = (typeof RESTART_REASONS)[number];
 
 /** What the engine reports as it works. The server turns it into metrics; tests record it. Must not throw. */
 export interface EngineObserver {

@@ -2,6 +2,7 @@ import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
+import { FieldsQuerySchema } from "./body-schemas.ts";
 import { holdBody } from "./hold-body.ts";
 import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
@@ -39,9 +40,9 @@ export function registerBodies(
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;
     if (type === "octet-stream" && !KINDS_OF_ROWS.has(kind)) {
-      const message = `This route takes no ${request.headers["content-type"]}: ${TAKEN}`;
-      throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
+      throw notTaken(request);
     }
+    if (type !== "octet-stream" && KINDS_OF_ROWS.has(kind)) checkQuery(request);
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { bytes, release } = await intake.read(request.raw, inflater);
     holdBody(request, release);
@@ -58,9 +59,10 @@ export function registerBodies(
     return { type, query: request.query as Query, width: width ?? null };
   };
 
-  const readLines = async (request: FastifyRequest): Promise<LinesBody> => {
-    const { lines } = request.routeOptions.config;
-    if (!lines) throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", `This route takes no ${LINES_MEDIA}: ${TAKEN}`);
+  const readLines = async (request: FastifyRequest): Promise<LinesBody | undefined> => {
+    const { body: kind, lines } = request.routeOptions.config;
+    if (kind === undefined) return undefined;
+    if (!lines) throw notTaken(request);
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { grow, release } = intake.reserve(STREAM_BYTES);
     holdBody(request, release);
@@ -89,7 +91,23 @@ export interface LinesBody {
 export const isLines = (body: unknown): body is LinesBody =>
   typeof body === "object" && body !== null && "inflater" in body;
 
-const TAKEN = "send application/json or application/msgpack.";
+/** A content type that the route has no use for. */
+function notTaken(request: FastifyRequest): WireError {
+  const { body: kind, lines } = request.routeOptions.config;
+  const taken = ["application/json", "application/msgpack"];
+  if (kind !== undefined && KINDS_OF_ROWS.has(kind)) taken.push("application/octet-stream");
+  if (lines) taken.push(LINES_MEDIA);
+  const message = `This route takes no ${request.headers["content-type"]}: send ${taken.join(" or ")}.`;
+  return new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
+}
+
+/** Of a body that has fields of its own, those in the query would be passed over: codes of another budget than was meant. */
+function checkQuery({ query, headers }: FastifyRequest): void {
+  const field = Object.keys(query as Query).find((name) => name in FieldsQuerySchema.properties);
+  if (field === undefined) return;
+  const message = `${field} is in the query, but the body is ${headers["content-type"]}: put it into the body, beside inputs.`;
+  throw new WireError("PURSUIT_INVALID_FIELD", message);
+}
 
 /** Neither coerces nor strips: what a client sends is what is checked. */
 const ajv = new Ajv({ strict: false });

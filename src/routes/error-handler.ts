@@ -21,10 +21,9 @@ export function registerErrorHandler(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => sendProblem(reply, problemOfUnknownRoute(request)));
 }
 
-/** Logs a fault of ours, and keeps the connection of a fault that leaves it whole. */
+/** Logs what is a fault of ours (503 and 504 are answers that the docs foresee, by the thousand under load), and keeps the connection of a fault that leaves it whole. */
 export function reportProblem(error: Error, problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
-  if (PROBLEMS[problem.code].status >= 500 && problem.code !== "PURSUIT_DRAINING")
-    request.log.error({ err: error }, problem.detail);
+  if (PROBLEMS[problem.code].status === 500) request.log.error({ err: error }, problem.detail);
   // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
   // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
   if (problem.code !== "PURSUIT_BODY_STALLED") void reply.removeHeader("connection");

@@ -6,6 +6,7 @@ import { describeRoute } from "./describe-route.ts";
 import { contextOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { FeatureSchema, FeaturesSchema } from "./schemas.ts";
+import { WireError } from "./wire/wire-error.ts";
 
 /** Features found at most, and where the query does not say. */
 const MOST_FOUND = 1000;
@@ -23,12 +24,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
         query: Type.Object(
           {
             query: Type.String({ minLength: 1, maxLength: 200 }),
-            limit: Type.Optional(
-              Type.String({
-                pattern: "^[1-9]\\d{0,2}$|^1000$",
-                description: `1 to ${MOST_FOUND}; ${FOUND} if not given`,
-              }),
-            ),
+            limit: Type.Optional(Type.String({ description: `1 to ${MOST_FOUND}; ${FOUND} if not given` })),
           },
           { additionalProperties: false },
         ),
@@ -38,7 +34,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
     },
     (request) => {
       const { query, limit } = request.query;
-      const found = engine.search(request.params.id, query, limit === undefined ? FOUND : Number(limit));
+      const found = engine.search(request.params.id, query, limit === undefined ? FOUND : limitOf(limit));
       return { features: found.map(({ index, relevance, ...facts }) => ({ index, ...factsWire(facts), relevance })) };
     },
   );
@@ -85,3 +81,10 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
 }
 
 const factsWire = ({ text, ...facts }: FeatureFacts) => ({ ...(text !== undefined && { label: text }), ...facts });
+
+/** @throws WireError PURSUIT_INVALID_FIELD */
+function limitOf(text: string): number {
+  const limit = Number(text);
+  if (/^\d+$/.test(text) && limit >= 1 && limit <= MOST_FOUND) return limit;
+  throw new WireError("PURSUIT_INVALID_FIELD", `limit must be an integer from 1 to ${MOST_FOUND}.`);
+}

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { DictionaryStatus } from "../engine/engine.ts";
-import type { EngineObserver } from "../engine/observer.ts";
+import { type EngineObserver, RESTART_REASONS, SHED_REASONS } from "../engine/observer.ts";
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import type { Executions } from "../routes/v2/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
@@ -73,12 +73,7 @@ export class Metrics implements EngineObserver, RouteObserver {
     labelNames: ["reason"],
     registers: [this.#registry],
   });
-  readonly #restarts = new Counter({
-    name: "pursuit_runtime_restarts_total",
-    help: "Runtime processes started anew.",
-    labelNames: ["dictionary", "reason"],
-    registers: [this.#registry],
-  });
+  readonly #restarts: Counter<"dictionary" | "reason">;
 
   /** Dictionary → rows of a batch → how many such batches, and their seconds. */
   readonly #executions = new Map<string, Map<number, { readonly count: number; readonly seconds: number }>>();
@@ -86,6 +81,19 @@ export class Metrics implements EngineObserver, RouteObserver {
   /** @param dictionaries what is loaded, asked at each scrape. */
   constructor(dictionaries: () => readonly DictionaryStatus[]) {
     collectDefaultMetrics({ register: this.#registry });
+    // From 0 on: of a series that begins at 1 Prometheus' increase() never sees the first event.
+    for (const reason of SHED_REASONS) this.#shed.inc({ reason }, 0);
+    this.#restarts = new Counter({
+      name: "pursuit_runtime_restarts_total",
+      help: "Runtime processes started anew.",
+      labelNames: ["dictionary", "reason"],
+      registers: [this.#registry],
+      collect() {
+        for (const { id } of dictionaries()) {
+          for (const reason of RESTART_REASONS) this.inc({ dictionary: id, reason }, 0);
+        }
+      },
+    });
     new Gauge({
       name: "pursuit_runtime_info",
       help: "What executes each dictionary; always 1.",

@@ -65,8 +65,9 @@ describe("features", () => {
   it.each([
     ["", "The field query is missing."],
     ["?query=", "query must NOT have fewer than 1 characters."],
-    ["?query=a&limit=0", "limit must match pattern"],
-    ["?query=a&limit=1001", "limit must match pattern"],
+    ["?query=a&limit=0", "limit must be an integer from 1 to 1000."],
+    ["?query=a&limit=1e3", "limit must be an integer from 1 to 1000."],
+    ["?query=a&limit=1001", "limit must be an integer from 1 to 1000."],
     ["?query=a&page=2", "There is no field page"],
   ])("are not searched by %j", async (query, detail) => {
     expect((await get(`/v1/dictionaries/small/features${query}`)).json()).toMatchObject({

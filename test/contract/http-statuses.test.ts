@@ -141,6 +141,13 @@ describe("a request", () => {
       /no GET \/nothing;/,
     ],
     ["with a method that the route has not", { method: "PUT", url: ENCODE }, 404, "PURSUIT_ROUTE_NOT_FOUND", /no PUT/],
+    [
+      "of lines with a method that the route has not",
+      { method: "PUT", url: ENCODE, payload: "[1,2]\n", headers: { "content-type": "application/x-ndjson" } },
+      404,
+      "PURSUIT_ROUTE_NOT_FOUND",
+      /no PUT/,
+    ],
     ["of JSON to a route that is none", posted("{", "/v1/nothing"), 404, "PURSUIT_ROUTE_NOT_FOUND", /no POST/],
     [
       "of text to a route that is none",

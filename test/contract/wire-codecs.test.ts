@@ -240,6 +240,19 @@ describe("the fields of a body", () => {
     expect(answer.json()).toMatchObject({ detail: expect.stringContaining("There is no field bugdet") });
   });
 
+  it.each([
+    ["JSON", json({ inputs: [[1, 2]] })],
+    ["msgpack", msgpack({ inputs: [[1, 2]] })],
+  ])("are not looked for in the query of %s, nor passed over there", async (_what, sent) => {
+    const answer = await post({ ...sent, query: { max_atoms: "1" } });
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({
+      detail: expect.stringMatching(/^max_atoms is in the query, but the body is/),
+    });
+    // What is no field of ours is whoever's it is.
+    expect((await post({ ...sent, query: { utm: "1" } })).statusCode).toBe(200);
+  });
+
   it("are not there for bytes where a route takes no rows", async () => {
     const answer = await post({ payload: bytes, type: "application/octet-stream", query: { rows, dtype } }, {}, DECODE);
     expect(answer.statusCode).toBe(415);

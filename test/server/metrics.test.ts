@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DictionaryStatus } from "../../src/engine/engine.ts";
+import { SHED_REASONS } from "../../src/engine/observer.ts";
 import { Metrics } from "../../src/server/metrics.ts";
 import { codesOf } from "../support/codes.ts";
 
@@ -24,6 +25,13 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 }
 
 describe("metrics", () => {
+  it("count what has never happened as 0, so that its first time shows as an increase", async () => {
+    const samples = await scrape(new Metrics(() => [status("a")]));
+    for (const reason of ["crash", "watchdog"])
+      expect(samples.get(`pursuit_runtime_restarts_total{dictionary="a",reason="${reason}"}`)).toBe(0);
+    for (const reason of SHED_REASONS) expect(samples.get(`pursuit_shed_total{reason="${reason}"}`)).toBe(0);
+  });
+
   it("have the names, labels and types of the contract", async () => {
     const metrics = new Metrics(() => [status("a", { runtime: "cpu", path: "gram" })]);
     metrics.request({ route: "/v1/x", status: 200, seconds: 0.1 });

@@ -33,10 +33,10 @@ import type { SteeringStore } from "./steering/steering-store.ts";
  * Whether encoder "orthogonal" is another encoder than the dictionary's own.
  * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
  */
-function runsOrthogonal(id: string, { kind }: DictionaryManifest): boolean {
+function runsOrthogonal(id: string, { kind }: DictionaryManifest, remedy = "Leave encoder out."): boolean {
   if (kind === "matching_pursuit") return true;
   if (kind === "orthogonal_matching_pursuit") return false;
-  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. Leave encoder out.`;
+  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. ${remedy}`;
   throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
 }
 
@@ -156,6 +156,7 @@ export class CatalogEngine implements Engine {
     // Both before anything queues: what cannot be decoded need not be encoded.
     const { manifest, sha256: decodedBy } = target.serving();
     checkPair({ from, to }, source.serving().manifest, manifest);
+    if (encoder !== "own") runsOrthogonal(from, source.serving().manifest, 'Send "encoder": "own".');
     const own = { rows, budget, trace: false, reconstruction: false };
     const encoded = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
     const { codes, spread, sha256, times } = encoded;

@@ -262,10 +262,12 @@ export class ServedDictionary {
   }
 
   #fail(faults: readonly string[]): void {
+    // While one loads, another version of it may be served.
+    const what = this.#state === "loading" ? "could not be loaded" : "is no longer served";
     this.#state = "failed";
     this.#faults = faults;
     for (const fault of faults) {
-      this.#options.log("error", `Dictionary ${this.id} is not served: ${fault}`, { dictionary: this.id });
+      this.#options.log("error", `Dictionary ${this.id} ${what}: ${fault}`, { dictionary: this.id });
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { Query } from "./body-form.ts";
-import { parseJson } from "./parse-json.ts";
+import { MAX_DEPTH, parseJson } from "./parse-json.ts";
 import { invalid, named } from "./posted-rows.ts";
 
 const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain"]);
@@ -34,6 +34,7 @@ export function fieldsOfQuery(query: Query): Record<string, unknown> {
 function valueOf(name: string, text: string): unknown {
   if (name === "include") return text === "" ? [] : text.split(",");
   if (NUMBERS.has(name)) return NUMBER.test(text) ? Number(text) : text;
-  if (text.startsWith("[") || text.startsWith("{")) return parseJson(Buffer.from(text));
+  if (text.startsWith("[") || text.startsWith("{"))
+    return parseJson(Buffer.from(text), MAX_DEPTH, `${name} in the query`);
   return text;
 }

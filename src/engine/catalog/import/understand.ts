@@ -62,7 +62,7 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     ]);
   }
   throw new ImportFault([
-    `${path} holds no ${SAE_LENS_CONFIG}, so it is no SAELens folder. For a weights file name the file itself.`,
+    `${path} holds no ${SAE_LENS_CONFIG}, so it is no folder of SAELens or sparsify; the latter has one for each hook inside its checkpoint. For a weights file name the file itself.`,
   ]);
 }
 

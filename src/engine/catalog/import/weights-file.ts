@@ -11,7 +11,10 @@ import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Und
 /** Tensors of layouts that are not served yet: each would be read as something that it is not. */
 const NOT_YET: readonly (readonly [tensor: string, what: string])[] = [
   ["b_pre", "the MNIST notebook's untied matching pursuit (D, W, b_pre)"],
-  ["encoder.weight", "an encoder of its own (sparsify, dictionary_learning, Llama Scope)"],
+  [
+    "encoder.weight",
+    "an encoder of its own (dictionary_learning, Llama Scope; of sparsify import the folder that holds it and cfg.json)",
+  ],
   ["encoder", "a learned encoder (overcomplete's TopKSAE, BatchTopKSAE and others than MpSAE)"],
   ["dictionary.Relax", "overcomplete's archetypal dictionary"],
   ["W_enc", "a one-pass encoder (SAELens, Gemma Scope)"],

@@ -121,7 +121,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     "an encoder of its own",
     () => weights({ "encoder.weight": [6, 4], W_dec: [6, 4] }),
     {},
-    /sparsify, dictionary_learning/,
+    /dictionary_learning.*sparsify import the folder/,
   ],
   [
     "a learned encoder of overcomplete, though called MpSAE",
