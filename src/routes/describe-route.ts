@@ -21,6 +21,8 @@ export interface RouteDescription {
   readonly problems?: readonly number[];
   /** Statuses that answer in a shape of their own. */
   readonly others?: Readonly<Record<number, TSchema>>;
+  /** Whether it answers 304 to who has it already (RFC 9110 §13.1.2). */
+  readonly conditional?: boolean;
   readonly tag?: string;
 }
 
@@ -56,6 +58,7 @@ export function describeRoute(route: RouteDescription): FastifySchema {
       ...(route.answer
         ? { 200: { description: "", content: contentOf({ [contentType]: route.answer, ...route.answers }) } }
         : { 204: { description: "", type: "null" } }),
+      ...(route.conditional && { 304: { description: "Unchanged: if-none-match names its etag", type: "null" } }),
       ...Object.fromEntries(problems.map((status) => [status, PROBLEM])),
       ...Object.fromEntries(
         Object.entries(others).map(([status, schema]) => [

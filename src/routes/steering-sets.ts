@@ -41,12 +41,13 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
     PATH,
     {
       schema: describeRoute({
-        summary: "A steering set; 304 where if-none-match names its etag",
+        summary: "A steering set",
         operationId: "getSteeringSet",
         id: true,
         params,
         answer: SteeringSetSchema,
         problems: [404],
+        conditional: true,
         tag,
       }),
     },
