@@ -89,6 +89,28 @@ test("crossed, altered, missing and extra codes are each wrong", async () => {
   expect(faults[0]).toContain("row 0 of the pool");
 });
 
+test("an answer that comes again counts again, and one that differs between is judged by itself", async () => {
+  const judge = createJudge();
+  const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
+  let seen = 0;
+  const options = { budget: { max_atoms: 2 } };
+  const request = { pool, expected, connection: 0, count: 1, rows: 3, codec: "json", options } as const;
+  const [post] = judge.posts({ ...request, onCode: () => seen++ });
+  const [a, b, c] = rows.map(codeOf);
+  const [right, crossed] = [
+    [a!, b!, c!],
+    [b!, a!, c!],
+  ];
+  for (const codes of [right, right, crossed, crossed, crossed, right]) post!.judge(json(codes));
+  judge.settle();
+  expect(judge.tally).toMatchObject({ rows: 18, wrong: 6 });
+  expect(seen).toBe(18);
+  // What was judged is not added to.
+  post!.judge(json(right));
+  judge.settle();
+  expect(judge.tally).toMatchObject({ rows: 21, wrong: 6 });
+});
+
 test("a shortened row is right where it was allowed and is the beginning of its pursuit", async () => {
   const short = (index: number, value: number) => ({
     indices: [index],
