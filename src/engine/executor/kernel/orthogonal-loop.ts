@@ -1,11 +1,11 @@
 import type { OrthogonalScore } from "../../dictionary.ts";
 import { LARGEST_FLOAT32 } from "../../float-formats.ts";
 import { LeastSquares } from "../../least-squares.ts";
-import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
 import { instantiateOrthogonalKernel, type OrthogonalKernel } from "./pursuit-kernel.ts";
 import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
+import { stopBefore, STOPS } from "./row-stops.ts";
 
 /** What a thread needs; plain enough to be handed to it. */
 export interface OrthogonalLoopOptions {
@@ -27,16 +27,6 @@ const DEEP = 1e-4;
 
 /** Share of ||x − b||² under which a residual is the rounding of the row itself, float32's 2⁻²³: nothing is left to gain. */
 const ROUNDING = 2 ** -46;
-
-const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
-const STOPS = {
-  max_atoms: code("max_atoms"),
-  tolerance: code("tolerance"),
-  residual_norm: code("residual_norm"),
-  min_gain: code("min_gain"),
-  no_gain: code("no_gain"),
-  dependent: code("dependent"),
-} as const;
 
 /** One shard as a thread sees it. */
 interface ShardView extends Shard {
@@ -270,15 +260,6 @@ export class OrthogonalLoop {
 /** Bytes of a lane's two blocks of scores, and of an entry of its list with its result: see arena.ts. */
 const BLOCKS = 512;
 const LIST_ENTRY = 12;
-
-/** The tests before a step, the first that holds winning. */
-function stopBefore(job: RowJob, row: number): number {
-  const energy = job.energy[row]!;
-  if (energy <= job.tolerance[row]!) return STOPS.tolerance;
-  if (energy <= job.residual[row]!) return STOPS.residual_norm;
-  if (job.steps[row]! >= job.maxAtoms[row]!) return STOPS.max_atoms;
-  return GOES_ON;
-}
 
 function fitsFloat32({ coefficients, size }: LeastSquares, scale: number): boolean {
   for (let k = 0; k < size; k++) if (!(Math.abs(coefficients[k]! * scale) <= LARGEST_FLOAT32)) return false;

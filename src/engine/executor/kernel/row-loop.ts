@@ -1,11 +1,11 @@
 import type { PursuitSettings } from "../../dictionary.ts";
-import { STOP_REASONS, type StopReason } from "../../sparse-codes.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
 import { finiteSteps } from "./finite-steps.ts";
 import { Lane } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
 import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
+import { nearLimit, stopBefore, STOPS } from "./row-stops.ts";
 
 /** What a thread needs to work on an arena's rows; plain enough to be handed to it. */
 export interface RowLoopOptions {
@@ -32,14 +32,6 @@ const REFRESH_STEPS = 256;
  * thousand terms and of REFRESH_STEPS updates, with room to spare.
  */
 const CORRELATION_ERROR = 2 ** -19;
-
-const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
-const MAX_ATOMS = code("max_atoms");
-const TOLERANCE = code("tolerance");
-const RESIDUAL_NORM = code("residual_norm");
-const MIN_GAIN = code("min_gain");
-const NO_GAIN = code("no_gain");
-const REPEAT = code("repeat");
 
 /** One shard as a thread sees it. */
 interface ShardView extends Shard {
@@ -152,9 +144,9 @@ export class RowLoop {
     const { score } = this.#settings;
     // Negated comparisons: they hold for NaN, which ends a row that has diverged.
     const gains = score === "signed" ? Math.abs(value) > 0 && best > -Infinity : best > 0;
-    if (!gains) return this.#end(lane, job, NO_GAIN);
+    if (!gains) return this.#end(lane, job, STOPS.no_gain);
     const gained = value * value * this.#gain[atom]!;
-    if (gained < job.minEnergy[row]!) return this.#end(lane, job, MIN_GAIN);
+    if (gained < job.minEnergy[row]!) return this.#end(lane, job, STOPS.min_gain);
 
     const at = row * job.depth + job.steps[row]!;
     job.indices[at] = atom;
@@ -165,11 +157,11 @@ export class RowLoop {
     job.energies[at] = energy;
 
     let stop = stopBefore(job, row);
-    if (energy < job.threshold[row]!) stop = RESIDUAL_NORM;
-    if (this.#settings.reselect === "stop" && lane.mark(atom)) stop = REPEAT;
+    if (energy < job.threshold[row]!) stop = STOPS.residual_norm;
+    if (this.#settings.reselect === "stop" && lane.mark(atom)) stop = STOPS.repeat;
     if (stop !== GOES_ON) return this.#end(lane, job, stop);
     // What is explained exactly correlates with nothing.
-    if (energy === 0) return this.#end(lane, job, NO_GAIN);
+    if (energy === 0) return this.#end(lane, job, STOPS.no_gain);
     if (this.#settings.reselect === "forbid") this.#forbid(row, atom);
     const stale = energy < job.freshEnergy[row]! * REFRESH_FALL || steps >= job.freshSteps[row]! + REFRESH_STEPS;
     if (stale && !renewed) this.#renew(lane, job);
@@ -267,7 +259,7 @@ export class RowLoop {
     const from = row * job.depth;
     const finite = finiteSteps(job, from, 1, job.steps[row]!, job.unscale[row]!);
     // A row that diverges past float32 ends at its last finite step: from there nothing gains.
-    job.stops[row] = finite < job.steps[row]! ? NO_GAIN : stop;
+    job.stops[row] = finite < job.steps[row]! ? STOPS.no_gain : stop;
     job.steps[row] = finite;
     if (job.traced) this.#traceEnergies(lane, job);
     const entries = lane.merge(job, from, finite);
@@ -280,22 +272,4 @@ export class RowLoop {
     }
     lane.row = -1;
   }
-}
-
-/** Whether a row's ||r||² lies within `slack` of a limit that it is tested against. */
-function nearLimit({ energy, tolerance, residual, threshold }: RowJob, row: number, slack: number): boolean {
-  const now = energy[row]!;
-  return near(now, tolerance[row]!, slack) || near(now, residual[row]!, slack) || near(now, threshold[row]!, slack);
-}
-
-/** A limit that is off is negative. */
-const near = (value: number, limit: number, slack: number): boolean => limit > 0 && Math.abs(value - limit) <= slack;
-
-/** The tests before a step, the first that holds winning. */
-function stopBefore(job: RowJob, row: number): number {
-  const energy = job.energy[row]!;
-  if (energy <= job.tolerance[row]!) return TOLERANCE;
-  if (energy <= job.residual[row]!) return RESIDUAL_NORM;
-  if (job.steps[row]! >= job.maxAtoms[row]!) return MAX_ATOMS;
-  return GOES_ON;
 }
