@@ -26,7 +26,7 @@ const RIVALS = [
 const BATCH_TIMEOUT_MS = 5;
 /** One leaves the other cores to the HTTP side, all leave none idle: which is better depends on the machine. */
 const THREADS = [...new Set([1, availableParallelism()])];
-/** The same for all. Python is as fast at once; V8 has compiled what a request passes after a few thousand of them. */
+/** The same for all, though only V8 has something to compile. */
 const WARM_SECONDS = 5;
 /** Their answers take longer, so they are watched for longer. */
 const LONGER = 2;

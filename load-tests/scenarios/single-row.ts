@@ -17,7 +17,7 @@ const STAGES = ["decode", "queue", "encode", "write", "total"] as const;
 async function measureSingle(bench: Bench): Promise<Outcome> {
   const traffic = { rows: 1, codec: "octets", budget: STEPS_16, seconds: bench.seconds } as const;
   const seldom = { ...traffic, connections: 8, arrivals: poisson(RATE) };
-  // At fifty a second a server is not compiled before its hundredth second; one that works all day is.
+  // At fifty a second V8 would still be compiling when this ends; a server that works all day has compiled.
   await bench.measure("single row, warming up", { ...traffic, connections: 8 });
   const kinds = [
     // Between two of these the cores fall asleep, and every thread on the way has to be woken.

@@ -10,6 +10,7 @@ import type { EngineObserver } from "../engine/observer.ts";
 import type { Rows } from "../engine/rows.ts";
 import { servingOptions } from "../server/serving-options.ts";
 import type { Settings } from "../server/settings.ts";
+import { dictionaryFolder } from "./dictionary-folder.ts";
 import type { EncoderName } from "./encoder-option.ts";
 
 /** Something that encodes rows under one budget, as the server would. */
@@ -23,7 +24,7 @@ const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {
 /** The engine of the server without its HTTP, over one dictionary. @throws Error when the dictionary is broken */
 export async function encodeHere(id: string, encoder: EncoderName, settings: Settings): Promise<Encoder> {
   const options = servingOptions(settings, SILENT, () => {});
-  const engine = new CatalogEngine([new ServedDictionary(id, join(resolve(settings.modelsDir), id), options)], {
+  const engine = new CatalogEngine([new ServedDictionary(id, await dictionaryFolder(id, settings), options)], {
     clock: systemClock,
     open: () => Promise.resolve(null),
     sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), () => {}),

@@ -68,12 +68,10 @@ export function registerImport(program: Command): void {
       for (const warning of loaded.warnings) console.log(`warning: ${warning}`);
       console.log(`\nWritten to ${folder} (sha256 ${loaded.sha256.slice(0, 12)}…).`);
       console.log(`Serve it:  npx pursuit serve${named === undefined ? "" : ` --models-dir ${named}`}`);
-      console.log(`           or, into a server that runs over this folder:  curl -X POST ${loadUrl(id)}`);
+      console.log(`           or, where one runs over this folder:  POST /v2/repository/models/${id}/load`);
       console.log(`Check it:  npx pursuit verify ${id} --rows x.npy --codes z.npy   (your own rows and dense codes)`);
     });
 }
-
-const loadUrl = (id: string): string => `http://127.0.0.1:${readSettings().port}/v2/repository/models/${id}/load`;
 
 function report(path: string, { source, weights, origins, notes }: Understood): string {
   const { d, m, settings } = weights;

@@ -21,7 +21,10 @@ export function registerErrorHandler(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => sendProblem(reply, problemOfUnknownRoute(request)));
 }
 
-/** Logs what is a fault of ours (503 and 504 are answers that the docs foresee, by the thousand under load), and keeps the connection of a fault that leaves it whole. */
+/**
+ * Logs what is a fault of ours (503 and 504 are answers that the docs foresee, by the thousand under load), and keeps the
+ * connection of a fault that leaves it whole.
+ */
 export function reportProblem(error: Error, problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
   if (PROBLEMS[problem.code].status === 500) request.log.error({ err: error }, problem.detail);
   // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client

@@ -83,14 +83,14 @@ function endDripping(request: IncomingMessage): void {
   request.once("close", () => clearTimeout(timer));
 }
 
+/** Patterns of routes, by their URLs as Fastify has them. */
+const patterns = new Map<string, string>();
+
 /** The route's pattern, never the path: a label must not grow with what clients make up. */
 function routeOf(request: FastifyRequest): string {
   const { url } = request.routeOptions;
   if (url === undefined) return "unmatched";
-  let route = labels.get(url);
-  if (route === undefined) labels.set(url, (route = url.replace(/:(\w+)/g, "{$1}")));
-  return route;
+  let pattern = patterns.get(url);
+  if (pattern === undefined) patterns.set(url, (pattern = url.replace(/:(\w+)/g, "{$1}")));
+  return pattern;
 }
-
-/** Of each route, by its URL as Fastify has it. */
-const labels = new Map<string, string>();
