@@ -84,7 +84,7 @@ const factsWire = ({ text, ...facts }: FeatureFacts) => ({ ...(text !== undefine
 
 /** @throws WireError PURSUIT_INVALID_FIELD */
 function limitOf(text: string): number {
-  const limit = Number(text);
-  if (/^\d+$/.test(text) && limit >= 1 && limit <= MOST_FOUND) return limit;
+  const limit = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= MOST_FOUND) return limit;
   throw new WireError("PURSUIT_INVALID_FIELD", `limit must be an integer from 1 to ${MOST_FOUND}.`);
 }

@@ -66,6 +66,7 @@ describe("features", () => {
     ["", "The field query is missing."],
     ["?query=", "query must NOT have fewer than 1 characters."],
     ["?query=a&limit=0", "limit must be an integer from 1 to 1000."],
+    ["?query=a&limit=05", "limit must be an integer from 1 to 1000."],
     ["?query=a&limit=1e3", "limit must be an integer from 1 to 1000."],
     ["?query=a&limit=1001", "limit must be an integer from 1 to 1000."],
     ["?query=a&page=2", "There is no field page"],
