@@ -63,6 +63,18 @@ describe.each([
     expect(sharded).toEqual(whole);
   });
 
+  it.each([false, true])(
+    "gives the same codes whether it touches Gram rows before their use, orthogonal %s",
+    async (orthogonal) => {
+      const asked = { ...batch, ...(orthogonal && { orthogonal }) };
+      const untouched = await encode(given, { touches: false }, asked);
+      for (const memoryLimit of [undefined, 1_000_000]) {
+        const options = { touches: true, ...(memoryLimit !== undefined && { memoryLimit }) };
+        expect(await encode(given, options, asked)).toEqual(untouched);
+      }
+    },
+  );
+
   it("gives the same codes from one thread and from three", async () => {
     const alone = await encode(given, {}, batch);
     expect(await encode(given, { threads: 3 }, batch)).toEqual(alone);

@@ -122,6 +122,8 @@ export class OrthogonalLoop {
     const before = job.energy[row]!;
     if (before <= ROUNDING * initial) return STOPS.no_gain;
     this.#writeTerms(solution, fresh);
+    // Of the rows of G that it goes by, the newest atom's is the one that is in no cache yet.
+    if (job.touches && solution.size > 0) this.#touch(solution.selected[solution.size - 1]!);
     const j = this.#winner(this.#termCount);
     if (j < 0) return STOPS.no_gain;
     const added = solution.add(j);
@@ -163,6 +165,10 @@ export class OrthogonalLoop {
       }
     }
     this.#termCount = count;
+  }
+
+  #touch(atom: number): void {
+    for (const { kernel, gram, width } of this.#shards) kernel.touch(gram + 4 * width * atom, width);
   }
 
   /** The atom of the largest score; −1 where none is above 0. */

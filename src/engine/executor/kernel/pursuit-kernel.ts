@@ -21,6 +21,12 @@ export interface WideKernel {
   readonly energyWide: (wide: number, width: number) => number;
 }
 
+/** What brings rows of the Gram matrix into the cache: assembly/touch.ts. */
+export interface GramRowKernel {
+  readonly touch: (g: number, width: number) => void;
+  readonly touchTwo: (g1: number, g2: number, width: number) => void;
+}
+
 /** What readies rows: assembly/prepare.ts. */
 export interface PrepareKernel {
   readonly centre: (x: number, b: number, width: number) => number;
@@ -28,7 +34,7 @@ export interface PrepareKernel {
 }
 
 /** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
-export interface PursuitKernel extends WideKernel {
+export interface PursuitKernel extends WideKernel, GramRowKernel {
   /** Two forms of a function: by the correlation itself, or by its magnitude. */
   readonly winner: (c: number, width: number, out: number) => void;
   readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
@@ -47,7 +53,7 @@ export interface PursuitKernel extends WideKernel {
 }
 
 /** The same of assembly/orthogonal.ts. */
-export interface OrthogonalKernel extends WideKernel {
+export interface OrthogonalKernel extends WideKernel, GramRowKernel {
   readonly explain: (
     c: number,
     terms: number,

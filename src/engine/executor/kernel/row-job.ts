@@ -12,6 +12,8 @@ export interface RowJob {
   readonly depth: number;
   /** Whether `energies` must be exact when a row has ended. */
   readonly traced: boolean;
+  /** Whether to touch rows of the Gram matrix before they are used: see touch-trial.ts. */
+  readonly touches: boolean;
   /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
   readonly orthogonal: OrthogonalScore | null;
   /** [count] limits as in session/prepare-rows.ts. */
@@ -58,7 +60,7 @@ export function createRowJob(
   limits: RowLimits,
   from: number,
   count: number,
-  { remainderWidth, ...asked }: Pick<RowJob, "orthogonal" | "traced"> & { readonly remainderWidth: number },
+  { remainderWidth, ...asked }: Pick<RowJob, "orthogonal" | "touches" | "traced"> & { readonly remainderWidth: number },
 ): RowJob {
   const to = from + count;
   let depth = 1;

@@ -76,8 +76,8 @@ export class RowLoop {
       this.#occupy(a, job, gram, next);
       this.#occupy(b, job, gram, next);
       if (a.row < 0 && b.row < 0) return;
-      if (a.row >= 0 && b.row >= 0) this.#advanceTwo(a, b);
-      else this.#advance(a.row >= 0 ? a : b);
+      if (a.row >= 0 && b.row >= 0) this.#advanceTwo(a, b, job.touches);
+      else this.#advance(a.row >= 0 ? a : b, job.touches);
       if (a.row >= 0) this.#select(a, job, gram);
       if (b.row >= 0) this.#select(b, job, gram);
     }
@@ -112,23 +112,28 @@ export class RowLoop {
     }
   }
 
-  #advance(lane: Lane): void {
+  #advance(lane: Lane, touches: boolean): void {
     for (const { kernel, correlations, width, winners, gram } of this.#shards) {
       const c = correlations + 4 * width * lane.row;
-      kernel.advance(c, gram + 4 * width * lane.atom, lane.value, width, winners + LINE * lane.index);
+      const g = gram + 4 * width * lane.atom;
+      if (touches) kernel.touch(g, width);
+      kernel.advance(c, g, lane.value, width, winners + LINE * lane.index);
     }
   }
 
-  #advanceTwo(a: Lane, b: Lane): void {
+  #advanceTwo(a: Lane, b: Lane, touches: boolean): void {
     for (const { kernel, correlations, width, winners, gram } of this.#shards) {
       const row = 4 * width;
+      const ga = gram + row * a.atom;
+      const gb = gram + row * b.atom;
+      if (touches) kernel.touchTwo(ga, gb, width);
       kernel.advanceTwo(
         correlations + row * a.row,
-        gram + row * a.atom,
+        ga,
         a.value,
         winners + LINE * a.index,
         correlations + row * b.row,
-        gram + row * b.atom,
+        gb,
         b.value,
         winners + LINE * b.index,
         width,

@@ -9,7 +9,9 @@ import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
 import type { RowLoopOptions } from "../kernel/row-loop.ts";
+import type { PairedTrial } from "../kernel/paired-trial.ts";
 import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
+import { createTouchTrial } from "../kernel/touch-trial.ts";
 import { AtomSession } from "./atom-session.ts";
 import { Coherence } from "./coherence.ts";
 import { codesOfJobs } from "./codes-of-jobs.ts";
@@ -46,6 +48,8 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
   readonly gram: boolean;
   /** Bytes of one memory of the kernel at most: see arena.ts. */
   readonly memoryLimit?: number;
+  /** Whether to touch rows of the Gram matrix before they are used; tried out where it is not given (touch-trial.ts). */
+  readonly touches?: boolean;
   /** Where a Gram matrix that took long is kept for the next start. */
   readonly cache?: GramCache;
 }
@@ -61,6 +65,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   readonly #rows: SlotRows;
   readonly #threads: LoopThreads;
   readonly #gram: GramBuild | null;
+  readonly #touching: PairedTrial | boolean;
   readonly #figures: CoherenceFigures;
 
   private constructor(
@@ -71,6 +76,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     rows: SlotRows,
     threads: LoopThreads,
     gram: GramBuild | null,
+    touching: PairedTrial | boolean,
   ) {
     super(weights, norms);
     this.#dense = dense;
@@ -78,6 +84,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     this.#rows = rows;
     this.#threads = threads;
     this.#gram = gram;
+    this.#touching = touching;
     this.#figures = new Coherence(norms).figures(false);
   }
 
@@ -95,7 +102,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const rows = new SlotRows(module, arena, weights);
     const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
-    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build);
+    const touching = options.touches ?? createTouchTrial(module, arena);
+    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
     session.#padCorrelations();
     session.#placeScales();
     if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
@@ -121,6 +129,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
       this.#rows.place(batch, columns, from, from + count);
       const job = createRowJob(columns, from, count, {
         remainderWidth: batch.reconstruction ? d : 0,
+        touches: this.#touches,
         traced: batch.trace,
         orthogonal: orthogonalScore(this.weights, batch),
       });
@@ -132,14 +141,21 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
   }
 
-  improve(): Promise<Progress> {
-    return this.#gram?.step() ?? Promise.resolve({ more: false });
+  async improve(): Promise<Progress> {
+    if (this.#gram === null) return { more: false };
+    const progress = await this.#gram.step();
+    if (progress.more || typeof this.#touching === "boolean") return progress;
+    return { ...progress, more: this.#touching.step() };
   }
 
   async release(): Promise<void> {
     await this.#gram?.stop();
     await this.#threads.close();
     await this.#dense.release();
+  }
+
+  get #touches(): boolean {
+    return typeof this.#touching === "boolean" ? this.#touching : this.#touching.ratio < 1;
   }
 
   #hasGram = (): boolean => this.#gram?.complete ?? false;
