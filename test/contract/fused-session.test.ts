@@ -75,6 +75,22 @@ describe.each([
     },
   );
 
+  it("gives rows of a batch of several jobs the codes that they have alone", async () => {
+    const rows = normals(D * 700, 6);
+    const { indptr, indices, values, reconstruction } = await encode(
+      given,
+      { threads: 2 },
+      { ...batchOf(rows, D, { maxAtoms: 30 }), reconstruction: true },
+    );
+    for (const from of [0, 200, 400, 600]) {
+      const part = { ...batchOf(rows.slice(from * D, (from + 100) * D), D, { maxAtoms: 30 }), reconstruction: true };
+      const alone = await encode(given, {}, part);
+      expect(indices.slice(indptr[from], indptr[from + 100])).toEqual(alone.indices);
+      expect(values.slice(indptr[from], indptr[from + 100])).toEqual(alone.values);
+      expect(reconstruction!.slice(from * D, (from + 100) * D)).toEqual(alone.reconstruction);
+    }
+  });
+
   it("gives the same codes from one thread and from three", async () => {
     const alone = await encode(given, {}, batch);
     expect(await encode(given, { threads: 3 }, batch)).toEqual(alone);

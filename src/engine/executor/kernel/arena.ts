@@ -44,9 +44,12 @@ export interface Arena {
   readonly shards: readonly Shard[];
   /** d rounded up to what the kernel takes at once, in floats. What lies beyond d is zero. */
   readonly rowWidth: number;
-  /** In the first shard: [m, rowWidth] atoms, [slots, rowWidth] rows and residuals, [lanes, rowWidth] float64. */
+  /**
+   * In the first shard: [m, rowWidth] atoms, twice [slots, rowWidth] rows (those in work, and the next while they are),
+   * [slots, rowWidth] residuals, [lanes, rowWidth] float64.
+   */
   readonly atoms: number;
-  readonly rows: number;
+  readonly rows: readonly [number, number];
   readonly residuals: number;
   readonly wide: number;
   /** [rowWidth] the centre b. */
@@ -77,7 +80,7 @@ export function createArena(shape: ArenaShape): Arena {
   const { d, m, lanes, slots, gram, memoryLimit = MAX_MEMORY } = shape;
   const rowWidth = roundUp(d, ROW_BLOCK);
   const termCount = 2 * Math.min(d, m);
-  const own = 4 * rowWidth * (m + 2 * slots + 1) + (8 * rowWidth + LIST_ENTRY * LIST_LENGTH) * lanes;
+  const own = 4 * rowWidth * (m + 3 * slots + 1) + (8 * rowWidth + LIST_ENTRY * LIST_LENGTH) * lanes;
   for (let count = 1; count <= m; count++) {
     const layouts = layOut({ termCount, own, m, lanes, slots, gram }, count);
     if (layouts.every(({ end }) => end <= memoryLimit)) {
@@ -93,7 +96,7 @@ export function createArena(shape: ArenaShape): Arena {
         shards,
         rowWidth,
         atoms: take(4 * rowWidth * m),
-        rows: take(4 * rowWidth * slots),
+        rows: [take(4 * rowWidth * slots), take(4 * rowWidth * slots)],
         residuals: take(4 * rowWidth * slots),
         wide: take(8 * rowWidth * lanes),
         centre: take(4 * rowWidth),

@@ -51,8 +51,9 @@ export class OrthogonalLoop {
   readonly #own: LeastSquares;
   /** Solutions of rows that wait at every step, by slot: without the Gram matrix all of them are this thread's. */
   readonly #waiting = new WeakMap<RowJob, LeastSquares[]>();
-  /** Slot of the row in work. */
+  /** Slot of the row in work, and its address. */
   #row = 0;
+  #x = 0;
 
   constructor({ module, arena, lane, score }: OrthogonalLoopOptions) {
     this.#arena = arena;
@@ -80,6 +81,7 @@ export class OrthogonalLoop {
   /** @returns why the row ended, or WAITS */
   #pursue(job: RowJob, row: number, gram: boolean): number {
     this.#row = row;
+    this.#x = job.rows + 4 * this.#arena.rowWidth * row;
     const solution = this.#resume(job, row, gram);
     const fresh = solution.coefficients.slice(0, solution.size);
     job.freshEnergy[row] = job.energy[row]!;
@@ -99,9 +101,8 @@ export class OrthogonalLoop {
 
   /** The row's solution as it was left. With the matrix another thread may have left it: its selections tell all of it. */
   #resume(job: RowJob, row: number, gram: boolean): LeastSquares {
-    const { rowWidth, rows } = this.#arena;
     const steps = job.steps[row]!;
-    const x = this.#shards[0]!.floats.subarray(rows / 4 + rowWidth * row, rows / 4 + rowWidth * (row + 1));
+    const x = this.#shards[0]!.floats.subarray(this.#x / 4, this.#x / 4 + this.#arena.rowWidth);
     let solution = this.#own;
     if (!gram) {
       const kept = this.#waiting.get(job) ?? [];
@@ -205,7 +206,7 @@ export class OrthogonalLoop {
   #residual(indices: ArrayLike<number>, values: ArrayLike<number>, count: number, from = 0): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
     const entries = { indices, values, from, to: from + count };
-    return takeRemainder(kernel, this.#arena, this.#wide.byteOffset, this.#row, entries);
+    return takeRemainder(kernel, this.#arena, this.#wide.byteOffset, this.#x, entries);
   }
 
   /** What the next dense pass multiplies. */
@@ -243,14 +244,14 @@ export class OrthogonalLoop {
 
   /** D_j times the first `count` selected atoms, into `into` from `at` on; the product with the row in work is returned. */
   #products(j: number, selected: Int32Array, count: number, into: Float64Array, at: number): number {
-    const { rowWidth, atoms, rows, lists, listLength } = this.#arena;
+    const { rowWidth, atoms, lists, listLength } = this.#arena;
     const [{ kernel, floats, integers }] = this.#shards as readonly [ShardView];
     const list = lists + LIST_ENTRY * listLength * this.#lane;
     const results = list + 4 * listLength;
     const found = new Float64Array(floats.buffer, results, listLength);
     const wide = this.#wide.byteOffset;
     kernel.widen(wide, atoms + 4 * rowWidth * j, rowWidth);
-    integers[list >> 2] = rows + 4 * rowWidth * this.#row;
+    integers[list >> 2] = this.#x;
     kernel.products(wide, list, 1, rowWidth, results);
     const withRow = found[0]!;
     for (let k = 0; k < count; k += listLength) {

@@ -10,20 +10,21 @@ export interface Entries {
 }
 
 /**
- * wide ← x − Σ values·atoms in float64, x being the row in a slot: by four atoms at a time, which touches the row a
+ * wide ← x − Σ values·atoms in float64: by four atoms at a time, which touches the row a
  * quarter as often and rounds the same.
  * @param wide address of [rowWidth] float64
+ * @param x address of [rowWidth] float32
  * @returns its squared norm
  */
 export function takeRemainder(
   kernel: WideKernel,
-  { rows, atoms, rowWidth }: Pick<Arena, "rows" | "atoms" | "rowWidth">,
+  { atoms, rowWidth }: Pick<Arena, "atoms" | "rowWidth">,
   wide: number,
-  slot: number,
+  x: number,
   { indices, values, from, to }: Entries,
 ): number {
   const atomOf = (k: number): number => atoms + 4 * rowWidth * indices[k]!;
-  kernel.widen(wide, rows + 4 * rowWidth * slot, rowWidth);
+  kernel.widen(wide, x, rowWidth);
   let k = from;
   for (; k + 4 <= to; k += 4) {
     kernel.subtractWideFour(

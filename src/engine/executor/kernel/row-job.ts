@@ -5,9 +5,11 @@ export const GOES_ON = -1;
 /** Its correlations are to be taken anew from its residual before it can go on. */
 export const WAITS = -2;
 
-/** What is asked of the rows in the arena's slots 0 … count − 1, and what came of it. Shared by all threads. */
+/** What is asked of the rows in slots 0 … count − 1 of one of the arena's two sets, and what came of it. Shared by all threads. */
 export interface RowJob {
   readonly count: number;
+  /** Address of [count, rowWidth] x − b, scaled. */
+  readonly rows: number;
   /** Selections that the longest row may make: the width of the columns below. */
   readonly depth: number;
   /** Whether `energies` must be exact when a row has ended. */
@@ -60,7 +62,10 @@ export function createRowJob(
   limits: RowLimits,
   from: number,
   count: number,
-  { remainderWidth, ...asked }: Pick<RowJob, "orthogonal" | "touches" | "traced"> & { readonly remainderWidth: number },
+  {
+    remainderWidth,
+    ...asked
+  }: Pick<RowJob, "rows" | "orthogonal" | "touches" | "traced"> & { readonly remainderWidth: number },
 ): RowJob {
   const to = from + count;
   let depth = 1;

@@ -3,7 +3,7 @@ import { type Arena, LINE, type Shard } from "./arena.ts";
 import { finiteSteps } from "./finite-steps.ts";
 import { Lane } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
-import { takeRemainder } from "./remainder.ts";
+import { type Entries, takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
 import { nearLimit, stopBefore, STOPS } from "./row-stops.ts";
 
@@ -229,7 +229,12 @@ export class RowLoop {
     const { row } = lane;
     const from = row * job.depth;
     const { rowWidth, residuals } = this.#arena;
-    const energy = this.#remainder(lane, job.indices, job.values, from, from + job.steps[row]!);
+    const energy = this.#remainder(lane, job, {
+      indices: job.indices,
+      values: job.values,
+      from,
+      to: from + job.steps[row]!,
+    });
     const [{ kernel }] = this.#shards as readonly [ShardView];
     kernel.narrow(residuals + 4 * rowWidth * row, this.#wideOf(lane), rowWidth);
     job.energy[row] = energy;
@@ -238,8 +243,8 @@ export class RowLoop {
   }
 
   /** ||r||² after each selection, from x and the selections. */
-  #traceEnergies(lane: Lane, { indices, values, energies, steps, depth }: RowJob): void {
-    const { rowWidth, rows, atoms } = this.#arena;
+  #traceEnergies(lane: Lane, { rows, indices, values, energies, steps, depth }: RowJob): void {
+    const { rowWidth, atoms } = this.#arena;
     const [{ kernel }] = this.#shards as readonly [ShardView];
     const wide = this.#wideOf(lane);
     kernel.widen(wide, rows + 4 * rowWidth * lane.row, rowWidth);
@@ -251,9 +256,10 @@ export class RowLoop {
   }
 
   /** What is left of the lane's row, in its wide row, in float64; its squared norm. */
-  #remainder(lane: Lane, indices: Uint32Array, values: Float32Array, from: number, to: number): number {
+  #remainder(lane: Lane, { rows }: RowJob, entries: Entries): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    return takeRemainder(kernel, this.#arena, this.#wideOf(lane), lane.row, { indices, values, from, to });
+    const x = rows + 4 * this.#arena.rowWidth * lane.row;
+    return takeRemainder(kernel, this.#arena, this.#wideOf(lane), x, entries);
   }
 
   #wideOf = ({ index }: Lane): number => this.#arena.wide + 8 * this.#arena.rowWidth * index;
@@ -269,7 +275,12 @@ export class RowLoop {
     if (job.traced) this.#traceEnergies(lane, job);
     const entries = lane.merge(job, from, finite);
     job.entries[row] = entries;
-    job.finalEnergy[row] = this.#remainder(lane, job.codeIndices, job.codeValues, from, from + entries);
+    job.finalEnergy[row] = this.#remainder(lane, job, {
+      indices: job.codeIndices,
+      values: job.codeValues,
+      from,
+      to: from + entries,
+    });
     if (job.remainders.length > 0) {
       const { d } = this.#arena.shape;
       const wide = new Float64Array(this.#shards[0]!.memory.buffer, this.#wideOf(lane), d);

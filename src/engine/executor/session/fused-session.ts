@@ -20,11 +20,11 @@ import { freeMemory } from "./free-memory.ts";
 import { GramBuild } from "./gram-build.ts";
 import type { GramCache } from "./gram-cache.ts";
 import type { OnnxSessionOptions } from "./onnx-session.ts";
-import { createColumns } from "./prepare-rows.ts";
+import { createColumns, type RowColumns } from "./prepare-rows.ts";
 import { SlotRows } from "./slot-rows.ts";
 
-/** Rows worked on at once: enough for an efficient matrix product, few enough that their correlations stay in cache. */
-const SLOTS = 128;
+/** Rows worked on at once: each pass reads all atoms, from memory by then, and their correlations should stay in cache. */
+const SLOTS = 256;
 
 /** Bytes of correlations at most. */
 const CORRELATION_BYTES = 1 << 24;
@@ -122,21 +122,20 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const columns = createColumns(batch.count, this.weights.settings);
     const { d } = this.weights;
     const scaled = batch.reconstruction ? new Float32Array(columns.count * d) : NO_ROWS;
-    const jobs: RowJob[] = [];
     const deepest = batch.budgets.maxAtoms.reduce((most, atoms) => Math.max(most, atoms), 1);
     const most = Math.max(2, Math.min(this.#arena.shape.slots, Math.floor(JOB_SELECTIONS / deepest)));
-    for (const [from, count] of chunks(columns.count, most)) {
-      this.#rows.place(batch, columns, from, from + count);
-      const job = createRowJob(columns, from, count, {
-        remainderWidth: batch.reconstruction ? d : 0,
-        touches: this.#touches,
-        traced: batch.trace,
-        orthogonal: orthogonalScore(this.weights, batch),
-      });
-      const x = this.#rows.scaled(count);
+    const parts = chunks(columns.count, most);
+    const jobs: RowJob[] = [];
+    const makeNext = (): void => {
+      const part = parts[jobs.length];
+      if (part !== undefined) jobs.push(this.#makeJob(batch, columns, part, this.#arena.rows[jobs.length % 2]!));
+    };
+    makeNext();
+    for (const [k, [from]] of parts.entries()) {
+      const job = jobs[k]!;
+      const x = this.#rows.scaled(job.rows, job.count);
       if (batch.reconstruction) scaled.set(x, from * d);
-      await this.#pursue(job, x);
-      jobs.push(job);
+      await this.#pursue(job, x, makeNext);
     }
     return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
   }
@@ -160,16 +159,36 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
 
   #hasGram = (): boolean => this.#gram?.complete ?? false;
 
-  /** Every row of a job to its end. @param x [count, d] scaled */
-  async #pursue(job: RowJob, x: Float32Array): Promise<void> {
+  /** A job over rows [from, from + count) of a batch, which are placed in a set of the arena's. */
+  #makeJob(batch: EncodeBatch, columns: RowColumns, [from, count]: [number, number], set: number): RowJob {
+    this.#rows.place(batch, columns, [from, from + count], set);
+    return createRowJob(columns, from, count, {
+      rows: set,
+      remainderWidth: batch.reconstruction ? this.weights.d : 0,
+      touches: this.#touches,
+      traced: batch.trace,
+      orthogonal: orthogonalScore(this.weights, batch),
+    });
+  }
+
+  /**
+   * Every row of a job to its end.
+   * @param x [count, d] scaled
+   * @param meanwhile what this thread is to do once while the others work on the rows
+   */
+  async #pursue(job: RowJob, x: Float32Array, meanwhile: () => void): Promise<void> {
     const gram = this.#hasGram();
     // With the matrix a residual is only written when it is needed.
-    if (!gram) this.#rows.beginResiduals(job.count);
+    if (!gram) this.#rows.beginResiduals(job.rows, job.count);
     let waiting = Array.from({ length: job.count }, (_, i) => i);
     let r = x;
+    let turns = 0;
     while (waiting.length > 0) {
       const products = await this.#dense.run(r);
-      this.#threads.run(job, gram, (ready) => this.#placeCorrelations(waiting, products, ready));
+      this.#threads.run(job, gram, (ready) => {
+        this.#placeCorrelations(waiting, products, ready);
+        if (turns++ === 0) meanwhile();
+      });
       freeMemory(products);
       waiting = waiting.filter((i) => job.stops[i] === WAITS);
       for (const i of waiting) job.stops[i] = GOES_ON;

@@ -3,7 +3,7 @@ import type { Arena } from "../kernel/arena.ts";
 import { instantiatePrepareKernel, type PrepareKernel } from "../kernel/pursuit-kernel.ts";
 import { limitRow, normRow, powerOfTwo, type RowColumns, type RowRules } from "./prepare-rows.ts";
 
-/** Rows in an arena's slots, made ready for a pursuit as {@link prepareRows} does, by the kernel. */
+/** Rows in slots of an arena's two sets of rows, made ready for a pursuit as {@link prepareRows} does, by the kernel. */
 export class SlotRows {
   readonly #arena: Arena;
   readonly #rules: RowRules;
@@ -22,13 +22,13 @@ export class SlotRows {
     if (rules.center !== null) this.#floats.set(rules.center, arena.centre / 4);
   }
 
-  /** Rows [from, to) of a batch, padding included, to slots 0 …; their limits to the columns. */
-  place({ rows, count, budgets }: EncodeBatch, columns: RowColumns, from: number, to: number): void {
-    const { rowWidth, rows: slots, centre } = this.#arena;
+  /** Rows [from, to) of a batch, padding included, to slots 0 … of the set at `set`; their limits to the columns. */
+  place({ rows, count, budgets }: EncodeBatch, columns: RowColumns, [from, to]: [number, number], set: number): void {
+    const { rowWidth, centre } = this.#arena;
     const { d, settings } = this.#rules;
     for (let i = from; i < to; i++) {
-      const address = slots + 4 * rowWidth * (i - from);
-      const slot = this.#slot(i - from);
+      const address = set + 4 * rowWidth * (i - from);
+      const slot = this.#slot(set, i - from);
       if (i >= count) {
         slot.fill(0);
         continue;
@@ -42,12 +42,12 @@ export class SlotRows {
   }
 
   /** [count, d] rows of slots 0 … count − 1. Holds until the next call. */
-  scaled(count: number): Float32Array {
+  scaled(set: number, count: number): Float32Array {
     const { d } = this.#rules;
-    const { rowWidth, rows } = this.#arena;
+    const { rowWidth } = this.#arena;
     const gathered = this.#gathered.subarray(0, count * d);
-    if (rowWidth === d) gathered.set(this.#floats.subarray(rows / 4, rows / 4 + count * d));
-    else for (let i = 0; i < count; i++) gathered.set(this.#slot(i), i * d);
+    if (rowWidth === d) gathered.set(this.#floats.subarray(set / 4, set / 4 + count * d));
+    else for (let i = 0; i < count; i++) gathered.set(this.#slot(set, i), i * d);
     return gathered;
   }
 
@@ -65,13 +65,13 @@ export class SlotRows {
   }
 
   /** Rows of slots 0 … count − 1 as the residuals that a pursuit begins with. */
-  beginResiduals(count: number): void {
-    const { rowWidth, rows, residuals } = this.#arena;
-    this.#floats.copyWithin(residuals / 4, rows / 4, rows / 4 + rowWidth * count);
+  beginResiduals(set: number, count: number): void {
+    const { rowWidth, residuals } = this.#arena;
+    this.#floats.copyWithin(residuals / 4, set / 4, set / 4 + rowWidth * count);
   }
 
-  #slot(i: number): Float32Array {
-    const from = this.#arena.rows / 4 + this.#arena.rowWidth * i;
+  #slot(set: number, i: number): Float32Array {
+    const from = set / 4 + this.#arena.rowWidth * i;
     return this.#floats.subarray(from, from + this.#rules.d);
   }
 }

@@ -28,7 +28,8 @@ it("gives every part a place of its own, within the memory's limit, and every at
           ...(i === 0
             ? ([
                 [arena.atoms, 4 * arena.rowWidth * m],
-                [arena.rows, 4 * arena.rowWidth * slots],
+                [arena.rows[0], 4 * arena.rowWidth * slots],
+                [arena.rows[1], 4 * arena.rowWidth * slots],
                 [arena.residuals, 4 * arena.rowWidth * slots],
                 [arena.wide, 8 * arena.rowWidth * lanes],
                 [arena.centre, 4 * arena.rowWidth],

@@ -30,11 +30,20 @@ it("readies rows in their slots to the same bits as prepareRows", () => {
       const budget = { maxAtoms: 3, tolerance: 0.25, residualNorm: 2, minGain: 0.125 };
       const batch = batchOf(Float32Array.from(rows.flat()), d, budget);
       const slots = 8;
-      const slotRows = new SlotRows(module, createArena({ d, m: 64, lanes: 2, slots, gram: false }), rules);
+      const arena = createArena({ d, m: 64, lanes: 2, slots, gram: false });
+      const slotRows = new SlotRows(module, arena, rules);
+      const [first, second] = arena.rows;
       const columns = createColumns(batch.count, rules.settings);
-      slotRows.place(batch, columns, 0, columns.count);
+      slotRows.place(batch, columns, [0, columns.count], second);
+      // The next rows stand beside them.
+      slotRows.place(
+        { ...batch, rows: batch.rows.map(() => 1) },
+        createColumns(batch.count, rules.settings),
+        [0, columns.count],
+        first,
+      );
       const { energy, tolerance, minEnergy, scaled, ...expected } = prepareRows(batch, rules);
-      expect(slotRows.scaled(columns.count)).toEqual(scaled);
+      expect(slotRows.scaled(second, columns.count)).toEqual(scaled);
       expect(columns).toMatchObject(expected);
       // Sums of squares in another order.
       for (const [i, sum] of energy.entries()) {
