@@ -205,7 +205,8 @@ export class OrthogonalLoop {
   /** wide ← x − Σ values·atoms, in float64. @returns its squared norm */
   #residual(indices: ArrayLike<number>, values: ArrayLike<number>, count: number, from = 0): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    const entries = { indices, values, from, to: from + count };
+    // Every step has read the atoms that it goes by.
+    const entries = { indices, values, from, to: from + count, touches: false };
     return takeRemainder(kernel, this.#arena, this.#wide.byteOffset, this.#x, entries);
   }
 

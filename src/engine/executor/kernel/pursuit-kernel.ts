@@ -21,10 +21,10 @@ export interface WideKernel {
   readonly energyWide: (wide: number, width: number) => number;
 }
 
-/** What brings rows of the Gram matrix into the cache: assembly/touch.ts. */
-export interface GramRowKernel {
-  readonly touch: (g: number, width: number) => void;
-  readonly touchTwo: (g1: number, g2: number, width: number) => void;
+/** What brings rows into the cache: assembly/touch.ts. */
+export interface RowTouchKernel {
+  readonly touch: (row: number, width: number) => void;
+  readonly touchTwo: (row1: number, row2: number, width: number) => void;
 }
 
 /** What readies rows: assembly/prepare.ts. */
@@ -34,7 +34,7 @@ export interface PrepareKernel {
 }
 
 /** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
-export interface PursuitKernel extends WideKernel, GramRowKernel {
+export interface PursuitKernel extends WideKernel, RowTouchKernel {
   /** Two forms of a function: by the correlation itself, or by its magnitude. */
   readonly winner: (c: number, width: number, out: number) => void;
   readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
@@ -53,7 +53,7 @@ export interface PursuitKernel extends WideKernel, GramRowKernel {
 }
 
 /** The same of assembly/orthogonal.ts. */
-export interface OrthogonalKernel extends WideKernel, GramRowKernel {
+export interface OrthogonalKernel extends WideKernel, RowTouchKernel {
   readonly explain: (
     c: number,
     terms: number,

@@ -1,5 +1,5 @@
 import type { Arena } from "./arena.ts";
-import type { WideKernel } from "./pursuit-kernel.ts";
+import type { RowTouchKernel, WideKernel } from "./pursuit-kernel.ts";
 
 /** Entries [from, to) of a code or of selections, which may name an atom twice. */
 export interface Entries {
@@ -7,24 +7,27 @@ export interface Entries {
   readonly values: ArrayLike<number>;
   readonly from: number;
   readonly to: number;
+  /** Whether to touch the atoms first: see touch-trial.ts. */
+  readonly touches: boolean;
 }
 
 /**
- * wide ← x − Σ values·atoms in float64: by four atoms at a time, which touches the row a
- * quarter as often and rounds the same.
+ * wide ← x − Σ values·atoms in float64: by four atoms at a time, which reads and writes the row a quarter as often and
+ * rounds the same.
  * @param wide address of [rowWidth] float64
  * @param x address of [rowWidth] float32
  * @returns its squared norm
  */
 export function takeRemainder(
-  kernel: WideKernel,
+  kernel: WideKernel & RowTouchKernel,
   { atoms, rowWidth }: Pick<Arena, "atoms" | "rowWidth">,
   wide: number,
   x: number,
-  { indices, values, from, to }: Entries,
+  { indices, values, from, to, touches }: Entries,
 ): number {
   const atomOf = (k: number): number => atoms + 4 * rowWidth * indices[k]!;
   kernel.widen(wide, x, rowWidth);
+  for (let k = from; touches && k < to; k += 2) kernel.touchTwo(atomOf(k), atomOf(Math.min(k + 1, to - 1)), rowWidth);
   let k = from;
   for (; k + 4 <= to; k += 4) {
     kernel.subtractWideFour(

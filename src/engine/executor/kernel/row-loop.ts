@@ -232,6 +232,7 @@ export class RowLoop {
     const energy = this.#remainder(lane, job, {
       indices: job.indices,
       values: job.values,
+      touches: job.touches,
       from,
       to: from + job.steps[row]!,
     });
@@ -278,6 +279,7 @@ export class RowLoop {
     job.finalEnergy[row] = this.#remainder(lane, job, {
       indices: job.codeIndices,
       values: job.codeValues,
+      touches: job.touches,
       from,
       to: from + entries,
     });

@@ -1,33 +1,33 @@
 /**
- * Loads whose values nobody wants: they bring rows of `width` float32, a multiple of 64, into the cache before a loop that
- * computes reads them. A window of a processor holds hundreds of instructions, a dozen lines of such a loop, but every
- * line that it can wait for at once of this one. A load may trap, so no compiler leaves it out.
+ * Loads whose values nobody wants: they bring rows of `width` float32 into the cache before a loop that computes reads
+ * them. A processor's window holds some hundred instructions: a dozen lines of a loop that computes, but of this one as
+ * many as it can wait for at once. A load may trap, so no compiler leaves it out. Whole turns are read, up to three lines
+ * beyond a row.
  */
 
 /** Bytes of a cache line, and of one turn. */
 const LINE: usize = 64;
 const TURN: usize = 4 * LINE;
 
-/** A row of the Gram matrix. */
-export function touch(g: usize, width: u32): void {
-  for (const end = g + ((<usize>width) << 2); g < end; g += TURN) {
-    v128.load(g);
-    v128.load(g, LINE);
-    v128.load(g, 2 * LINE);
-    v128.load(g, 3 * LINE);
+export function touch(row: usize, width: u32): void {
+  for (const end = row + ((<usize>width) << 2); row < end; row += TURN) {
+    v128.load(row);
+    v128.load(row, LINE);
+    v128.load(row, 2 * LINE);
+    v128.load(row, 3 * LINE);
   }
 }
 
-/** Two of them, side by side: two streams for the prefetcher. */
-export function touchTwo(g1: usize, g2: usize, width: u32): void {
-  for (const end = g1 + ((<usize>width) << 2); g1 < end; g1 += TURN, g2 += TURN) {
-    v128.load(g1);
-    v128.load(g2);
-    v128.load(g1, LINE);
-    v128.load(g2, LINE);
-    v128.load(g1, 2 * LINE);
-    v128.load(g2, 2 * LINE);
-    v128.load(g1, 3 * LINE);
-    v128.load(g2, 3 * LINE);
+/** Two rows, side by side: two streams for the prefetcher. */
+export function touchTwo(row1: usize, row2: usize, width: u32): void {
+  for (const end = row1 + ((<usize>width) << 2); row1 < end; row1 += TURN, row2 += TURN) {
+    v128.load(row1);
+    v128.load(row2);
+    v128.load(row1, LINE);
+    v128.load(row2, LINE);
+    v128.load(row1, 2 * LINE);
+    v128.load(row2, 2 * LINE);
+    v128.load(row1, 3 * LINE);
+    v128.load(row2, 3 * LINE);
   }
 }
