@@ -2,7 +2,6 @@ import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
-import { FieldsQuerySchema } from "./body-schemas.ts";
 import { holdBody } from "./hold-body.ts";
 import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
@@ -102,8 +101,9 @@ function notTaken(request: FastifyRequest): WireError {
 }
 
 /** Of a body that has fields of its own, those in the query would be passed over: codes of another budget than was meant. */
-function checkQuery({ query, headers }: FastifyRequest): void {
-  const field = Object.keys(query as Query).find((name) => name in FieldsQuerySchema.properties);
+function checkQuery({ query, headers, routeOptions }: FastifyRequest): void {
+  const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: Record<string, unknown> };
+  const field = Object.keys(query as Query).find((name) => name in properties);
   if (field === undefined) return;
   const message = `${field} is in the query, but the body is ${headers["content-type"]}: put it into the body, beside inputs.`;
   throw new WireError("PURSUIT_INVALID_FIELD", message);

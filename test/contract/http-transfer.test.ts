@@ -45,6 +45,16 @@ describe("POST /v1/transfer", () => {
     expect(running.engine.transfers.at(-1)).toMatchObject({ encoder: "own", budget: { maxAtoms: 3 } });
   });
 
+  it.each(["from", "to", "encoder"])("refuses %s in the query beside a body of fields", async (field) => {
+    const answer = await running.app.inject({
+      method: "POST",
+      url: `/v1/transfer?${field}=small`,
+      payload: { from: "small", to: "small", inputs: [[2, 0]] },
+    });
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({ detail: expect.stringContaining(`${field} is in the query`) });
+  });
+
   it("takes rows as bytes, the other fields in the query", async () => {
     const answer = await running.app.inject({
       method: "POST",
