@@ -13,6 +13,7 @@ export class PairedTrial {
   readonly #now: () => number;
   readonly #ratios: number[] = [];
   #turns = 0;
+  #ratio = Number.NaN;
 
   constructor(ways: readonly [() => void, () => void], now: () => number = () => performance.now()) {
     this.#ways = ways;
@@ -22,19 +23,19 @@ export class PairedTrial {
   /** One turn of each way, either first. @returns whether there are more to do */
   step(): boolean {
     if (this.#turns === WARM_UP + MEASURED) return false;
-    const [first, second] = this.#ways;
-    const swapped = this.#turns % 2 === 1;
-    const early = swapped ? this.#time(second) : 0;
-    const other = this.#time(first);
-    const taken = swapped ? early : this.#time(second);
-    if (this.#turns++ >= WARM_UP) this.#ratios.push(taken / other);
-    return this.#turns < WARM_UP + MEASURED;
+    const taken: [number, number] = [0, 0];
+    for (const way of this.#turns % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+      taken[way] = this.#time(this.#ways[way]);
+    }
+    if (this.#turns++ >= WARM_UP) this.#ratios.push(taken[1] / taken[0]);
+    if (this.#turns < WARM_UP + MEASURED) return true;
+    this.#ratio = this.#ratios.toSorted((a, b) => a - b)[MEASURED >> 1]!;
+    return false;
   }
 
-  /** Time of the second way as a share of the first's; NaN before any turn counted. */
+  /** Time of the second way as a share of the first's; NaN until the last turn. */
   get ratio(): number {
-    const sorted = this.#ratios.toSorted((a, b) => a - b);
-    return sorted[sorted.length >> 1] ?? Number.NaN;
+    return this.#ratio;
   }
 
   #time(way: () => void): number {
