@@ -2,6 +2,7 @@ import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
+import { askForBody } from "./expectations.ts";
 import { holdBody } from "./hold-body.ts";
 import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
@@ -65,6 +66,7 @@ export function registerBodies(
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { grow, release } = intake.reserve(STREAM_BYTES);
     holdBody(request, release);
+    askForBody(request.raw);
     return { fields: fieldsOfQuery(request.query as Query), inflater, grow };
   };
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Readable, Transform } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { askForBody } from "./expectations.ts";
 import { ReleaseRate } from "./release-rate.ts";
 import { WireError } from "./wire/wire-error.ts";
 
@@ -73,10 +74,12 @@ export class Intake {
       const declared = request.headers["content-length"];
       if (inflater !== null) {
         this.#checkSize(Number(declared ?? 0));
+        askForBody(request);
         return { bytes: await this.#inflate(request, inflater, hold), release };
       }
+      if (declared !== undefined) hold(Number(declared));
+      askForBody(request);
       if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
-      hold(Number(declared));
       return { bytes: arrived(request, held) ?? (await this.#fill(request, held)), release };
     } catch (error) {
       release();

@@ -10,6 +10,7 @@ import { registerDecode } from "../routes/decode.ts";
 import { registerDictionaries } from "../routes/dictionaries.ts";
 import { registerEncode } from "../routes/encode.ts";
 import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
+import { meetExpectations } from "../routes/expectations.ts";
 import { registerFeatures } from "../routes/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
@@ -19,7 +20,6 @@ import { registerSteeringSets } from "../routes/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/schemas.ts";
 import { registerTransfer } from "../routes/transfer.ts";
-import { allowBlankExpect } from "../routes/v2/blank-expect.ts";
 import { registerV2 } from "../routes/v2/register-v2.ts";
 import { WirePool } from "../routes/wire/wire-pool.ts";
 import { RequestLogger } from "./request-logger.ts";
@@ -56,7 +56,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
   });
-  allowBlankExpect(app.server);
+  meetExpectations(app.server);
   const pool = new WirePool();
   const intake = new Intake(options.limits, () => options.observer.shedBytes());
   app.addHook("onClose", () => pool.close());

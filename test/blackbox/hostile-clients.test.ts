@@ -1,4 +1,5 @@
 /** Clients that break the protocol, lie about lengths, leave early or send what is made to hurt; and those beside them. */
+import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
@@ -50,7 +51,7 @@ async function exchange(port: number, bytes: string): Promise<RawAnswer> {
 const problemOf = ({ body }: RawAnswer): Record<string, unknown> => JSON.parse(body) as Record<string, unknown>;
 
 /** All that a connection answers until the server ends it, one status line after another. */
-async function statusesOf(port: number, bytes: string): Promise<{ statuses: string[]; text: string }> {
+async function statusesOf(port: number, bytes: string | Buffer): Promise<{ statuses: string[]; text: string }> {
   const socket = await openSocket(port);
   socket.write(bytes);
   let text = "";
@@ -176,6 +177,41 @@ describe("a server", () => {
   it("tells a client that waits to be told to go on, to go on", async () => {
     const { statuses } = await statusesOf(server.port, posting(GOOD, "expect: 100-continue", "connection: close"));
     expect(statuses).toEqual(["100", "200"]);
+  });
+
+  it("tells it so for lines and for compressed bodies as well", async () => {
+    const told = (headers: readonly string[], body: Buffer) =>
+      statusesOf(
+        server.port,
+        Buffer.concat([
+          Buffer.from(
+            request([
+              `POST ${ENCODE} HTTP/1.1`,
+              "host: x",
+              `content-length: ${body.length}`,
+              "expect: 100-continue",
+              "connection: close",
+              ...headers,
+            ]),
+          ),
+          body,
+        ]),
+      );
+    const lines = await told(["content-type: application/x-ndjson"], Buffer.from("[1,0,3,0]\n"));
+    expect(lines.statuses).toEqual(["100", "200"]);
+    const small = await told(["content-type: application/json", "content-encoding: gzip"], gzipSync(GOOD));
+    expect(small.statuses).toEqual(["100", "200"]);
+  });
+
+  it.each([
+    ["413", posting("", "content-length: 9000000000", "expect: 100-continue")],
+    ["404", posting("", "content-length: 9000", "expect: 100-continue").replace("small", "smal")],
+    ["415", posting("", "content-length: 9000", "expect: 100-continue").replace("application/json", "text/csv")],
+  ])("does not ask for a body whose request it refuses by the head: %s", async (status, head) => {
+    const { statuses, text } = await statusesOf(server.port, head);
+    expect(statuses).toEqual([status]);
+    expect(text).toContain(`"status":${status}`);
+    expect(text).toMatch(/^connection: close\r$/im);
   });
 
   it("keeps nothing of clients that leave without waiting for their answer", async () => {

@@ -27,7 +27,9 @@ export function takeRemainder(
 ): number {
   const atomOf = (k: number): number => atoms + 4 * rowWidth * indices[k]!;
   kernel.widen(wide, x, rowWidth);
-  for (let k = from; touches && k < to; k += 2) kernel.touchTwo(atomOf(k), atomOf(Math.min(k + 1, to - 1)), rowWidth);
+  if (touches) {
+    for (let k = from; k < to; k += 2) kernel.touchTwo(atomOf(k), atomOf(Math.min(k + 1, to - 1)), rowWidth);
+  }
   let k = from;
   for (; k + 4 <= to; k += 4) {
     kernel.subtractWideFour(
