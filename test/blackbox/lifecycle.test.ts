@@ -54,6 +54,29 @@ describe("the server", () => {
     expect(server.runtimes()).not.toEqual(expect.arrayContaining([first[0]]));
   });
 
+  it("answers for one dictionary while the runtime process of another is started anew", async () => {
+    const server = await start();
+    const expected = { one: await encode(server, "one", 1), two: await encode(server, "two", 1) };
+    const before = server.runtimes();
+    process.kill(before[0]!, "SIGKILL");
+    let anew: number | undefined;
+    await until(() => {
+      anew = server.runtimes().find((pid) => !before.includes(pid));
+      // Before its exec it is still the server, which waits for that.
+      return anew !== undefined && readFileSync(`/proc/${anew}/cmdline`, "utf8").includes("executor");
+    });
+    // It loads for as long as it is stopped.
+    process.kill(anew!, "SIGSTOP");
+    const metrics = await (await fetch(`${server.base}/metrics`)).text();
+    const [hung, other] = metrics.includes('pursuit_runtime_restarts_total{dictionary="one",reason="crash"} 1')
+      ? (["one", "two"] as const)
+      : (["two", "one"] as const);
+    const waiting = encode(server, hung, 1);
+    for (let i = 0; i < 3; i++) expect(await encode(server, other, 1)).toEqual(expected[other]);
+    process.kill(anew!, "SIGCONT");
+    expect(await waiting).toEqual(expected[hung]);
+  });
+
   it("encodes by the manifest that it has loaded, whatever lies in the folder when a runtime process is started anew", async () => {
     const folder = temporaryFolder();
     writeModelFolder(folder, "one", { atoms: randomAtoms(512, D, 1), d: D });

@@ -53,6 +53,7 @@ export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOpt
     overhead: overhead * prediction,
     rowCost: (work, _row, keep) => cost(work, keep) * prediction,
     takesAhead,
+    ready: () => null,
     run(pieces) {
       if (sent.length > (takesAhead ? 1 : 0)) throw new Error("more runs at a time than it takes");
       const crashed = pieces.some(({ work }) => work.poisoned);

@@ -65,6 +65,7 @@ const executor = (cost: number): Executor<Work, number> => ({
   capacity: 10,
   overhead: 0.1,
   takesAhead: true,
+  ready: () => null,
   rowCost: () => cost,
   run: (pieces) => Promise.resolve(pieces.map(({ to }) => to)),
 });

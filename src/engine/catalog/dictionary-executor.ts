@@ -65,6 +65,10 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     return this.#costs.learned.overhead;
   }
 
+  ready(): Promise<void> | null {
+    return this.#options.runtime.ready();
+  }
+
   rowCost(work: EncodeWork, row: number, keep: number): number {
     return this.#costsOf(work).learned.rowCost(work.classes[row]!, work.budgets.maxAtoms[row]!, keep);
   }

@@ -20,6 +20,7 @@ export class RuntimeCalls {
       clock,
       maxWait,
       onShed: (reason) => observer.shed({ dictionary, reason }),
+      ready: () => runtime.ready(),
     });
   }
 

@@ -44,6 +44,10 @@ const LONGEST_PAUSE = 10_000;
 export class SupervisedRuntime {
   readonly #options: SupervisedRuntimeOptions;
   #current: Promise<RuntimeProcess>;
+  /** The process that answers; null while one is being started, and once there will be none. */
+  #live: RuntimeProcess | null;
+  /** No process is to come. */
+  #over = false;
   #crashes = 0;
   #closing = false;
   #wake: (() => void) | null = null;
@@ -51,6 +55,7 @@ export class SupervisedRuntime {
   private constructor(options: SupervisedRuntimeOptions, first: RuntimeProcess) {
     this.#options = options;
     this.#current = Promise.resolve(first);
+    this.#live = first;
     this.#watch(first);
   }
 
@@ -95,6 +100,15 @@ export class SupervisedRuntime {
     return head.neighbours ?? [];
   }
 
+  /**
+   * null when a call would be sent at once, or fail at once; else resolves, and never rejects, when that may be so. Who
+   * holds what others need should wait for that first: a restart takes as long as a load.
+   */
+  ready(): Promise<void> | null {
+    if (this.#over || this.#closing || this.#live?.gone === null) return null;
+    return this.#settled();
+  }
+
   /** Process id of the present process; undefined while one is being started. For operators and tests. */
   async pid(): Promise<number | undefined> {
     return (await this.#current).pid;
@@ -106,6 +120,11 @@ export class SupervisedRuntime {
     this.#wake?.();
     const process = await this.#current.catch(() => null);
     await process?.close();
+  }
+
+  async #settled(): Promise<void> {
+    await this.#live?.ended;
+    await this.#current.catch(() => {});
   }
 
   async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, watchdog: number) {
@@ -121,6 +140,7 @@ export class SupervisedRuntime {
   #watch(process: RuntimeProcess): void {
     void process.ended.then((how) => {
       if (this.#closing) return;
+      this.#live = null;
       this.#current = this.#restart(process.gone?.reason ?? "crash", how);
       // Calls that come later see the rejection; without any, it must not end the server.
       this.#current.catch(() => {});
@@ -135,11 +155,13 @@ export class SupervisedRuntime {
       this.#crashes++;
       try {
         const process = await this.#options.start();
+        this.#live = process;
         this.#watch(process);
         this.#options.onRecovered(process.facts);
         return process;
       } catch (error) {
         if (error instanceof LoadFailed) {
+          this.#over = true;
           this.#options.onFailed(error.faults);
           throw error;
         }

@@ -67,7 +67,7 @@ export class BatchQueue<W extends Work, R> {
     const lanes = new Lanes<W, R>(prices, clock);
     const running = (): number => this.#runs.remaining;
     const holder = lease.join({ running, total: () => this.#forecast.backlog() }, executor.cores);
-    holder.wishesAgain = () => lanes.rows > 0;
+    holder.wishesAgain = () => this.#runs.pending;
     const forecast = new Forecast({ lanes, prices, pace, holder, running, degradeWait });
     const onHanded = (rows: number): void => onQueued(-rows);
     const former = new BatchFormer({ lanes, prices, forecast, clock, maxWait, onShed, onHanded });

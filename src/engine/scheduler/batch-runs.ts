@@ -35,6 +35,9 @@ interface Run {
  *     lease   ├──────── turn ────────┤ somebody else's ├── turn ─ …
  *     runs    ├── a ──┤── b ──┤── c ─┤                 ├── d ─ …
  *     sent    a  b      c      (others wait: nothing)   d
+ *
+ * No cores are held while the executor restarts. What it ended under is tried again, one piece a turn: one of them may
+ * have ended it, and is then told from the others, whose answers do not change.
  */
 export class BatchRuns<W extends Work, R> {
   readonly #options: BatchRunsOptions<W, R>;
@@ -46,8 +49,8 @@ export class BatchRuns<W extends Work, R> {
   #until = 0;
   /** When the last run ended. */
   #ended = -Infinity;
-  /** Batches that ended the executor and whose pieces are not all judged yet. */
-  #crashed = 0;
+  /** Pieces of batches that the executor ended under, each to be run alone. */
+  readonly #suspects: BatchPart<W, R>[] = [];
 
   constructor(options: BatchRunsOptions<W, R>) {
     this.#options = options;
@@ -58,18 +61,23 @@ export class BatchRuns<W extends Work, R> {
     return this.#current === null ? 0 : Math.max(0, this.#until - this.#options.clock.now());
   }
 
+  /** Whether there is anything to run. */
+  get pending(): boolean {
+    return this.#suspects.length > 0 || this.#options.waiting() > 0;
+  }
+
   /** Sees to it that what waits will run. */
   pump(): void {
-    const { holder, waiting } = this.#options;
+    const { holder, executor } = this.#options;
     if (this.#turn !== null) return this.#sendAhead();
-    if (waiting() === 0) return holder.pass();
+    if (!this.pending) return holder.pass();
+    const restarted = executor.ready();
+    if (restarted !== null) holder.pass();
     // The batch is formed only when the cores are ours: whoever comes or leaves until then is counted.
-    this.#turn = holder
-      .hold(() => this.#takeTurn())
-      .finally(() => {
-        this.#turn = null;
-        this.pump();
-      });
+    this.#turn = (restarted ?? holder.hold(() => this.#takeTurn())).finally(() => {
+      this.#turn = null;
+      this.pump();
+    });
   }
 
   /** Resolves when nothing waits or runs any more. */
@@ -78,7 +86,11 @@ export class BatchRuns<W extends Work, R> {
   }
 
   async #takeTurn(): Promise<void> {
-    const { clock, pace } = this.#options;
+    const { clock, pace, executor } = this.#options;
+    // It may have ended while the cores were waited for.
+    if (executor.ready() !== null) return;
+    const suspect = this.#suspects.shift();
+    if (suspect !== undefined) return this.#runAlone(suspect);
     for (let run = this.#send(); run !== null; run = this.#ahead) {
       this.#current = run;
       this.#ahead = null;
@@ -92,8 +104,8 @@ export class BatchRuns<W extends Work, R> {
   #sendAhead(): void {
     const { executor, holder, worthARun } = this.#options;
     if (!executor.takesAhead || this.#current === null || this.#ahead !== null) return;
-    // While a crash is looked into nothing else may end the executor.
-    if (this.#crashed > 0 || holder.contended || !worthARun()) return;
+    // Until a crash has been looked into nothing else may end the executor.
+    if (this.#suspects.length > 0 || executor.ready() !== null || holder.contended || !worthARun()) return;
     this.#ahead = this.#send();
   }
 
@@ -121,15 +133,12 @@ export class BatchRuns<W extends Work, R> {
       deliver(parts, results);
     } catch (error) {
       if (!(error instanceof ExecutorCrash)) return refuse(parts, error);
-      this.#crashed++;
       await before;
-      // One of them may have ended it. Alone, each is judged by itself; the others' answers do not change.
-      for (const part of parts) await this.#runAgain(part);
-      this.#crashed--;
+      this.#suspects.push(...parts);
     }
   }
 
-  async #runAgain(part: BatchPart<W, R>): Promise<void> {
+  async #runAlone(part: BatchPart<W, R>): Promise<void> {
     if (part.entry.settled) return;
     try {
       deliver([part], await this.#options.executor.run([part.piece]));

@@ -11,6 +11,8 @@ export interface DirectCallsOptions {
   /** Milliseconds of predicted waiting over which a call is refused. */
   readonly maxWait: number;
   readonly onShed: (reason: ShedReason) => void;
+  /** As of {@link Executor.ready}: no cores are held while what is called restarts. */
+  readonly ready: () => Promise<void> | null;
 }
 
 /** Weight of the newest call in what one is thought to take. */
@@ -36,7 +38,7 @@ export class DirectCalls {
 
   /** @throws EngineError PURSUIT_QUEUE_FULL; or what the call threw. */
   async run<T>(call: () => Promise<T>): Promise<T> {
-    const { clock, maxWait, onShed } = this.#options;
+    const { maxWait, onShed, ready } = this.#options;
     const wait = this.#open === 0 ? 0 : this.#holder.delay(this.#open * this.#each);
     if (wait > maxWait) {
       onShed("queue_full");
@@ -45,17 +47,27 @@ export class DirectCalls {
     }
     this.#open++;
     try {
-      return await this.#holder.hold(async () => {
-        const started = clock.now();
-        try {
-          return await call();
-        } finally {
-          const taken = clock.now() - started;
-          this.#each = this.#each === 0 ? taken : this.#each + LEARNING_RATE * (taken - this.#each);
-        }
-      });
+      for (;;) {
+        for (let restarted = ready(); restarted !== null; restarted = ready()) await restarted;
+        // Between the wish for cores and the grant it may have ended.
+        const answer = await this.#holder.hold(async () =>
+          ready() === null ? { value: await this.#timed(call) } : null,
+        );
+        if (answer !== null) return answer.value;
+      }
     } finally {
       this.#open--;
+    }
+  }
+
+  async #timed<T>(call: () => Promise<T>): Promise<T> {
+    const { clock } = this.#options;
+    const started = clock.now();
+    try {
+      return await call();
+    } finally {
+      const taken = clock.now() - started;
+      this.#each = this.#each === 0 ? taken : this.#each + LEARNING_RATE * (taken - this.#each);
     }
   }
 

@@ -124,6 +124,33 @@ describe("SupervisedRuntime", () => {
     expect(restarts).toEqual(["crash"]);
   });
 
+  it("is ready, but not while it restarts", async () => {
+    const { runtime } = await supervise(["ok"]);
+    expect(runtime.ready()).toBeNull();
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    await runtime.ready();
+    expect(runtime.ready()).toBeNull();
+    await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });
+    const restarted = runtime.ready();
+    expect(restarted).not.toBeNull();
+    await restarted;
+    expect(runtime.ready()).toBeNull();
+    expect((await runtime.encode(batch(1), NO_WATCHDOG)).codes.count).toBe(1);
+  });
+
+  it("is as ready as it will be when its dictionary was broken meanwhile, or it closes", async () => {
+    const { runtime } = await supervise(["ok", "broken"]);
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    await runtime.ready();
+    expect(runtime.ready()).toBeNull();
+    const { runtime: other } = await supervise(["ok", "exits"]);
+    await expect(other.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    const restarted = other.ready();
+    await other.close();
+    await restarted;
+    expect(other.ready()).toBeNull();
+  });
+
   it("takes a call without an answer for a hang, and kills the process", async () => {
     const { runtime, restarts } = await supervise(["ok"]);
     await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });

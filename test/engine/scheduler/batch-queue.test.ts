@@ -6,6 +6,7 @@ import { BatchQueue } from "../../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/executor.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { createGate, type Gate } from "../../support/gate.ts";
 
 interface NamedWork extends Work {
   readonly name: string;
@@ -32,9 +33,24 @@ class ManualExecutor implements Executor<NamedWork, Rows> {
   readonly batches: Batch[] = [];
   readonly capacity: number;
   price = 1;
+  #restarted: Gate | null = null;
 
   constructor(capacity: number) {
     this.capacity = capacity;
+  }
+
+  /** From then on it restarts, until what is returned is called. */
+  restart(): () => void {
+    const restarted = createGate();
+    this.#restarted = restarted;
+    return () => {
+      this.#restarted = null;
+      restarted.open();
+    };
+  }
+
+  ready(): Promise<void> | null {
+    return this.#restarted?.passed ?? null;
   }
 
   rowCost(_work: NamedWork, _row: number, keep: number): number {
@@ -400,6 +416,47 @@ describe("BatchQueue", () => {
       { reason: { code: "PURSUIT_RUNTIME_CRASHED" } },
       { value: { results: [["c0"]] } },
     ]);
+  });
+
+  it("holds no cores while the executor restarts", async () => {
+    const { executor, lease, queue } = setup();
+    const answers = ["a", "b"].map((name) => queue.submit(work(name, 1)));
+    await settle();
+    const restarted = executor.restart();
+    executor.batches[0]!.fail(new ExecutorCrash("boom"));
+    await settle();
+    let others = 0;
+    await lease.hold(1, async () => void others++);
+    expect([others, executor.batches]).toEqual([1, [expect.anything()]]);
+    // Who comes meanwhile waits, and may still be refused or leave.
+    answers.push(queue.submit(work("c", 1)));
+    await settle();
+    await lease.hold(1, async () => void others++);
+    expect([others, executor.batches.length]).toEqual([2, 1]);
+    restarted();
+    for (let run = 1; run <= 3; run++) {
+      await settle();
+      executor.batches[run]!.finish();
+    }
+    expect((await Promise.all(answers)).map(({ results }) => results)).toEqual([[["a0"]], [["b0"]], [["c0"]]]);
+    expect(executor.batches.map(({ rows }) => rows)).toEqual(["a0 b0", "a0", "b0", "c0"]);
+  });
+
+  it("gives its turn up when the executor ends before it begins", async () => {
+    const { executor, lease, queue } = setup();
+    const held = createGate();
+    const holding = lease.hold(1, () => held.passed);
+    const answer = queue.submit(work("a", 1));
+    await settle();
+    const restarted = executor.restart();
+    held.open();
+    await holding;
+    await lease.hold(1, () => Promise.resolve());
+    expect(executor.batches).toEqual([]);
+    restarted();
+    await settle();
+    executor.batches[0]!.finish();
+    expect((await answer).results).toEqual([["a0"]]);
   });
 
   it("passes any other fault on to the batch that met it, and goes on", async () => {

@@ -1,0 +1,13 @@
+export interface Gate {
+  readonly passed: Promise<void>;
+  /** Lets everybody pass. */
+  readonly open: () => void;
+}
+
+export function createGate(): Gate {
+  let open = (): void => {};
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { passed, open };
+}
