@@ -11,7 +11,6 @@ export interface Backlog {
 interface Wish {
   /** In order of coming. */
   readonly number: number;
-  readonly cores: number;
   readonly grant: () => void;
 }
 
@@ -32,13 +31,11 @@ export class CoreLease {
   #level = 0;
   #wishes = 0;
   readonly #holders = new Set<LeaseHolder>();
-  readonly #nobody: LeaseHolder;
 
   constructor(total: number, clock: Clock) {
     this.total = total;
     this.#free = total;
     this.#clock = clock;
-    this.#nobody = this.join({ running: () => 0, total: () => 0 }, total);
   }
 
   /** A holder that takes turns with the others: one per dictionary and kind of work. */
@@ -52,11 +49,6 @@ export class CoreLease {
   leave(holder: LeaseHolder): void {
     this.#holders.delete(holder);
     this.#grant();
-  }
-
-  /** Holds cores in nobody's name: all who do take one turn together. */
-  hold<T>(cores: number, use: () => Promise<T>): Promise<T> {
-    return this.#nobody.hold(use, cores);
   }
 
   /**
@@ -82,19 +74,19 @@ export class CoreLease {
   }
 
   /** Waits for a turn of this holder. @returns how to end it */
-  async take(holder: LeaseHolder, cores: number): Promise<() => void> {
-    const wanted = Math.min(cores, this.total);
+  async take(holder: LeaseHolder): Promise<() => void> {
+    const { cores } = holder;
     if (holder.waiting.length === 0 && !holder.goesOn) holder.used = Math.max(holder.used, this.#level);
     holder.goesOn = false;
     await new Promise<void>((grant) => {
-      holder.waiting.push({ number: this.#wishes++, cores: wanted, grant });
+      holder.waiting.push({ number: this.#wishes++, grant });
       this.#grant();
     });
     const started = this.#clock.now();
     return () => {
-      holder.used += (this.#clock.now() - started) * wanted;
+      holder.used += (this.#clock.now() - started) * cores;
       holder.goesOn = holder.wishesAgain();
-      this.#free += wanted;
+      this.#free += cores;
       this.#grant();
     };
   }
@@ -110,10 +102,10 @@ export class CoreLease {
   #grant(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const [wish] = next.waiting;
-      if (wish === undefined || wish.cores > this.#free) return;
+      if (wish === undefined || next.cores > this.#free) return;
       next.waiting.shift();
       this.#level = Math.max(this.#level, next.used);
-      this.#free -= wish.cores;
+      this.#free -= next.cores;
       wish.grant();
     }
   }
@@ -153,9 +145,9 @@ export class LeaseHolder {
     this.cores = cores;
   }
 
-  /** Runs `use` while holding cores (at most all of them), waiting for them first. */
-  async hold<T>(use: () => Promise<T>, cores = this.cores): Promise<T> {
-    const end = await this.#lease.take(this, cores);
+  /** Runs `use` while holding its cores, waiting for them first. */
+  async hold<T>(use: () => Promise<T>): Promise<T> {
+    const end = await this.#lease.take(this);
     try {
       return await use();
     } finally {

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { Cancellation } from "../../../src/engine/cancellation.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { holdCores } from "../../support/hold-cores.ts";
 import { latencies, pass, passTo, percentile, queueWorld, settle, workOf } from "../../support/queue-world.ts";
 import { random } from "../../support/seeded.ts";
 
@@ -112,7 +113,7 @@ describe("under random load", () => {
           }
           expect(clock.pending).toBe(0);
           // The cores are free: somebody else has them at once.
-          expect(await lease.hold(2, () => Promise.resolve("free"))).toBe("free");
+          expect(await holdCores(lease, 2, () => Promise.resolve("free"))).toBe("free");
         },
       ),
       { numRuns: 150 },

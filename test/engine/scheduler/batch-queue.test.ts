@@ -7,6 +7,7 @@ import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/executor.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate, type Gate } from "../../support/gate.ts";
+import { holdCores } from "../../support/hold-cores.ts";
 
 interface NamedWork extends Work {
   readonly name: string;
@@ -426,12 +427,12 @@ describe("BatchQueue", () => {
     executor.batches[0]!.fail(new ExecutorCrash("boom"));
     await settle();
     let others = 0;
-    await lease.hold(1, async () => void others++);
+    await holdCores(lease, 1, async () => void others++);
     expect([others, executor.batches]).toEqual([1, [expect.anything()]]);
     // Who comes meanwhile waits, and may still be refused or leave.
     answers.push(queue.submit(work("c", 1)));
     await settle();
-    await lease.hold(1, async () => void others++);
+    await holdCores(lease, 1, async () => void others++);
     expect([others, executor.batches.length]).toEqual([2, 1]);
     restarted();
     for (let run = 1; run <= 3; run++) {
@@ -445,13 +446,13 @@ describe("BatchQueue", () => {
   it("gives its turn up when the executor ends before it begins", async () => {
     const { executor, lease, queue } = setup();
     const held = createGate();
-    const holding = lease.hold(1, () => held.passed);
+    const holding = holdCores(lease, 1, () => held.passed);
     const answer = queue.submit(work("a", 1));
     await settle();
     const restarted = executor.restart();
     held.open();
     await holding;
-    await lease.hold(1, () => Promise.resolve());
+    await holdCores(lease, 1, () => Promise.resolve());
     expect(executor.batches).toEqual([]);
     restarted();
     await settle();
@@ -554,7 +555,7 @@ describe("BatchQueue", () => {
       void queue.submit(work("a", 1));
       await settle();
       let ran = false;
-      const other = lease.hold(1, () => Promise.resolve((ran = true)));
+      const other = holdCores(lease, 1, () => Promise.resolve((ran = true)));
       void queue.submit(work("b", 4));
       expect(rows()).toEqual(["a0"]);
       await end(0);

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CoreLease, type LeaseHolder } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { holdCores } from "../../support/hold-cores.ts";
 
 const NO_BACKLOG = { running: () => 0, total: () => 0 };
 
@@ -20,7 +21,7 @@ describe("CoreLease", () => {
           const order: number[] = [];
           await Promise.all(
             wishes.map((cores, i) =>
-              lease.hold(cores, async () => {
+              holdCores(lease, cores, async () => {
                 order.push(i);
                 held += Math.min(cores, total);
                 expect(held).toBeLessThanOrEqual(total);
@@ -37,8 +38,8 @@ describe("CoreLease", () => {
 
   it("gives the cores back when the holder fails", async () => {
     const lease = new CoreLease(1, new FakeClock());
-    await expect(lease.hold(1, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
-    expect(await lease.hold(1, () => Promise.resolve("free"))).toBe("free");
+    await expect(holdCores(lease, 1, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    expect(await holdCores(lease, 1, () => Promise.resolve("free"))).toBe("free");
   });
 
   it("shares time, not turns: a holder of long runs gets no more of it than those of short ones", async () => {

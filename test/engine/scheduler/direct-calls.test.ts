@@ -3,6 +3,7 @@ import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { DirectCalls } from "../../../src/engine/scheduler/direct-calls.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate, type Gate } from "../../support/gate.ts";
+import { holdCores } from "../../support/hold-cores.ts";
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -61,7 +62,7 @@ it("holds no cores while what is called restarts, and passes its faults on", asy
   let made = 0;
   const call = calls.run(() => Promise.resolve(++made));
   await settle();
-  await lease.hold(1, () => Promise.resolve());
+  await holdCores(lease, 1, () => Promise.resolve());
   expect(made).toBe(0);
   restarted();
   expect(await call).toBe(1);
@@ -72,14 +73,14 @@ it("holds no cores while what is called restarts, and passes its faults on", asy
 it("gives its turn up when what is called ends before it begins", async () => {
   const { calls, lease, restart } = setup();
   const held = createGate();
-  const holding = lease.hold(1, () => held.passed);
+  const holding = holdCores(lease, 1, () => held.passed);
   let made = 0;
   const call = calls.run(() => Promise.resolve(++made));
   await settle();
   const restarted = restart();
   held.open();
   await holding;
-  await lease.hold(1, () => Promise.resolve());
+  await holdCores(lease, 1, () => Promise.resolve());
   expect(made).toBe(0);
   restarted();
   expect(await call).toBe(1);
