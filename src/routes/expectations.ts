@@ -19,8 +19,14 @@ export function meetExpectations(server: Server): void {
   });
 }
 
-/** Whether its client waits still, and may have sent nothing of its body. */
-export const waitsToBeAsked = (request: IncomingMessage): boolean => waiting.has(request);
+/**
+ * Whether its client waits still. One that has sent of its body all the same is asked for the rest, which is dropped like any
+ * that is refused: ended in the midst of it, the connection would be reset and the answer lost.
+ */
+export function waitsToBeAsked(request: IncomingMessage): boolean {
+  if (request.readableLength > 0) askForBody(request);
+  return waiting.has(request);
+}
 
 /** Tells a client that waits for it to send its body. */
 export function askForBody(request: IncomingMessage): void {

@@ -203,6 +203,16 @@ describe("a server", () => {
     expect(small.statuses).toEqual(["100", "200"]);
   });
 
+  it("drops the body of one that does not wait after all, and goes on", async () => {
+    const body = Buffer.alloc(8 << 20, 32);
+    const head = posting("", `content-length: ${body.length}`, "expect: 100-continue").replace("small", "smal");
+    const { statuses } = await statusesOf(
+      server.port,
+      Buffer.concat([Buffer.from(head), body, Buffer.from(posting(GOOD, "connection: close"))]),
+    );
+    expect(statuses).toEqual(["100", "404", "200"]);
+  });
+
   it.each([
     ["413", posting("", "content-length: 9000000000", "expect: 100-continue")],
     ["404", posting("", "content-length: 9000", "expect: 100-continue").replace("small", "smal")],

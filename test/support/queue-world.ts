@@ -4,6 +4,7 @@ import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";
 import type { Served } from "../../src/engine/scheduler/entry.ts";
 import type { FakeClock } from "./fake-clock.ts";
+import { createGate, type Gate } from "./gate.ts";
 
 /** Lets every promise that can go on do so. */
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -39,6 +40,9 @@ export interface WorldOptions extends Partial<
 /** Results of rows: their names, "a0", "a1", … */
 export type Names = readonly string[];
 
+/** Milliseconds that the executor is gone for after a crash. */
+const RESTART = 7;
+
 /** A queue over an executor that takes the clock's time for its runs: one row costs what its work says. */
 export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOptions = {}) {
   const { capacity = 10, overhead = 0.5, prediction = 1, takesAhead = false, ...rest } = options;
@@ -47,14 +51,23 @@ export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOpt
   let queued = 0;
   const sent: { readonly begin: () => void; readonly crash: () => void }[] = [];
   const cost = ({ price }: WorldWork, keep: number): number => price * (0.2 + 0.8 * keep);
+  let restarting: Gate | null = null;
+  const restart = (): void => {
+    const gate = (restarting = createGate());
+    clock.after(RESTART, () => {
+      restarting = null;
+      gate.open();
+    });
+  };
   const executor: Executor<WorldWork, Names> = {
     cores: lease.total,
     capacity,
     overhead: overhead * prediction,
     rowCost: (work, _row, keep) => cost(work, keep) * prediction,
     takesAhead,
-    ready: () => null,
+    ready: () => restarting?.passed ?? null,
     run(pieces) {
+      if (restarting !== null) throw new Error("a run while it restarts: cores are held for nothing");
       if (sent.length > (takesAhead ? 1 : 0)) throw new Error("more runs at a time than it takes");
       const crashed = pieces.some(({ work }) => work.poisoned);
       const time = pieces.reduce((sum, { work, from, to, keep }) => sum + (to - from) * cost(work, keep), overhead);
@@ -64,7 +77,10 @@ export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOpt
           const started = clock.now();
           clock.after(time, () => {
             runs.push({ pieces, started, ended: clock.now(), crashed });
-            if (crashed) return sent.splice(0).forEach((one) => one.crash());
+            if (crashed) {
+              restart();
+              return sent.splice(0).forEach((one) => one.crash());
+            }
             sent.shift();
             sent[0]?.begin();
             resolve(

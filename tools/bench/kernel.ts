@@ -1,7 +1,7 @@
 /**
  * What bounds the fused kernel: bytes of Gram rows a second, at random rows as a pursuit selects them, one row at a time
- * and two at once, and touched before they are used or not, beside the same over one Gram row that stays in cache (what computing alone
- * allows).
+ * and two at once, touched before they are used or not, beside the same over one Gram row that stays in cache (what
+ * computing alone allows).
  *
  *     npx tsx tools/bench/kernel.ts          after "npm run build"
  */

@@ -43,6 +43,8 @@ export class BatchRuns<W extends Work, R> {
   readonly #options: BatchRunsOptions<W, R>;
   /** The wish for cores, and then the turn. */
   #turn: Promise<void> | null = null;
+  /** The executor's restart. */
+  #restart: Promise<void> | null = null;
   #current: Run | null = null;
   #ahead: Run | null = null;
   /** When all that was sent is predicted to be done. */
@@ -56,7 +58,7 @@ export class BatchRuns<W extends Work, R> {
     this.#options = options;
   }
 
-  /** Predicted milliseconds until all that was sent is done. */
+  /** Predicted milliseconds until all that was sent in batches is done. */
   get remaining(): number {
     return this.#current === null ? 0 : Math.max(0, this.#until - this.#options.clock.now());
   }
@@ -72,17 +74,27 @@ export class BatchRuns<W extends Work, R> {
     if (this.#turn !== null) return this.#sendAhead();
     if (!this.pending) return holder.pass();
     const restarted = executor.ready();
-    if (restarted !== null) holder.pass();
+    if (restarted !== null) return this.#pumpAfter(restarted);
     // The batch is formed only when the cores are ours: whoever comes or leaves until then is counted.
-    this.#turn = (restarted ?? holder.hold(() => this.#takeTurn())).finally(() => {
-      this.#turn = null;
+    this.#turn = holder
+      .hold(() => this.#takeTurn())
+      .finally(() => {
+        this.#turn = null;
+        this.pump();
+      });
+  }
+
+  #pumpAfter(restarted: Promise<void>): void {
+    this.#options.holder.pass();
+    this.#restart ??= restarted.finally(() => {
+      this.#restart = null;
       this.pump();
     });
   }
 
   /** Resolves when nothing waits or runs any more. */
   async idle(): Promise<void> {
-    while (this.#turn !== null) await this.#turn;
+    while (this.#turn !== null || (this.#restart !== null && this.pending)) await (this.#turn ?? this.#restart);
   }
 
   async #takeTurn(): Promise<void> {

@@ -128,7 +128,9 @@ describe("SupervisedRuntime", () => {
     const { runtime } = await supervise(["ok"]);
     expect(runtime.ready()).toBeNull();
     await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
-    await runtime.ready();
+    const again = runtime.ready();
+    expect(again).not.toBeNull();
+    await again;
     expect(runtime.ready()).toBeNull();
     await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });
     const restarted = runtime.ready();
@@ -146,6 +148,7 @@ describe("SupervisedRuntime", () => {
     const { runtime: other } = await supervise(["ok", "exits"]);
     await expect(other.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
     const restarted = other.ready();
+    expect(restarted).not.toBeNull();
     await other.close();
     await restarted;
     expect(other.ready()).toBeNull();

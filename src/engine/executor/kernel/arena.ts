@@ -61,7 +61,10 @@ export interface Arena {
   readonly termCount: number;
 }
 
-/** Floats of one block of correlations, and of one turn over a row: see assembly/pursuit.ts. */
+/**
+ * Floats of one block of correlations, and of one turn over a row: see assembly/pursuit.ts. A row is touched by whole blocks
+ * (assembly/touch.ts), which is safe: Gram rows are made of them, and atoms have rows behind them.
+ */
 const BLOCK = 64;
 const ROW_BLOCK = 16;
 

@@ -37,12 +37,13 @@ export class LoopThreads {
    * @param gram whether the Gram matrix stands in the arena
    * @param place puts the rows' correlations in their slots, in order, and tells now and then how many stand there: the
    *   other threads begin while it goes on
-   * @throws Error when a helper failed
+   * @throws Error when a helper failed; what `place` threw, when all threads are done with the job
    */
   run(job: RowJob, gram: boolean, place: (ready: (count: number) => void) => void): void {
     const control = this.#control;
     Atomics.store(control, CONTROL.nextRow, 0);
     Atomics.store(control, CONTROL.ready, 0);
+    Atomics.store(control, CONTROL.faults, 0);
     // Without the matrix each row makes one step only, which is not worth a thread's waking up.
     const helpers = gram && job.count >= WORTH_HELP ? this.#helpers : [];
     if (helpers.length > 0) {
@@ -54,11 +55,15 @@ export class LoopThreads {
     try {
       place((count) => publishRows(control, count));
     } finally {
+      // Whatever becomes of it, nobody may be left at work on this job when the next one begins.
       publishRows(control, job.count);
+      try {
+        this.#own.run(job, gram, () => takeRow(control, job.count));
+      } finally {
+        for (let busy; (busy = Atomics.load(control, CONTROL.busy)) > 0;) Atomics.wait(control, CONTROL.busy, busy);
+      }
     }
-    this.#own.run(job, gram, () => takeRow(control, job.count));
-    for (let busy; (busy = Atomics.load(control, CONTROL.busy)) > 0;) Atomics.wait(control, CONTROL.busy, busy);
-    if (Atomics.exchange(control, CONTROL.faults, 0) > 0) throw new Error("a thread of the pursuit kernel failed");
+    if (Atomics.load(control, CONTROL.faults) > 0) throw new Error("a thread of the pursuit kernel failed");
   }
 
   /** Ends the helpers. */

@@ -11,6 +11,9 @@ export interface Entries {
   readonly touches: boolean;
 }
 
+/** Atoms touched before they are used: few enough that all of them are still in cache then. A multiple of four. */
+const ATOMS_AT_ONCE = 16;
+
 /**
  * wide ← x − Σ values·atoms in float64: by four atoms at a time, which reads and writes the row a quarter as often and
  * rounds the same.
@@ -27,24 +30,26 @@ export function takeRemainder(
 ): number {
   const atomOf = (k: number): number => atoms + 4 * rowWidth * indices[k]!;
   kernel.widen(wide, x, rowWidth);
-  if (touches) {
-    for (let k = from; k < to; k += 2) kernel.touchTwo(atomOf(k), atomOf(Math.min(k + 1, to - 1)), rowWidth);
+  for (let k = from; k < to;) {
+    const end = Math.min(k + ATOMS_AT_ONCE, to);
+    if (touches) {
+      for (let i = k; i < end; i += 2) kernel.touchTwo(atomOf(i), atomOf(Math.min(i + 1, end - 1)), rowWidth);
+    }
+    for (; k + 4 <= end; k += 4) {
+      kernel.subtractWideFour(
+        wide,
+        atomOf(k),
+        values[k]!,
+        atomOf(k + 1),
+        values[k + 1]!,
+        atomOf(k + 2),
+        values[k + 2]!,
+        atomOf(k + 3),
+        values[k + 3]!,
+        rowWidth,
+      );
+    }
+    for (; k < end; k++) kernel.subtractWide(wide, atomOf(k), values[k]!, rowWidth);
   }
-  let k = from;
-  for (; k + 4 <= to; k += 4) {
-    kernel.subtractWideFour(
-      wide,
-      atomOf(k),
-      values[k]!,
-      atomOf(k + 1),
-      values[k + 1]!,
-      atomOf(k + 2),
-      values[k + 2]!,
-      atomOf(k + 3),
-      values[k + 3]!,
-      rowWidth,
-    );
-  }
-  for (; k < to; k++) kernel.subtractWide(wide, atomOf(k), values[k]!, rowWidth);
   return kernel.energyWide(wide, rowWidth);
 }

@@ -14,7 +14,7 @@ export interface RowJob {
   readonly depth: number;
   /** Whether `energies` must be exact when a row has ended. */
   readonly traced: boolean;
-  /** Whether to touch rows of the Gram matrix before they are used: see touch-trial.ts. */
+  /** Whether to touch rows of the Gram matrix, and a code's atoms, before they are used: see touch-trial.ts. */
   readonly touches: boolean;
   /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
   readonly orthogonal: OrthogonalScore | null;

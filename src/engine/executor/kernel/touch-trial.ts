@@ -11,7 +11,8 @@ const STRIDE = 2_654_435_761;
 /**
  * Whether steps go faster when the rows of a complete Gram matrix are touched before they are used (assembly/touch.ts):
  * the trial's second way. They do where the matrix is larger than the cache and the processor waits for memory; a matrix
- * within the cache only costs its rows twice. Between two batches only: it works in slots 0 and 1.
+ * within the cache only costs its rows twice. A code's atoms are touched where those rows are: from a cache that the matrix
+ * goes through they are gone as well. Between two batches only: it works in slots 0 and 1.
  */
 export function createTouchTrial(module: WebAssembly.Module, { shards, shape }: Arena): PairedTrial {
   const [{ memory, gram, width, correlations, winners }] = shards as readonly [Arena["shards"][number]];

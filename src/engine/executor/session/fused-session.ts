@@ -7,9 +7,9 @@ import type { SparseCodes } from "../../sparse-codes.ts";
 import type { EncoderSession, Progress } from "../encoder-session.ts";
 import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
+import type { PairedTrial } from "../kernel/paired-trial.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
 import type { RowLoopOptions } from "../kernel/row-loop.ts";
-import type { PairedTrial } from "../kernel/paired-trial.ts";
 import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
 import { createTouchTrial } from "../kernel/touch-trial.ts";
 import { AtomSession } from "./atom-session.ts";
@@ -48,7 +48,7 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
   readonly gram: boolean;
   /** Bytes of one memory of the kernel at most: see arena.ts. */
   readonly memoryLimit?: number;
-  /** Whether to touch rows of the Gram matrix before they are used; tried out where it is not given (touch-trial.ts). */
+  /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (touch-trial.ts). */
   readonly touches?: boolean;
   /** Where a Gram matrix that took long is kept for the next start. */
   readonly cache?: GramCache;
@@ -102,7 +102,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const rows = new SlotRows(module, arena, weights);
     const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
-    const touching = options.touches ?? createTouchTrial(module, arena);
+    const touching = gram && (options.touches ?? createTouchTrial(module, arena));
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
     session.#padCorrelations();
     session.#placeScales();
@@ -165,7 +165,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     return createRowJob(columns, from, count, {
       rows: set,
       remainderWidth: batch.reconstruction ? this.weights.d : 0,
-      touches: this.#touches,
+      touches: this.#hasGram() && this.#touches,
       traced: batch.trace,
       orthogonal: orthogonalScore(this.weights, batch),
     });
@@ -187,6 +187,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
       const products = await this.#dense.run(r);
       this.#threads.run(job, gram, (ready) => {
         this.#placeCorrelations(waiting, products, ready);
+        ready(job.count);
         if (turns++ === 0) meanwhile();
       });
       freeMemory(products);

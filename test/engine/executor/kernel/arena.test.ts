@@ -21,6 +21,11 @@ it("gives every part a place of its own, within the memory's limit, and every at
       for (const [i, shard] of arena.shards.entries()) {
         expect(shard.from).toBe(next);
         next += shard.count;
+        // An atom is touched by whole blocks of 256 bytes, its last one beyond it.
+        if (i === 0) {
+          const touched = arena.atoms + 4 * arena.rowWidth * m + 192;
+          expect(touched).toBeLessThanOrEqual(shard.memory.buffer.byteLength);
+        }
         const parts: [number, number][] = [
           [shard.winners, 64 * lanes],
           [shard.correlations, 4 * shard.width * slots],
