@@ -443,6 +443,20 @@ describe("BatchQueue", () => {
     expect(executor.batches.map(({ rows }) => rows)).toEqual(["a0 b0", "a0", "b0", "c0"]);
   });
 
+  it("drains without a restart that nobody waits for any more", async () => {
+    const { executor, queue } = setup();
+    const restarted = executor.restart();
+    const leaving = work("a", 1);
+    const gone = expect(queue.submit(leaving)).rejects.toMatchObject({ code: "PURSUIT_CLIENT_CLOSED" });
+    await settle();
+    leaving.cancellation.cancel();
+    await gone;
+    await queue.drain();
+    restarted();
+    await settle();
+    expect(executor.batches).toEqual([]);
+  });
+
   it("gives its turn up when the executor ends before it begins", async () => {
     const { executor, lease, queue } = setup();
     const held = createGate();
