@@ -20,12 +20,15 @@ export function meetExpectations(server: Server): void {
 }
 
 /**
- * Whether its client waits still. One that has sent of its body all the same is asked for the rest, which is dropped like any
- * that is refused: ended in the midst of it, the connection would be reset and the answer lost.
+ * Whether the connection ends with the answer, since its client waits still and nobody can know whether the body comes. One
+ * that has sent of its body all the same is asked for the rest, which is dropped like any that is refused: ended in the
+ * midst of it, the connection would be reset and the answer lost.
  */
-export function waitsToBeAsked(request: IncomingMessage): boolean {
-  if (request.readableLength > 0) askForBody(request);
-  return waiting.has(request);
+export function endsUnasked(request: IncomingMessage): boolean {
+  if (!waiting.has(request)) return false;
+  if (request.readableLength === 0) return true;
+  askForBody(request);
+  return false;
 }
 
 /** Tells a client that waits for it to send its body. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
-import { waitsToBeAsked } from "./expectations.ts";
+import { endsUnasked } from "./expectations.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
 import { registerKeys } from "./keys.ts";
 import { negotiate } from "./media-types.ts";
@@ -67,7 +67,7 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
   // And whoever was not asked for the body that it announced: Node cannot know whether it comes, and ends the connection.
   app.addHook("onSend", async (request, reply) => {
-    if (closing || waitsToBeAsked(request.raw)) void reply.header("connection", "close");
+    if (closing || endsUnasked(request.raw)) void reply.header("connection", "close");
   });
 }
 

@@ -4,7 +4,7 @@ import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";
 import type { Served } from "../../src/engine/scheduler/entry.ts";
 import type { FakeClock } from "./fake-clock.ts";
-import { createGate, type Gate } from "./gate.ts";
+import { Restarts } from "./restarts.ts";
 
 /** Lets every promise that can go on do so. */
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -51,23 +51,16 @@ export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOpt
   let queued = 0;
   const sent: { readonly begin: () => void; readonly crash: () => void }[] = [];
   const cost = ({ price }: WorldWork, keep: number): number => price * (0.2 + 0.8 * keep);
-  let restarting: Gate | null = null;
-  const restart = (): void => {
-    const gate = (restarting = createGate());
-    clock.after(RESTART, () => {
-      restarting = null;
-      gate.open();
-    });
-  };
+  const restarts = new Restarts();
   const executor: Executor<WorldWork, Names> = {
     cores: lease.total,
     capacity,
     overhead: overhead * prediction,
     rowCost: (work, _row, keep) => cost(work, keep) * prediction,
     takesAhead,
-    ready: () => restarting?.passed ?? null,
+    ready: restarts.ready,
     run(pieces) {
-      if (restarting !== null) throw new Error("a run while it restarts: cores are held for nothing");
+      if (restarts.ready() !== null) throw new Error("a run while it restarts: cores are held for nothing");
       if (sent.length > (takesAhead ? 1 : 0)) throw new Error("more runs at a time than it takes");
       const crashed = pieces.some(({ work }) => work.poisoned);
       const time = pieces.reduce((sum, { work, from, to, keep }) => sum + (to - from) * cost(work, keep), overhead);
@@ -78,7 +71,7 @@ export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOpt
           clock.after(time, () => {
             runs.push({ pieces, started, ended: clock.now(), crashed });
             if (crashed) {
-              restart();
+              clock.after(RESTART, restarts.begin());
               return sent.splice(0).forEach((one) => one.crash());
             }
             sent.shift();

@@ -123,18 +123,14 @@ export class SupervisedRuntime {
   }
 
   async #settled(): Promise<void> {
+    // Given up by the watchdog it may not have ended yet: its successor is not started before it has.
     await this.#live?.ended;
     await this.#current.catch(() => {});
   }
 
   async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, watchdog: number) {
-    let process = await this.#current;
-    // The watchdog has given it up, but it has not ended yet: its successor is not started before it has.
-    while (process.gone !== null && !this.#closing) {
-      await process.ended;
-      process = await this.#current;
-    }
-    return process.call(head, columns, watchdog);
+    for (let restarted = this.ready(); restarted !== null; restarted = this.ready()) await restarted;
+    return (await this.#current).call(head, columns, watchdog);
   }
 
   #watch(process: RuntimeProcess): void {

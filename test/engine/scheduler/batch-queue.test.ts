@@ -6,8 +6,10 @@ import { BatchQueue } from "../../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/executor.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
-import { createGate, type Gate } from "../../support/gate.ts";
+import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
+import { settle } from "../../support/queue-world.ts";
+import { Restarts } from "../../support/restarts.ts";
 
 interface NamedWork extends Work {
   readonly name: string;
@@ -34,24 +36,16 @@ class ManualExecutor implements Executor<NamedWork, Rows> {
   readonly batches: Batch[] = [];
   readonly capacity: number;
   price = 1;
-  #restarted: Gate | null = null;
+  readonly #restarts = new Restarts();
+  readonly ready = this.#restarts.ready;
 
   constructor(capacity: number) {
     this.capacity = capacity;
   }
 
-  /** From then on it restarts, until what is returned is called. */
+  /** As of {@link Restarts.begin}. */
   restart(): () => void {
-    const restarted = createGate();
-    this.#restarted = restarted;
-    return () => {
-      this.#restarted = null;
-      restarted.open();
-    };
-  }
-
-  ready(): Promise<void> | null {
-    return this.#restarted?.passed ?? null;
+    return this.#restarts.begin();
   }
 
   rowCost(_work: NamedWork, _row: number, keep: number): number {
@@ -102,9 +96,6 @@ function setup(capacity = 4, options: { maxWait?: number; maxRows?: number; degr
   };
   return { executor, clock, lease, shed, queue, finish, warm, queued: () => queued };
 }
-
-/** Lets every promise that can go on do so. */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("BatchQueue", () => {
   it("runs what waits as one batch and answers each with its own rows", async () => {

@@ -3,11 +3,9 @@ import { describe, expect, it } from "vitest";
 import { CoreLease, type LeaseHolder } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { holdCores } from "../../support/hold-cores.ts";
+import { settle } from "../../support/queue-world.ts";
 
 const NO_BACKLOG = { running: () => 0, total: () => 0 };
-
-/** Lets every promise that can go on do so. */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("CoreLease", () => {
   it("never lends more cores than there are, and serves one holder's wishes in order", async () => {

@@ -2,34 +2,25 @@ import { expect, it } from "vitest";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { DirectCalls } from "../../../src/engine/scheduler/direct-calls.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
-import { createGate, type Gate } from "../../support/gate.ts";
+import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
-
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+import { settle } from "../../support/queue-world.ts";
+import { Restarts } from "../../support/restarts.ts";
 
 function setup() {
   const clock = new FakeClock();
   const lease = new CoreLease(1, clock);
   const shed: string[] = [];
-  let restarting: Gate | null = null;
+  const restarts = new Restarts();
   const calls = new DirectCalls({
     lease,
     cores: 1,
     clock,
     maxWait: 10,
     onShed: (reason) => shed.push(reason),
-    ready: () => restarting?.passed ?? null,
+    ready: restarts.ready,
   });
-  /** From then on what is called restarts, until what is returned is called. */
-  const restart = (): (() => void) => {
-    const restarted = createGate();
-    restarting = restarted;
-    return () => {
-      restarting = null;
-      restarted.open();
-    };
-  };
-  return { calls, clock, lease, shed, restart };
+  return { calls, clock, lease, shed, restart: () => restarts.begin() };
 }
 
 it("makes calls one after another, and refuses those that would wait too long", async () => {

@@ -5,7 +5,9 @@ export const GOES_ON = -1;
 /** Its correlations are to be taken anew from its residual before it can go on. */
 export const WAITS = -2;
 
-/** What is asked of the rows in slots 0 … count − 1 of one of the arena's two sets, and what came of it. Shared by all threads. */
+/**
+ * What is asked of the rows in slots 0 … count − 1 of one of the arena's two sets, and what came of it. Shared by all threads.
+ */
 export interface RowJob {
   readonly count: number;
   /** Address of [count, rowWidth] x − b, scaled. */

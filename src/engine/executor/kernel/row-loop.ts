@@ -3,7 +3,7 @@ import { type Arena, LINE, type Shard } from "./arena.ts";
 import { finiteSteps } from "./finite-steps.ts";
 import { Lane } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
-import { type Entries, takeRemainder } from "./remainder.ts";
+import { takeRemainder } from "./remainder.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
 import { nearLimit, stopBefore, STOPS } from "./row-stops.ts";
 
@@ -229,13 +229,7 @@ export class RowLoop {
     const { row } = lane;
     const from = row * job.depth;
     const { rowWidth, residuals } = this.#arena;
-    const energy = this.#remainder(lane, job, {
-      indices: job.indices,
-      values: job.values,
-      touches: job.touches,
-      from,
-      to: from + job.steps[row]!,
-    });
+    const energy = this.#remainder(lane, job, job.indices, job.values, job.steps[row]!);
     const [{ kernel }] = this.#shards as readonly [ShardView];
     kernel.narrow(residuals + 4 * rowWidth * row, this.#wideOf(lane), rowWidth);
     job.energy[row] = energy;
@@ -244,11 +238,12 @@ export class RowLoop {
   }
 
   /** ||r||² after each selection, from x and the selections. */
-  #traceEnergies(lane: Lane, { rows, indices, values, energies, steps, depth }: RowJob): void {
+  #traceEnergies(lane: Lane, job: RowJob): void {
+    const { indices, values, energies, steps, depth } = job;
     const { rowWidth, atoms } = this.#arena;
     const [{ kernel }] = this.#shards as readonly [ShardView];
     const wide = this.#wideOf(lane);
-    kernel.widen(wide, rows + 4 * rowWidth * lane.row, rowWidth);
+    kernel.widen(wide, this.#xOf(lane, job), rowWidth);
     const from = lane.row * depth;
     for (let k = from; k < from + steps[lane.row]!; k++) {
       kernel.subtractWide(wide, atoms + 4 * rowWidth * indices[k]!, values[k]!, rowWidth);
@@ -256,12 +251,15 @@ export class RowLoop {
     }
   }
 
-  /** What is left of the lane's row, in its wide row, in float64; its squared norm. */
-  #remainder(lane: Lane, { rows }: RowJob, entries: Entries): number {
+  /** What `count` entries leave of the lane's row, in its wide row, in float64; its squared norm. */
+  #remainder(lane: Lane, job: RowJob, indices: Uint32Array, values: Float32Array, count: number): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    const x = rows + 4 * this.#arena.rowWidth * lane.row;
-    return takeRemainder(kernel, this.#arena, this.#wideOf(lane), x, entries);
+    const from = lane.row * job.depth;
+    const entries = { indices, values, from, to: from + count, touches: job.touches };
+    return takeRemainder(kernel, this.#arena, this.#wideOf(lane), this.#xOf(lane, job), entries);
   }
+
+  #xOf = ({ row }: Lane, { rows }: RowJob): number => rows + 4 * this.#arena.rowWidth * row;
 
   #wideOf = ({ index }: Lane): number => this.#arena.wide + 8 * this.#arena.rowWidth * index;
 
@@ -276,13 +274,7 @@ export class RowLoop {
     if (job.traced) this.#traceEnergies(lane, job);
     const entries = lane.merge(job, from, finite);
     job.entries[row] = entries;
-    job.finalEnergy[row] = this.#remainder(lane, job, {
-      indices: job.codeIndices,
-      values: job.codeValues,
-      touches: job.touches,
-      from,
-      to: from + entries,
-    });
+    job.finalEnergy[row] = this.#remainder(lane, job, job.codeIndices, job.codeValues, entries);
     if (job.remainders.length > 0) {
       const { d } = this.#arena.shape;
       const wide = new Float64Array(this.#shards[0]!.memory.buffer, this.#wideOf(lane), d);

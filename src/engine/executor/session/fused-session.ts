@@ -154,6 +154,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   }
 
   get #touches(): boolean {
+    if (!this.#hasGram()) return false;
     return typeof this.#touching === "boolean" ? this.#touching : this.#touching.ratio < 1;
   }
 
@@ -165,7 +166,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     return createRowJob(columns, from, count, {
       rows: set,
       remainderWidth: batch.reconstruction ? this.weights.d : 0,
-      touches: this.#hasGram() && this.#touches,
+      touches: this.#touches,
       traced: batch.trace,
       orthogonal: orthogonalScore(this.weights, batch),
     });
@@ -182,13 +183,12 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     if (!gram) this.#rows.beginResiduals(job.rows, job.count);
     let waiting = Array.from({ length: job.count }, (_, i) => i);
     let r = x;
-    let turns = 0;
     while (waiting.length > 0) {
       const products = await this.#dense.run(r);
       this.#threads.run(job, gram, (ready) => {
         this.#placeCorrelations(waiting, products, ready);
         ready(job.count);
-        if (turns++ === 0) meanwhile();
+        if (r === x) meanwhile();
       });
       freeMemory(products);
       waiting = waiting.filter((i) => job.stops[i] === WAITS);
