@@ -3,6 +3,7 @@ import { type Drive, drive, type Load, type Post } from "./client/drive.ts";
 import { driveApart } from "./client/drive-apart.ts";
 import { createJudge, type Tally } from "./client/judged-requests.ts";
 import { MATCHING_PURSUIT, type Measured, type Outcome, type Scenario, type Traffic } from "./scenario.ts";
+import { halves, keepTo } from "./server/cores.ts";
 import { startLoaded } from "./server/loaded-server.ts";
 
 /** Different requests of one connection, one dictionary. */
@@ -31,7 +32,9 @@ export interface Finished {
 /** A scenario from its server's start to its end. The server ends whatever happens. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Finished> {
   const { modelsDir, seconds, longSeconds, quick, onMeasure } = options;
-  const server = await startLoaded(modelsDir, scenario.env ?? {});
+  const cores = scenario.apart ? halves() : undefined;
+  const server = await startLoaded(modelsDir, scenario.env ?? {}, cores?.server);
+  const setFree = cores ? keepTo(cores.clients) : () => {};
   const judge = createJudge();
   const source = codesOf(modelsDir, server.base);
   const totals = { sent: 0, lost: 0 };
@@ -87,6 +90,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     });
     return { outcome, tally: judge.tally, ...totals };
   } finally {
+    setFree();
     await server.stop();
   }
 }

@@ -76,6 +76,8 @@ export interface Scenario {
   readonly shows: string;
   /** Settings of its server. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether server and clients have half of the cores each, for themselves; they share all otherwise. */
+  readonly apart?: boolean;
   /** How many times it measures. */
   readonly measurements: (quick: boolean) => number;
   readonly run: (bench: Bench) => Promise<Outcome>;

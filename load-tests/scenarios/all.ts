@@ -3,7 +3,7 @@ import { beside } from "./beside.ts";
 import { burst } from "./burst.ts";
 import { degrade } from "./degrade.ts";
 import { mixed } from "./mixed.ts";
-import { overload } from "./overload.ts";
+import { overload, overloadApart } from "./overload.ts";
 import { ownCpu } from "./own-cpu.ts";
 import { singleRow } from "./single-row.ts";
 import { steady } from "./steady.ts";
@@ -20,4 +20,5 @@ export const SCENARIOS: readonly Scenario[] = [
   beside,
   degrade,
   overload,
+  overloadApart,
 ];

@@ -26,11 +26,16 @@ export interface LoadedServer {
   readonly stop: () => Promise<void>;
 }
 
-export async function startLoaded(modelsDir: string, env: Readonly<Record<string, string>>): Promise<LoadedServer> {
+/** @param cores that it is kept to; all if not said */
+export async function startLoaded(
+  modelsDir: string,
+  env: Readonly<Record<string, string>>,
+  cores?: readonly number[],
+): Promise<LoadedServer> {
   const cache = await mkdtemp(join(tmpdir(), "pursuit-load-"));
   const removeCache = (): Promise<void> => rm(cache, { recursive: true, force: true });
   try {
-    const server = await startServer(modelsDir, cache, { PURSUIT_LOG_LEVEL: "warn", ...env });
+    const server = await startServer(modelsDir, cache, { PURSUIT_LOG_LEVEL: "warn", ...env }, cores);
     const pid = server.process.pid!;
     return {
       base: server.base,

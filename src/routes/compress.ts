@@ -1,5 +1,5 @@
 import { pipeline, Readable } from "node:stream";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { acceptedCoding, CODING_NAMES, CODINGS } from "./codings.ts";
 import type { AppOptions } from "./route-options.ts";
 
@@ -9,21 +9,29 @@ const TEXT = /^application\/(?:json|x-ndjson)\b/;
 /** Answers of `/v1` in text, from `compressFrom` bytes on, in a coding that the client accepts. */
 export function registerCompression(app: FastifyInstance, { limits: { compressFrom } }: AppOptions): void {
   if (compressFrom === 0) return;
-  app.addHook("onSend", async (request, reply, payload) => {
-    if (!isWorthIt(payload, compressFrom) || !request.url.startsWith("/v1/")) return payload;
-    if (!TEXT.test(String(reply.getHeader("content-type")))) return payload;
-    void reply.header("vary", "accept-encoding");
-    if (request.headers["accept-encoding"] === undefined) return payload;
-    const name = acceptedCoding(request, CODING_NAMES);
-    if (name === undefined) return payload;
-    const coding = CODINGS[name];
-    void reply.header("content-encoding", name).removeHeader("content-length");
-    if (!(payload instanceof Readable)) return coding.whole(payload);
-    const packed = coding.stream();
-    // Whichever ends first ends the other: a client that has gone, or an answer that failed.
-    pipeline(payload, packed, () => {});
-    return packed;
+  app.addHook("onSend", (request, reply, payload, next): Promise<unknown> | void => {
+    if (!isWorthIt(payload, compressFrom) || !request.url.startsWith("/v1/")) return next();
+    if (!TEXT.test(String(reply.getHeader("content-type")))) return next();
+    return pack(request, reply, payload);
   });
+}
+
+async function pack(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  payload: string | Uint8Array | Readable,
+): Promise<string | Uint8Array | Readable> {
+  void reply.header("vary", "accept-encoding");
+  if (request.headers["accept-encoding"] === undefined) return payload;
+  const name = acceptedCoding(request, CODING_NAMES);
+  if (name === undefined) return payload;
+  const coding = CODINGS[name];
+  void reply.header("content-encoding", name).removeHeader("content-length");
+  if (!(payload instanceof Readable)) return coding.whole(payload);
+  const packed = coding.stream();
+  // Whichever ends first ends the other: a client that has gone, or an answer that failed.
+  pipeline(payload, packed, () => {});
+  return packed;
 }
 
 const isWorthIt = (payload: unknown, from: number): payload is string | Uint8Array | Readable =>

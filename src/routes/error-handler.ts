@@ -51,10 +51,10 @@ export function answerUnreadable(error: ClientError, socket: Socket): void {
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `content-type: ${PROBLEM_TYPE}`,
-    `content-length: ${body.length}`,
+    `content-length: ${Buffer.byteLength(body)}`,
     "connection: close",
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body.toString()}`);
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
 function unreadable({ code }: ClientError): Problem {

@@ -4,6 +4,7 @@ import { type EngineObserver, RESTART_REASONS, SHED_REASONS } from "../engine/ob
 import { STOP_REASONS } from "../engine/sparse-codes.ts";
 import type { Executions } from "../routes/v2/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
+import { TallyCounter } from "./tally-counter.ts";
 import { TallyHistogram } from "./tally-histogram.ts";
 
 /** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
@@ -14,7 +15,7 @@ const ERRORS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1
 /** The metrics of DESIGN §7. Histograms and counters only, so that replicas aggregate. */
 export class Metrics implements EngineObserver, RouteObserver {
   readonly #registry = new Registry();
-  readonly #requests = new Counter({
+  readonly #requests = new TallyCounter({
     name: "pursuit_requests_total",
     help: "Requests answered.",
     labelNames: ["route", "code"],
@@ -34,14 +35,13 @@ export class Metrics implements EngineObserver, RouteObserver {
     buckets: SECONDS,
     registers: [this.#registry],
   });
-  readonly #queueRows = new Gauge({ name: "pursuit_queue_rows", help: "Rows waiting.", registers: [this.#registry] });
   readonly #batchRows = new Histogram({
     name: "pursuit_batch_rows",
     help: "Rows of one batch.",
     buckets: COUNTS,
     registers: [this.#registry],
   });
-  readonly #rows = new Counter({
+  readonly #rows = new TallyCounter({
     name: "pursuit_rows_total",
     help: "Rows encoded.",
     labelNames: ["dictionary"],
@@ -61,19 +61,20 @@ export class Metrics implements EngineObserver, RouteObserver {
     buckets: ERRORS,
     registers: [this.#registry],
   });
-  readonly #stops = new Counter({
+  readonly #stops = new TallyCounter({
     name: "pursuit_stops_total",
     help: "Why rows ended.",
     labelNames: ["dictionary", "stop"],
     registers: [this.#registry],
   });
-  readonly #shed = new Counter({
+  readonly #shed = new TallyCounter({
     name: "pursuit_shed_total",
     help: "Requests refused or dropped before they were encoded.",
     labelNames: ["reason"],
     registers: [this.#registry],
   });
   readonly #restarts: Counter<"dictionary" | "reason">;
+  #queueRows = 0;
 
   /** Dictionary → rows of a batch → how many such batches, and their seconds. */
   readonly #executions = new Map<string, Map<number, { readonly count: number; readonly seconds: number }>>();
@@ -81,8 +82,17 @@ export class Metrics implements EngineObserver, RouteObserver {
   /** @param dictionaries what is loaded, asked at each scrape. */
   constructor(dictionaries: () => readonly DictionaryStatus[]) {
     collectDefaultMetrics({ register: this.#registry });
+    const queueRows = (): number => this.#queueRows;
+    new Gauge({
+      name: "pursuit_queue_rows",
+      help: "Rows waiting.",
+      registers: [this.#registry],
+      collect() {
+        this.set(queueRows());
+      },
+    });
     // From 0 on: of a series that begins at 1 Prometheus' increase() never sees the first event.
-    for (const reason of SHED_REASONS) this.#shed.inc({ reason }, 0);
+    for (const reason of SHED_REASONS) this.#shed.tally(reason, undefined, 0);
     this.#restarts = new Counter({
       name: "pursuit_runtime_restarts_total",
       help: "Runtime processes started anew.",
@@ -115,7 +125,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   request({ route, status, seconds }: Parameters<RouteObserver["request"]>[0]): void {
-    this.#requests.inc({ route, code: status });
+    this.#requests.tally(route, status);
     this.#requestSeconds.tally(route, seconds);
   }
 
@@ -124,20 +134,20 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   shedBytes(): void {
-    this.#shed.inc({ reason: "bytes_in_flight" });
+    this.#shed.tally("bytes_in_flight");
   }
 
   batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
     this.#batchRows.observe(codes.count);
     this.stage("run", seconds);
-    this.#rows.inc({ dictionary }, codes.count);
+    this.#rows.tally(dictionary, undefined, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
       this.#atoms.tally(dictionary, codes.indptr[i + 1]! - codes.indptr[i]!);
       this.#errors.tally(dictionary, codes.relativeErrors[i]!);
       stops[codes.stops[i]!]!++;
     }
-    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);
+    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.tally(dictionary, stop, stops[i]);
     let sizes = this.#executions.get(dictionary);
     if (sizes === undefined) this.#executions.set(dictionary, (sizes = new Map()));
     const seen = sizes.get(codes.count) ?? { count: 0, seconds: 0 };
@@ -151,7 +161,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {
-    this.#shed.inc({ reason });
+    this.#shed.tally(reason);
   }
 
   restart({ dictionary, reason }: Parameters<EngineObserver["restart"]>[0]): void {
@@ -159,7 +169,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   queued(change: number): void {
-    this.#queueRows.inc(change);
+    this.#queueRows += change;
   }
 }
 

@@ -18,31 +18,23 @@ export interface RunningServer {
   readonly stop: () => Promise<number | null>;
 }
 
-/** Starts the server and resolves once it says that it serves. @throws Error with its log when it ends first */
+/**
+ * Starts the server and resolves once it says that it serves.
+ *
+ * @param cores that it and its runtime processes are kept to (taskset); all if not said
+ * @throws Error with its log when it ends first
+ */
 export async function startServer(
   modelsDir: string,
   cacheDir: string,
   env: Readonly<Record<string, string>> = {},
+  cores: readonly number[] = [],
 ): Promise<RunningServer> {
-  const child = spawn(
-    process.execPath,
-    [
-      CLI,
-      "serve",
-      "--port",
-      "0",
-      "--models-dir",
-      modelsDir,
-      "--cache-dir",
-      cacheDir,
-      "--state-dir",
-      join(cacheDir, "state"),
-    ],
-    {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
+  const state = join(cacheDir, "state");
+  const folders = ["--models-dir", modelsDir, "--cache-dir", cacheDir, "--state-dir", state];
+  const serve = [process.execPath, CLI, "serve", "--port", "0", ...folders];
+  const [command, ...args] = cores.length > 0 ? ["taskset", "-c", cores.join(","), ...serve] : serve;
+  const child = spawn(command!, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
   const exited = once(child, "exit");

@@ -69,7 +69,7 @@ function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
   v2.addHook("preClose", async () => {
     closing = true;
   });
-  v2.addHook("onRequest", async (request) => {
+  v2.addHook("onRequest", (request, _reply, next) => {
     if (closing && request.method === "POST") {
       throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
     }
@@ -80,5 +80,6 @@ function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
       throw new WireError("PURSUIT_ROUTE_NOT_FOUND", message);
     }
     if (model !== undefined && request.routeOptions.config.queues) engine.admit(model);
+    next();
   });
 }
