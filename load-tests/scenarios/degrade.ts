@@ -1,7 +1,7 @@
 import { poisson } from "../client/arrivals.ts";
 import { mean, percentile } from "../client/percentile.ts";
 import type { Bench, Outcome, Scenario } from "../scenario.ts";
-import { answeredShare, peak, requestsASecond } from "./peak.ts";
+import { answeredShare, peak, PEAK_MEASUREMENTS, requestsASecond } from "./peak.ts";
 
 const ROWS = 32;
 const STEPS_64 = { max_atoms: 64 } as const;
@@ -12,7 +12,7 @@ const CONNECTIONS = 768;
 export const degrade: Scenario = {
   name: "degrade",
   shows: 'Requests of 64 atoms a row that allow fewer (on_overload: "degrade"), up to 4× what the server can do at 64.',
-  measurements: () => 1 + LOADS.length,
+  measurements: () => PEAK_MEASUREMENTS + LOADS.length,
   run: degraded,
 };
 

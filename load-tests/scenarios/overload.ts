@@ -1,7 +1,7 @@
 import { poisson } from "../client/arrivals.ts";
 import { percentile } from "../client/percentile.ts";
 import type { Bench, Figure, Measured, Outcome, Scenario } from "../scenario.ts";
-import { answeredShare, peak, requestsASecond, rowsASecond, STEPS_16 } from "./peak.ts";
+import { answeredShare, peak, PEAK_MEASUREMENTS, requestsASecond, rowsASecond, STEPS_16 } from "./peak.ts";
 
 const ROWS = 32;
 const TIMES = 4;
@@ -16,7 +16,7 @@ export const overload: Scenario = {
   name: "overload",
   shows: `Octet-stream requests of 32 rows at ${TIMES}× what the server can do, admission limit ${LIMIT_MS} ms.`,
   env: { PURSUIT_MAX_WAIT_MS: String(LIMIT_MS) },
-  measurements: () => 2,
+  measurements: () => PEAK_MEASUREMENTS + 1,
   run: (bench) => overloaded(bench, `${TIMES}× overload`),
 };
 

@@ -2,7 +2,7 @@ import { poisson } from "../client/arrivals.ts";
 import { CODEC_NAMES } from "../client/codecs.ts";
 import { percentile } from "../client/percentile.ts";
 import type { Bench, Outcome, Scenario } from "../scenario.ts";
-import { peak, requestsASecond, STEPS_16 } from "./peak.ts";
+import { peak, PEAK_MEASUREMENTS, requestsASecond, STEPS_16 } from "./peak.ts";
 
 const ROWS = 32;
 /** Open connections: many clients, each with one request at a time. */
@@ -14,7 +14,7 @@ export const steady: Scenario = {
   name: "steady",
   shows: "Throughput and latency against offered load: independent clients, 32 rows a request, 16 atoms.",
   env: { PURSUIT_MAX_WAIT_MS: "500" },
-  measurements: (quick) => 2 * (1 + (quick ? FEW_SHARES : SHARES).length),
+  measurements: (quick) => 2 * (PEAK_MEASUREMENTS + (quick ? FEW_SHARES : SHARES).length),
   run: steadyLoad,
 };
 
