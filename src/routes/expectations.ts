@@ -19,6 +19,9 @@ export function meetExpectations(server: Server): void {
   });
 }
 
+/** Whether its client waits to be told to go on. */
+export const waitsToBeAsked = (request: IncomingMessage): boolean => waiting.has(request);
+
 /**
  * Whether the connection ends with the answer, since its client waits still and nobody can know whether the body comes. One
  * that has sent of its body all the same is asked for the rest, which is dropped like any that is refused: ended in the

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
-import { endsUnasked } from "./expectations.ts";
+import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
 import { registerKeys } from "./keys.ts";
 import { negotiate } from "./media-types.ts";
@@ -75,8 +75,13 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
   // And whoever was not asked for the body that it announced: Node cannot know whether it comes, and ends the connection.
   app.addHook("onSend", (request, reply, _payload, next) => {
-    if (closing || endsUnasked(request.raw)) void reply.header("connection", "close");
-    next();
+    const goOn = (): void => {
+      if (closing || endsUnasked(request.raw)) void reply.header("connection", "close");
+      next();
+    };
+    // A refusal may come of the head at once: what was sent with it is only parsed after that.
+    if (waitsToBeAsked(request.raw)) setImmediate(goOn);
+    else goOn();
   });
 }
 

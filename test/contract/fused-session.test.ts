@@ -111,12 +111,12 @@ it("serves while the Gram matrix is made, says which path it is on, and gives co
     const before = await session.encode(batch);
     let pieces = 0;
     for (;;) {
-      const { more } = await session.improve();
+      const { next } = await session.improve();
       pieces++;
       if (pieces === 2) expect((await session.encode(batch)).indices).toEqual(before.indices);
-      if (!more) break;
+      if (next === null) break;
     }
-    expect(pieces).toBeGreaterThan(10);
+    expect(pieces).toBeGreaterThan(4);
     expect(session.chosen.path).toBe("fused");
     expect(session.coherence.maxCosine).toBeGreaterThan(0);
     const after = await session.encode(batch);

@@ -24,6 +24,11 @@ function reply(head: ReplyHead, columns: Columns = {}): void {
   for (const chunk of frameChunks(head, columns)) server.write(chunk);
 }
 
+const FIGURES = {
+  chosen: { runtime: "cpu", path: "residual" },
+  coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
+} as const;
+
 function load(folder: string): void {
   const behaviour = basename(folder);
   if (behaviour === "exits") process.exit(7);
@@ -33,8 +38,7 @@ function load(folder: string): void {
   reply({
     type: "loaded",
     facts: {
-      chosen: { runtime: "cpu", path: "residual" },
-      coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
+      ...FIGURES,
       sha256: (behaviour === "ok" ? "" : `${process.pid}`).padStart(64, "0"),
       warnings: [],
       notes: [],
@@ -85,12 +89,18 @@ function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
   reply({ type: "result", id: head.id, milliseconds: 1 }, steeredColumns(steered));
 }
 
+/** There is nothing to be done at it. */
+function improve({ id }: RequestHead & { type: "improve" }): void {
+  reply({ type: "result", id, milliseconds: 1, improved: { ...FIGURES, next: null } });
+}
+
 const reader = new FrameReader(({ head, columns }: Frame) => {
   const request = head as RequestHead;
   if (request.type === "load") load(request.options.folder);
   else if (request.type === "encode") encode(request, columns);
   else if (request.type === "decode") decode(request, columns);
   else if (request.type === "steer") steer(request, columns);
+  else if (request.type === "improve") improve(request);
   else if (request.type === "close") server.end(() => process.exit(0));
 });
 server.on("data", (chunk: Buffer) => reader.push(chunk));

@@ -40,7 +40,7 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
   const { d } = weights;
   const options = { runtime: "cpu", threads } as const;
   const session = await createEncoderSession(weights, { ...options, path: "fused" });
-  while ((await session.improve?.())?.more);
+  while (((await session.improve?.())?.next ?? null) !== null);
   const dense = await DensePass.create(weights, options);
 
   /** Microseconds of one call. */

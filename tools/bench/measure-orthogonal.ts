@@ -38,7 +38,7 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
   const settings = orthogonalSettings({ ...plain.settings, score: "absolute" });
   const weights: OrthogonalWeights = { ...plain, kind: "orthogonal_matching_pursuit", settings };
   const session = await createEncoderSession(weights, { runtime: "cpu", threads, path: "fused" });
-  while ((await session.improve?.())?.more);
+  while (((await session.improve?.())?.next ?? null) !== null);
   const file = await writeForRivals(scratch, plain, rows);
   const process = new RivalProcess(python, "orthogonal.py");
   const lines: ResultLine[] = [];

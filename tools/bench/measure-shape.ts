@@ -202,7 +202,7 @@ async function openPath(
 ): Promise<Opened> {
   const { runtime, threads } = bench;
   const session = await createEncoderSession(weights, { runtime, threads, path });
-  while ((await session.improve?.())?.more);
+  while (((await session.improve?.())?.next ?? null) !== null);
   if (session.chosen.path !== path) throw new Error(`path ${path} turned out to be ${session.chosen.path}`);
   const traced = await session.encode({ ...batchOfRows, trace: true });
   const fault = oracleFault(traced, oracle);

@@ -1,7 +1,7 @@
 import type { DictionaryManifest } from "../dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature, FeatureFacts } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import type { LoadedFacts, News } from "../runtime/protocol/messages.ts";
+import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeProcess } from "../runtime/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
@@ -13,6 +13,7 @@ import { DictionaryFault } from "./folder/dictionary-fault.ts";
 import { readLabels } from "./folder/labels.ts";
 import { readManifest } from "./folder/manifest.ts";
 import { createQueue } from "./create-queue.ts";
+import { Improvement } from "./improvement.ts";
 import { LabelSearch } from "./label-search.ts";
 import { RuntimeCalls } from "./runtime-calls.ts";
 import type { ServingOptions } from "./serving-options.ts";
@@ -25,6 +26,7 @@ interface Loaded {
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
   readonly calls: RuntimeCalls;
+  readonly improvement: Improvement;
 }
 
 /** Labels and the search over them. */
@@ -86,7 +88,6 @@ export class ServedDictionary {
         load: { ...load, folder: this.#folder, manifest },
         clock,
         loadTimeout,
-        onNews: (news: News) => this.#learn(news),
       };
       const [runtime, facts] = await SupervisedRuntime.start({
         start: async () => this.#checkSame(await RuntimeProcess.start(options)),
@@ -98,6 +99,7 @@ export class ServedDictionary {
         },
         onRecovered: (anew) => {
           this.#facts = anew;
+          this.#loaded?.improvement.begin();
           log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
         },
         onFailed: (faults) => this.#fail(faults),
@@ -110,7 +112,9 @@ export class ServedDictionary {
         runtime,
         queue: createQueue(this.id, runtime, { d: manifest.d, warmUp: facts.warmUp }, this.#options),
         calls: new RuntimeCalls(this.id, runtime, this.#options),
+        improvement: this.#improvementOf(runtime),
       };
+      this.#loaded.improvement.begin();
       this.#state = "ready";
       for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
       const { runtime: name, path } = facts.chosen;
@@ -221,6 +225,7 @@ export class ServedDictionary {
   async unload(): Promise<void> {
     const loaded = this.#loaded;
     this.#state = "draining";
+    loaded?.improvement.stop();
     await loaded?.queue.drain();
     await loaded?.calls.end();
     await loaded?.runtime.close();
@@ -255,10 +260,23 @@ export class ServedDictionary {
     ]);
   }
 
-  /** What its runtime process tells of itself after the load. */
-  #learn({ chosen, coherence, note }: News): void {
-    this.#news = { chosen, coherence };
-    if (note !== undefined) this.#options.log("info", `${this.id}: ${note}`, { dictionary: this.id });
+  #improvementOf(runtime: SupervisedRuntime): Improvement {
+    const { lease, clock, load, loadTimeout, log } = this.#options;
+    return new Improvement({
+      runtime,
+      lease,
+      cores: load.threads,
+      clock,
+      watchdog: loadTimeout,
+      onImproved: ({ chosen, coherence, note }: Improved) => {
+        this.#news = { chosen, coherence };
+        if (note !== undefined) log("info", `${this.id}: ${note}`, { dictionary: this.id });
+      },
+      onFailed: (error) => {
+        const words = error instanceof Error ? error.message : String(error);
+        log("warn", `${this.id} serves as it was loaded: ${words}`, { dictionary: this.id });
+      },
+    });
   }
 
   #fail(faults: readonly string[]): void {

@@ -3,9 +3,11 @@ import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "
 import type { SparseCodes } from "../sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../steer-batch.ts";
 
-/** Of work that is done piece by piece: whether there is more, and what is worth a log line. */
+/** Of work that is done piece by piece. */
 export interface Progress {
-  readonly more: boolean;
+  /** What the next piece keeps busy: the session's threads, or one of them and a disk; null: there is none. */
+  readonly next: "threads" | "disk" | null;
+  /** Worth a log line. */
   readonly note?: string;
 }
 
@@ -25,7 +27,7 @@ export interface EncoderSession {
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
-  /** Does a piece of what makes the session faster, to be called while nothing else is asked of it. */
+  /** Does a piece of what makes the session faster, about as long as a batch. The first one keeps no more than a disk busy. */
   improve?(): Promise<Progress>;
   /** Frees the runtime's memory; the session answers nothing afterwards. */
   release(): Promise<void>;

@@ -9,7 +9,7 @@ import {
   steerFromColumns,
 } from "../runtime/protocol/columns.ts";
 import type { Columns } from "../runtime/protocol/frame.ts";
-import type { ReplyHead, RequestHead } from "../runtime/protocol/messages.ts";
+import type { Improved, ReplyHead, RequestHead } from "../runtime/protocol/messages.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import type { EncoderSession, Progress } from "./encoder-session.ts";
 import { loadSession, loadFaults } from "./load-session.ts";
@@ -52,6 +52,11 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
     case "neighbours": {
       const neighbours = await session.neighbours(head.index, head.count);
       reply({ type: "result", id, milliseconds: took(), neighbours });
+      return;
+    }
+    case "improve": {
+      const improved = await improve(session);
+      reply({ type: "result", id, milliseconds: took(), improved });
     }
   }
 }
@@ -63,7 +68,6 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
       session = loaded.session;
       reply({ type: "loaded", facts: loaded.facts });
       collectGarbage();
-      improveLater();
     } catch (error) {
       reply({ type: "load_failed", faults: loadFaults(error) });
     }
@@ -80,29 +84,17 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
   }
 }
 
-/** What the session has become since it was loaded: faster, most likely. */
-async function improve(): Promise<void> {
-  if (session?.improve === undefined) return;
-  const before = session.chosen.path;
-  let progress: Progress = { more: false };
+/** A session that cannot be made faster serves as it is. */
+async function improve(improvable: EncoderSession): Promise<Improved> {
+  const { path } = improvable.chosen;
+  let progress: Progress = { next: null };
   try {
-    progress = await session.improve();
+    progress = (await improvable.improve?.()) ?? progress;
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error);
-    progress = { more: false, note: `It stays on the ${before} path: ${words}` };
+    progress = { next: null, note: `It stays on the ${path} path: ${words}` };
   }
-  const { chosen, coherence } = session;
-  if (progress.note !== undefined || chosen.path !== before) {
-    reply({ type: "news", chosen, coherence, ...(progress.note !== undefined && { note: progress.note }) });
-  }
-  if (progress.more) improveLater();
-}
-
-/** After whatever has come meanwhile. */
-function improveLater(): void {
-  setImmediate(() => {
-    last = last.then(improve);
-  });
+  return { ...progress, chosen: improvable.chosen, coherence: improvable.coherence };
 }
 
 // One at a time, in order: a session answers nothing while it runs, and close must come after what was sent before it.

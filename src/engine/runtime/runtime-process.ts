@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../clock.ts";
 import { type Frame, frameChunks, FrameReader, type OutgoingColumns } from "./protocol/frame.ts";
-import type { LoadedFacts, LoadOptions, News, ReplyHead, RequestHead } from "./protocol/messages.ts";
+import type { LoadedFacts, LoadOptions, ReplyHead, RequestHead } from "./protocol/messages.ts";
 
 /** The dictionary itself is at fault: starting another process would fail the same way. */
 export class LoadFailed extends Error {
@@ -35,8 +35,6 @@ export interface RuntimeProcessOptions {
   readonly clock: Clock;
   /** Milliseconds that loading may take. */
   readonly loadTimeout: number;
-  /** Called when the session has changed after it was loaded. */
-  readonly onNews?: (news: News) => void;
 }
 
 type Call = RequestHead extends infer H ? (H extends { id: number } ? Omit<H, "id"> : never) : never;
@@ -64,7 +62,6 @@ export class RuntimeProcess {
   readonly #child: ChildProcess;
   readonly #socket: Socket;
   readonly #clock: Clock;
-  readonly #onNews: RuntimeProcessOptions["onNews"];
   readonly #pending = new Map<number, Pending>();
   #stopWatch: () => void = () => {};
   #nextId = 1;
@@ -73,14 +70,13 @@ export class RuntimeProcess {
   private constructor(
     child: ChildProcess,
     socket: Socket,
-    { clock, onNews }: RuntimeProcessOptions,
+    { clock }: RuntimeProcessOptions,
     facts: LoadedFacts,
     ended: Promise<string>,
   ) {
     this.#child = child;
     this.#socket = socket;
     this.#clock = clock;
-    this.#onNews = onNews;
     this.facts = facts;
     this.ended = ended;
     void ended.then((how) => this.#fail(new RuntimeGone("crash", `The runtime process ended (${how}).`)));
@@ -123,7 +119,6 @@ export class RuntimeProcess {
       });
       receive = ({ head }) => {
         const reply = head as ReplyHead;
-        if (reply.type === "news") return options.onNews?.(reply);
         stopWatch();
         if (reply.type === "loaded") resolve(reply.facts);
         else reject(new LoadFailed(reply.type === "load_failed" ? reply.faults : [`unexpected ${reply.type}`]));
@@ -182,7 +177,6 @@ export class RuntimeProcess {
 
   #receive(frame: Frame): void {
     const head = frame.head as ReplyHead;
-    if (head.type === "news") return this.#onNews?.(head);
     if (head.type !== "result" && head.type !== "error") return;
     const pending = this.#pending.get(head.id);
     if (pending === undefined) return;

@@ -12,7 +12,7 @@ import {
   steeredFromColumns,
 } from "./protocol/columns.ts";
 import type { OutgoingColumns } from "./protocol/frame.ts";
-import type { LoadedFacts } from "./protocol/messages.ts";
+import type { Improved, LoadedFacts } from "./protocol/messages.ts";
 import { LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
 /** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
@@ -98,6 +98,13 @@ export class SupervisedRuntime {
   async neighbours(index: number, count: number, watchdog: number): Promise<readonly Neighbour[]> {
     const { head } = await this.#call({ type: "neighbours", index, count }, {}, watchdog);
     return head.neighbours ?? [];
+  }
+
+  /** A piece of what makes it faster, and what it has become by it. */
+  async improve(watchdog: number): Promise<Improved> {
+    const { head } = await this.#call({ type: "improve" }, {}, watchdog);
+    if (head.improved === undefined) throw new Error("the runtime did not say what it has become");
+    return head.improved;
   }
 
   /**

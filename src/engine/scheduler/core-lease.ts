@@ -27,7 +27,7 @@ export class CoreLease {
   readonly total: number;
   readonly #clock: Clock;
   #free: number;
-  /** Core-milliseconds that the holder served last had used before. */
+  /** What the holder served last had used before. */
   #level = 0;
   #wishes = 0;
   readonly #holders = new Set<LeaseHolder>();
@@ -38,9 +38,12 @@ export class CoreLease {
     this.#clock = clock;
   }
 
-  /** A holder that takes turns with the others: one per dictionary and kind of work. */
-  join(backlog: Backlog, cores: number): LeaseHolder {
-    const holder = new LeaseHolder(this, backlog, Math.min(cores, this.total));
+  /**
+   * A holder that takes turns with the others: one per dictionary and kind of work.
+   * @param share of the time that another has where both want all of it: less than 1 for what nobody waits for
+   */
+  join(backlog: Backlog, cores: number, share = 1): LeaseHolder {
+    const holder = new LeaseHolder(this, backlog, Math.min(cores, this.total), share);
     this.#holders.add(holder);
     return holder;
   }
@@ -53,14 +56,14 @@ export class CoreLease {
 
   /**
    * Predicted milliseconds until a holder has had `own` milliseconds of its lease, if the others with work keep to
-   * their turns: each takes as much as it, and no more than it has.
+   * their turns: each takes its share of as much as it, and no more than it has.
    */
   delay(holder: LeaseHolder, own: number): number {
     let others = 0;
     for (const other of this.#holders) {
       if (other === holder) continue;
       const { running, total } = other.backlog;
-      others += (Math.min(total(), Math.max(own, running())) * other.cores) / this.total;
+      others += (Math.min(total(), Math.max(own * other.share, running())) * other.cores) / this.total;
     }
     return own + others;
   }
@@ -84,7 +87,7 @@ export class CoreLease {
     });
     const started = this.#clock.now();
     return () => {
-      holder.used += (this.#clock.now() - started) * cores;
+      holder.used += ((this.#clock.now() - started) * cores) / holder.share;
       holder.goesOn = holder.wishesAgain();
       this.#free += cores;
       this.#grant();
@@ -130,7 +133,8 @@ export class LeaseHolder {
   readonly #lease: CoreLease;
   readonly backlog: Backlog;
   readonly cores: number;
-  /** Core-milliseconds used, or what counts as such since it was idle. */
+  readonly share: number;
+  /** Core-milliseconds used over its share, or what counts as such since it was idle. */
   used = 0;
   /** First come, first served among its own. */
   readonly waiting: Wish[] = [];
@@ -139,10 +143,11 @@ export class LeaseHolder {
   /** Whether it will wish again at once when its run ends; then it must, or {@link pass}. */
   wishesAgain: () => boolean = () => false;
 
-  constructor(lease: CoreLease, backlog: Backlog, cores: number) {
+  constructor(lease: CoreLease, backlog: Backlog, cores: number, share: number) {
     this.#lease = lease;
     this.backlog = backlog;
     this.cores = cores;
+    this.share = share;
   }
 
   /** Runs `use` while holding its cores, waiting for them first. */

@@ -106,7 +106,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
     session.#padCorrelations();
     session.#placeScales();
-    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
+    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).next !== null);
     return session;
   }
 
@@ -141,10 +141,10 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   }
 
   async improve(): Promise<Progress> {
-    if (this.#gram === null) return { more: false };
+    if (this.#gram === null) return { next: null };
     const progress = await this.#gram.step();
-    if (progress.more || typeof this.#touching === "boolean") return progress;
-    return { ...progress, more: this.#touching.step() };
+    if (progress.next !== null || typeof this.#touching === "boolean") return progress;
+    return { ...progress, next: this.#touching.step() ? "threads" : null };
   }
 
   async release(): Promise<void> {

@@ -8,8 +8,14 @@ import type { DensePass } from "./dense-pass.ts";
 import { freeMemory } from "./free-memory.ts";
 import { type GramCache, type GramReader, type GramWriter } from "./gram-cache.ts";
 
-/** Rows of one piece that is computed: short enough that a request that comes meanwhile hardly notices. */
-const BLOCK_ROWS = 64;
+/** Milliseconds that a piece should compute for: whoever asks for rows meanwhile waits for half of it on average. */
+const PIECE = 10;
+
+/** Rows of the first piece that is computed, and of any: fewer, and reading all atoms would take longer than multiplying. */
+const LEAST_ROWS = 8;
+
+/** How many times the rows of one piece the next may have: the first one also pays for what the runtime sets up. */
+const GROWTH = 4;
 
 /** Bytes of one piece that is read or written. */
 const BLOCK_BYTES = 1 << 24;
@@ -32,6 +38,8 @@ export interface GramBuildOptions {
   readonly cache: GramCache | null;
   /** Milliseconds of computing from which it is kept. */
   readonly worthKeeping?: number;
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
 }
 
 /**
@@ -46,6 +54,9 @@ export class GramBuild {
   /** Rows that the phase is done with. */
   #rows = 0;
   #complete = false;
+  /** Rows of the next piece that is computed. */
+  #height = LEAST_ROWS;
+  /** Milliseconds so far. */
   #computing = 0;
   #quarters = 0;
 
@@ -64,9 +75,12 @@ export class GramBuild {
     return this.#coherence.figures(this.#complete);
   }
 
-  /** One piece of the work. */
+  /** One piece of the work. The first looks for what is kept. */
   async step(): Promise<Progress> {
-    this.#phase ??= await this.#begin();
+    if (this.#phase === null) {
+      this.#phase = await this.#begin();
+      return { next: this.#phase.name === "reading" ? "disk" : "threads" };
+    }
     switch (this.#phase.name) {
       case "reading":
         return this.#read(this.#phase.reader);
@@ -75,7 +89,7 @@ export class GramBuild {
       case "writing":
         return this.#write(this.#phase.writer);
       case "done":
-        return { more: false };
+        return { next: null };
     }
   }
 
@@ -96,48 +110,51 @@ export class GramBuild {
     const count = Math.min(m - this.#rows, Math.max(1, Math.floor(BLOCK_BYTES / (4 * m))));
     try {
       this.#place(await reader.read(count), count);
-      if (this.#rows < m) return { more: true };
+      if (this.#rows < m) return { next: "disk" };
       await reader.verify();
     } catch (error) {
       await reader.close();
       this.#rows = 0;
       this.#coherence = new Coherence(this.#norms);
       this.#phase = { name: "computing" };
-      return { more: true, note: `The cached Gram matrix is not usable and is made anew: ${wordsOf(error)}.` };
+      return { next: "threads", note: `The cached Gram matrix is not usable and is made anew: ${wordsOf(error)}.` };
     }
     await reader.close();
     this.#complete = true;
     this.#phase = { name: "done" };
-    return { more: false, note: "The Gram matrix was read from the cache." };
+    return { next: null, note: "The Gram matrix was read from the cache." };
   }
 
   async #compute(): Promise<Progress> {
-    const { weights, dense, cache, worthKeeping = WORTH_KEEPING } = this.#options;
+    const { weights, dense, cache, worthKeeping = WORTH_KEEPING, now = monotonic } = this.#options;
     const { atoms, m, d } = weights;
-    const started = performance.now();
+    const started = now();
     const from = this.#rows;
     // Never a single row, which would round differently: see DensePass.
-    const to = m - from <= BLOCK_ROWS + 1 ? m : from + BLOCK_ROWS;
+    const to = m - from <= this.#height + 1 ? m : from + this.#height;
     const block = new Float32Array(Math.max(2, to - from) * d);
     block.set(atoms.subarray(from * d, to * d));
     const products = await dense.run(block);
     this.#place(products, to - from);
     freeMemory(products);
-    this.#computing += performance.now() - started;
-    if (to < m) return { more: true, ...this.#quarterNote() };
+    const taken = now() - started;
+    this.#computing += taken;
+    const fitting = Math.floor(((to - from) * PIECE) / taken);
+    this.#height = Math.max(LEAST_ROWS, Math.min(GROWTH * this.#height, fitting));
+    if (to < m) return { next: "threads", ...this.#quarterNote() };
     this.#complete = true;
     this.#phase = { name: "done" };
-    if (this.#computing < worthKeeping) return { more: false };
+    if (this.#computing < worthKeeping) return { next: null };
     const seconds = (this.#computing / 1000).toFixed(1);
     const note = `The Gram matrix of ${m} atoms is complete: ${seconds} s of computing.`;
-    if (cache === null) return { more: false, note };
+    if (cache === null) return { next: null, note };
     try {
       this.#phase = { name: "writing", writer: await cache.create(m) };
     } catch (error) {
-      return { more: false, note: `${note} ${notKept(error)}` };
+      return { next: null, note: `${note} ${notKept(error)}` };
     }
     this.#rows = 0;
-    return { more: true, note };
+    return { next: "disk", note };
   }
 
   async #write(writer: GramWriter): Promise<Progress> {
@@ -146,15 +163,15 @@ export class GramBuild {
     try {
       await writer.write(this.#rowsFromArena(this.#rows, count));
       this.#rows += count;
-      if (this.#rows < m) return { more: true };
+      if (this.#rows < m) return { next: "disk" };
       await writer.finish();
     } catch (error) {
       await writer.discard();
       this.#phase = { name: "done" };
-      return { more: false, note: notKept(error) };
+      return { next: null, note: notKept(error) };
     }
     this.#phase = { name: "done" };
-    return { more: false };
+    return { next: null };
   }
 
   /** @param products [≥ count, m] rows of the matrix, the next in order */
@@ -191,6 +208,8 @@ export class GramBuild {
     return { note: `The Gram matrix is being made: ${Math.round((100 * this.#rows) / m)} %.` };
   }
 }
+
+const monotonic = (): number => performance.now();
 
 const notKept = (error: unknown): string => `It could not be kept for the next start: ${wordsOf(error)}.`;
 

@@ -54,6 +54,8 @@ export type RequestHead =
   /** indices u32 */
   | { readonly type: "atoms"; readonly id: number }
   | { readonly type: "neighbours"; readonly id: number; readonly index: number; readonly count: number }
+  /** A piece of what makes the session faster. */
+  | { readonly type: "improve"; readonly id: number }
   | { readonly type: "close" };
 
 /** Runtime process → server. */
@@ -69,14 +71,16 @@ export type ReplyHead =
       readonly count?: number;
       readonly width?: number;
       readonly neighbours?: readonly Neighbour[];
+      readonly improved?: Improved;
     }
-  | { readonly type: "error"; readonly id: number; readonly message: string }
-  /** Unasked: the session has changed, or has something for the log. */
-  | {
-      readonly type: "news";
-      readonly chosen: RuntimeChoice;
-      readonly coherence: CoherenceFigures;
-      readonly note?: string;
-    };
+  | { readonly type: "error"; readonly id: number; readonly message: string };
 
-export type News = Extract<ReplyHead, { type: "news" }>;
+/** What a session has become by a piece of work at itself. */
+export interface Improved {
+  readonly chosen: RuntimeChoice;
+  readonly coherence: CoherenceFigures;
+  /** What the next piece keeps busy: all cores of the runtime, or one of them and a disk; null: there is none. */
+  readonly next: "threads" | "disk" | null;
+  /** Worth a log line. */
+  readonly note?: string;
+}

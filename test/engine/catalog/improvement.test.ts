@@ -1,0 +1,132 @@
+import { expect, it } from "vitest";
+import { Improvement } from "../../../src/engine/catalog/improvement.ts";
+import type { Improved } from "../../../src/engine/runtime/protocol/messages.ts";
+import { LoadFailed, RuntimeGone } from "../../../src/engine/runtime/runtime-process.ts";
+import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { createGate } from "../../support/gate.ts";
+import { holdCores } from "../../support/hold-cores.ts";
+import { settle } from "../../support/queue-world.ts";
+import { Restarts } from "../../support/restarts.ts";
+
+/** Milliseconds that a piece takes. */
+const PIECE = 10;
+
+type Step = Improved["next"] | Error;
+
+/** A runtime that says after each piece what is next, in this order: what follows the first is of a process started anew. */
+function setup(...steps: readonly Step[]) {
+  const clock = new FakeClock();
+  const lease = new CoreLease(2, clock);
+  const restarts = new Restarts();
+  const left = [...steps];
+  const improved: Improved["next"][] = [];
+  const failed: unknown[] = [];
+  const improvement = new Improvement({
+    runtime: {
+      ready: restarts.ready,
+      async improve() {
+        clock.advance(PIECE);
+        const step = left.shift();
+        if (step instanceof Error) throw step;
+        return {
+          chosen: { runtime: "cpu", path: "fused" },
+          coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
+          next: step ?? null,
+        };
+      },
+    },
+    lease,
+    cores: 2,
+    clock,
+    watchdog: 1000,
+    onImproved: ({ next }) => improved.push(next),
+    onFailed: (error) => failed.push(error),
+  });
+  return { improvement, clock, lease, restarts, improved, failed };
+}
+
+it("holds the cores for what keeps them busy, and none for what waits for a disk", async () => {
+  const { improvement, lease, improved } = setup("disk", "threads", "threads", null);
+  const gate = createGate();
+  const other = holdCores(lease, 2, () => gate.passed);
+  improvement.begin();
+  await settle();
+  expect(improved).toEqual(["disk", "threads"]);
+  gate.open();
+  await other;
+  await settle();
+  expect(improved).toEqual(["disk", "threads", "threads", null]);
+});
+
+it("takes a fifth of the time where requests want all of it, and is in their forecast", async () => {
+  const { improvement, clock, lease, improved } = setup(...Array.from({ length: 100 }, () => "threads" as const));
+  const busy = lease.join({ running: () => 0, total: () => Infinity }, 2);
+  improvement.begin();
+  const state = { stop: false };
+  let used = 0;
+  busy.wishesAgain = () => !state.stop;
+  const always = (async () => {
+    while (!state.stop) {
+      await busy.hold(async () => {
+        clock.advance(20);
+        used += 20;
+        await settle();
+      });
+    }
+  })();
+  while (clock.now() < 1000) await settle();
+  // A quarter of what the other has.
+  expect(used / 4 / PIECE).toBeCloseTo(improved.length, -1);
+  expect(busy.delay(100)).toBe(125);
+  state.stop = true;
+  improvement.stop();
+  busy.pass();
+  await always;
+});
+
+it("begins anew with a new process, holds nothing while it starts, and is silent of the old one's end", async () => {
+  const { improvement, lease, restarts, improved, failed } = setup(
+    "threads",
+    new RuntimeGone("crash", "it ended"),
+    "threads",
+    null,
+  );
+  improvement.begin();
+  await settle();
+  expect([improved, failed]).toEqual([["threads"], []]);
+  const restarted = restarts.begin();
+  improvement.begin();
+  improvement.begin();
+  await settle();
+  await holdCores(lease, 2, () => Promise.resolve());
+  expect(improved).toEqual(["threads"]);
+  restarted();
+  await settle();
+  expect(improved).toEqual(["threads", "threads", null]);
+});
+
+it("ends with a dictionary that is broken by now, and tells of what nobody else tells", async () => {
+  const broken = setup(new LoadFailed(["the folder is gone"]));
+  broken.improvement.begin();
+  const odd = setup("threads", new Error("no dictionary is loaded"));
+  odd.improvement.begin();
+  await settle();
+  expect(broken.failed).toEqual([]);
+  expect(odd.failed).toEqual([new Error("no dictionary is loaded")]);
+});
+
+it("does no further piece once it is stopped, though it waited for one", async () => {
+  const { improvement, lease, improved } = setup("threads", "threads", null);
+  const gate = createGate();
+  const other = holdCores(lease, 2, () => gate.passed);
+  improvement.begin();
+  await settle();
+  improvement.stop();
+  gate.open();
+  await other;
+  improvement.begin();
+  await settle();
+  expect(improved).toEqual(["threads"]);
+  await holdCores(lease, 2, () => Promise.resolve());
+});
