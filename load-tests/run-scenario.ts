@@ -1,3 +1,4 @@
+import { WrittenOnce } from "./client/codecs.ts";
 import { codesOf, type CodesSource } from "./client/codes-source.ts";
 import { type Drive, drive, type Load, type Post } from "./client/drive.ts";
 import { driveApart } from "./client/drive-apart.ts";
@@ -109,10 +110,9 @@ async function postsOf(
   const known = await Promise.all(ids.map((id) => source(id, budget)));
   const count = rows >= LARGE ? 1 : REQUESTS;
   const options = { budget, ...(on_overload && { on_overload }) };
+  const kinds = known.map((one) => ({ ...one, rows, codec, options, written: new WrittenOnce() }));
   return (connection) => {
-    const each = known.map(({ pool, expected }) =>
-      posts({ pool, expected, connection, count, rows, codec, options, ...(onCode && { onCode }) }),
-    );
+    const each = kinds.map((kind) => posts({ ...kind, connection, count, ...(onCode && { onCode }) }));
     const inTurn = (_: unknown, i: number): Post => each[i % each.length]![Math.floor(i / each.length)]!;
     const all = Array.from({ length: count * each.length }, inTurn);
     return elsewhere ? all.map((post) => ({ ...post, path: elsewhere.path })) : all;

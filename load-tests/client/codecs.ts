@@ -22,10 +22,22 @@ export interface Options {
   readonly include?: readonly "trace"[];
 }
 
-interface Written {
+export interface Written {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+}
+
+/** Requests of one kind, each written once for all connections that send it: there are no more than rows in the pool. */
+export class WrittenOnce {
+  /** By the place of their first row. */
+  readonly #written = new Map<number, Written>();
+
+  of(from: number, write: () => Written): Written {
+    let written = this.#written.get(from);
+    if (written === undefined) this.#written.set(from, (written = write()));
+    return written;
+  }
 }
 
 /** An encode request for these rows of the pool. */

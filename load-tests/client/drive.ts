@@ -1,6 +1,6 @@
 import autocannon, { type Client, type Request } from "autocannon";
 import type { Arrivals } from "./arrivals.ts";
-import { type Connection, takeOver } from "./autocannon-client.ts";
+import { type Connection, type SentBytes, shareBytes, takeOver } from "./autocannon-client.ts";
 import { stagesOf, type Stages } from "./server-timing.ts";
 
 /** A request to be sent, and what judges its answer. */
@@ -146,6 +146,7 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
     if (ended && flights.size === 0) instance.stop();
   };
 
+  const sentFor: SentBytes = new Map();
   let opened = 0;
   const setupClient = (client: Client): void => {
     let mine: Connection | null = null;
@@ -167,6 +168,7 @@ export async function drive({ base, connections, posts, seconds, arrivals }: Loa
       onIdle(connection);
     });
     client.setRequests(requests);
+    shareBytes(requests, sentFor);
   };
 
   let settle: (error: Error | null) => void = () => {};

@@ -1,4 +1,4 @@
-import { type Codec, type Options, writeRequest } from "./codecs.ts";
+import { type Codec, type Options, writeRequest, type WrittenOnce } from "./codecs.ts";
 import type { Answer, Post } from "./drive.ts";
 import type { ExpectedCodes } from "./expected-codes.ts";
 import { type AnsweredCode, readAnswer } from "./read-answer.ts";
@@ -31,6 +31,7 @@ export interface Judge {
     readonly rows: number;
     readonly codec: Codec;
     readonly options: Options;
+    readonly written: WrittenOnce;
     /** Called for each good code, when it is judged. */
     readonly onCode?: (code: AnsweredCode) => void;
   }) => Post[];
@@ -79,14 +80,14 @@ export function createJudge(): Judge {
   return {
     tally,
     settle,
-    posts: ({ pool, expected, connection, count, rows, codec, options, onCode }) =>
+    posts: ({ pool, expected, connection, count, rows, codec, options, written, onCode }) =>
       Array.from({ length: count }, (_, q) => {
         // Connections begin at rows of their own: an answer that belongs to another's request is not taken for right.
         const from = (connection * 7 + q * 61) % pool.count;
         const chosen = Array.from({ length: rows }, (_row, k) => (from + k) % pool.count);
         let last: Kept | null = null;
         return {
-          ...writeRequest(pool, chosen, codec, options),
+          ...written.of(from, () => writeRequest(pool, chosen, codec, options)),
           rows,
           judge: (answer) => {
             if (answer.status !== 200) return;

@@ -2,6 +2,7 @@ import { pack } from "msgpackr";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { writeRequest } from "../../../load-tests/client/codecs.ts";
 import { expectedCodes, firstSteps } from "../../../load-tests/client/expected-codes.ts";
+import { WrittenOnce } from "../../../load-tests/client/codecs.ts";
 import { createJudge } from "../../../load-tests/client/judged-requests.ts";
 import { poolOf } from "../../../load-tests/client/row-pool.ts";
 
@@ -69,6 +70,7 @@ async function judged(answers: (right: object[]) => object[], onOverload?: "degr
     rows: 3,
     codec: "json",
     options: { budget: { max_atoms: 2 }, ...(onOverload && { on_overload: onOverload }) },
+    written: new WrittenOnce(),
   });
   post!.judge(json(answers(rows.map(codeOf))));
   judge.settle();
@@ -94,7 +96,16 @@ test("an answer that comes again counts again, and one that differs between is j
   const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
   let seen = 0;
   const options = { budget: { max_atoms: 2 } };
-  const request = { pool, expected, connection: 0, count: 1, rows: 3, codec: "json", options } as const;
+  const request = {
+    pool,
+    expected,
+    connection: 0,
+    count: 1,
+    rows: 3,
+    codec: "json",
+    options,
+    written: new WrittenOnce(),
+  } as const;
   const [post] = judge.posts({ ...request, onCode: () => seen++ });
   const [a, b, c] = rows.map(codeOf);
   const [right, crossed] = [
@@ -141,7 +152,7 @@ test("msgpack answers are read as JSON's", async () => {
   const judge = createJudge();
   const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
   const request = { pool, expected, connection: 0, count: 1, rows: 1, codec: "octets" } as const;
-  const [post] = judge.posts({ ...request, options: { budget: { max_atoms: 2 } } });
+  const [post] = judge.posts({ ...request, options: { budget: { max_atoms: 2 } }, written: new WrittenOnce() });
   const bin = (array: Uint32Array | Float32Array, dtype: string) => ({
     data: Buffer.from(array.buffer),
     dtype,
@@ -181,4 +192,16 @@ test("JSON bodies hold the same rows and fields", () => {
   };
   expect(inputs.shape).toEqual([1, 2]);
   expect([...new Float32Array(new Uint8Array(Buffer.from(inputs.data, "base64")).buffer)]).toEqual([1, 4]);
+});
+
+test("connections that send the same rows send the same bytes", async () => {
+  const judge = createJudge();
+  const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
+  const options = { budget: { max_atoms: 2 } };
+  const request = { pool, expected, count: 1, rows: 3, codec: "json", options, written: new WrittenOnce() } as const;
+  const [first] = judge.posts({ ...request, connection: 0 });
+  const [again] = judge.posts({ ...request, connection: pool.count });
+  const [other] = judge.posts({ ...request, connection: 1 });
+  expect(again!.body).toBe(first!.body);
+  expect(other!.body.equals(first!.body)).toBe(false);
 });
