@@ -3,6 +3,7 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { dropBody } from "./drop-body.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
 import { sendV2Error } from "./v2/v2-answer.ts";
 import { WireError } from "./wire/wire-error.ts";
@@ -22,14 +23,15 @@ export function registerErrorHandler(app: FastifyInstance): void {
 }
 
 /**
- * Logs what is a fault of ours (503 and 504 are answers that the docs foresee, by the thousand under load), and keeps the
- * connection of a fault that leaves it whole.
+ * Logs what is a fault of ours (503 and 504 are answers that the docs foresee, by the thousand under load), keeps the
+ * connection of a fault that leaves it whole, and drops what is left of the body.
  */
 export function reportProblem(error: Error, problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
   if (PROBLEMS[problem.code].status === 500) request.log.error({ err: error }, problem.detail);
   // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
   // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
   if (problem.code !== "PURSUIT_BODY_STALLED") void reply.removeHeader("connection");
+  dropBody(request.raw);
 }
 
 /** For requests that Fastify could not route: they reach no hook and no error handler. */

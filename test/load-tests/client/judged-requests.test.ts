@@ -1,8 +1,7 @@
 import { pack } from "msgpackr";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { writeRequest } from "../../../load-tests/client/codecs.ts";
+import { WrittenOnce, writeRequest } from "../../../load-tests/client/codecs.ts";
 import { expectedCodes, firstSteps } from "../../../load-tests/client/expected-codes.ts";
-import { WrittenOnce } from "../../../load-tests/client/codecs.ts";
 import { createJudge } from "../../../load-tests/client/judged-requests.ts";
 import { poolOf } from "../../../load-tests/client/row-pool.ts";
 
