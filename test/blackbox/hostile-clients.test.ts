@@ -356,6 +356,9 @@ describe("a server short of memory", () => {
     const refused = await exchange(server.port, posting(GOOD + " ".repeat(200)));
     expect(problemOf(refused)).toMatchObject({ status: 429, code: "PURSUIT_BYTES_IN_FLIGHT" });
     expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
+    const unasked = await statusesOf(server.port, posting("", "content-length: 700", "expect: 100-continue"));
+    expect(unasked.statuses).toEqual(["429"]);
+    expect(unasked.text).toMatch(/^connection: close\r$/im);
     expect((await exchange(server.port, posting(GOOD))).status).toBe(200);
     socket.write(padded);
     expect((await readAnswer(socket)).status).toBe(200);
