@@ -5,7 +5,7 @@ import { driveApart } from "./client/drive-apart.ts";
 import { createJudge, type Tally } from "./client/judged-requests.ts";
 import { MATCHING_PURSUIT, type Measured, type Outcome, type Scenario, type Traffic } from "./scenario.ts";
 import { halves, keepTo } from "./server/cores.ts";
-import { startLoaded } from "./server/loaded-server.ts";
+import { type LoadedServer, startLoaded } from "./server/loaded-server.ts";
 
 /** Different requests of one connection, one dictionary. */
 const REQUESTS = 4;
@@ -32,10 +32,18 @@ export interface Finished {
 
 /** A scenario from its server's start to its end. The server ends whatever happens. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Finished> {
-  const { modelsDir, seconds, longSeconds, quick, onMeasure } = options;
   const cores = scenario.apart ? halves() : undefined;
-  const server = await startLoaded(modelsDir, scenario.env ?? {}, cores?.server);
   const setFree = cores ? keepTo(cores.clients) : () => {};
+  try {
+    return await runOn(await startLoaded(options.modelsDir, scenario.env ?? {}, cores?.server), scenario, options);
+  } finally {
+    setFree();
+  }
+}
+
+/** Ends the server whatever happens. */
+async function runOn(server: LoadedServer, scenario: Scenario, options: RunOptions): Promise<Finished> {
+  const { modelsDir, seconds, longSeconds, quick, onMeasure } = options;
   const judge = createJudge();
   const source = codesOf(modelsDir, server.base);
   const totals = { sent: 0, lost: 0 };
@@ -91,7 +99,6 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     });
     return { outcome, tally: judge.tally, ...totals };
   } finally {
-    setFree();
     await server.stop();
   }
 }

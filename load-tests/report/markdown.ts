@@ -15,7 +15,7 @@ export function resultsPage(machine: Machine, seconds: number, sections: readonl
   const figures = sections.flatMap(({ finished }) => finished.outcome.figures);
   const parts = [
     `# Load tests, ${date} UTC`,
-    `Commit ${commit}; ${cpu}, ${cores} cores, ${memoryGiB} GiB; Node ${node}; ${seconds} s a measurement. The clients ran on the same cores as the server. Load average before: ${load.toFixed(1)}.`,
+    `Commit ${commit}; ${cpu}, ${cores} cores, ${memoryGiB} GiB; Node ${node}; ${seconds} s a measurement. The clients ran on the same cores as the server where nothing else is said. Load average before: ${load.toFixed(1)}.`,
     ...(note === "" ? [] : [note]),
     ...(figures.length === 0 ? [] : ["## Figures", figureTable(figures)]),
     "## Answers",

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { Scenario } from "../scenario.ts";
 import { beside } from "./beside.ts";
 import { burst } from "./burst.ts";
@@ -9,7 +10,7 @@ import { singleRow } from "./single-row.ts";
 import { steady } from "./steady.ts";
 import { sweep } from "./sweep.ts";
 
-/** In the order in which they run. */
+/** In the order in which they run. Where there is one core nothing can be apart. */
 export const SCENARIOS: readonly Scenario[] = [
   ownCpu,
   singleRow,
@@ -20,5 +21,5 @@ export const SCENARIOS: readonly Scenario[] = [
   beside,
   degrade,
   overload,
-  overloadApart,
+  ...(availableParallelism() > 1 ? [overloadApart] : []),
 ];

@@ -19,7 +19,10 @@ export function registerErrorHandler(app: FastifyInstance): void {
     // Not returned: see answerOf (media-types.ts).
     void sendProblem(reply, problem);
   });
-  app.setNotFoundHandler((request, reply) => sendProblem(reply, problemOfUnknownRoute(request)));
+  app.setNotFoundHandler((request, reply) => {
+    dropBody(request.raw);
+    return sendProblem(reply, problemOfUnknownRoute(request));
+  });
 }
 
 /**

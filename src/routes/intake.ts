@@ -80,7 +80,7 @@ export class Intake {
       if (declared !== undefined) hold(Number(declared));
       askForBody(request);
       if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
-      return { bytes: arrived(request, held) ?? (await this.#fill(request, held)), release };
+      return { bytes: await this.#fill(request, held), release };
     } catch (error) {
       release();
       request.resume();
@@ -262,14 +262,6 @@ export class Intake {
       source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });
   }
-}
-
-/** A body that came whole with its head, as small ones do: there is nothing to wait for, nor to listen to. */
-function arrived(request: IncomingMessage, length: number): Uint8Array<ArrayBuffer> | null {
-  if (!request.complete || request.readableLength !== length || length === 0) return null;
-  const chunk = request.read() as Buffer | null;
-  if (chunk === null) return null;
-  return isAlone(chunk) ? new Uint8Array(chunk.buffer) : new Uint8Array(chunk);
 }
 
 /** Whether nobody else's bytes lie in its memory: it may be handed to another thread. */

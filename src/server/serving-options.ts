@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { ServingOptions } from "../engine/catalog/serving-options.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { EngineObserver } from "../engine/observer.ts";
+import { Background } from "../engine/scheduler/background.ts";
 import { CoreLease } from "../engine/scheduler/core-lease.ts";
 import type { Settings } from "./settings.ts";
 
@@ -12,6 +13,7 @@ export function servingOptions(
   observer: EngineObserver,
   log: ServingOptions["log"],
 ): ServingOptions {
+  const lease = new CoreLease(Math.max(availableParallelism(), settings.threads), systemClock);
   return {
     executorEntry: new URL("../engine/executor/main.js", import.meta.url),
     load: {
@@ -21,7 +23,8 @@ export function servingOptions(
       threads: settings.threads,
       scratchDir: resolve(settings.cacheDir),
     },
-    lease: new CoreLease(Math.max(availableParallelism(), settings.threads), systemClock),
+    lease,
+    background: new Background(lease, settings.threads, systemClock),
     clock: systemClock,
     observer,
     log,

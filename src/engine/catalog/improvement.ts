@@ -1,19 +1,15 @@
-import type { Clock } from "../clock.ts";
 import type { Improved } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeGone } from "../runtime/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervised-runtime.ts";
-import type { CoreLease, LeaseHolder } from "../scheduler/core-lease.ts";
+import type { Background } from "../scheduler/background.ts";
 
-/** Of the cores' time where requests want all of it: nobody waits for it, but it should not take for ever either. */
-const SHARE = 1 / 4;
+/** How much longer than one that computes a piece may take that waits for a disk. */
+const DISK_PATIENCE = 4;
 
 export interface ImprovementOptions {
   readonly runtime: Pick<SupervisedRuntime, "ready" | "improve">;
-  readonly lease: CoreLease;
-  /** Cores that a piece occupies. */
-  readonly cores: number;
-  readonly clock: Clock;
-  /** Milliseconds that one piece may take: a disk may be slow. */
+  readonly background: Background;
+  /** Milliseconds that a piece may take: a request that comes meanwhile waits behind it. */
   readonly watchdog: number;
   readonly onImproved: (improved: Improved) => void;
   /** It ended before its time, and serves as it is. */
@@ -26,21 +22,12 @@ export interface ImprovementOptions {
  */
 export class Improvement {
   readonly #options: ImprovementOptions;
-  readonly #holder: LeaseHolder;
   /** What the next piece of the run under way is; null where none is under way. */
   #next: Improved["next"] = null;
-  /** When the piece that holds cores began, and milliseconds that the last one took. */
-  #began: number | null = null;
-  #each = 0;
   #stopped = false;
 
   constructor(options: ImprovementOptions) {
-    const { lease, cores } = options;
     this.#options = options;
-    const running = (): number => (this.#began === null ? 0 : Math.max(0, this.#began + this.#each - this.#now()));
-    // How many pieces are to come is known to the runtime only: as many as its share allows.
-    const total = (): number => (this.#next === "threads" ? Infinity : running());
-    this.#holder = lease.join({ running, total }, cores, SHARE);
   }
 
   /** After each start of the runtime's process; while one run is under way it goes on with the new process. */
@@ -58,39 +45,25 @@ export class Improvement {
   stop(): void {
     this.#stopped = true;
     this.#next = null;
-    this.#holder.leave();
   }
 
   async #run(): Promise<void> {
-    const { runtime, onImproved } = this.#options;
+    const { runtime, background, watchdog, onImproved } = this.#options;
     while (this.#next !== null) {
       for (let restarted = runtime.ready(); restarted !== null; restarted = runtime.ready()) await restarted;
-      const improved = this.#next === "threads" ? await this.#held() : await this.#piece();
+      const improved =
+        this.#next === "threads"
+          ? await background.turn(() => this.#piece(watchdog))
+          : await this.#piece(DISK_PATIENCE * watchdog);
       if (improved === null || this.#stopped) continue;
       this.#next = improved.next;
       onImproved(improved);
     }
   }
 
-  #held(): Promise<Improved | null> {
-    return this.#holder.hold(async () => {
-      this.#began = this.#now();
-      try {
-        return await this.#piece();
-      } finally {
-        this.#each = this.#now() - this.#began;
-        this.#began = null;
-      }
-    });
-  }
-
-  /** null where it must be waited for again: between the wish for cores and the grant it may have ended. */
-  async #piece(): Promise<Improved | null> {
-    const { runtime, watchdog } = this.#options;
+  /** null where it must be waited for again: between the wish for cores and the turn it may have ended. */
+  async #piece(watchdog: number): Promise<Improved | null> {
+    const { runtime } = this.#options;
     return this.#stopped || runtime.ready() !== null ? null : runtime.improve(watchdog);
-  }
-
-  #now(): number {
-    return this.#options.clock.now();
   }
 }

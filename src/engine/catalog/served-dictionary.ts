@@ -261,13 +261,11 @@ export class ServedDictionary {
   }
 
   #improvementOf(runtime: SupervisedRuntime): Improvement {
-    const { lease, clock, load, loadTimeout, log } = this.#options;
+    const { background, watchdog, log } = this.#options;
     return new Improvement({
       runtime,
-      lease,
-      cores: load.threads,
-      clock,
-      watchdog: loadTimeout,
+      background,
+      watchdog: watchdog.floor,
       onImproved: ({ chosen, coherence, note }: Improved) => {
         this.#news = { chosen, coherence };
         if (note !== undefined) log("info", `${this.id}: ${note}`, { dictionary: this.id });

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { EngineObserver } from "../observer.ts";
 import type { LoadOptions } from "../runtime/protocol/messages.ts";
+import type { Background } from "../scheduler/background.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
 import type { WatchdogRule } from "./dictionary-executor.ts";
 
@@ -10,6 +11,8 @@ export interface ServingOptions {
   readonly executorEntry: URL;
   readonly load: Omit<LoadOptions, "folder" | "manifest">;
   readonly lease: CoreLease;
+  /** Turns under that lease for what no request waits for. */
+  readonly background: Background;
   readonly clock: Clock;
   readonly observer: EngineObserver;
   readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;

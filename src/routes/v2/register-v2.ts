@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../../engine/errors.ts";
+import { dropBody } from "../drop-body.ts";
 import { problemOf, problemOfUnknownRoute, reportProblem } from "../error-handler.ts";
 import { holdBody } from "../hold-body.ts";
 import { inflaterFor } from "../inflate.ts";
@@ -60,7 +61,10 @@ function answerFaults(v2: FastifyInstance): void {
     // Not returned: see answerOf (media-types.ts).
     void sendV2Error(reply, problem);
   });
-  v2.setNotFoundHandler((request, reply) => sendV2Error(reply, problemOfUnknownRoute(request)));
+  v2.setNotFoundHandler((request, reply) => {
+    dropBody(request.raw);
+    return sendV2Error(reply, problemOfUnknownRoute(request));
+  });
 }
 
 /** Before the body: nobody should send 64 MiB to learn that the name was misspelt. */

@@ -9,6 +9,7 @@ import { SteeringStore } from "../../../src/engine/catalog/steering/steering-sto
 import { type Clock, systemClock } from "../../../src/engine/clock.ts";
 import type { EncodeRequest } from "../../../src/engine/engine.ts";
 import type { EngineObserver } from "../../../src/engine/observer.ts";
+import { Background } from "../../../src/engine/scheduler/background.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { writeModelFolder } from "../../support/model-folder.ts";
@@ -32,10 +33,13 @@ vi.mock("node:timers/promises", async (original) => {
 const root = temporaryFolder();
 const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
+const LEASE = new CoreLease(2, systemClock);
+
 const options = (clock: Clock): ServingOptions => ({
   executorEntry: new URL("../../support/fake-executor.ts", import.meta.url),
   load: { runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, scratchDir: root },
-  lease: new CoreLease(2, systemClock),
+  lease: LEASE,
+  background: new Background(LEASE, 2, systemClock),
   clock,
   observer: SILENT,
   log: () => {},

@@ -2,15 +2,13 @@ import { expect, it } from "vitest";
 import { Improvement } from "../../../src/engine/catalog/improvement.ts";
 import type { Improved } from "../../../src/engine/runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeGone } from "../../../src/engine/runtime/runtime-process.ts";
+import { Background } from "../../../src/engine/scheduler/background.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
 import { settle } from "../../support/queue-world.ts";
 import { Restarts } from "../../support/restarts.ts";
-
-/** Milliseconds that a piece takes. */
-const PIECE = 10;
 
 type Step = Improved["next"] | Error;
 
@@ -22,11 +20,12 @@ function setup(...steps: readonly Step[]) {
   const left = [...steps];
   const improved: Improved["next"][] = [];
   const failed: unknown[] = [];
+  const patience: number[] = [];
   const improvement = new Improvement({
     runtime: {
       ready: restarts.ready,
-      async improve() {
-        clock.advance(PIECE);
+      async improve(watchdog) {
+        patience.push(watchdog);
         const step = left.shift();
         if (step instanceof Error) throw step;
         return {
@@ -36,18 +35,16 @@ function setup(...steps: readonly Step[]) {
         };
       },
     },
-    lease,
-    cores: 2,
-    clock,
+    background: new Background(lease, 2, clock),
     watchdog: 1000,
     onImproved: ({ next }) => improved.push(next),
     onFailed: (error) => failed.push(error),
   });
-  return { improvement, clock, lease, restarts, improved, failed };
+  return { improvement, lease, restarts, improved, failed, patience };
 }
 
 it("holds the cores for what keeps them busy, and none for what waits for a disk", async () => {
-  const { improvement, lease, improved } = setup("disk", "threads", "threads", null);
+  const { improvement, lease, improved, patience } = setup("disk", "threads", "threads", null);
   const gate = createGate();
   const other = holdCores(lease, 2, () => gate.passed);
   improvement.begin();
@@ -57,32 +54,7 @@ it("holds the cores for what keeps them busy, and none for what waits for a disk
   await other;
   await settle();
   expect(improved).toEqual(["disk", "threads", "threads", null]);
-});
-
-it("takes a fifth of the time where requests want all of it, and is in their forecast", async () => {
-  const { improvement, clock, lease, improved } = setup(...Array.from({ length: 100 }, () => "threads" as const));
-  const busy = lease.join({ running: () => 0, total: () => Infinity }, 2);
-  improvement.begin();
-  const state = { stop: false };
-  let used = 0;
-  busy.wishesAgain = () => !state.stop;
-  const always = (async () => {
-    while (!state.stop) {
-      await busy.hold(async () => {
-        clock.advance(20);
-        used += 20;
-        await settle();
-      });
-    }
-  })();
-  while (clock.now() < 1000) await settle();
-  // A quarter of what the other has.
-  expect(used / 4 / PIECE).toBeCloseTo(improved.length, -1);
-  expect(busy.delay(100)).toBe(125);
-  state.stop = true;
-  improvement.stop();
-  busy.pass();
-  await always;
+  expect(patience).toEqual([4000, 4000, 1000, 1000]);
 });
 
 it("begins anew with a new process, holds nothing while it starts, and is silent of the old one's end", async () => {
