@@ -17,8 +17,8 @@ declare module "fastify" {
 }
 
 /**
- * What happens to every request before its body is read and after it is answered. Hooks that wait for nothing are told what
- * comes next and are no promises: those of a request that is refused cost as much as routing it.
+ * What happens to every request before its body is read and after it is answered. Hooks that wait for nothing are no
+ * promises: every request passes them, also the thousands a second that are only refused.
  */
 export async function registerHooks(app: FastifyInstance, { engine, observer, access }: AppOptions): Promise<void> {
   let closing = false;

@@ -5,10 +5,7 @@ interface TallyCounterConfiguration extends CounterConfiguration<string> {
   readonly labelNames: [string] | [string, string];
 }
 
-/**
- * A counter for what happens at every request. prom-client checks and hashes the labels of each count, which takes a good
- * part of the time in which a request should be refused; here that is left to the scrape.
- */
+/** A counter for what happens at every request. prom-client checks and hashes the labels of each count: here at the scrape. */
 export class TallyCounter {
   /** The first label's value → the second's, undefined where there is none → count. */
   readonly #counts = new Map<string, Map<string | number | undefined, number>>();
