@@ -5,8 +5,8 @@ const SEND = "_doRequest";
 /**
  * What autocannon 9.0's client holds beside its documented face. Three things cannot be had from its options, so they are
  * put in its place here: an answer's bytes (it decodes every chunk as UTF-8, which a binary answer does not survive), when
- * a request is sent (its rates send a second's requests at once), and the bytes that are sent (each connection has its own). test/load-tests/drive.test.ts fails when a newer
- * autocannon no longer has them.
+ * a request is sent (its rates send a second's requests at once), and the bytes that are sent (each connection has its own).
+ * test/load-tests/client/ fails when a newer autocannon no longer has them.
  */
 interface Inside {
   [SEND]: () => void;

@@ -22,7 +22,7 @@ export interface Options {
   readonly include?: readonly "trace"[];
 }
 
-export interface Written {
+interface Written {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;

@@ -28,7 +28,7 @@ export const waitsToBeAsked = (request: IncomingMessage): boolean => waiting.has
  * midst of it, the connection would be reset and the answer lost.
  */
 export function endsUnasked(request: IncomingMessage): boolean {
-  if (!waiting.has(request)) return false;
+  if (!waitsToBeAsked(request)) return false;
   if (request.readableLength === 0) return true;
   askForBody(request);
   return false;

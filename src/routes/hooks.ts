@@ -75,13 +75,13 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
   // And whoever was not asked for the body that it announced: Node cannot know whether it comes, and ends the connection.
   app.addHook("onSend", (request, reply, _payload, next) => {
-    const goOn = (): void => {
-      if (closing || endsUnasked(request.raw)) void reply.header("connection", "close");
+    const goOn = (ends: boolean): void => {
+      if (ends) void reply.header("connection", "close");
       next();
     };
+    if (!waitsToBeAsked(request.raw)) return goOn(closing);
     // A refusal may come of the head at once: what was sent with it is only parsed after that.
-    if (waitsToBeAsked(request.raw)) setImmediate(goOn);
-    else goOn();
+    setImmediate(() => goOn(endsUnasked(request.raw) || closing));
   });
 }
 

@@ -4,6 +4,7 @@
 import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
+import { improveFully } from "./improve-fully.ts";
 import { createEncoderSession, DensePass, passOnce } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench } from "./measure-shape.ts";
@@ -40,7 +41,7 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
   const { d } = weights;
   const options = { runtime: "cpu", threads } as const;
   const session = await createEncoderSession(weights, { ...options, path: "fused" });
-  while (((await session.improve?.())?.next ?? null) !== null);
+  await improveFully(session);
   const dense = await DensePass.create(weights, options);
 
   /** Microseconds of one call. */

@@ -3,6 +3,7 @@ import { orthogonalSettings } from "../../src/engine/dictionary.ts";
 import type { OrthogonalWeights } from "../../src/engine/dictionary-weights.ts";
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
+import { improveFully } from "./improve-fully.ts";
 import { createEncoderSession } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench, ShapeResult } from "./measure-shape.ts";
@@ -38,7 +39,7 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
   const settings = orthogonalSettings({ ...plain.settings, score: "absolute" });
   const weights: OrthogonalWeights = { ...plain, kind: "orthogonal_matching_pursuit", settings };
   const session = await createEncoderSession(weights, { runtime: "cpu", threads, path: "fused" });
-  while (((await session.improve?.())?.next ?? null) !== null);
+  await improveFully(session);
   const file = await writeForRivals(scratch, plain, rows);
   const process = new RivalProcess(python, "orthogonal.py");
   const lines: ResultLine[] = [];

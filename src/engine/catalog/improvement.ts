@@ -49,21 +49,16 @@ export class Improvement {
 
   async #run(): Promise<void> {
     const { runtime, background, watchdog, onImproved } = this.#options;
+    const ready = (): Promise<void> | null => runtime.ready();
     while (this.#next !== null) {
-      for (let restarted = runtime.ready(); restarted !== null; restarted = runtime.ready()) await restarted;
+      // It may be stopped while it waits for its turn.
       const improved =
         this.#next === "threads"
-          ? await background.turn(() => this.#piece(watchdog))
-          : await this.#piece(DISK_PATIENCE * watchdog);
-      if (improved === null || this.#stopped) continue;
+          ? await background.turn(ready, async () => (this.#stopped ? null : runtime.improve(watchdog)))
+          : await runtime.improve(DISK_PATIENCE * watchdog);
+      if (improved === null || this.#stopped) return;
       this.#next = improved.next;
       onImproved(improved);
     }
-  }
-
-  /** null where it must be waited for again: between the wish for cores and the turn it may have ended. */
-  async #piece(watchdog: number): Promise<Improved | null> {
-    const { runtime } = this.#options;
-    return this.#stopped || runtime.ready() !== null ? null : runtime.improve(watchdog);
   }
 }

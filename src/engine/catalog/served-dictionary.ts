@@ -271,8 +271,7 @@ export class ServedDictionary {
         if (note !== undefined) log("info", `${this.id}: ${note}`, { dictionary: this.id });
       },
       onFailed: (error) => {
-        const words = error instanceof Error ? error.message : String(error);
-        log("warn", `${this.id} serves as it was loaded: ${words}`, { dictionary: this.id });
+        log("warn", `${this.id} serves as it was loaded: ${faultsOf(error).join(" ")}`, { dictionary: this.id });
       },
     });
   }

@@ -1,15 +1,11 @@
 import type { EncodeBatch } from "../encode-batch.ts";
 import type { CodesToDecode, CoherenceFigures, Neighbour, RuntimeChoice } from "../engine.ts";
+import type { Improved } from "../runtime/protocol/messages.ts";
 import type { SparseCodes } from "../sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../steer-batch.ts";
 
 /** Of work that is done piece by piece. */
-export interface Progress {
-  /** What the next piece keeps busy: the session's threads, or one of them and a disk; null: there is none. */
-  readonly next: "threads" | "disk" | null;
-  /** Worth a log line. */
-  readonly note?: string;
-}
+export type Progress = Pick<Improved, "next" | "note">;
 
 /**
  * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run
@@ -27,7 +23,7 @@ export interface EncoderSession {
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
-  /** Does a piece of what makes the session faster, about as long as a batch. The first one keeps no more than a disk busy. */
+  /** Does a piece of what makes the session faster, some 10 ms where it computes. The first only looks at a disk. */
   improve?(): Promise<Progress>;
   /** Frees the runtime's memory; the session answers nothing afterwards. */
   release(): Promise<void>;

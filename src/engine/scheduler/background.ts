@@ -14,8 +14,6 @@ const FIRST_GUESS = 10;
 export class Background {
   readonly #clock: Clock;
   readonly #holder: LeaseHolder;
-  /** Turns that are waited for or under way. */
-  #open = 0;
   /** When the turn under way began; null where none is. */
   #began: number | null = null;
   /** Milliseconds that the last one took. */
@@ -26,18 +24,16 @@ export class Background {
     this.#clock = clock;
     const running = (): number => (this.#began === null ? 0 : Math.max(0, this.#began + this.#each - clock.now()));
     // How many turns are to come nobody knows: as many as its share allows.
-    const total = (): number => (this.#open > 0 ? Infinity : 0);
+    const total = (): number => (this.#holder.waiting.length > 0 || this.#began !== null ? Infinity : 0);
     this.#holder = lease.join({ running, total }, cores, SHARE);
   }
 
-  /** Runs `use` when its turn has come. */
-  async turn<T>(use: () => Promise<T>): Promise<T> {
-    this.#open++;
-    try {
-      return await this.#holder.hold(() => this.#timed(use));
-    } finally {
-      this.#open--;
-    }
+  /**
+   * Runs `use` when its turn has come.
+   * @param ready as of the scheduler's Executor: there is no turn while what is used restarts
+   */
+  turn<T>(ready: () => Promise<void> | null, use: () => Promise<T>): Promise<T> {
+    return this.#holder.holdWhenReady(ready, () => this.#timed(use));
   }
 
   async #timed<T>(use: () => Promise<T>): Promise<T> {

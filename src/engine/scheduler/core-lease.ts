@@ -160,6 +160,19 @@ export class LeaseHolder {
     }
   }
 
+  /**
+   * The same for what uses something that may restart: no cores are held meanwhile.
+   * @param ready as of the scheduler's Executor
+   */
+  async holdWhenReady<T>(ready: () => Promise<void> | null, use: () => Promise<T>): Promise<T> {
+    for (;;) {
+      for (let restarted = ready(); restarted !== null; restarted = ready()) await restarted;
+      // Between the wish for cores and the grant it may have ended.
+      const used = await this.hold(async () => (ready() === null ? { value: await use() } : null));
+      if (used !== null) return used.value;
+    }
+  }
+
   /** Whether somebody else waits for the cores: then a turn should not be drawn out. */
   get contended(): boolean {
     return this.#lease.contended(this);

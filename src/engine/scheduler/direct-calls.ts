@@ -47,14 +47,7 @@ export class DirectCalls {
     }
     this.#open++;
     try {
-      for (;;) {
-        for (let restarted = ready(); restarted !== null; restarted = ready()) await restarted;
-        // Between the wish for cores and the grant it may have ended.
-        const answer = await this.#holder.hold(async () =>
-          ready() === null ? { value: await this.#timed(call) } : null,
-        );
-        if (answer !== null) return answer.value;
-      }
+      return await this.#holder.holdWhenReady(ready, () => this.#timed(call));
     } finally {
       this.#open--;
     }

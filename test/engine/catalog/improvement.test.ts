@@ -24,7 +24,9 @@ function setup(...steps: readonly Step[]) {
   const improvement = new Improvement({
     runtime: {
       ready: restarts.ready,
+      // Calls of a runtime wait for its restart.
       async improve(watchdog) {
+        await restarts.ready();
         patience.push(watchdog);
         const step = left.shift();
         if (step instanceof Error) throw step;

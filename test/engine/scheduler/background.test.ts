@@ -23,7 +23,7 @@ async function share(dictionaries: number): Promise<{ requests: number; backgrou
   requests.wishesAgain = () => !state.stop;
   const all = [
     always(() => requests.hold(run("requests", 20))),
-    ...Array.from({ length: dictionaries }, () => always(() => background.turn(run("background", 10)))),
+    ...Array.from({ length: dictionaries }, () => always(() => background.turn(() => null, run("background", 10)))),
   ];
   while (clock.now() < 5000) await settle();
   expect(requests.delay(100)).toBe(125);
@@ -41,6 +41,16 @@ it.each([1, 4])("has a fifth of the time beside requests, however many are at wo
 
 it("has all of the time where nobody else wants it, and goes on after what failed", async () => {
   const background = new Background(new CoreLease(2, new FakeClock()), 2, new FakeClock());
-  await expect(background.turn(() => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
-  expect(await background.turn(() => Promise.resolve("done"))).toBe("done");
+  await expect(
+    background.turn(
+      () => null,
+      () => Promise.reject(new Error("broken")),
+    ),
+  ).rejects.toThrow("broken");
+  expect(
+    await background.turn(
+      () => null,
+      () => Promise.resolve("done"),
+    ),
+  ).toBe("done");
 });

@@ -1,6 +1,6 @@
 import { pack } from "msgpackr";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { WrittenOnce, writeRequest } from "../../../load-tests/client/codecs.ts";
+import { type Codec, WrittenOnce, writeRequest } from "../../../load-tests/client/codecs.ts";
 import { expectedCodes, firstSteps } from "../../../load-tests/client/expected-codes.ts";
 import { createJudge } from "../../../load-tests/client/judged-requests.ts";
 import { poolOf } from "../../../load-tests/client/row-pool.ts";
@@ -58,19 +58,18 @@ const json = (codes: object[]) => ({
   body: Buffer.from(JSON.stringify({ codes })),
 });
 
+/** One of the first connection's, of two atoms a row. */
+async function requestOf(kind: { readonly rows: number; readonly codec: Codec }) {
+  const budget = { max_atoms: 2 };
+  const expected = await expectedCodes("http://127.0.0.1", pool, budget);
+  return { ...kind, pool, expected, connection: 0, count: 1, options: { budget }, written: new WrittenOnce() };
+}
+
 async function judged(answers: (right: object[]) => object[], onOverload?: "degrade") {
   const judge = createJudge();
-  const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
-  const [post] = judge.posts({
-    pool,
-    expected,
-    connection: 0,
-    count: 1,
-    rows: 3,
-    codec: "json",
-    options: { budget: { max_atoms: 2 }, ...(onOverload && { on_overload: onOverload }) },
-    written: new WrittenOnce(),
-  });
+  const request = await requestOf({ rows: 3, codec: "json" });
+  const options = { ...request.options, ...(onOverload && { on_overload: onOverload }) };
+  const [post] = judge.posts({ ...request, options });
   post!.judge(json(answers(rows.map(codeOf))));
   judge.settle();
   return judge.tally;
@@ -92,20 +91,8 @@ test("crossed, altered, missing and extra codes are each wrong", async () => {
 
 test("an answer that comes again counts again, and one that differs between is judged by itself", async () => {
   const judge = createJudge();
-  const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
   let seen = 0;
-  const options = { budget: { max_atoms: 2 } };
-  const request = {
-    pool,
-    expected,
-    connection: 0,
-    count: 1,
-    rows: 3,
-    codec: "json",
-    options,
-    written: new WrittenOnce(),
-  } as const;
-  const [post] = judge.posts({ ...request, onCode: () => seen++ });
+  const [post] = judge.posts({ ...(await requestOf({ rows: 3, codec: "json" })), onCode: () => seen++ });
   const [a, b, c] = rows.map(codeOf);
   const [right, crossed] = [
     [a!, b!, c!],
@@ -149,9 +136,7 @@ test("the first steps of a trace merge what was selected twice", () => {
 
 test("msgpack answers are read as JSON's", async () => {
   const judge = createJudge();
-  const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
-  const request = { pool, expected, connection: 0, count: 1, rows: 1, codec: "octets" } as const;
-  const [post] = judge.posts({ ...request, options: { budget: { max_atoms: 2 } }, written: new WrittenOnce() });
+  const [post] = judge.posts(await requestOf({ rows: 1, codec: "octets" }));
   const bin = (array: Uint32Array | Float32Array, dtype: string) => ({
     data: Buffer.from(array.buffer),
     dtype,
@@ -195,10 +180,8 @@ test("JSON bodies hold the same rows and fields", () => {
 
 test("connections that send the same rows send the same bytes", async () => {
   const judge = createJudge();
-  const expected = await expectedCodes("http://127.0.0.1", pool, { max_atoms: 2 });
-  const options = { budget: { max_atoms: 2 } };
-  const request = { pool, expected, count: 1, rows: 3, codec: "json", options, written: new WrittenOnce() } as const;
-  const [first] = judge.posts({ ...request, connection: 0 });
+  const request = await requestOf({ rows: 3, codec: "json" });
+  const [first] = judge.posts(request);
   const [again] = judge.posts({ ...request, connection: pool.count });
   const [other] = judge.posts({ ...request, connection: 1 });
   expect(again!.body).toBe(first!.body);

@@ -79,7 +79,7 @@ export type ReplyHead =
 export interface Improved {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
-  /** What the next piece keeps busy: all cores of the runtime, or one of them and a disk; null: there is none. */
+  /** What the next piece keeps busy: all threads of the session, or one of them and a disk; null: there is none. */
   readonly next: "threads" | "disk" | null;
   /** Worth a log line. */
   readonly note?: string;
