@@ -1,14 +1,11 @@
 #!/usr/bin/env node
-// Starts the built command line. In a checkout it first brings dist/ up to date, so that `npm ci && npm start`
-// needs no build step; in a container image there is neither src/ nor a compiler, and nothing is built.
-import { existsSync } from "node:fs";
-
-const root = new URL("../", import.meta.url);
-const there = (path) => existsSync(new URL(path, root));
-if (there("src/") && there("node_modules/typescript/bin/tsc")) {
-  const { compileKernels, runInCheckout } = await import("./kernels.js");
-  compileKernels({ staleOnly: true });
-  // The compiler knows of its own what has changed.
-  runInCheckout("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
+// Checks the Node version before anything that an old Node cannot parse is loaded. This file itself must parse there:
+// no static imports, no top-level await, no recent syntax.
+const version = process.version.slice(1);
+const parts = version.split(".").map(Number);
+if (parts[0] < 20 || (parts[0] === 20 && parts[1] < 19)) {
+  console.error(`pursuit needs Node 20.19 or later; this is Node ${version}. Install a newer one: https://nodejs.org`);
+  process.exitCode = 1;
+} else {
+  void import("./start.js");
 }
-await import(new URL("dist/cli/pursuit.js", root).href);

@@ -5,7 +5,7 @@ import { type Budget, writeRequest } from "./codecs.ts";
 import { type AnsweredCode, readAnswer } from "./read-answer.ts";
 import type { RowPool } from "./row-pool.ts";
 
-/** Share of a row's largest |value| within which two values are the same (DESIGN §2.1, Agreement). */
+/** Values this close, relative to the row's largest |value|, are the same (docs/algorithm.md, Agreement). */
 const VALUE_TOLERANCE = 1e-5;
 
 /** `undecided`: another code, which float32 may as well have come to, since two scores were as good as equal. */

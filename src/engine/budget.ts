@@ -1,6 +1,4 @@
-/**
- * What ends one row's pursuit (DESIGN §2.1). Each part is optional; an absent part sets no limit of its own.
- */
+/** Limits that end a row's pursuit (docs/algorithm.md, Budgets). An absent part sets no limit. */
 export interface Budget {
   /** Selections at most, integer ≥ 0. */
   readonly maxAtoms?: number;

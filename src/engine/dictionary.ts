@@ -4,11 +4,11 @@
 export const ENCODER_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit", "topk"] as const;
 export type EncoderKind = (typeof ENCODER_KINDS)[number];
 
-/** Which score wins a step (DESIGN §2.1). */
+/** Which score wins a step (docs/algorithm.md, Matching pursuit). */
 export const SCORES = ["relu", "signed", "absolute"] as const;
 export type Score = (typeof SCORES)[number];
 
-/** Scores of an orthogonal pursuit (DESIGN §2.2): under `relu` its coefficients are solved for as non-negative ones. */
+/** Scores of an orthogonal pursuit. Under `relu` the coefficients are non-negative. */
 export const ORTHOGONAL_SCORES = ["absolute", "relu"] as const;
 export type OrthogonalScore = (typeof ORTHOGONAL_SCORES)[number];
 
@@ -35,7 +35,7 @@ export interface PursuitSettings {
   readonly inputNorm: InputNorm;
 }
 
-/** Settings of an orthogonal matching-pursuit encoder (DESIGN §2.2). An atom is selected once at most. */
+/** Settings of an orthogonal matching-pursuit encoder, which selects an atom at most once. */
 export interface OrthogonalSettings extends Omit<PursuitSettings, "score" | "reselect"> {
   readonly score: OrthogonalScore;
   /** Scores are D·r as it is (mergekit); otherwise divided by ||D_j||. */

@@ -1,4 +1,4 @@
-/** Edits of rows by their features (DESIGN §3, docs/steering.md). Their names are the wire's: a set is kept as it came. */
+/** Edits of rows by their features (docs/steering.md). Their names are the wire's: a set is kept as it came. */
 
 /** Ops that change a coefficient of the row's code. */
 export const CODE_OPS = ["add", "set", "scale", "remove", "clamp"] as const;

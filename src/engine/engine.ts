@@ -5,7 +5,7 @@ import type { Rows } from "./rows.ts";
 import type { SparseCodes } from "./sparse-codes.ts";
 import type { SteerAnswer, SteerRequest, SteeringSets } from "./steering.ts";
 
-/** Lifecycle of one dictionary version (DESIGN §6). */
+/** Lifecycle of one dictionary version. */
 export const DICTIONARY_STATES = ["registered", "loading", "ready", "draining", "failed", "unloaded"] as const;
 export type DictionaryState = (typeof DICTIONARY_STATES)[number];
 

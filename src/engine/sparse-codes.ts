@@ -1,5 +1,5 @@
 /**
- * Why a row's pursuit ended (DESIGN §2.1), in the order of their numbers in {@link SparseCodes.stops}.
+ * Why a row's pursuit ended (docs/algorithm.md, Stop reasons), by their numbers in {@link SparseCodes.stops}.
  * `degraded`: shortened under load, as the request allowed. `dependent` is orthogonal pursuit's.
  */
 export const STOP_REASONS = [

@@ -1,4 +1,4 @@
-/** What a runtime does to rows in one call: a sparse delta first, then directions in order (DESIGN §3). */
+/** What a runtime does to rows in one call: a sparse delta first, then directions in order (docs/steering.md). */
 export interface SteerBatch {
   /** [count, d], finite; never written to. */
   readonly rows: Float32Array;

@@ -9,7 +9,7 @@ interface ProblemType {
   readonly title: string;
 }
 
-/** The one table from code to status (DESIGN §3). docs/errors.md explains each; a test holds the two together. */
+/** Maps error codes to HTTP statuses. docs/errors.md explains each code; a test compares the two. */
 export const PROBLEMS = {
   PURSUIT_MALFORMED_BODY: { status: 400, title: "The body is not what its content type says" },
   PURSUIT_NAN_TOKEN: { status: 400, title: "The body holds NaN or Infinity tokens, which JSON does not have" },

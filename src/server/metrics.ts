@@ -12,7 +12,7 @@ const SECONDS = exponential(0.000_25, 18);
 const COUNTS = exponential(1, 13);
 const ERRORS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 
-/** The metrics of DESIGN §7. Histograms and counters only, so that replicas aggregate. */
+/** Prometheus metrics (docs/operations.md). Histograms and counters only, so that replicas aggregate. */
 export class Metrics implements EngineObserver, RouteObserver {
   readonly #registry = new Registry();
   readonly #requests = new TallyCounter({

@@ -1,4 +1,4 @@
-/** Bad input over the socket: the status, code, field and row of the contract, and a server that goes on. */
+/** Bad input over the socket: the answer has the right status, code, field and row, and the server goes on. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { openSocket, readAnswer } from "../support/raw-http.ts";

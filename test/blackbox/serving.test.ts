@@ -241,7 +241,7 @@ describe("what is served", () => {
     expect([docs.status, docs.headers.get("content-type")]).toEqual([200, expect.stringContaining("text/html")]);
   });
 
-  it("is measured: every metric of the contract, with what has happened", async () => {
+  it("counts requests, stages and rows in its metrics", async () => {
     await encode({ inputs: rows.slice(0, 2), budget: { max_atoms: 3 } });
     const text = await (await fetch(`${server.base}/metrics`)).text();
     for (const name of [

@@ -1,6 +1,6 @@
 /**
  * Every path against the reference implementations' own answers (tools/fixtures/make.py), by the rules of
- * "Agreement" in DESIGN §2.1. Prints how many rows agreed, how many were undecided, of how many.
+ * docs/algorithm.md, Agreement. Prints how many rows agreed, how many were undecided, of how many.
  * With FIDELITY_RUNTIME=cuda on an NVIDIA GPU, by the paths that run there (tools/gpu).
  */
 import { afterAll, describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** What the routes make of a good request: the engine's answer in the shapes of DESIGN §3. */
+/** Answers of the routes to good requests, in the shapes of the OpenAPI document. */
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EncodeAnswerSchema } from "../../src/routes/schemas.ts";
@@ -171,7 +171,7 @@ describe("POST …/decode", () => {
 });
 
 describe("GET /v1/dictionaries", () => {
-  it("lists all, broken ones with their faults, in the contract's names", async () => {
+  it("lists all, broken ones with their faults, in snake_case", async () => {
     const { dictionaries } = (await test.app.inject("/v1/dictionaries")).json<{ dictionaries: object[] }>();
     expect(dictionaries).toEqual([
       {

@@ -1,4 +1,4 @@
-/** DESIGN §3, Keys: who may come in, what is said to those who may not, and that no key is ever told. */
+/** API keys: which requests are let in, how others are refused, and that no answer shows a key. */
 import { afterEach, describe, expect, it } from "vitest";
 import { type TestApp, testApp } from "../support/test-app.ts";
 

@@ -1,4 +1,4 @@
-/** The table of statuses in DESIGN §3, as far as no socket is needed: every fault is a problem of the same form. */
+/** Status codes of docs/errors.md, as far as no socket is needed: every error is a problem of the same form. */
 import type { InjectOptions } from "fastify";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ENGINE_ERROR_CODES, EngineError } from "../../src/engine/errors.ts";
@@ -40,7 +40,7 @@ const posted = (payload: object | string, url = ENCODE, headers: Record<string, 
   headers: { "content-type": "application/json", ...headers },
 });
 
-/** DESIGN §3. 499 is nobody's answer: the client has gone. */
+/** Expected status of each engine error. 499: the client has left, nobody reads the answer. */
 const STATUSES: Readonly<Record<(typeof ENGINE_ERROR_CODES)[number], number>> = {
   PURSUIT_DICTIONARY_NOT_FOUND: 404,
   PURSUIT_DICTIONARY_FAILED: 503,

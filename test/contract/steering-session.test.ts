@@ -1,4 +1,4 @@
-/** Steering over real sessions of both kinds, with and without an input norm: what DESIGN §3 promises of it. */
+/** Steering over real sessions of both kinds, with and without an input norm, as docs/steering.md describes it. */
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { readExamples } from "../../src/engine/catalog/folder/examples.ts";

@@ -32,7 +32,7 @@ describe("metrics", () => {
     for (const reason of SHED_REASONS) expect(samples.get(`pursuit_shed_total{reason="${reason}"}`)).toBe(0);
   });
 
-  it("have the names, labels and types of the contract", async () => {
+  it("have documented names, labels and types", async () => {
     const metrics = new Metrics(() => [status("a", { runtime: "cpu", path: "gram" })]);
     metrics.request({ route: "/v1/x", status: 200, seconds: 0.1 });
     metrics.stage("queue", 0.1);

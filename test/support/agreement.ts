@@ -1,4 +1,4 @@
-/** Agreement of two encoders on a row, as DESIGN §2.1 defines it. */
+/** Agreement of two encoders on a row (docs/algorithm.md, Agreement). */
 import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
 import { STOP_REASONS } from "../../src/engine/sparse-codes.ts";
 import type { OraclePursuit, Pursuit } from "./oracle.ts";

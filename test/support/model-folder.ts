@@ -36,7 +36,7 @@ export function manifestOf(
   };
 }
 
-/** Writes a dictionary folder (DESIGN §4) into a models folder; its id is its name unless given. @returns its path */
+/** Writes a dictionary folder (docs/import.md, On disk) into a models folder; its id is its name unless given. @returns its path */
 export function writeModelFolder(modelsDir: string, name: string, model: SmallModel, id = name): string {
   const { atoms, d, center } = model;
   const folder = join(modelsDir, name);

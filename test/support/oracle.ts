@@ -1,6 +1,6 @@
 /**
- * Matching pursuit as DESIGN §2.1 writes it, line by line in float64, without an eye to speed. It also says from which
- * step on float32 could not have decided, by the margins of "Agreement" in the same section.
+ * Matching pursuit of docs/algorithm.md in float64, line by line, without optimisations. It also finds the first undecided
+ * step, by the margin of the section Agreement.
  */
 import type { Budget } from "../../src/engine/budget.ts";
 import type { InputNorm } from "../../src/engine/dictionary.ts";

@@ -1,5 +1,5 @@
 /**
- * Orthogonal matching pursuit as DESIGN §2.2 writes it, in float64, without an eye to speed: least squares by
+ * Orthogonal matching pursuit of docs/algorithm.md in float64, without optimisations: least squares by
  * orthogonalising each atom twice, non-negative least squares by Lawson and Hanson's algorithm from zero at every step.
  * It shares no code with the engine. It also says from which step on float32 could not have decided.
  */

@@ -17,7 +17,7 @@ interface Wish {
 /**
  * The machine's cores. A batch runs only under a lease, so that runtimes of several dictionaries take turns instead of
  * sharing cores: three two-thread runtimes spinning on 2 cores gave half the rows of three that took turns, at 15 times
- * the p99 (reference/onnxruntime-node.md).
+ * the p99.
  *
  * Turns are fair by time, not by number: cores go to the holder that has used the least of them (start-time fair
  * queueing, Goyal et al. 1996). One that was idle starts level with the others; one that goes on is waited for between

@@ -11,7 +11,7 @@ export interface EditedCodes {
 }
 
 /**
- * Code edits on z in order, as the one sparse delta z' − z (DESIGN §3).
+ * Code edits on z in order, as the one sparse delta z' − z (docs/steering.md).
  * @param applies [count · e] 1 where the edit applies to the row
  * @param names [e] what each edit is called in a complaint
  * @throws EngineError PURSUIT_INVALID_EDIT when a coefficient leaves float32.

@@ -1,7 +1,7 @@
 import type { SparseCodes } from "../sparse-codes.ts";
 import type { MovedFeatures } from "../steering.ts";
 
-/** Of a row's largest |coefficient|: what two right encoders may differ by (DESIGN §2.1, agreement) moves nothing. */
+/** Relative to the row's largest |coefficient|. Encoders that agree may differ by this much (docs/algorithm.md, Agreement). */
 const NOISE = 1e-5;
 
 /** Features whose coefficients differ between two codes of the same rows, by more than rounding would make them. */

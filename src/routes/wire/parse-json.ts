@@ -1,7 +1,7 @@
 import { tooDeepAt } from "./json-depth.ts";
 import { WireError } from "./wire-error.ts";
 
-/** Objects and arrays inside one another at most (DESIGN §5): a body of [batch, seq, d] rows is 4 deep. */
+/** Deepest nesting of a JSON body: [batch, seq, d] rows in their object are 4 deep. */
 export const MAX_DEPTH = 4;
 
 /**

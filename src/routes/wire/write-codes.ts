@@ -2,7 +2,7 @@ import { type SparseCodes, STOP_REASONS } from "../../engine/sparse-codes.ts";
 import type { Rows } from "../../engine/rows.ts";
 import { shortestFloat32, shortestFloats } from "./shortest-float32.ts";
 
-/** How codes lie in an answer (DESIGN §3). */
+/** Layouts of codes in an answer (docs/wire.md). */
 export const FORMATS = ["sparse", "csr", "dense", "map"] as const;
 export type Format = (typeof FORMATS)[number];
 

@@ -18,7 +18,7 @@ const LINE: ResultLine = {
 };
 
 describe("a line of the bench", () => {
-  it("goes out as JSON with the fields that issue 4 names and the rival's batch, unrounded", () => {
+  it("goes out as JSON with every field, unrounded", () => {
     const fields =
       "d m steps batch path us_per_row rival rival_us_per_row rival_batch ratio goal roofline_us roofline_share";
     const parsed = JSON.parse(jsonText([LINE, { ...LINE, ratio: null }])) as ResultLine[];

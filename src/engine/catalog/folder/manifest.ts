@@ -65,7 +65,7 @@ const ENCODER_SCHEMAS = {
   ),
 } as const satisfies Record<EncoderKind, TSchema>;
 
-/** `dictionary.json` as it lies on disk (DESIGN §4), for one kind: a fault is then told of that kind's settings alone. */
+/** Schema of `dictionary.json` for one kind, so that errors name that kind's settings only (docs/import.md, On disk). */
 const schemaOf = (kind: EncoderKind) =>
   Compile(
     Type.Object(

@@ -29,7 +29,7 @@ export interface SteeredBy {
 const CALL_WORK = 8_000_000;
 
 /**
- * Encode once, edit the codes, add one sparse delta, then directions in order (DESIGN §3). Without an edit of codes no
+ * Encode once, edit the codes, add one sparse delta, then directions in order (docs/steering.md). Without an edit of codes no
  * code is needed, so none is made; under `effect` there is one of the rows and one of what became of them.
  */
 export async function steer(request: SteerRequest, by: SteeredBy): Promise<SteerAnswer> {

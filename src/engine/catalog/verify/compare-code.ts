@@ -29,7 +29,7 @@ export type Verdict =
     };
 
 /**
- * A served code against a user's own dense code of the same row, by "Agreement" of DESIGN §2.1.
+ * Compares a served code with a user's own dense code of the same row (docs/algorithm.md, Agreement).
  * @param x [d], as posted. @param z [m]
  */
 export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array, weights: DictionaryWeights): Verdict {

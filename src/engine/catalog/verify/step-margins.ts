@@ -16,8 +16,8 @@ export function pursuitStart(
 }
 
 /**
- * The first step of a served pursuit that float32 could not have decided ("Agreement", DESIGN §2.1), replayed in float64
- * along the served selections; null when every step up to `until` was decided. The step after the last selection, at
+ * The first undecided step of a served pursuit (docs/algorithm.md, Agreement), replayed in float64 along the served
+ * selections; null when every step up to `until` was decided. The step after the last selection, at
  * which the row ended, counts too.
  * @param until last step that is looked at, counted from 0: a step costs m · d multiplications.
  */

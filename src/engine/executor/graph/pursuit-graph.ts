@@ -34,7 +34,7 @@ const REFRESH_FALL = 1e-4;
 const REFRESH_STEPS = 64;
 
 /**
- * The pursuit of DESIGN §2.1 as one ONNX graph: a Loop whose body holds `unroll` steps.
+ * Matching pursuit (docs/algorithm.md) as one ONNX graph: a Loop whose body holds `unroll` steps.
  *
  * Inputs, all in the scaled pursuit space of session/prepare-rows.ts; a limit of −1 (for `min_energy` −∞) is off:
  *   r [n, d]            the rows, normed, centred and scaled

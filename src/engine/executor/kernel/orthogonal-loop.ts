@@ -36,9 +36,9 @@ interface ShardView extends Shard {
 }
 
 /**
- * The orthogonal pursuit of DESIGN §2.2, row by row, by one thread. What is m long is in the kernel: at every step
+ * Orthogonal pursuit (docs/algorithm.md), row by row, by one thread. Loops over m are in the kernel: at every step
  * c = c⁰ − Σ (z_j − z⁰_j)·G_j by as many rows of the Gram matrix as there are atoms, and its winner, in one pass that
- * writes nothing. What is d long and the solving for coefficients are in float64.
+ * writes nothing. Loops over d and the least squares are in float64.
  */
 export class OrthogonalLoop {
   readonly #arena: Arena;

@@ -41,7 +41,7 @@ interface ShardView extends Shard {
 }
 
 /**
- * The pursuit of DESIGN §2.1, row by row, by one thread: the control flow here, what is m or d long in the kernel.
+ * Matching pursuit (docs/algorithm.md), row by row, by one thread: control flow here, loops over m or d in WebAssembly.
  * Between two steps of a row only its selection is pending, so that a thread advances two rows in one pass.
  */
 export class RowLoop {
@@ -178,7 +178,7 @@ export class RowLoop {
 
   /**
    * ||r||² after a selection. A running energy is enough while it is far from everything it is tested against; within
-   * its error of a limit, or once it has fallen so far that its digits are gone, it is taken from x and z (DESIGN §2.1).
+   * its error of a limit, or once it has fallen so far that its digits are gone, it is taken from x and z (docs/algorithm.md, Numerics).
    * @returns whether it was, and the residual with it
    */
   #lower(lane: Lane, job: RowJob, gram: boolean, gained: number): boolean {

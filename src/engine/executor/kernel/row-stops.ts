@@ -14,7 +14,7 @@ export const STOPS = {
   dependent: code("dependent"),
 } as const;
 
-/** The tests before a step (DESIGN §2.1), the first that holds winning. */
+/** Tests the limits before a step, in the order of docs/algorithm.md. The first limit reached wins. */
 export function stopBefore(job: RowJob, row: number): number {
   const energy = job.energy[row]!;
   if (energy <= job.tolerance[row]!) return STOPS.tolerance;
