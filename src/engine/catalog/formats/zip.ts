@@ -1,0 +1,143 @@
+import { crc32 } from "node:zlib";
+import { type Entry, openPromise, type ZipFile } from "yauzl";
+import { FormatError } from "./format-error.ts";
+
+/** Node 20 allocates no larger array. A matching-pursuit dictionary of 262,144 atoms of width 4,096 just fits. */
+const MAX_MEMBER_BYTES = 2 ** 32;
+
+/** A file inside a zip, as the zip's directory describes it. */
+export interface ZipMember {
+  readonly name: string;
+  /** Bytes of the content, unpacked. */
+  readonly size: number;
+  /** Whether the content lies in the zip as it is, not deflated. */
+  readonly stored: boolean;
+}
+
+/**
+ * A zip of unknown origin, opened for random access; zip64 included. Sizes in its directory limit what is unpacked, and
+ * every content that is read to its end is checked against the directory's CRC-32, which yauzl does not do.
+ */
+export class ZipArchive {
+  readonly path: string;
+  readonly members: readonly ZipMember[];
+  readonly #zip: ZipFile;
+  readonly #entries: ReadonlyMap<ZipMember, Entry>;
+  readonly #format: string;
+
+  private constructor(path: string, format: string, zip: ZipFile, entries: readonly Entry[]) {
+    this.path = path;
+    this.#format = format;
+    this.#zip = zip;
+    this.#entries = new Map(
+      entries.map((entry) => [
+        { name: entry.fileName, size: entry.uncompressedSize, stored: entry.compressionMethod === 0 },
+        entry,
+      ]),
+    );
+    this.members = [...this.#entries.keys()];
+  }
+
+  /**
+   * @param format for messages, such as ".npz"
+   * @param maxMembers directories that claim more are not walked
+   * @throws FormatError; the system's error when the file cannot be read
+   */
+  static async open(path: string, format: string, maxMembers: number): Promise<ZipArchive> {
+    let zip: ZipFile;
+    try {
+      zip = await openPromise(path, { lazyEntries: true, autoClose: false });
+    } catch (error) {
+      if (error instanceof Error && "code" in error) throw error;
+      throw unsound(path, format, error);
+    }
+    try {
+      if (zip.entryCount > maxMembers) {
+        throw new FormatError(path, `claims to hold ${zip.entryCount} files; the limit is ${maxMembers}.`);
+      }
+      const entries = await listEntries(zip).catch((error: unknown) => {
+        throw unsound(path, format, error);
+      });
+      const names = new Set<string>();
+      for (const { fileName } of entries) {
+        if (names.has(fileName)) throw new FormatError(path, `holds ${JSON.stringify(fileName)} twice.`);
+        names.add(fileName);
+      }
+      return new ZipArchive(path, format, zip, entries);
+    } catch (error) {
+      zip.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The content of a member in pieces of some 64 KiB. Reaching the end checks length and CRC-32.
+   * @throws FormatError
+   */
+  async *read(member: ZipMember): AsyncGenerator<Buffer, void> {
+    const entry = this.#entries.get(member)!;
+    let length = 0;
+    let crc = 0;
+    try {
+      const stream = await this.#zip.openReadStreamPromise(entry);
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        length += chunk.length;
+        crc = crc32(chunk, crc);
+        yield chunk;
+      }
+    } catch (error) {
+      throw unsound(this.path, this.#format, error);
+    }
+    if (length < member.size) {
+      throw new FormatError(this.path, `${member.name} ends after ${length} of ${member.size} bytes.`);
+    }
+    if (crc !== entry.crc32) {
+      throw new FormatError(
+        this.path,
+        `${member.name} is damaged: its CRC-32 is ${hex(crc)}, the zip says ${hex(entry.crc32)}. Fetch the file again.`,
+      );
+    }
+  }
+
+  /**
+   * The first `length` bytes of a member, or all of it where it is shorter.
+   * @throws FormatError
+   */
+  async readBytes(member: ZipMember, length = Infinity): Promise<Uint8Array> {
+    const wanted = Math.min(length, member.size);
+    if (wanted > MAX_MEMBER_BYTES) {
+      throw new FormatError(this.path, `${member.name} claims ${wanted} bytes; the limit is ${MAX_MEMBER_BYTES}.`);
+    }
+    const bytes = new Uint8Array(wanted);
+    let at = 0;
+    for await (const chunk of this.read(member)) {
+      const part = chunk.subarray(0, wanted - at);
+      bytes.set(part, at);
+      at += part.length;
+      if (at === wanted && wanted < member.size) break;
+    }
+    return bytes;
+  }
+
+  close(): void {
+    this.#zip.close();
+  }
+}
+
+function listEntries(zip: ZipFile): Promise<readonly Entry[]> {
+  return new Promise((resolve, reject) => {
+    const entries: Entry[] = [];
+    zip.on("entry", (entry: Entry) => {
+      entries.push(entry);
+      zip.readEntry();
+    });
+    zip.once("end", () => resolve(entries));
+    zip.once("error", reject);
+    zip.readEntry();
+  });
+}
+
+const hex = (crc: number): string => crc.toString(16).padStart(8, "0");
+
+const unsound = (path: string, format: string, error: unknown): FormatError =>
+  new FormatError(path, `is no sound ${format} file (${error instanceof Error ? error.message : String(error)}).`);
