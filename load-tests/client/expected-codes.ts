@@ -1,6 +1,6 @@
-import { compareCode } from "../../src/engine/catalog/verify/compare-code.ts";
-import type { ServedCode } from "../../src/engine/catalog/verify/served-code.ts";
-import type { StopReason } from "../../src/engine/sparse-codes.ts";
+import { compareCode } from "../../src/engine/dictionaries/verify/compare-code.ts";
+import type { ServedCode } from "../../src/engine/dictionaries/verify/served-code.ts";
+import type { StopReason } from "../../src/engine/core/sparse-codes.ts";
 import { type Budget, writeRequest } from "./codecs.ts";
 import { type AnsweredCode, readAnswer } from "./read-answer.ts";
 import type { RowPool } from "./row-pool.ts";

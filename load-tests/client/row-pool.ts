@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { readExamples } from "../../src/engine/catalog/folder/examples.ts";
-import { readManifest } from "../../src/engine/catalog/folder/manifest.ts";
-import { loadWeights } from "../../src/engine/catalog/folder/weights.ts";
-import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
+import { readExamples } from "../../src/engine/dictionaries/examples.ts";
+import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
+import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
+import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { random } from "../../test/support/seeded.ts";
 
 /** Distinct rows of a dictionary's kind, of which every request is made. */

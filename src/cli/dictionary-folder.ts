@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { DICTIONARY_ID_PATTERN } from "../engine/dictionary.ts";
+import { DICTIONARY_ID_PATTERN } from "../engine/core/dictionary.ts";
 import type { Settings } from "../server/settings.ts";
 
 /** The folder of a dictionary that a command names. @throws Error where there is none */

@@ -2,11 +2,7 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import {
-  CUDA_PROVIDER_FILES,
-  type CudaProvider,
-  inspectCudaProvider,
-} from "../engine/executor/provider/cuda-provider.ts";
+import { CUDA_PROVIDER_FILES, type CudaProvider, inspectCudaProvider } from "../engine/runtime/onnx/cuda-provider.ts";
 
 /** `pursuit doctor`: what there is to run on, what is missing, and how to get it. Exits 1 when not even CPU works. */
 export function registerDoctor(program: Command): void {
@@ -58,7 +54,7 @@ function advice({ bindingVersion, folder, usable }: CudaProvider): string {
 
 /** One real encode on that runtime, in a process of its own. */
 function tryRuntime(runtime: "cpu" | "cuda"): { works: boolean; detail: string } {
-  const entry = new URL("../engine/executor/provider/try-runtime.js", import.meta.url);
+  const entry = new URL("../engine/runtime/onnx/try-runtime.js", import.meta.url);
   const run = spawnSync(process.execPath, [fileURLToPath(entry), runtime], { encoding: "utf8" });
   const line = run.stdout.trim().split("\n").at(-1);
   if (run.status === 0 && line) return JSON.parse(line) as { works: boolean; detail: string };

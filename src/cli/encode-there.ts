@@ -1,4 +1,4 @@
-import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
+import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
 import type { Encoder } from "./encode-here.ts";
 import type { EncoderName } from "./encoder-option.ts";
 

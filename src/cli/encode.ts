@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { readLabels } from "../engine/catalog/folder/labels.ts";
-import { readManifest } from "../engine/catalog/folder/manifest.ts";
-import type { ServedCode } from "../engine/catalog/verify/served-code.ts";
+import { readLabels } from "../engine/dictionaries/labels.ts";
+import { readManifest } from "../engine/dictionaries/manifest.ts";
+import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
 import { readSettings } from "../server/config.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { embedSentences } from "./embed-sentences.ts";

@@ -1,14 +1,19 @@
 import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { atomNorms } from "../engine/atom-norms.ts";
-import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/dictionary.ts";
-import { type ImportFlags, NORMALIZATIONS, PURSUIT_KINDS, SOURCES } from "../engine/catalog/import/import-flags.ts";
-import { ImportFault } from "../engine/catalog/import/import-fault.ts";
-import { checkValues } from "../engine/catalog/folder/weights.ts";
-import { understand } from "../engine/catalog/import/understand.ts";
-import type { Understood } from "../engine/catalog/import/understood.ts";
-import { writeDictionary } from "../engine/catalog/import/write-dictionary.ts";
-import { snakeCase } from "../engine/snake-case.ts";
+import { atomNorms } from "../engine/core/atom-norms.ts";
+import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/core/dictionary.ts";
+import {
+  type ImportFlags,
+  NORMALIZATIONS,
+  PURSUIT_KINDS,
+  SOURCES,
+} from "../engine/dictionaries/importing/import-flags.ts";
+import { ImportFault } from "../engine/dictionaries/importing/import-fault.ts";
+import { checkValues } from "../engine/dictionaries/weights.ts";
+import { understand } from "../engine/dictionaries/importing/understand.ts";
+import type { Understood } from "../engine/dictionaries/importing/understood.ts";
+import { writeDictionary } from "../engine/dictionaries/importing/write-dictionary.ts";
+import { snakeCase } from "../engine/core/snake-case.ts";
 import { readSettings } from "../server/config.ts";
 
 interface Flags extends Omit<ImportFlags, "maxAtoms"> {

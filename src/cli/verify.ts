@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { orthogonalSettings } from "../engine/dictionary.ts";
-import type { DictionaryWeights } from "../engine/dictionary-weights.ts";
-import { readManifest } from "../engine/catalog/folder/manifest.ts";
-import { loadWeights } from "../engine/catalog/folder/weights.ts";
-import { NPY_TENSOR, openNpy } from "../engine/catalog/formats/npy.ts";
-import { compareCode, type Verdict } from "../engine/catalog/verify/compare-code.ts";
+import { orthogonalSettings } from "../engine/core/dictionary.ts";
+import type { DictionaryWeights } from "../engine/core/dictionary-weights.ts";
+import { readManifest } from "../engine/dictionaries/manifest.ts";
+import { loadWeights } from "../engine/dictionaries/weights.ts";
+import { NPY_TENSOR, openNpy } from "../engine/dictionaries/formats/npy.ts";
+import { compareCode, type Verdict } from "../engine/dictionaries/verify/compare-code.ts";
 import { readSettings } from "../server/config.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { encodeHere } from "./encode-here.ts";

@@ -1,38 +1,20 @@
-import type { Budget } from "./budget.ts";
-import type { Cancellation } from "./cancellation.ts";
-import type { DictionaryManifest } from "./dictionary.ts";
-import type { Rows } from "./rows.ts";
-import type { SparseCodes } from "./sparse-codes.ts";
-import type { SteerAnswer, SteerRequest, SteeringSets } from "./steering.ts";
+import type { Budget } from "./core/budget.ts";
+import type { Cancellation } from "./core/cancellation.ts";
+import type {
+  CoherenceFigures,
+  DictionaryManifest,
+  FeatureFacts,
+  Neighbour,
+  RuntimeChoice,
+} from "./core/dictionary.ts";
+import type { StageTimes } from "./core/observer.ts";
+import type { Rows } from "./core/rows.ts";
+import type { CodesToDecode, SparseCodes } from "./core/sparse-codes.ts";
+import type { SteerAnswer, SteerRequest, SteeringSets } from "./core/steering.ts";
 
 /** Lifecycle of one dictionary version. */
 export const DICTIONARY_STATES = ["registered", "loading", "ready", "draining", "failed", "unloaded"] as const;
 export type DictionaryState = (typeof DICTIONARY_STATES)[number];
-
-/** How matching pursuit is executed: see docs/architecture.md for the rule by which one is chosen. */
-export const PURSUIT_PATHS = ["fused", "fused_residual", "gram", "residual"] as const;
-export type PursuitPath = (typeof PURSUIT_PATHS)[number];
-
-/** What executes a dictionary, as chosen at load. */
-export interface RuntimeChoice {
-  readonly runtime: "cpu" | "cuda";
-  /**
-   * How correlations come about. `fused`: by Gram rows, in the kernel. `fused_residual`: D·r every step, the rest in the
-   * kernel. `gram` and `residual`: the same two within one ONNX graph. `dense`: one pass, no pursuit.
-   */
-  readonly path: PursuitPath | "dense";
-}
-
-/**
- * Figures over the atoms, computed once at load.
- * `maxCosine`: the largest |cosine| between two different atoms (mutual coherence); null when m = 1, or when m is too
- * large to have been computed.
- */
-export interface CoherenceFigures {
-  readonly maxCosine: number | null;
-  readonly minNorm: number;
-  readonly maxNorm: number;
-}
 
 /** One dictionary as the API shows it. A broken folder is listed too: `state: "failed"` with its faults. */
 export interface DictionaryStatus {
@@ -80,12 +62,6 @@ export interface EncodeRequest {
   readonly degrade?: boolean;
 }
 
-/** Milliseconds that the stages of one request took: waiting, and in the runtime process. */
-export interface StageTimes {
-  readonly queue: number;
-  readonly encode: number;
-}
-
 export interface EncodeAnswer {
   readonly codes: SparseCodes;
   /** Σ||x − mean||² of the rows, which came of checking them. */
@@ -114,31 +90,6 @@ export interface TransferAnswer {
   readonly spread: number;
   readonly sha256: { readonly from: string; readonly to: string };
   readonly times: StageTimes;
-}
-
-/** Codes to be decoded: SparseCodes' columns as a client can know them. Indices may come in any order. */
-export interface CodesToDecode {
-  readonly count: number;
-  readonly indptr: Uint32Array;
-  readonly indices: Uint32Array;
-  readonly values: Float32Array;
-  /** Required when the dictionary has an input norm. */
-  readonly norm?: { readonly shift: Float32Array; readonly scale: Float32Array };
-}
-
-export interface Neighbour {
-  readonly index: number;
-  readonly cosine: number;
-}
-
-/** What is known of a feature beside its weights (labels.json); each part may be unknown. */
-export interface FeatureFacts {
-  /** What its rows have in common, in words. */
-  readonly text?: string;
-  /** How well the text separates the rows that it fires on; what a score means is the labeller's to say. */
-  readonly score?: number;
-  /** Share of held-out rows in which it is active. */
-  readonly rate?: number;
 }
 
 /** A feature found by its label. */

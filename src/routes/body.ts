@@ -8,11 +8,11 @@ import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
 import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
-import type { BodyForm, BodyType, Query } from "./wire/body-form.ts";
-import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "./wire/read-body.ts";
-import { fieldsOfQuery } from "./wire/query-fields.ts";
-import { WireError } from "./wire/wire-error.ts";
-import type { WirePool } from "./wire/wire-pool.ts";
+import type { BodyForm, BodyType, Query } from "../codecs/body-form.ts";
+import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "../codecs/read-body.ts";
+import { fieldsOfQuery } from "../codecs/query-fields.ts";
+import { WireError } from "../codecs/codec-error.ts";
+import type { WirePool } from "./threads/pool.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {

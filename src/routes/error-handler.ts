@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { EngineError } from "../engine/errors.ts";
+import { EngineError } from "../engine/core/errors.ts";
 import { dropBody } from "./drop-body.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
-import { sendV2Error } from "./v2/v2-answer.ts";
-import { WireError } from "./wire/wire-error.ts";
+import { sendV2Error } from "./oip/v2-answer.ts";
+import { WireError } from "../codecs/codec-error.ts";
 
 /** What Node's HTTP parser or timers complain of. */
 type ClientError = Error & { readonly code?: string };

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { clientClosed } from "../engine/errors.ts";
+import { clientClosed } from "../engine/core/errors.ts";
 
 declare module "fastify" {
   interface FastifyRequest {

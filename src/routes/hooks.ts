@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { EngineError } from "../engine/errors.ts";
+import { EngineError } from "../engine/core/errors.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
 import { registerKeys } from "./keys.ts";

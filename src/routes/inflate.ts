@@ -1,6 +1,6 @@
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import type { Transform } from "node:stream";
-import { WireError } from "./wire/wire-error.ts";
+import { WireError } from "../codecs/codec-error.ts";
 
 /** Content codings of bodies (RFC 9110 §8.4.1); `deflate` is zlib's format, as the RFC says. */
 const INFLATERS: Readonly<Record<string, () => Transform>> = {

@@ -3,7 +3,7 @@ import type { Readable, Transform } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { askForBody } from "./expectations.ts";
 import { ReleaseRate } from "./release-rate.ts";
-import { WireError } from "./wire/wire-error.ts";
+import { WireError } from "../codecs/codec-error.ts";
 
 /** Limits on what is read of a body before anything is parsed. */
 export interface IntakeLimits {

@@ -1,6 +1,6 @@
 import bearerAuth, { type FastifyBearerAuthOptions } from "@fastify/bearer-auth";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { WireError } from "./wire/wire-error.ts";
+import { WireError } from "../codecs/codec-error.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { AnswerType } from "./wire/answer-type.ts";
-import type { BodyType } from "./wire/body-form.ts";
-import { WireError } from "./wire/wire-error.ts";
+import type { AnswerType } from "../codecs/writers.ts";
+import type { BodyType } from "../codecs/body-form.ts";
+import { WireError } from "../codecs/codec-error.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {

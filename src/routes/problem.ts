@@ -1,6 +1,6 @@
 import type { FastifyReply } from "fastify";
-import type { EngineErrorCode } from "../engine/errors.ts";
-import type { WireErrorCode } from "./wire/wire-error.ts";
+import type { EngineErrorCode } from "../engine/core/errors.ts";
+import type { WireErrorCode } from "../codecs/codec-error.ts";
 
 export type ProblemCode = EngineErrorCode | WireErrorCode;
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Keys } from "./keys.ts";
-import { WireError } from "./wire/wire-error.ts";
+import { WireError } from "../codecs/codec-error.ts";
 
 /** Clients remembered at most; the one seen longest ago is forgotten first. */
 const CLIENTS = 10_000;

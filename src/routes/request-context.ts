@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { Cancellation } from "../engine/cancellation.ts";
+import { Cancellation } from "../engine/core/cancellation.ts";
 import type { Engine, RequestContext } from "../engine/engine.ts";
 
 declare module "fastify" {

@@ -1,10 +1,10 @@
 import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
-import type { Executions } from "./v2/infer-statistics.ts";
+import type { Executions } from "./oip/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
 import type { Keys } from "./keys.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import type { RowLimits } from "./wire/posted-rows.ts";
+import type { RowLimits } from "../codecs/posted-rows.ts";
 
 export interface Limits extends IntakeLimits, RowLimits {
   /** Bytes of one answer at most. */

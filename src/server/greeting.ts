@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
-import { Cancellation } from "../engine/cancellation.ts";
-import { type Examples, readExamples } from "../engine/catalog/folder/examples.ts";
+import { Cancellation } from "../engine/core/cancellation.ts";
+import { type Examples, readExamples } from "../engine/dictionaries/examples.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type TryableRows, writeFirstRequest } from "./first-request.ts";
 

@@ -1,8 +1,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { DictionaryStatus } from "../engine/engine.ts";
-import { type EngineObserver, RESTART_REASONS, SHED_REASONS } from "../engine/observer.ts";
-import { STOP_REASONS } from "../engine/sparse-codes.ts";
-import type { Executions } from "../routes/v2/infer-statistics.ts";
+import { type EngineObserver, RESTART_REASONS, SHED_REASONS } from "../engine/core/observer.ts";
+import { STOP_REASONS } from "../engine/core/sparse-codes.ts";
+import type { Executions } from "../routes/oip/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
 import { TallyCounter } from "./tally-counter.ts";
 import { TallyHistogram } from "./tally-histogram.ts";

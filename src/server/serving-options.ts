@@ -1,8 +1,8 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import type { ServingOptions } from "../engine/catalog/serving-options.ts";
-import { systemClock } from "../engine/clock.ts";
-import type { EngineObserver } from "../engine/observer.ts";
+import type { ServingOptions } from "../engine/serving/serving-options.ts";
+import { systemClock } from "../engine/core/clock.ts";
+import type { EngineObserver } from "../engine/core/observer.ts";
 import { Background } from "../engine/scheduler/background.ts";
 import { CoreLease } from "../engine/scheduler/core-lease.ts";
 import type { Settings } from "./settings.ts";
@@ -15,7 +15,7 @@ export function servingOptions(
 ): ServingOptions {
   const lease = new CoreLease(Math.max(availableParallelism(), settings.threads), systemClock);
   return {
-    executorEntry: new URL("../engine/executor/main.js", import.meta.url),
+    executorEntry: new URL("../engine/runtime/process/main.js", import.meta.url),
     load: {
       runtime: settings.runtime,
       path: settings.path,

@@ -1,5 +1,5 @@
 import { availableParallelism, totalmem } from "node:os";
-import { PURSUIT_PATHS } from "../engine/engine.ts";
+import { PURSUIT_PATHS } from "../engine/core/dictionary.ts";
 
 /** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
 interface Setting<T> {

@@ -31,7 +31,7 @@ it("builds the command line and every WebAssembly module where they are missing 
   expect([status, stderr]).toEqual([0, ""]);
   expect(stdout).toContain("serve");
   for (const file of built) expect(() => new WebAssembly.Module(readFileSync(file))).not.toThrow();
-  expect(existsSync(join(root, "dist/engine/executor/main.js"))).toBe(true);
+  expect(existsSync(join(root, "dist/engine/runtime/process/main.js"))).toBe(true);
 
   // As if it had been built before its sources were last changed.
   const before = new Date(1e12);

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readExamples } from "../../src/engine/catalog/folder/examples.ts";
+import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { type Code, type Encoded, get, post } from "../support/client.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";

@@ -4,7 +4,7 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { parseManifest } from "../../src/engine/catalog/folder/manifest.ts";
+import { parseManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
 import { runCli } from "../support/run-cli.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";

@@ -4,9 +4,9 @@
  * With FIDELITY_RUNTIME=cuda on an NVIDIA GPU, by the paths that run there (tools/gpu).
  */
 import { afterAll, describe, expect, it } from "vitest";
-import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
-import { runsOn } from "../../src/engine/executor/session/choose-path.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
+import { PURSUIT_PATHS } from "../../src/engine/core/dictionary.ts";
+import { runsOn } from "../../src/engine/runtime/sessions/choose-path.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { inputsOf, readFixture } from "../support/fixture-data.ts";

@@ -2,11 +2,11 @@
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
-import type { EncodeBatch } from "../../src/engine/encode-batch.ts";
-import { FusedSession, type FusedSessionOptions } from "../../src/engine/executor/session/fused-session.ts";
-import { GramCache } from "../../src/engine/executor/session/gram-cache.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
+import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
+import { FusedSession, type FusedSessionOptions } from "../../src/engine/runtime/sessions/fused-session.ts";
+import { GramCache } from "../../src/engine/runtime/gram/gram-cache.ts";
 import { batchOf } from "../support/batch.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";

@@ -1,7 +1,7 @@
 /** A full queue refuses before it reads: the body is drained, the answer arrives, and the connection goes on. */
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { EngineError } from "../../src/engine/errors.ts";
+import { EngineError } from "../../src/engine/core/errors.ts";
 import { openSocket } from "../support/raw-http.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 

@@ -1,8 +1,8 @@
 /** Answers of the routes to good requests, in the shapes of the OpenAPI document. */
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EncodeAnswerSchema } from "../../src/routes/schemas.ts";
-import { FORMATS } from "../../src/routes/wire/write-codes.ts";
+import { EncodeAnswerSchema } from "../../src/routes/v1/schemas.ts";
+import { FORMATS } from "../../src/codecs/write-codes.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 let test: TestApp;

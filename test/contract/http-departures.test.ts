@@ -4,7 +4,7 @@ import { type ClientRequest, request as open } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { clientClosed } from "../../src/engine/errors.ts";
+import { clientClosed } from "../../src/engine/core/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { v2Body } from "../support/v2-body.ts";
 

@@ -1,7 +1,7 @@
 /** Labels over HTTP: beside codes, on features, and searched. */
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EncodeAnswerSchema } from "../../src/routes/schemas.ts";
+import { EncodeAnswerSchema } from "../../src/routes/v1/schemas.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 let test: TestApp;

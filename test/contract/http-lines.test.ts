@@ -4,7 +4,7 @@ import { type IncomingMessage, request as open } from "node:http";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { EncodeAnswer, EncodeRequest, RequestContext } from "../../src/engine/engine.ts";
-import { EngineError, type EngineErrorCode } from "../../src/engine/errors.ts";
+import { EngineError, type EngineErrorCode } from "../../src/engine/core/errors.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 

@@ -1,7 +1,7 @@
 /** Status codes of docs/errors.md, as far as no socket is needed: every error is a problem of the same form. */
 import type { InjectOptions } from "fastify";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_ERROR_CODES, EngineError } from "../../src/engine/errors.ts";
+import { ENGINE_ERROR_CODES, EngineError } from "../../src/engine/core/errors.ts";
 import { PROBLEMS } from "../../src/routes/problem.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 

@@ -1,7 +1,7 @@
 /** Steering as HTTP has it, over a fake engine: what is handed on, what is answered, what is refused. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { pack, unpack } from "msgpackr";
-import { EngineError } from "../../src/engine/errors.ts";
+import { EngineError } from "../../src/engine/core/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 const STEER = "/v1/dictionaries/small/steer";

@@ -1,6 +1,6 @@
 /** POST /v1/transfer over the application, with a fake engine: what is asked of the engine, and what comes back. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EngineError } from "../../src/engine/errors.ts";
+import { EngineError } from "../../src/engine/core/errors.ts";
 import { testApp, type TestApp } from "../support/test-app.ts";
 
 let running: TestApp;

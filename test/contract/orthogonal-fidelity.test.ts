@@ -4,9 +4,9 @@
  * the row's largest. Prints how many rows agreed, how many were undecided, of how many.
  */
 import { afterAll, describe, expect, it } from "vitest";
-import type { OrthogonalWeights } from "../../src/engine/dictionary-weights.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import type { Verdict } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { type FixtureCase, inputsOf, readFixture } from "../support/fixture-data.ts";

@@ -1,12 +1,12 @@
 /** What both forms of orthogonal pursuit owe: the oracle's selections and coefficients, whatever the settings and budgets. */
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Budget } from "../../src/engine/budget.ts";
-import { INPUT_NORMS, ORTHOGONAL_SCORES, type OrthogonalSettings } from "../../src/engine/dictionary.ts";
-import type { OrthogonalWeights } from "../../src/engine/dictionary-weights.ts";
-import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
+import { INPUT_NORMS, ORTHOGONAL_SCORES, type OrthogonalSettings } from "../../src/engine/core/dictionary.ts";
+import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { pursuitSpace } from "../support/oracle.ts";

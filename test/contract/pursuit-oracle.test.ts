@@ -1,12 +1,17 @@
 /** Both forms of the pursuit graph against the float64 oracle, over shapes, settings and budgets that nobody thought of. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { Budget } from "../../src/engine/budget.ts";
-import { INPUT_NORMS, type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
+import {
+  INPUT_NORMS,
+  type PursuitSettings,
+  RESELECTS,
+  SCORES,
+  PURSUIT_PATHS,
+} from "../../src/engine/core/dictionary.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { oraclePursuit, pursuitSpace } from "../support/oracle.ts";

@@ -1,11 +1,10 @@
 /** What every form of the pursuit graph owes: the oracle's pursuit, whatever the settings, budgets and companions. */
 import { afterAll, describe, expect, it } from "vitest";
-import type { Budget } from "../../src/engine/budget.ts";
-import { PURSUIT_PATHS } from "../../src/engine/engine.ts";
-import { type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/dictionary.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
+import { PURSUIT_PATHS, type PursuitSettings, RESELECTS, SCORES } from "../../src/engine/core/dictionary.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
+import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
 import { oraclePursuit } from "../support/oracle.ts";

@@ -1,18 +1,18 @@
 /** Steering over real sessions of both kinds, with and without an input norm, as docs/steering.md describes it. */
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { readExamples } from "../../src/engine/catalog/folder/examples.ts";
-import { readManifest } from "../../src/engine/catalog/folder/manifest.ts";
-import { loadWeights } from "../../src/engine/catalog/folder/weights.ts";
-import { NPY_TENSOR, openNpy } from "../../src/engine/catalog/formats/npy.ts";
-import { understand } from "../../src/engine/catalog/import/understand.ts";
-import { steer, type SteeredBy } from "../../src/engine/catalog/steering/steer.ts";
-import type { DictionaryWeights } from "../../src/engine/dictionary-weights.ts";
-import type { Edit } from "../../src/engine/edits.ts";
+import { readExamples } from "../../src/engine/dictionaries/examples.ts";
+import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
+import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
+import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.ts";
+import { understand } from "../../src/engine/dictionaries/importing/understand.ts";
+import { steer, type SteeredBy } from "../../src/engine/serving/steering/steer.ts";
+import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { Edit } from "../../src/engine/core/edits.ts";
 import type { EncodeRequest } from "../../src/engine/engine.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
-import type { SteerAnswer, SteerRequest } from "../../src/engine/steering.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
+import type { SteerAnswer, SteerRequest } from "../../src/engine/core/steering.ts";
 import { batchOf } from "../support/batch.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));

@@ -1,11 +1,11 @@
 /** What a TopK session owes: SAELens' and sparsify's own codes and reconstructions, whatever the budget and the companions. */
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { NPY_TENSOR, openNpy } from "../../src/engine/catalog/formats/npy.ts";
-import { understand } from "../../src/engine/catalog/import/understand.ts";
-import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
-import { createEncoderSession } from "../../src/engine/executor/session/create-session.ts";
-import { type SparseCodes, STOP_REASONS } from "../../src/engine/sparse-codes.ts";
+import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.ts";
+import { understand } from "../../src/engine/dictionaries/importing/understand.ts";
+import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
+import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
+import { type SparseCodes, STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import { batchOf } from "../support/batch.ts";
 
 const fixtures = fileURLToPath(new URL("../fixtures/imports/", import.meta.url));

@@ -1,7 +1,7 @@
 /** POST /v2/models/{model}/infer as far as no socket is needed: what is read, what is answered, what is refused. */
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { EngineError } from "../../src/engine/errors.ts";
+import { EngineError } from "../../src/engine/core/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { bytesOf, type PostedInput, unpackAnswer, v2Body } from "../support/v2-body.ts";
 

@@ -1,7 +1,7 @@
 /** What /v2 tells of the server and its dictionaries, and how it is asked: everything but infer. */
 import type { InjectOptions } from "fastify";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { EngineError } from "../../src/engine/errors.ts";
+import { EngineError } from "../../src/engine/core/errors.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { v2Body } from "../support/v2-body.ts";
 

@@ -2,8 +2,8 @@
 import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import { pack, unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FORMATS } from "../../src/routes/wire/write-codes.ts";
-import { shortestFloats } from "../../src/routes/wire/shortest-float32.ts";
+import { FORMATS } from "../../src/codecs/write-codes.ts";
+import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
 import { CodecEngine } from "../support/codec-engine.ts";
 import { FAKE_D } from "../support/fake-engine.ts";
 import { random } from "../support/seeded.ts";

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { STATUS_CODES } from "node:http";
 import { describe, expect, it } from "vitest";
-import { ENGINE_ERROR_CODES } from "../../src/engine/errors.ts";
+import { ENGINE_ERROR_CODES } from "../../src/engine/core/errors.ts";
 import { PROBLEMS } from "../../src/routes/problem.ts";
-import { WIRE_ERROR_CODES } from "../../src/routes/wire/wire-error.ts";
+import { WIRE_ERROR_CODES } from "../../src/codecs/codec-error.ts";
 
 const CODES = [...ENGINE_ERROR_CODES, ...WIRE_ERROR_CODES];
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DictionaryStatus } from "../../src/engine/engine.ts";
-import { SHED_REASONS } from "../../src/engine/observer.ts";
+import { SHED_REASONS } from "../../src/engine/core/observer.ts";
 import { Metrics } from "../../src/server/metrics.ts";
 import { codesOf } from "../support/codes.ts";
 

@@ -1,6 +1,5 @@
 /** Agreement of two encoders on a row (docs/algorithm.md, Agreement). */
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
-import { STOP_REASONS } from "../../src/engine/sparse-codes.ts";
+import { type SparseCodes, STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import type { OraclePursuit, Pursuit } from "./oracle.ts";
 
 /** `undecided`: they agree as far as float32 decides, and end equally well. */

@@ -1,5 +1,5 @@
-import type { Budget } from "../../src/engine/budget.ts";
-import type { EncodeBatch } from "../../src/engine/encode-batch.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
+import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
 
 /** Rows [n · d] as a traced batch under one budget or one per row. */
 export function batchOf(rows: Float32Array, d: number, budget: Budget | readonly Budget[]): EncodeBatch {

@@ -1,7 +1,7 @@
-import type { Budget } from "../../src/engine/budget.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
 import type { EncodeAnswer, EncodeRequest, RequestContext } from "../../src/engine/engine.ts";
-import type { Rows } from "../../src/engine/rows.ts";
-import { STOP_REASONS } from "../../src/engine/sparse-codes.ts";
+import type { Rows } from "../../src/engine/core/rows.ts";
+import { STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import { type CodeRow, codesOf } from "./codes.ts";
 import { FAKE_D, FAKE_M, FakeEngine } from "./fake-engine.ts";
 

@@ -1,4 +1,4 @@
-import { type SparseCodes, STOP_REASONS, type StopReason } from "../../src/engine/sparse-codes.ts";
+import { type SparseCodes, STOP_REASONS, type StopReason } from "../../src/engine/core/sparse-codes.ts";
 
 export interface CodeRow {
   /** Ascending. */

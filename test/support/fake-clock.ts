@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/engine/clock.ts";
+import type { Clock } from "../../src/engine/core/clock.ts";
 
 /** A clock that stands still until it is told to move; then it fires what fell due, in order of time. */
 export class FakeClock implements Clock {

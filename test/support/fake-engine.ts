@@ -1,5 +1,4 @@
 import type {
-  CodesToDecode,
   DictionaryStatus,
   EncodeAnswer,
   EncodeRequest,
@@ -11,9 +10,10 @@ import type {
   TransferAnswer,
   TransferRequest,
 } from "../../src/engine/engine.ts";
-import { EngineError } from "../../src/engine/errors.ts";
-import type { Rows } from "../../src/engine/rows.ts";
-import type { SteerAnswer, SteerRequest, SteeringSet, SteeringSets } from "../../src/engine/steering.ts";
+import type { CodesToDecode } from "../../src/engine/core/sparse-codes.ts";
+import { EngineError } from "../../src/engine/core/errors.ts";
+import type { Rows } from "../../src/engine/core/rows.ts";
+import type { SteerAnswer, SteerRequest, SteeringSet, SteeringSets } from "../../src/engine/core/steering.ts";
 import { codesOf } from "./codes.ts";
 import { spreadOf } from "./spread.ts";
 import { manifestOf } from "./model-folder.ts";

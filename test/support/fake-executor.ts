@@ -7,7 +7,7 @@
  */
 import { Socket } from "node:net";
 import { basename } from "node:path";
-import { steerRows } from "../../src/engine/executor/session/steer-rows.ts";
+import { steerRows } from "../../src/engine/runtime/sessions/steer-rows.ts";
 import {
   batchFromColumns,
   codesColumns,

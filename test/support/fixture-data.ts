@@ -1,8 +1,8 @@
 /** Inputs of the fixtures, bit for bit those of tools/fixtures/seeded.py; the fixtures hold results only. */
 import { readFileSync } from "node:fs";
-import type { PursuitSettings } from "../../src/engine/dictionary.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import { SafetensorsFile } from "../../src/engine/catalog/formats/safetensors.ts";
+import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import { SafetensorsFile } from "../../src/engine/dictionaries/formats/safetensors.ts";
 
 export interface FixtureCase {
   readonly name: string;

@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MANIFEST_FILE, manifestText } from "../../src/engine/catalog/folder/manifest.ts";
-import { WEIGHTS_FILE } from "../../src/engine/catalog/folder/weights.ts";
-import { encodeSafetensors } from "../../src/engine/catalog/formats/safetensors.ts";
-import type { DictionaryManifest, PursuitSettings } from "../../src/engine/dictionary.ts";
+import { MANIFEST_FILE, manifestText } from "../../src/engine/dictionaries/manifest.ts";
+import { WEIGHTS_FILE } from "../../src/engine/dictionaries/weights.ts";
+import { encodeSafetensors } from "../../src/engine/dictionaries/formats/safetensors.ts";
+import type { DictionaryManifest, PursuitSettings } from "../../src/engine/core/dictionary.ts";
 
 export interface SmallModel {
   /** [m, d] */

@@ -2,10 +2,10 @@
  * Matching pursuit of docs/algorithm.md in float64, line by line, without optimisations. It also finds the first undecided
  * step, by the margin of the section Agreement.
  */
-import type { Budget } from "../../src/engine/budget.ts";
-import type { InputNorm } from "../../src/engine/dictionary.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import type { StopReason } from "../../src/engine/sparse-codes.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
+import type { InputNorm } from "../../src/engine/core/dictionary.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { StopReason } from "../../src/engine/core/sparse-codes.ts";
 
 export interface Pursuit {
   readonly indices: readonly number[];

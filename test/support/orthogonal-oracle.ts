@@ -3,9 +3,9 @@
  * orthogonalising each atom twice, non-negative least squares by Lawson and Hanson's algorithm from zero at every step.
  * It shares no code with the engine. It also says from which step on float32 could not have decided.
  */
-import type { Budget } from "../../src/engine/budget.ts";
-import type { OrthogonalWeights } from "../../src/engine/dictionary-weights.ts";
-import type { StopReason } from "../../src/engine/sparse-codes.ts";
+import type { Budget } from "../../src/engine/core/budget.ts";
+import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { StopReason } from "../../src/engine/core/sparse-codes.ts";
 import type { OraclePursuit } from "./oracle.ts";
 
 export interface OrthogonalOracle extends OraclePursuit {

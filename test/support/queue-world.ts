@@ -1,4 +1,4 @@
-import { Cancellation } from "../../src/engine/cancellation.ts";
+import { Cancellation } from "../../src/engine/core/cancellation.ts";
 import { BatchQueue, type BatchQueueOptions } from "../../src/engine/scheduler/batch-queue.ts";
 import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";

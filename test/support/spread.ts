@@ -1,4 +1,4 @@
-import type { Rows } from "../../src/engine/rows.ts";
+import type { Rows } from "../../src/engine/core/rows.ts";
 
 /** Σ||x − mean||² in two passes of float64. */
 export function spreadOf({ data, count, width }: Rows): number {

@@ -1,5 +1,5 @@
 import { unpack } from "msgpackr";
-import { STOP_REASONS } from "../../src/engine/sparse-codes.ts";
+import { STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 
 /** A code as it came over any wire, each number as float32. */
 export interface WireCode {

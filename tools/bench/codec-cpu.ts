@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { pack } from "msgpackr";
 import { normals } from "../../test/support/seeded.ts";
-import { shortestFloats } from "../../src/routes/wire/shortest-float32.ts";
+import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
 import { table } from "./timing.ts";
 
 const ROWS = 32;

@@ -1,5 +1,5 @@
 /**
- * What reading an encode body costs, and what each choice of routes/wire saves:
+ * What reading an encode body costs, and what each choice of src/codecs saves:
  *
  *     npx tsx tools/bench/json-body.ts
  *
@@ -10,12 +10,12 @@
  * blocked   milliseconds that the main thread is held when the body goes to the pool
  */
 import { Ajv } from "ajv";
-import { readBody } from "../../src/routes/wire/read-body.ts";
-import { parseJson } from "../../src/routes/wire/parse-json.ts";
-import { readRows } from "../../src/routes/wire/rows.ts";
-import { shortestFloats } from "../../src/routes/wire/shortest-float32.ts";
-import { WirePool } from "../../src/routes/wire/wire-pool.ts";
-import { EncodeBodySchema } from "../../src/routes/schemas.ts";
+import { readBody } from "../../src/codecs/read-body.ts";
+import { parseJson } from "../../src/codecs/parse-json.ts";
+import { readRows } from "../../src/codecs/rows.ts";
+import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
+import { WirePool } from "../../src/routes/threads/pool.ts";
+import { EncodeBodySchema } from "../../src/routes/v1/schemas.ts";
 import { normals } from "../../test/support/seeded.ts";
 import { medianMs, table } from "./timing.ts";
 

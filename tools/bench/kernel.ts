@@ -5,8 +5,8 @@
  *
  *     npx tsx tools/bench/kernel.ts          after "npm run build"
  */
-import { createArena } from "../../src/engine/executor/kernel/arena.ts";
-import { compilePursuitKernel, instantiatePursuitKernel } from "../../src/engine/executor/kernel/pursuit-kernel.ts";
+import { createArena } from "../../src/engine/runtime/kernel/arena.ts";
+import { compilePursuitKernel, instantiatePursuitKernel } from "../../src/engine/runtime/kernel/pursuit-kernel.ts";
 import { random } from "../../test/support/seeded.ts";
 
 /** Gram bytes of one measurement, and measurements. */

@@ -1,8 +1,8 @@
 /**
  * The goals that stand beside the table of shapes, on the seeded dictionary of 768 × 4096 with rows of 32 planted atoms.
  */
-import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
 import { improveFully } from "./improve-fully.ts";
 import { createEncoderSession, DensePass, passOnce } from "./built.ts";

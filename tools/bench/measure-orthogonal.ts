@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
-import { orthogonalSettings } from "../../src/engine/dictionary.ts";
-import type { OrthogonalWeights } from "../../src/engine/dictionary-weights.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import { orthogonalSettings } from "../../src/engine/core/dictionary.ts";
+import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
 import { improveFully } from "./improve-fully.ts";
 import { createEncoderSession } from "./built.ts";

@@ -1,11 +1,11 @@
 import { rm } from "node:fs/promises";
 import { freemem } from "node:os";
-import { servedCodes, type ServedCode } from "../../src/engine/catalog/verify/served-code.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import type { EncodeBatch } from "../../src/engine/encode-batch.ts";
-import type { EncoderSession } from "../../src/engine/executor/encoder-session.ts";
-import { PURSUIT_PATHS, type PursuitPath } from "../../src/engine/engine.ts";
-import { choosePath, runsOn } from "../../src/engine/executor/session/choose-path.ts";
+import { servedCodes, type ServedCode } from "../../src/engine/dictionaries/verify/served-code.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
+import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
+import { PURSUIT_PATHS, type PursuitPath } from "../../src/engine/core/dictionary.ts";
+import { choosePath, runsOn } from "../../src/engine/runtime/sessions/choose-path.ts";
 import { batchOf } from "../../test/support/batch.ts";
 import { improveFully } from "./improve-fully.ts";
 import { createEncoderSession, DensePass, passOnce } from "./built.ts";

@@ -1,5 +1,5 @@
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import type { SparseCodes } from "../../src/engine/sparse-codes.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { compare, pursuitOf, type Verdict } from "../../test/support/agreement.ts";
 import { type OraclePursuit, oraclePursuit } from "../../test/support/oracle.ts";
 

@@ -1,4 +1,4 @@
-import type { PursuitPath } from "../../src/engine/engine.ts";
+import type { PursuitPath } from "../../src/engine/core/dictionary.ts";
 
 /**
  * Bytes that a path takes at its largest: three copies of the atoms (the caller's, the runtime's, the kernel's) and its

@@ -1,7 +1,7 @@
-import { compareCode } from "../../src/engine/catalog/verify/compare-code.ts";
-import type { ServedCode } from "../../src/engine/catalog/verify/served-code.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
-import type { PursuitPath } from "../../src/engine/engine.ts";
+import { compareCode } from "../../src/engine/dictionaries/verify/compare-code.ts";
+import type { ServedCode } from "../../src/engine/dictionaries/verify/served-code.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { PursuitPath } from "../../src/engine/core/dictionary.ts";
 import type { ResultLine } from "./result-line.ts";
 import type { Rival, RivalCodes } from "./rival-process.ts";
 import { ROOFLINE_GOAL } from "./roofline.ts";

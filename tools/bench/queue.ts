@@ -4,8 +4,8 @@
  *
  *     npx tsx tools/bench/queue.ts
  */
-import { Cancellation } from "../../src/engine/cancellation.ts";
-import { systemClock } from "../../src/engine/clock.ts";
+import { Cancellation } from "../../src/engine/core/cancellation.ts";
+import { systemClock } from "../../src/engine/core/clock.ts";
 import { BatchQueue } from "../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import type { Executor, Work } from "../../src/engine/scheduler/executor.ts";

@@ -1,4 +1,4 @@
-import type { PursuitPath } from "../../src/engine/engine.ts";
+import type { PursuitPath } from "../../src/engine/core/dictionary.ts";
 import type { OrthogonalRival, Rival } from "./rival-process.ts";
 
 /** One line of the table, and one object of `--json`: a path of ours beside a rival in the same run. */

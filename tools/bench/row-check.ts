@@ -3,7 +3,7 @@
  *
  *     npm run build && npx tsx tools/bench/row-check.ts
  */
-import { SpreadKernel } from "../../src/engine/catalog/spread/spread-kernel.ts";
+import { SpreadKernel } from "../../src/engine/serving/spread/spread-kernel.ts";
 import { normals } from "../../test/support/seeded.ts";
 
 const WIDTH = 384;

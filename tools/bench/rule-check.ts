@@ -1,4 +1,4 @@
-import type { PursuitPath } from "../../src/engine/engine.ts";
+import type { PursuitPath } from "../../src/engine/core/dictionary.ts";
 
 /** Paths are as good as equally fast within this share: what two runs of one path are apart. */
 const EQUAL = 0.05;

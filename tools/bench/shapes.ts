@@ -1,11 +1,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readExamples } from "../../src/engine/catalog/folder/examples.ts";
-import { encodeSafetensors } from "../../src/engine/catalog/formats/safetensors.ts";
-import { readManifest } from "../../src/engine/catalog/folder/manifest.ts";
-import { loadWeights } from "../../src/engine/catalog/folder/weights.ts";
-import type { PursuitWeights } from "../../src/engine/dictionary-weights.ts";
+import { readExamples } from "../../src/engine/dictionaries/examples.ts";
+import { encodeSafetensors } from "../../src/engine/dictionaries/formats/safetensors.ts";
+import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
+import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
+import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { random, randomAtoms } from "../../test/support/seeded.ts";
 
 export interface Shape {

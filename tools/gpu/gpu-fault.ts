@@ -1,4 +1,4 @@
-import { type CudaProvider, cudaFault } from "../../src/engine/executor/provider/cuda-provider.ts";
+import { type CudaProvider, cudaFault } from "../../src/engine/runtime/onnx/cuda-provider.ts";
 
 /**
  * Why nothing can be measured on a GPU here, and what to do about it; null when there is one and the provider is in place.

@@ -10,7 +10,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { inspectCudaProvider } from "../../src/engine/executor/provider/cuda-provider.ts";
+import { inspectCudaProvider } from "../../src/engine/runtime/onnx/cuda-provider.ts";
 import { SETTINGS } from "../../src/server/settings.ts";
 import { median } from "../bench/in-turn.ts";
 import { measureShape } from "../bench/measure-shape.ts";

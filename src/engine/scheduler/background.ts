@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { CoreLease, LeaseHolder } from "./core-lease.ts";
 
 /** Of the cores' time that requests of one dictionary have where they want all of it. */

@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
-import { EngineError } from "../errors.ts";
-import type { ShedReason } from "../observer.ts";
+import type { Clock } from "../core/clock.ts";
+import { EngineError } from "../core/errors.ts";
+import type { ShedReason } from "../core/observer.ts";
 import { BatchFormer } from "./batch-former.ts";
 import { BatchRuns } from "./batch-runs.ts";
 import type { CoreLease, LeaseHolder } from "./core-lease.ts";

@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
-import { EngineError } from "../errors.ts";
+import type { Clock } from "../core/clock.ts";
+import { EngineError } from "../core/errors.ts";
 import type { Batch, BatchPart } from "./batch-former.ts";
 import type { LeaseHolder } from "./core-lease.ts";
 import { type Executor, ExecutorCrash, type Work } from "./executor.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../core/clock.ts";
 
 /** What a holder has before it, in milliseconds of its lease: asked when somebody else's wait is predicted. */
 export interface Backlog {

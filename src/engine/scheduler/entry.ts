@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
-import { clientClosed, EngineError } from "../errors.ts";
-import type { ShedReason } from "../observer.ts";
+import type { Clock } from "../core/clock.ts";
+import { clientClosed, EngineError } from "../core/errors.ts";
+import type { ShedReason } from "../core/observer.ts";
 import type { Work } from "./executor.ts";
 import type { Lane } from "./lane.ts";
 import type { Cost } from "./prices.ts";

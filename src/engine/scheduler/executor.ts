@@ -1,4 +1,4 @@
-import type { Cancellation } from "../cancellation.ts";
+import type { Cancellation } from "../core/cancellation.ts";
 
 /** Rows of one request, as the scheduler sees them: how many, and until when they matter. */
 export interface Work {

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Entry } from "./entry.ts";
 import type { Work } from "./executor.ts";
 import { Lane } from "./lane.ts";

@@ -1,7 +1,7 @@
 /** The queue under load, in a simulated world: a clock that is moved by hand and an executor that takes its time. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Cancellation } from "../../../src/engine/cancellation.ts";
+import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { holdCores } from "../../support/hold-cores.ts";

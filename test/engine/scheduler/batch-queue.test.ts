@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Cancellation } from "../../../src/engine/cancellation.ts";
-import { type EngineError } from "../../../src/engine/errors.ts";
+import { Cancellation } from "../../../src/engine/core/cancellation.ts";
+import { type EngineError } from "../../../src/engine/core/errors.ts";
 import { BatchQueue } from "../../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/executor.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ServedCode } from "../../../src/engine/catalog/verify/served-code.ts";
+import type { ServedCode } from "../../../src/engine/dictionaries/verify/served-code.ts";
 import { goalNotes, pathLines, type TimedPath, type TimedRival } from "../../../tools/bench/path-lines.ts";
 import { seeded } from "../../../tools/bench/shapes.ts";
 

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import type { CudaProvider } from "../../../src/engine/executor/provider/cuda-provider.ts";
+import type { CudaProvider } from "../../../src/engine/runtime/onnx/cuda-provider.ts";
 import { gpuFault } from "../../../tools/gpu/gpu-fault.ts";
 
 const PROVIDER: CudaProvider = {

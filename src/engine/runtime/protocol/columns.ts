@@ -1,7 +1,6 @@
-import type { EncodeBatch } from "../../encode-batch.ts";
-import type { CodesToDecode } from "../../engine.ts";
-import type { SparseCodes } from "../../sparse-codes.ts";
-import type { SteerBatch, SteeredBatch } from "../../steer-batch.ts";
+import type { EncodeBatch } from "../../core/encode-batch.ts";
+import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
+import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import { type Column, type Columns, FrameError } from "./frame.ts";
 
 /** How batches and codes lie in the columns of a frame: one place for both directions. */

@@ -1,5 +1,10 @@
-import type { DictionaryManifest } from "../../dictionary.ts";
-import type { CoherenceFigures, Neighbour, PursuitPath, RuntimeChoice } from "../../engine.ts";
+import type {
+  DictionaryManifest,
+  CoherenceFigures,
+  Neighbour,
+  PursuitPath,
+  RuntimeChoice,
+} from "../../core/dictionary.ts";
 
 /** What a runtime process is told to load, once, right after its start. */
 export interface LoadOptions {
@@ -8,7 +13,7 @@ export interface LoadOptions {
   /** What the server has read of it and checks requests by: a process that is started anew encodes by the same. */
   readonly manifest: DictionaryManifest;
   readonly runtime: "auto" | "cpu" | "cuda";
-  /** `auto` follows the documented rule of executor/session/choose-path.ts. */
+  /** `auto` follows the documented rule of runtime/sessions/choose-path.ts. */
   readonly path: "auto" | PursuitPath;
   /** Largest Gram matrix in bytes that `auto` may build. */
   readonly gramLimitBytes: number;

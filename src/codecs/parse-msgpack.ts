@@ -1,0 +1,130 @@
+import { Unpackr } from "msgpackr";
+import { invalid } from "./posted-rows.ts";
+import { WireError } from "./codec-error.ts";
+
+/**
+ * Maps and lists inside one another at most. JSON's four, and the two that an array as {data, dtype, shape} has of its
+ * own: a code's trace is the deepest that encode answers.
+ */
+export const MAX_MSGPACK_DEPTH = 6;
+
+/** Integers of 64 bits become doubles: what is beyond 2^53 is out of every range that the API has. */
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+
+/**
+ * MessagePack of a request body. Binary data stays where it lies: a view of `bytes`.
+ *
+ * The bytes are walked before they are unpacked, since what a length announces is set aside before it is read: nothing
+ * nests too deep, every length is covered by bytes that are there, and no extension calls for code of its own.
+ * @throws WireError PURSUIT_MALFORMED_BODY, PURSUIT_TOO_DEEP, PURSUIT_INVALID_FIELD
+ */
+export function parseMsgpack(bytes: Uint8Array): unknown {
+  if (bytes.length === 0) throw malformed("it is empty.");
+  const cursor = { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
+  walk(cursor, 0);
+  if (cursor.at < bytes.length) throw malformed(`${bytes.length - cursor.at} bytes follow the value that it holds.`);
+  return unpackr.unpack(bytes);
+}
+
+interface Cursor {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  at: number;
+}
+
+/** Past one value and all that is in it (msgpack's spec.md, "Formats"). */
+function walk(cursor: Cursor, depth: number): void {
+  const type = cursor.bytes[cursor.at++];
+  if (type === undefined) throw truncated(cursor);
+  if (type < 0x80 || type >= 0xe0) return;
+  if (type < 0x90) return walkMap(cursor, type & 0x0f, depth);
+  if (type < 0xa0) return walkList(cursor, type & 0x0f, depth);
+  if (type < 0xc0) return skip(cursor, type & 0x1f);
+  switch (type) {
+    case 0xc0: // nil, false, true
+    case 0xc2:
+    case 0xc3:
+      return;
+    case 0xcc: // 8 bits
+    case 0xd0:
+      return skip(cursor, 1);
+    case 0xcd: // 16
+    case 0xd1:
+      return skip(cursor, 2);
+    case 0xca: // 32
+    case 0xce:
+    case 0xd2:
+      return skip(cursor, 4);
+    case 0xcb: // 64
+    case 0xcf:
+    case 0xd3:
+      return skip(cursor, 8);
+    case 0xc4: // bin, str
+    case 0xd9:
+      return skip(cursor, length(cursor, 1));
+    case 0xc5:
+    case 0xda:
+      return skip(cursor, length(cursor, 2));
+    case 0xc6:
+    case 0xdb:
+      return skip(cursor, length(cursor, 4));
+    case 0xdc:
+      return walkList(cursor, length(cursor, 2), depth);
+    case 0xdd:
+      return walkList(cursor, length(cursor, 4), depth);
+    case 0xde:
+      return walkMap(cursor, length(cursor, 2), depth);
+    case 0xdf:
+      return walkMap(cursor, length(cursor, 4), depth);
+    case 0xc1:
+      throw malformed(`the byte at ${cursor.at - 1} is 0xc1, which is never used.`);
+    default:
+      throw invalid(
+        `The body holds an extension type at byte ${cursor.at - 1}; arrays are maps of data (bin), dtype and shape.`,
+      );
+  }
+}
+
+function walkList(cursor: Cursor, count: number, depth: number): void {
+  deeper(cursor, depth);
+  if (count > cursor.bytes.length - cursor.at) throw truncated(cursor);
+  for (let i = 0; i < count; i++) walk(cursor, depth + 1);
+}
+
+function walkMap(cursor: Cursor, count: number, depth: number): void {
+  deeper(cursor, depth);
+  if (count * 2 > cursor.bytes.length - cursor.at) throw truncated(cursor);
+  for (let i = 0; i < count; i++) {
+    const key = cursor.bytes[cursor.at]!;
+    if (!((key >= 0xa0 && key < 0xc0) || (key >= 0xd9 && key <= 0xdb))) {
+      if (cursor.at >= cursor.bytes.length) throw truncated(cursor);
+      throw invalid(`The body holds a key that is no text, at byte ${cursor.at}.`);
+    }
+    walk(cursor, depth + 1);
+    walk(cursor, depth + 1);
+  }
+}
+
+function deeper({ at }: Cursor, depth: number): void {
+  if (depth < MAX_MSGPACK_DEPTH) return;
+  const message = `The body nests deeper than ${MAX_MSGPACK_DEPTH} maps and lists at byte ${at - 1}.`;
+  throw new WireError("PURSUIT_TOO_DEEP", message);
+}
+
+function length(cursor: Cursor, size: 1 | 2 | 4): number {
+  const from = cursor.at;
+  skip(cursor, size);
+  if (size === 1) return cursor.view.getUint8(from);
+  return size === 2 ? cursor.view.getUint16(from) : cursor.view.getUint32(from);
+}
+
+function skip(cursor: Cursor, count: number): void {
+  if (count > cursor.bytes.length - cursor.at) throw truncated(cursor);
+  cursor.at += count;
+}
+
+const truncated = ({ bytes }: Cursor): WireError =>
+  malformed(`it ends in the middle, after ${bytes.length} bytes; was it cut off?`);
+
+const malformed = (what: string): WireError =>
+  new WireError("PURSUIT_MALFORMED_BODY", `The body is not MessagePack: ${what}`);

@@ -1,0 +1,103 @@
+import type { Rows } from "../engine/core/rows.ts";
+import { type SparseCodes, STOP_REASONS } from "../engine/core/sparse-codes.ts";
+import type { EncodeAnswerHead, Format } from "./write-codes.ts";
+import { denseRow } from "./dense-row.ts";
+
+type Column = Float32Array | Uint32Array | Uint8Array;
+
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Column;
+}
+
+/**
+ * An encode answer as safetensors: sparse and csr as `indptr`, `indices`, `values`, dense as `values` [n, m]; `steps`,
+ * `stop` (positions in `stop_names` of the metadata), `residual_norm`, `relative_error`; `norm_…`, `trace_…` and
+ * `reconstruction` where there are any. All that is no number is in the metadata, whose values the format wants as text.
+ */
+export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
+  const { count, width, indptr, norm, trace, reconstruction } = codes;
+  const { format, labels, shape, explainedVariance } = head;
+  const tensors: Tensor[] = [
+    ...(format === "dense"
+      ? [{ name: "values", shape: [count, width], data: denseRows(codes) }]
+      : [flat("indptr", indptr), flat("indices", codes.indices), flat("values", codes.values)]),
+    flat("steps", codes.steps),
+    flat("residual_norm", codes.residualNorms),
+    flat("relative_error", codes.relativeErrors),
+    ...(norm ? [flat("norm_shift", norm.shift), flat("norm_scale", norm.scale)] : []),
+    ...(trace
+      ? [
+          flat("trace_indptr", trace.indptr),
+          flat("trace_indices", trace.indices),
+          flat("trace_values", trace.values),
+          flat("trace_residual_norms", trace.residualNorms),
+        ]
+      : []),
+    ...(reconstruction ? [{ name: "reconstruction", shape: [count, head.d], data: reconstruction }] : []),
+    // The last, since each of its elements is one byte: the others stay on multiples of four.
+    flat("stop", codes.stops),
+  ];
+  return assemble(tensors, {
+    dictionary: head.dictionary,
+    sha256: head.sha256,
+    shape: JSON.stringify([count, width]),
+    stop_names: JSON.stringify(STOP_REASONS),
+    mean_atoms: String(indptr[count]! / count),
+    explained_variance: String(explainedVariance),
+    ...(shape && { inputs_shape: JSON.stringify(shape) }),
+    ...(labels && { labels: JSON.stringify(labels) }),
+  });
+}
+
+/** Rows as safetensors, the tensor `outputs`: a decode answer. */
+export function writeRowsSafetensors({ data, count, width }: Rows): Buffer<ArrayBuffer> {
+  return assemble([{ name: "outputs", shape: [count, width], data }], {});
+}
+
+const flat = (name: string, data: Column): Tensor => ({ name, shape: [data.length], data });
+
+function denseRows(codes: SparseCodes): Float32Array {
+  const { count, width } = codes;
+  const dense = new Float32Array(count * width);
+  for (let i = 0; i < count; i++) denseRow(codes, i, dense, i * width);
+  return dense;
+}
+
+const dtypeOf = (data: Column): string =>
+  data instanceof Float32Array ? "F32" : data instanceof Uint32Array ? "U32" : "U8";
+
+/** u64 length of the header, the header padded to a multiple of eight, the data in the order of their offsets. */
+function assemble(tensors: readonly Tensor[], metadata: Readonly<Record<string, string>>): Buffer<ArrayBuffer> {
+  let at = 0;
+  const entries = tensors.map(({ name, shape, data }) => {
+    const from = at;
+    at += data.byteLength;
+    return [name, { dtype: dtypeOf(data), shape, data_offsets: [from, at] }] as const;
+  });
+  const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) });
+  const length = Math.ceil(Buffer.byteLength(json) / 8) * 8;
+  const bytes = Buffer.allocUnsafeSlow(8 + length + at);
+  bytes.writeBigUInt64LE(BigInt(length));
+  bytes.fill(" ", 8 + bytes.write(json, 8), 8 + length);
+  let end = 8 + length;
+  for (const { data } of tensors) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), end);
+    end += data.byteLength;
+  }
+  return bytes;
+}
+
+/** Bytes of the numbers in a binary answer. */
+export function binaryCodesBytes(codes: SparseCodes, format: Format): number {
+  const { count, width, indices, values, trace, reconstruction } = codes;
+  return (
+    (format === "dense" ? count * width * 4 : indices.byteLength + values.byteLength) +
+    // An index as a key takes up to eleven bytes, its value five.
+    (format === "map" ? indices.length * 8 : 0) +
+    count * 24 +
+    (trace ? trace.indices.byteLength * 3 + trace.indptr.byteLength : 0) +
+    (reconstruction?.byteLength ?? 0)
+  );
+}

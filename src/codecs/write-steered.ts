@@ -1,0 +1,76 @@
+import type { Rows } from "../engine/core/rows.ts";
+import type { SteerEffect } from "../engine/core/steering.ts";
+import { shortestFloat32, shortestFloats } from "./shortest-float32.ts";
+import { outputsOf, rowsBytes } from "./write-codes.ts";
+
+/** Steered rows and what there is to say of them. */
+export interface Steered {
+  readonly rows: Rows;
+  /** [n] */
+  readonly norms: Float64Array;
+  readonly effect?: SteerEffect;
+}
+
+export interface SteerAnswerHead {
+  readonly dictionary: string;
+  readonly sha256: string;
+  /** [batch, seq, d] where rows came in more than one leading dimension. */
+  readonly shape: readonly number[] | null;
+  /** Name of the set that was used. */
+  readonly set: string | null;
+}
+
+/** A steer answer as JSON text. */
+export function writeSteered(
+  { rows, norms, effect }: Steered,
+  { dictionary, sha256, shape, set }: SteerAnswerHead,
+): string {
+  const asked = new Set(effect?.features);
+  const changes = Array.from(norms, (norm, i) => ({
+    norm: shortestFloat32(norm),
+    ...(effect && { edits: editsOf(effect, i, set), moved: movedOf(effect, i, asked) }),
+  }));
+  return JSON.stringify({ dictionary, sha256, ...(shape && { shape }), outputs: outputsOf(rows), changes });
+}
+
+/** The edits that apply to row i, in the order in which they were made. */
+function editsOf({ features, fromSet, before, after }: SteerEffect, i: number, set: string | null): readonly object[] {
+  const e = features.length;
+  return [...features].flatMap((feature, k) => {
+    const was = before[i * e + k]!;
+    if (Number.isNaN(was)) return [];
+    return {
+      edit: k < fromSet ? k : k - fromSet,
+      ...(k < fromSet && { set }),
+      ...(feature >= 0 && { feature }),
+      before: shortestFloat32(was),
+      after: shortestFloat32(after[i * e + k]!),
+    };
+  });
+}
+
+function movedOf({ moved }: SteerEffect, i: number, asked: ReadonlySet<number>): readonly object[] {
+  const from = moved.indptr[i]!;
+  const to = moved.indptr[i + 1]!;
+  const before = shortestFloats(moved.before.subarray(from, to));
+  const after = shortestFloats(moved.after.subarray(from, to));
+  return Array.from(moved.indices.subarray(from, to), (feature, k) => ({
+    feature,
+    before: before[k],
+    after: after[k],
+    asked: asked.has(feature),
+  }));
+}
+
+/** Bytes of JSON at most: a row's change, an edit of a row but its set's name, a moved feature. */
+const CHANGE_BYTES = 80;
+const EDIT_BYTES = 120;
+const MOVED_BYTES = 120;
+
+/** Bytes that a steer answer will take, from above. */
+export function steeredBytes({ rows, norms, effect }: Steered, set: string | null): number {
+  const plain = rowsBytes(rows) + norms.length * CHANGE_BYTES;
+  if (!effect) return plain;
+  const applied = effect.before.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
+  return plain + applied * (EDIT_BYTES + (set?.length ?? 0)) + effect.moved.indices.length * MOVED_BYTES;
+}

@@ -1,0 +1,124 @@
+/** Facts about a dictionary that every room may know: its shape, its encoder's settings, where it came from. */
+
+/** Encoder kinds that this version serves. */
+export const ENCODER_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit", "topk"] as const;
+export type EncoderKind = (typeof ENCODER_KINDS)[number];
+
+/** Which score wins a step (docs/algorithm.md, Matching pursuit). */
+export const SCORES = ["relu", "signed", "absolute"] as const;
+export type Score = (typeof SCORES)[number];
+
+/** Scores of an orthogonal pursuit. Under `relu` the coefficients are non-negative. */
+export const ORTHOGONAL_SCORES = ["absolute", "relu"] as const;
+export type OrthogonalScore = (typeof ORTHOGONAL_SCORES)[number];
+
+/** What happens when an atom is selected a second time. */
+export const RESELECTS = ["stop", "add", "forbid"] as const;
+export type Reselect = (typeof RESELECTS)[number];
+
+export const INPUT_NORMS = ["none", "layer_norm", "constant_norm_rescale"] as const;
+export type InputNorm = (typeof INPUT_NORMS)[number];
+
+/** Added to the standard deviation by `layer_norm`, as SAELens and OpenAI do. */
+export const LAYER_NORM_EPSILON = 1e-5;
+
+/** Settings of a matching-pursuit encoder. They come from the manifest and are never guessed. */
+export interface PursuitSettings {
+  readonly score: Score;
+  readonly reselect: Reselect;
+  /** Whether b is subtracted before the pursuit and added back by decode. */
+  readonly center: boolean;
+  /** Absolute, tested after an update, strict <; 0 is off. */
+  readonly residualThreshold: number;
+  /** Cap on the selections of one row; null: the server's PURSUIT_MAX_ATOMS. */
+  readonly maxAtoms: number | null;
+  readonly inputNorm: InputNorm;
+}
+
+/** Settings of an orthogonal matching-pursuit encoder, which selects an atom at most once. */
+export interface OrthogonalSettings extends Omit<PursuitSettings, "score" | "reselect"> {
+  readonly score: OrthogonalScore;
+  /** Scores are D·r as it is (mergekit); otherwise divided by ||D_j||. */
+  readonly rawScores: boolean;
+}
+
+/** How a dictionary of plain pursuit is encoded with orthogonally: by its own score, non-negative or of either sign. */
+export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSettings): OrthogonalSettings {
+  return { ...same, score: score === "relu" ? "relu" : "absolute", rawScores: false };
+}
+
+/**
+ * Settings of a TopK encoder: z = the k largest of relu(W(x − b) + bias), x̂ = Dᵀz + b
+ * (SAELens' topk, sparsify's SparseCoder).
+ */
+export interface TopkSettings {
+  /** Entries kept where a budget does not say otherwise. */
+  readonly k: number;
+  /** Whether decode adds b. */
+  readonly center: boolean;
+  /** Whether b is subtracted before the encoder; it is added back either way. */
+  readonly subtractCenter: boolean;
+  readonly inputNorm: InputNorm;
+}
+
+/** An encoder's kind with its settings. */
+export type EncoderSettings =
+  | { readonly kind: "matching_pursuit"; readonly encoder: PursuitSettings }
+  | { readonly kind: "orthogonal_matching_pursuit"; readonly encoder: OrthogonalSettings }
+  | { readonly kind: "topk"; readonly encoder: TopkSettings };
+
+/** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
+export type Provenance = Readonly<Record<string, unknown>>;
+
+/** The validated head of a dictionary folder: `dictionary.json` in the house's names. */
+export type DictionaryManifest = EncoderSettings & {
+  readonly id: string;
+  /** Row length. */
+  readonly d: number;
+  /** Number of atoms. */
+  readonly m: number;
+  readonly provenance: Provenance;
+};
+
+/** `{id}` in paths and folder names. No separator, no leading dot: it can never leave the models folder. */
+export const DICTIONARY_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";
+
+/** How matching pursuit is executed: see docs/architecture.md for the rule by which one is chosen. */
+export const PURSUIT_PATHS = ["fused", "fused_residual", "gram", "residual"] as const;
+export type PursuitPath = (typeof PURSUIT_PATHS)[number];
+
+/** What executes a dictionary, as chosen at load. */
+export interface RuntimeChoice {
+  readonly runtime: "cpu" | "cuda";
+  /**
+   * How correlations come about. `fused`: by Gram rows, in the kernel. `fused_residual`: D·r every step, the rest in the
+   * kernel. `gram` and `residual`: the same two within one ONNX graph. `dense`: one pass, no pursuit.
+   */
+  readonly path: PursuitPath | "dense";
+}
+
+/**
+ * Figures over the atoms, computed once at load.
+ * `maxCosine`: the largest |cosine| between two different atoms (mutual coherence); null when m = 1, or when m is too
+ * large to have been computed.
+ */
+export interface CoherenceFigures {
+  readonly maxCosine: number | null;
+  readonly minNorm: number;
+  readonly maxNorm: number;
+}
+
+export interface Neighbour {
+  readonly index: number;
+  readonly cosine: number;
+}
+
+/** What is known of a feature beside its weights (labels.json); each part may be unknown. */
+export interface FeatureFacts {
+  /** What its rows have in common, in words. */
+  readonly text?: string;
+  /** How well the text separates the rows that it fires on; what a score means is the labeller's to say. */
+  readonly score?: number;
+  /** Share of held-out rows in which it is active. */
+  readonly rate?: number;
+}

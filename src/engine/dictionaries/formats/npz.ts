@@ -1,0 +1,57 @@
+import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
+import { FormatError } from "./format-error.ts";
+import { elements, floatTypeOf, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader, toRowMajor } from "./npy-header.ts";
+import type { TensorFile } from "./tensor-file.ts";
+import { ZipArchive, type ZipMember } from "./zip.ts";
+
+/** A dictionary has a dozen arrays; the directory of a zip that claims a million is not walked. */
+const MAX_ARRAYS = 1000;
+
+/** numpy's ending of an array's name inside the zip. */
+const ENDING = ".npy";
+
+/**
+ * A .npz file: a zip of .npy files, stored or deflated. It comes from strangers: sizes in the zip's directory are
+ * limits on what is inflated, and each array's header is held against them.
+ * @throws FormatError; the system's error when it cannot be read.
+ */
+export async function openNpz(path: string): Promise<TensorFile> {
+  const zip = await ZipArchive.open(path, ".npz", MAX_ARRAYS);
+  try {
+    const arrays = new Map<string, { readonly member: ZipMember; readonly header: NpyHeader }>();
+    for (const member of zip.members) {
+      const name = member.name.endsWith(ENDING) ? member.name.slice(0, -ENDING.length) : member.name;
+      if (arrays.has(name)) throw new FormatError(path, `holds ${JSON.stringify(name)} twice.`);
+      const head = await zip.readBytes(member, NPY_HEAD_BYTES);
+      arrays.set(name, { member, header: parseNpyHeader(`${path}/${member.name}`, head) });
+    }
+    return {
+      path,
+      tensors: new Map([...arrays].map(([name, { header }]) => [name, header])),
+      async readFloats(name) {
+        const found = arrays.get(name);
+        if (found === undefined)
+          throw new FormatError(path, `holds no array "${name}"; it holds ${[...arrays.keys()].join(", ")}.`);
+        const { member, header } = found;
+        const file = `${path}/${member.name}`;
+        const type = floatTypeOf(file, header);
+        const end = header.dataStart + elements(header.shape) * FLOAT_BYTES[type];
+        if (end !== member.size) {
+          const shape = header.shape.join(", ");
+          throw new FormatError(
+            file,
+            `is ${member.size} bytes long; shape (${shape}) of ${header.dtype} ends at ${end}.`,
+          );
+        }
+        const bytes = await zip.readBytes(member);
+        const data = new Float32Array(elements(header.shape));
+        decodeFloats(bytes.subarray(header.dataStart), type, data);
+        return toRowMajor(data, header);
+      },
+      close: () => Promise.resolve(zip.close()),
+    };
+  } catch (error) {
+    zip.close();
+    throw error;
+  }
+}

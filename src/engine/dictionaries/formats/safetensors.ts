@@ -1,0 +1,201 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
+import { isObject } from "../../core/is-object.ts";
+import { FormatError } from "./format-error.ts";
+import { readExactly } from "./read-exactly.ts";
+
+/**
+ * The safetensors format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
+ * Files come from strangers, so the header is believed only as far as it agrees with itself and with the file's size.
+ */
+
+/** The reference implementation's own limit (100 MB); the largest published dictionary's header is under 2 KB. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** A language model has some thousand tensors, a dictionary a dozen. */
+const MAX_TENSORS = 100_000;
+
+/** Read in pieces: one read() of Node moves 2 GiB at most. */
+const READ_BYTES = 16 << 20;
+
+const DTYPE_BYTES: Readonly<Record<string, number>> = {
+  ...FLOAT_BYTES,
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  U16: 2,
+  I16: 2,
+  U32: 4,
+  I32: 4,
+  U64: 8,
+  I64: 8,
+};
+
+/** Where one tensor lies. */
+export interface TensorEntry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Bytes from the file's start. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** An open safetensors file whose header has been checked; no tensor is read yet. */
+export class SafetensorsFile {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, handle: FileHandle, header: Header) {
+    this.path = path;
+    this.#handle = handle;
+    this.tensors = header.tensors;
+    this.metadata = header.metadata;
+  }
+
+  /** @throws FormatError when the file is no sound safetensors file; the system's error when it cannot be read. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const handle = await open(path, "r");
+    try {
+      const { size } = await handle.stat();
+      if (size < 8) throw new FormatError(path, `${size} bytes are no safetensors file.`);
+      const length = Number((await readExactly(handle, path, 0, 8)).readBigUInt64LE());
+      if (length > MAX_HEADER_BYTES || length > size - 8) {
+        throw new FormatError(
+          path,
+          `claims a header of ${length} bytes in a file of ${size}: truncated, or not safetensors.`,
+        );
+      }
+      const text = (await readExactly(handle, path, 8, length)).toString("utf8");
+      return new SafetensorsFile(path, handle, parseHeader(path, text, 8 + length, size));
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /**
+   * One tensor as float32, row-major.
+   * @throws FormatError when it is absent or not of a floating-point type.
+   */
+  async readFloats(name: string): Promise<Float32Array> {
+    const entry = this.tensors.get(name);
+    if (entry === undefined) {
+      throw new FormatError(
+        this.path,
+        `holds no tensor "${name}"; it holds ${[...this.tensors.keys()].slice(0, 20).join(", ")}.`,
+      );
+    }
+    if (!(entry.dtype in FLOAT_BYTES)) {
+      throw new FormatError(this.path, `tensor "${name}" is of type ${entry.dtype}; F64, F32, F16 and BF16 are read.`);
+    }
+    const type = entry.dtype as FloatType;
+    const into = new Float32Array((entry.to - entry.from) / FLOAT_BYTES[type]);
+    let at = 0;
+    for (let from = entry.from; from < entry.to; from += READ_BYTES) {
+      const bytes = await readExactly(this.#handle, this.path, from, Math.min(READ_BYTES, entry.to - from));
+      decodeFloats(bytes, type, into, at);
+      at += bytes.length / FLOAT_BYTES[type];
+    }
+    return into;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+interface Header {
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+function parseHeader(path: string, text: string, dataStart: number, fileSize: number): Header {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch {
+    throw new FormatError(path, "its header is not JSON.");
+  }
+  if (!isObject(header)) throw new FormatError(path, "its header is not a JSON object.");
+  const { __metadata__: metadata = {}, ...entries } = header;
+  if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
+    throw new FormatError(path, "its __metadata__ is not an object of strings.");
+  }
+  const names = Object.keys(entries);
+  if (names.length > MAX_TENSORS)
+    throw new FormatError(path, `claims ${names.length} tensors; the limit is ${MAX_TENSORS}.`);
+  const tensors = new Map(names.map((name) => [name, checkEntry(path, name, entries[name], dataStart)]));
+
+  // The format allows neither gaps nor overlaps, and no byte behind the last tensor.
+  let end = dataStart;
+  for (const [name, { from, to }] of [...tensors].sort(([, a], [, b]) => a.from - b.from || a.to - b.to)) {
+    if (from !== end) throw new FormatError(path, `tensor "${name}" begins at byte ${from}, where ${end} was due.`);
+    end = to;
+  }
+  if (end !== fileSize) {
+    throw new FormatError(
+      path,
+      `is ${fileSize} bytes long, but its tensors end at ${end}: truncated, or something follows.`,
+    );
+  }
+  return { tensors, metadata: metadata as Record<string, string> };
+}
+
+function checkEntry(path: string, name: string, entry: unknown, dataStart: number): TensorEntry {
+  const fault = (message: string): FormatError => new FormatError(path, `tensor "${name.slice(0, 80)}" ${message}`);
+  if (!isObject(entry)) throw fault("is described by no object.");
+  const { dtype, shape, data_offsets: offsets } = entry;
+  const width = typeof dtype === "string" && Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype] : undefined;
+  if (typeof dtype !== "string" || width === undefined) throw fault(`is of unknown type ${shown(dtype)}.`);
+  if (!isSizes(shape)) throw fault(`has no sound shape: ${shown(shape)}.`);
+  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
+    throw fault(`has no sound data_offsets: ${shown(offsets)}.`);
+  }
+  const bytes = shape.reduce((product, size) => product * size, width);
+  if (offsets[1]! - offsets[0]! !== bytes) {
+    throw fault(`of shape ${shown(shape)} needs ${bytes} bytes, but its offsets span ${offsets[1]! - offsets[0]!}.`);
+  }
+  return { dtype, shape, from: dataStart + offsets[0]!, to: dataStart + offsets[1]! };
+}
+
+/** A value of the header, cut short: it may be as long as the header, or nested so deeply that JSON.stringify overflows. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) {
+    const parts = value.slice(0, 4).map((part) => (typeof part === "object" ? "…" : shown(part)));
+    return `[${parts.join(", ")}${value.length > 4 ? ", …" : ""}]`;
+  }
+  return typeof value === "object" && value !== null ? "an object" : (JSON.stringify(value)?.slice(0, 80) ?? "missing");
+}
+
+const isSizes = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && (size as number) >= 0);
+
+/** A tensor to be written. */
+export interface FloatTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** F32 tensors → the bytes of a safetensors file, the same bytes for the same tensors. Data starts 8-aligned. */
+export function encodeSafetensors(
+  tensors: Readonly<Record<string, FloatTensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
+  let offset = 0;
+  for (const [name, { shape, data }] of Object.entries(tensors)) {
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, (offset += data.byteLength)] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const padded = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, " ");
+  padded.writeBigUInt64LE(BigInt(padded.length - 8));
+  text.copy(padded, 8);
+  const data = Object.values(tensors).map((tensor) =>
+    Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength),
+  );
+  return [padded, ...data];
+}

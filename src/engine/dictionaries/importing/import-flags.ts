@@ -1,0 +1,49 @@
+import type { EncoderKind, InputNorm, Reselect, Score } from "../../core/dictionary.ts";
+
+/** Layouts of dictionaries as people have them. */
+export const SOURCES = ["sae-lens", "sparsify", "overcomplete", "mp-sae", "atoms"] as const;
+export type Source = (typeof SOURCES)[number];
+
+/** Kinds of encoder that bare atoms can be given. */
+export const PURSUIT_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit"] as const satisfies EncoderKind[];
+export type PursuitKind = (typeof PURSUIT_KINDS)[number];
+
+/**
+ * overcomplete's normalisations of `dictionary._weights` (overcomplete/sae/dictionary.py): by the row's l2 or l1 norm,
+ * or by the largest of all rows; `identity` leaves the atoms as they are.
+ */
+export const NORMALIZATIONS = ["l2", "max_l2", "l1", "max_l1", "identity"] as const;
+export type Normalization = (typeof NORMALIZATIONS)[number];
+
+/** What a user says beside the file. A flag wins over the file, and is shown as what it is. */
+export interface ImportFlags {
+  readonly from?: Source;
+  /** What bare atoms are encoded by; matching pursuit if not given. */
+  readonly kind?: PursuitKind;
+  /** Scores of an orthogonal pursuit are not divided by the atoms' norms. */
+  readonly rawScores?: boolean;
+  readonly score?: Score;
+  readonly reselect?: Reselect;
+  readonly normalize?: Normalization;
+  /** null: `none`. */
+  readonly maxAtoms?: number | null;
+  readonly residualThreshold?: number;
+  readonly inputNorm?: InputNorm;
+  /** Subtract the file's bias before the pursuit and add it back in decode. */
+  readonly center?: boolean;
+  /** Compute in float32 although the dictionary's own code computes in another precision. */
+  readonly float32?: boolean;
+}
+
+/** Settings that a layout may leave open, as flags with what they take. */
+export const FLAG_VALUES = {
+  from: `--from ${SOURCES.join("|")}`,
+  score: "--score relu|signed|absolute",
+  reselect: "--reselect stop|add|forbid",
+  rawScores: "--raw-scores or --no-raw-scores",
+  normalize: `--normalize ${NORMALIZATIONS.join("|")}`,
+  maxAtoms: "--max-atoms <n>|none",
+  residualThreshold: "--residual-threshold <number>, 0 for none",
+  inputNorm: "--input-norm none|layer_norm|constant_norm_rescale",
+  center: "--center or --no-center",
+} as const satisfies Partial<Record<keyof ImportFlags, string>>;

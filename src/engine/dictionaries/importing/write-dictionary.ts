@@ -1,0 +1,108 @@
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { DictionaryManifest } from "../../core/dictionary.ts";
+import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
+import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
+import { type LoadedWeights, loadWeights, WEIGHTS_FILE } from "../weights.ts";
+import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
+import { ImportFault } from "./import-fault.ts";
+import type { Understood } from "./understood.ts";
+
+export interface WriteOptions {
+  readonly modelsDir: string;
+  readonly id: string;
+  /** Replace a dictionary of that id. */
+  readonly force: boolean;
+}
+
+/**
+ * Writes a dictionary folder under `modelsDir` and reads it back as the server will. The folder appears whole or not at
+ * all: it is written and synced under a hidden name, which the server does not look at, and then renamed.
+ * @returns the folder, and what the server's own check of it found.
+ * @throws ImportFault when the id is taken, DictionaryFault when the weights are unsound.
+ */
+export async function writeDictionary(
+  { weights, provenance }: Understood,
+  { modelsDir, id, force }: WriteOptions,
+): Promise<{ readonly folder: string; readonly loaded: LoadedWeights }> {
+  const folder = join(modelsDir, id);
+  if (!force && (await exists(folder))) {
+    throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
+  }
+  const { d, m, kind, settings: encoder } = weights;
+  const manifest = { id, kind, d, m, encoder, provenance } as DictionaryManifest;
+  const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
+  try {
+    await mkdir(partial, { recursive: true });
+    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights)));
+    await writeSynced(join(partial, MANIFEST_FILE), [Buffer.from(manifestText(manifest))]);
+    const loaded = await loadWeights(partial, await readManifest(partial));
+    await synced(partial);
+    await swapIn(partial, folder, force);
+    await synced(modelsDir);
+    return { folder, loaded };
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
+}
+
+function tensorsOf(weights: DictionaryWeights): Readonly<Record<string, FloatTensor>> {
+  const { d, m, atoms, center } = weights;
+  return {
+    atoms: { shape: [m, d], data: atoms },
+    ...(center && { center: { shape: [d], data: center } }),
+    ...(weights.kind === "topk" && {
+      encoder_weight: { shape: [m, d], data: weights.encoderWeight },
+      encoder_bias: { shape: [m], data: weights.encoderBias },
+    }),
+  };
+}
+
+/** Gives `partial` the name `folder`. A folder of that name is renamed away first and removed last. */
+async function swapIn(partial: string, folder: string, force: boolean): Promise<void> {
+  const old = `${partial}.replaced`;
+  if (force && (await exists(folder))) {
+    await rename(folder, old);
+    try {
+      await rename(partial, folder);
+    } catch (error) {
+      await rename(old, folder);
+      throw error;
+    }
+    await rm(old, { recursive: true, force: true });
+  } else await rename(partial, folder);
+}
+
+async function writeSynced(path: string, chunks: readonly Uint8Array[]): Promise<void> {
+  const handle = await open(path, "w");
+  try {
+    for (const chunk of chunks) await writeAll(handle, chunk);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** One write() of Node moves 2 GiB at most. */
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, at, Math.min(bytes.length - at, 1 << 30));
+    at += bytesWritten;
+  }
+}
+
+/** Makes the names in a folder durable. */
+async function synced(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );

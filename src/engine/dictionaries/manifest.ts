@@ -1,0 +1,163 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import Type, { type TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import {
+  DICTIONARY_ID_PATTERN,
+  type DictionaryManifest,
+  ENCODER_KINDS,
+  type EncoderKind,
+  INPUT_NORMS,
+  ORTHOGONAL_SCORES,
+  RESELECTS,
+  SCORES,
+} from "../core/dictionary.ts";
+import { camelCase, snakeCase } from "../core/snake-case.ts";
+import { DictionaryFault } from "./dictionary-fault.ts";
+
+export const MANIFEST_FILE = "dictionary.json";
+
+/** A manifest is settings and provenance; a megabyte is something else. */
+const MAX_MANIFEST_BYTES = 1 << 20;
+
+/**
+ * The widest hidden state in sight is some 16,384 and the largest published dictionary 1,048,576 atoms; eight times
+ * that leaves room, and keeps m · d a number that the tensor checks can multiply exactly.
+ */
+const MAX_D = 131_072;
+const MAX_M = 8_388_608;
+
+const oneOf = <T extends string>(values: readonly T[]) => Type.Enum(values as [T, ...T[]]);
+
+const closed = { additionalProperties: false } as const;
+
+const ENCODER_SCHEMAS = {
+  matching_pursuit: Type.Object(
+    {
+      score: oneOf(SCORES),
+      reselect: oneOf(RESELECTS),
+      center: Type.Boolean(),
+      residual_threshold: Type.Number({ minimum: 0 }),
+      max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+      input_norm: oneOf(INPUT_NORMS),
+    },
+    closed,
+  ),
+  orthogonal_matching_pursuit: Type.Object(
+    {
+      score: oneOf(ORTHOGONAL_SCORES),
+      raw_scores: Type.Boolean(),
+      center: Type.Boolean(),
+      residual_threshold: Type.Number({ minimum: 0 }),
+      max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+      input_norm: oneOf(INPUT_NORMS),
+    },
+    closed,
+  ),
+  topk: Type.Object(
+    {
+      k: Type.Integer({ minimum: 1 }),
+      center: Type.Boolean(),
+      subtract_center: Type.Boolean(),
+      input_norm: oneOf(INPUT_NORMS),
+    },
+    closed,
+  ),
+} as const satisfies Record<EncoderKind, TSchema>;
+
+/** Schema of `dictionary.json` for one kind, so that errors name that kind's settings only (docs/import.md, On disk). */
+const schemaOf = (kind: EncoderKind) =>
+  Compile(
+    Type.Object(
+      {
+        format: Type.Literal(1),
+        id: Type.String({ pattern: DICTIONARY_ID_PATTERN }),
+        kind: oneOf(ENCODER_KINDS),
+        d: Type.Integer({ minimum: 1, maximum: MAX_D }),
+        m: Type.Integer({ minimum: 1, maximum: MAX_M }),
+        encoder: ENCODER_SCHEMAS[kind],
+        provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+      },
+      closed,
+    ),
+  );
+
+const SCHEMAS = {
+  matching_pursuit: schemaOf("matching_pursuit"),
+  orthogonal_matching_pursuit: schemaOf("orthogonal_matching_pursuit"),
+  topk: schemaOf("topk"),
+} as const;
+
+/**
+ * Reads and checks the manifest of a dictionary folder.
+ * @throws DictionaryFault with every fault: the field, what it holds, what is allowed.
+ */
+export async function readManifest(folder: string): Promise<DictionaryManifest> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, MANIFEST_FILE), "utf8");
+  } catch (error) {
+    throw new DictionaryFault([`${MANIFEST_FILE} cannot be read: ${(error as Error).message}.`]);
+  }
+  return parseManifest(text);
+}
+
+/** The same from the file's text. @throws DictionaryFault */
+export function parseManifest(text: string): DictionaryManifest {
+  if (text.length > MAX_MANIFEST_BYTES)
+    throw new DictionaryFault([`${MANIFEST_FILE} is over ${MAX_MANIFEST_BYTES} bytes.`]);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new DictionaryFault([`${MANIFEST_FILE} is not JSON: ${(error as Error).message}.`]);
+  }
+  const schema = SCHEMAS[kindOf(value)];
+  if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value));
+  const { id, d, m, kind, encoder, provenance = {} } = value as Record<string, unknown>;
+  return { id, d, m, kind, encoder: camelCase(encoder as object), provenance } as unknown as DictionaryManifest;
+}
+
+/** The kind whose schema judges a file: its own, or the first where it names none. */
+function kindOf(value: unknown): EncoderKind {
+  const { kind } = (typeof value === "object" && value !== null ? value : {}) as { readonly kind?: unknown };
+  return ENCODER_KINDS.find((one) => one === kind) ?? "matching_pursuit";
+}
+
+function faultsOf(schema: (typeof SCHEMAS)[EncoderKind], value: unknown): string[] {
+  const faults = new Map<string, string>();
+  for (const error of schema.Errors(value)) {
+    // An unknown field, which the complaint about the object around it names too.
+    if (error.keyword === "boolean") continue;
+    const field = error.instancePath.slice(1).replaceAll("/", ".");
+    const held = at(value, error.instancePath);
+    const allowed = "allowedValues" in error.params ? `: ${(error.params.allowedValues as string[]).join(", ")}` : "";
+    const members = describe(error.params);
+    const constant = "allowedValue" in error.params ? `must be ${JSON.stringify(error.params.allowedValue)}` : null;
+    const detail = members ?? constant ?? `${error.message}${allowed}`;
+    const shown = held === undefined || typeof held === "object" ? "" : ` is ${JSON.stringify(held)}; it`;
+    // The first complaint about a field is the plainest; a union adds one for each of its arms.
+    const about = members === null ? field : `${field} ${members}`;
+    if (!faults.has(about)) faults.set(about, `${MANIFEST_FILE}: ${field || "the file"}${shown} ${detail}.`);
+  }
+  return [...faults.values()];
+}
+
+/** The complaints about what an object has in it: several may stand at one field. */
+function describe(params: object): string | null {
+  if ("requiredProperties" in params) return `must have ${(params.requiredProperties as string[]).join(", ")}`;
+  if ("additionalProperties" in params) return `must not have ${(params.additionalProperties as string[]).join(", ")}`;
+  return null;
+}
+
+function at(value: unknown, pointer: string): unknown {
+  return pointer
+    .split("/")
+    .slice(1)
+    .reduce((inner: unknown, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
+}
+
+/** The manifest as it is written to disk. */
+export function manifestText({ id, kind, d, m, encoder, provenance }: DictionaryManifest): string {
+  return `${JSON.stringify({ format: 1, id, kind, d, m, encoder: snakeCase(encoder), provenance }, null, 2)}\n`;
+}

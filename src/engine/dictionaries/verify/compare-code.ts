@@ -1,0 +1,180 @@
+import type {
+  DictionaryWeights,
+  OrthogonalWeights,
+  PursuitWeights,
+  TopkWeights,
+} from "../../core/dictionary-weights.ts";
+import type { ServedCode } from "./served-code.ts";
+import { firstUndecidedStep, lengthOf, pursuitStart } from "./step-margins.ts";
+import { topkScores } from "./topk-scores.ts";
+
+/** Share of a row's largest |value| that two values of one atom may be apart. */
+const VALUE_TOLERANCE = 1e-5;
+
+/** Where a served code and a user's part. */
+export interface Difference {
+  /** Selection, counted from 1; one more than were served where only the user's code goes on. */
+  readonly step: number;
+  readonly atom: number;
+  readonly served: number;
+  readonly theirs: number;
+}
+
+/**
+ * `agreed`: the same atoms, values within 1e-5 of the row's largest.
+ * `undecided`: they part at or after a step that float32 cannot decide, and end equally well.
+ */
+export type Verdict =
+  | { readonly kind: "agreed"; readonly worst: number }
+  | {
+      readonly kind: "undecided" | "differs";
+      readonly worst: number;
+      readonly at: Difference;
+      readonly undecidedStep: number | null;
+    };
+
+/**
+ * Compares a served code with a user's own dense code of the same row (docs/algorithm.md, Agreement).
+ * @param x [d], as posted. @param z [m]
+ */
+export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array, weights: DictionaryWeights): Verdict {
+  const merged = new Map<number, number>();
+  for (let k = 0; k < served.indices.length; k++) merged.set(served.indices[k]!, served.values[k]!);
+  let largest = 0;
+  for (const value of z) largest = Math.max(largest, Math.abs(value));
+  for (const value of merged.values()) largest = Math.max(largest, Math.abs(value));
+  const apart = (atom: number): number => Math.abs((merged.get(atom) ?? 0) - z[atom]!) / (largest || 1);
+
+  let worst = 0;
+  for (let atom = 0; atom < z.length; atom++) worst = Math.max(worst, apart(atom));
+  if (worst <= VALUE_TOLERANCE) return { kind: "agreed", worst };
+
+  const differs = (atom: number): boolean => apart(atom) > VALUE_TOLERANCE;
+  const at = firstDifference(served, merged, z, differs);
+  const start = pursuitStart(x, served, weights);
+  const undecided =
+    weights.kind === "topk"
+      ? undecidedEntry(served, x, z, weights, differs)
+      : undecidedStep(served, start, z, weights, largest);
+  // Where a repeat ends a row, the undecided step also decides how long it goes on: then their ends say nothing.
+  const ends = weights.kind === "matching_pursuit" && weights.settings.reselect === "stop";
+  const free = undecided.excuses && (ends || endEquallyWell(start, merged, z, weights));
+  return { kind: free ? "undecided" : "differs", worst, at, undecidedStep: undecided.step };
+}
+
+/** Where a pursuit could part for want of digits, and whether the user's code can have parted there. */
+interface Undecided {
+  /** Counted from 1; null where all was decided. */
+  readonly step: number | null;
+  readonly excuses: boolean;
+}
+
+function undecidedStep(
+  served: ServedCode,
+  start: Float64Array,
+  z: Float32Array,
+  weights: PursuitWeights | OrthogonalWeights,
+  largest: number,
+): Undecided {
+  // No pursuit that made a selection lacks its atom, so past the first that is absent nothing is left to excuse.
+  // But for a non-negative least squares, which may leave a selected atom at 0.
+  const mayLack = weights.kind === "orthogonal_matching_pursuit" && weights.settings.score === "relu";
+  const absent = mayLack ? -1 : Array.prototype.findIndex.call(served.trace.indices, (atom: number) => z[atom] === 0);
+  const undecided = firstUndecidedStep(start, served, weights, absent < 0 ? Infinity : absent);
+  if (undecided === null) return { step: null, excuses: false };
+  const excuses =
+    weights.kind === "orthogonal_matching_pursuit"
+      ? mayContain(served, undecided, z, weights)
+      : mayBegin(served, undecided, z, weights.settings, largest);
+  return { step: undecided + 1, excuses };
+}
+
+/** The last entry kept is undecided against the first left out when their scores are as good as equal. */
+function undecidedEntry(
+  served: ServedCode,
+  x: Float32Array,
+  z: Float32Array,
+  weights: TopkWeights,
+  differs: (atom: number) => boolean,
+): Undecided {
+  const scores = topkScores(x, served, weights);
+  const kept = served.trace.indices.length;
+  const last = kept === 0 ? 0 : scores[served.trace.indices[kept - 1]!]!;
+  const margin = 1e-5 * scores.reduce((most, score) => Math.max(most, score), 0);
+  const parted = [...z.keys()].filter(differs);
+  const excuses = parted.every((atom) => Math.abs(Math.max(scores[atom]!, 0) - last) <= margin);
+  return { step: excuses ? kept : null, excuses };
+}
+
+/** The same of an orthogonal pursuit: it keeps what it selected, unless its coefficient must not be negative. */
+function mayContain({ trace }: ServedCode, steps: number, z: Float32Array, { settings }: OrthogonalWeights): boolean {
+  if (settings.score === "relu") return true;
+  for (let k = 0; k < steps; k++) if (z[trace.indices[k]!] === 0) return false;
+  return true;
+}
+
+/**
+ * Whether the user's pursuit can have begun with the first `steps` selections served. What it did afterwards it may
+ * have added to the same atoms: to any of them where repeats add, to one where a repeat ends the row, to none where
+ * they are forbidden; and ReLU scores only add.
+ */
+function mayBegin(
+  { trace }: ServedCode,
+  steps: number,
+  z: Float32Array,
+  { score, reselect }: PursuitWeights["settings"],
+  largest: number,
+): boolean {
+  const begun = new Map<number, number>();
+  for (let k = 0; k < steps; k++) begun.set(trace.indices[k]!, (begun.get(trace.indices[k]!) ?? 0) + trace.values[k]!);
+  const repeats = { add: Infinity, stop: 1, forbid: 0 }[reselect];
+  let changed = 0;
+  for (const [atom, value] of begun) {
+    const added = z[atom]! - value;
+    if (Math.abs(added) <= VALUE_TOLERANCE * largest) continue;
+    if (z[atom] === 0 || (score === "relu" && added < 0) || ++changed > repeats) return false;
+  }
+  return true;
+}
+
+/**
+ * The first selection that the user's pursuit cannot have made. A dense code has no order, so an atom counts where it
+ * was served last: a repeat may be what differs.
+ */
+function firstDifference(
+  { trace }: ServedCode,
+  merged: ReadonlyMap<number, number>,
+  z: Float32Array,
+  differs: (atom: number) => boolean,
+): Difference {
+  const steps = trace.indices.length;
+  const last = new Map<number, number>();
+  for (let k = 0; k < steps; k++) last.set(trace.indices[k]!, k);
+  for (let k = 0; k < steps; k++) {
+    const atom = trace.indices[k]!;
+    if ((z[atom] === 0 || last.get(atom) === k) && differs(atom)) {
+      return { step: k + 1, atom, served: merged.get(atom) ?? 0, theirs: z[atom]! };
+    }
+  }
+  const atom = z.findIndex((_, j) => !merged.has(j) && differs(j));
+  return { step: steps + 1, atom, served: 0, theirs: z[atom]! };
+}
+
+/** Final residual norms within 1 %, or 1e-3 of the row's. */
+function endEquallyWell(
+  start: Float64Array,
+  merged: ReadonlyMap<number, number>,
+  z: Float32Array,
+  weights: DictionaryWeights,
+): boolean {
+  const ours = residual(start, merged, weights);
+  const theirs = residual(start, new Map([...z.entries()].filter(([, value]) => value !== 0)), weights);
+  const apart = Math.abs(ours - theirs);
+  return apart <= 0.01 * Math.max(ours, theirs) || apart <= 1e-3 * lengthOf(start);
+}
+
+function residual(start: Float64Array, code: ReadonlyMap<number, number>, { atoms, d }: DictionaryWeights): number {
+  const r = start.slice();
+  for (const [j, value] of code) for (let c = 0; c < d; c++) r[c]! -= value * atoms[j * d + c]!;
+  return lengthOf(r);
+}

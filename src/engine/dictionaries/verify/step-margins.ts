@@ -1,0 +1,87 @@
+import { atomNorms } from "../../core/atom-norms.ts";
+import { LAYER_NORM_EPSILON } from "../../core/dictionary.ts";
+import type { DictionaryWeights, OrthogonalWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
+import { LeastSquares } from "../../core/least-squares.ts";
+import type { ServedCode } from "./served-code.ts";
+
+/** A row in pursuit space before its first step, in float64: normed as its code says, b subtracted in float32. */
+export function pursuitStart(
+  x: Float32Array,
+  { norm }: ServedCode,
+  { center, settings }: DictionaryWeights,
+): Float64Array {
+  const { shift, scale } = norm ?? { shift: 0, scale: 1 };
+  const divisor = settings.inputNorm === "layer_norm" ? scale + LAYER_NORM_EPSILON : scale;
+  return Float64Array.from(x, (value, i) => Math.fround(Math.fround((value - shift) / divisor) - (center?.[i] ?? 0)));
+}
+
+/**
+ * The first undecided step of a served pursuit (docs/algorithm.md, Agreement), replayed in float64 along the served
+ * selections; null when every step up to `until` was decided. The step after the last selection, at
+ * which the row ended, counts too.
+ * @param until last step that is looked at, counted from 0: a step costs m · d multiplications.
+ */
+export function firstUndecidedStep(
+  start: Float64Array,
+  { trace }: ServedCode,
+  weights: PursuitWeights | OrthogonalWeights,
+  until: number,
+): number | null {
+  const { atoms, d, m, settings, kind } = weights;
+  const r = start.slice();
+  const norm = lengthOf(start);
+  const orthogonal = kind === "orthogonal_matching_pursuit";
+  // Scores that are divided by ||D_j|| are those of atoms of norm 1.
+  const scales = orthogonal && !settings.rawScores ? normsOf(weights) : null;
+  let margin = 1e-6 * norm * (scales === null ? largestOf(normsOf(weights)) : 1);
+  const solution = orthogonal ? new LeastSquares(weights, settings.score === "relu") : null;
+  solution?.start(Float32Array.from(start), norm * norm);
+  const used = new Set<number>();
+  for (let k = 0; k <= Math.min(until, trace.indices.length); k++) {
+    const left = lengthOf(r);
+    if (left > 0 && left < 1e-3 * norm) return k;
+    if (k > 0 && settings.residualThreshold > 0 && Math.abs(left - settings.residualThreshold) <= margin) return k;
+    let best = -Infinity;
+    let second = -Infinity;
+    for (let j = 0; j < m; j++) {
+      if ((orthogonal || settings.reselect === "forbid") && used.has(j)) continue;
+      let score = 0;
+      for (let c = 0, at = j * d; c < d; c++, at++) score += r[c]! * atoms[at]!;
+      if (settings.score === "absolute") score = Math.abs(score);
+      if (scales !== null) score /= scales[j]!;
+      if (score > best) {
+        second = best;
+        best = score;
+      } else if (score > second) second = score;
+    }
+    if (k === 0) margin = Math.max(margin, 1e-5 * Math.abs(best));
+    if (left > 0 && (Math.abs(best) <= margin || best - second <= margin)) return k;
+    if (k === trace.indices.length) break;
+    const j = trace.indices[k]!;
+    used.add(j);
+    if (solution !== null) {
+      // What was served is a selection that could be made; a row that its own arithmetic refuses is past deciding.
+      if (solution.add(j) !== "added") return k;
+      solution.residual(r);
+    } else for (let c = 0; c < d; c++) r[c]! -= trace.values[k]! * atoms[j * d + c]!;
+  }
+  return null;
+}
+
+export function lengthOf(vector: Float64Array): number {
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  return Math.sqrt(squares);
+}
+
+const known = new WeakMap<Float32Array, Float64Array>();
+
+/** ||D_j||, computed once a dictionary. */
+function normsOf(weights: DictionaryWeights): Float64Array {
+  const { atoms } = weights;
+  const found = known.get(atoms) ?? atomNorms(weights);
+  known.set(atoms, found);
+  return found;
+}
+
+const largestOf = (norms: Float64Array): number => norms.reduce((most, norm) => Math.max(most, norm), 0);

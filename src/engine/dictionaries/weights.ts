@@ -1,0 +1,154 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { DictionaryManifest } from "../core/dictionary.ts";
+import type { DictionaryWeights } from "../core/dictionary-weights.ts";
+import { FormatError } from "./formats/format-error.ts";
+import { SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
+import { DictionaryFault } from "./dictionary-fault.ts";
+
+export const WEIGHTS_FILE = "weights.safetensors";
+
+/** Faulty atoms named one by one; a file that has more is broken as a whole. */
+const NAMED = 5;
+
+export interface LoadedWeights {
+  readonly weights: DictionaryWeights;
+  /** Of the weights file, hex. */
+  readonly sha256: string;
+  /** Sentences about what is allowed but deserves attention. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads the weights of a dictionary folder and checks them against its manifest.
+ * @throws DictionaryFault with every fault found.
+ */
+export async function loadWeights(folder: string, manifest: DictionaryManifest): Promise<LoadedWeights> {
+  const path = join(folder, WEIGHTS_FILE);
+  try {
+    const file = await SafetensorsFile.open(path);
+    try {
+      const warnings = checkTensors(file, manifest);
+      const weights = await readTensors(file, manifest);
+      warnings.push(...checkValues(weights));
+      return { weights, sha256: await sha256Of(path), warnings };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof FormatError) throw new DictionaryFault([error.message]);
+    if (error instanceof Error && "code" in error) {
+      throw new DictionaryFault([`${WEIGHTS_FILE} cannot be read: ${error.message}.`]);
+    }
+    throw error;
+  }
+}
+
+/** Tensors of a dictionary with their shapes. */
+function shapesOf({ d, m, kind, encoder }: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
+  return new Map<string, readonly number[]>([
+    ["atoms", [m, d]],
+    ...(encoder.center ? ([["center", [d]]] as const) : []),
+    ...(kind === "topk"
+      ? ([
+          ["encoder_weight", [m, d]],
+          ["encoder_bias", [m]],
+        ] as const)
+      : []),
+  ]);
+}
+
+/** Shapes against the manifest, before anything is read. Returns warnings. */
+function checkTensors({ tensors }: SafetensorsFile, manifest: DictionaryManifest): string[] {
+  const faults: string[] = [];
+  const shapes = shapesOf(manifest);
+  for (const [name, shape] of shapes) {
+    const entry: TensorEntry | undefined = tensors.get(name);
+    if (entry === undefined) faults.push(`${WEIGHTS_FILE} holds no tensor "${name}", which the manifest asks for.`);
+    else if (entry.shape.join() !== shape.join()) {
+      faults.push(
+        `${WEIGHTS_FILE}: "${name}" is [${entry.shape.join(", ")}]; the manifest says [${shape.join(", ")}].`,
+      );
+    }
+  }
+  if (!manifest.encoder.center && tensors.has("center")) {
+    faults.push(`${WEIGHTS_FILE} holds a "center", but encoder.center is false: set it, or leave the tensor out.`);
+  }
+  if (faults.length > 0) throw new DictionaryFault(faults);
+  const unused = [...tensors.keys()].filter((name) => !shapes.has(name));
+  return unused.length === 0
+    ? []
+    : [`${WEIGHTS_FILE} holds tensors that this encoder does not use: ${unused.join(", ")}.`];
+}
+
+async function readTensors(file: SafetensorsFile, manifest: DictionaryManifest): Promise<DictionaryWeights> {
+  const { d, m } = manifest;
+  const atoms = await file.readFloats("atoms");
+  const center = manifest.encoder.center ? await file.readFloats("center") : null;
+  switch (manifest.kind) {
+    case "matching_pursuit":
+      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
+    case "orthogonal_matching_pursuit":
+      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
+    case "topk": {
+      const encoderWeight = await file.readFloats("encoder_weight");
+      const encoderBias = await file.readFloats("encoder_bias");
+      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder, encoderWeight, encoderBias };
+    }
+  }
+}
+
+/** Every number, once. Returns warnings. @throws DictionaryFault with every fault */
+export function checkValues(weights: DictionaryWeights): string[] {
+  const { d, m, atoms, center } = weights;
+  const faults: string[] = [];
+  const zero: number[] = [];
+  let notFinite = 0;
+  let largest = 0;
+  for (let j = 0; j < m; j++) {
+    let energy = 0;
+    for (let i = j * d; i < (j + 1) * d; i++) energy += atoms[i]! * atoms[i]!;
+    largest = Math.max(largest, energy);
+    if (energy === 0) zero.push(j);
+    // A finite float32 squared is finite in float64, so only NaN and ±Infinity come here.
+    if (!Number.isFinite(energy) && ++notFinite <= NAMED) {
+      const column = atoms.subarray(j * d, (j + 1) * d).findIndex((value) => !Number.isFinite(value));
+      faults.push(
+        `${WEIGHTS_FILE}: atom ${j}, column ${column} is ${atoms[j * d + column]}; every weight must be finite.`,
+      );
+    }
+  }
+  if (notFinite > NAMED) faults.push(`${WEIGHTS_FILE}: ${notFinite} atoms hold numbers that are not finite.`);
+  if (zero.length > 0) {
+    const shown = zero.slice(0, NAMED).join(", ");
+    faults.push(
+      `${WEIGHTS_FILE}: ${zero.length} atoms are zero (${shown}${zero.length > NAMED ? ", …" : ""}); remove them.`,
+    );
+  }
+  const others = {
+    center,
+    ...(weights.kind === "topk" && { encoder_weight: weights.encoderWeight, encoder_bias: weights.encoderBias }),
+  };
+  for (const [name, values] of Object.entries(others)) {
+    const bad = values?.findIndex((value) => !Number.isFinite(value)) ?? -1;
+    if (bad < 0) continue;
+    const where = name === "encoder_weight" ? `atom ${Math.floor(bad / d)}, column ${bad % d}` : `column ${bad}`;
+    faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
+  }
+  if (faults.length > 0) throw new DictionaryFault(faults);
+  // A one-pass encoder subtracts nothing, and least squares never lengthens a residual: neither can diverge.
+  if (largest < 2 || weights.kind !== "matching_pursuit") return [];
+  const squared = largest.toPrecision(4);
+  return [
+    `The largest squared atom norm is ${squared}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`,
+  ];
+}
+
+/** Of a file, hex. */
+export async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
+}

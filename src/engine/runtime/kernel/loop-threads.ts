@@ -1,0 +1,76 @@
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { Worker } from "node:worker_threads";
+import { JobLoop } from "./job-loop.ts";
+import { CONTROL, type Control, createControl, publishRows, takeRow } from "./loop-control.ts";
+import type { RowJob } from "./row-job.ts";
+import type { RowLoopOptions } from "./row-loop.ts";
+
+/** Lanes of one thread: see row-loop.ts. */
+export const LANES = 2;
+
+/** Rows for which waking the other threads pays. */
+const WORTH_HELP = 3;
+
+/** The threads that work on one arena's rows: the calling one, and helpers that sleep between jobs. */
+export class LoopThreads {
+  readonly #own: JobLoop;
+  readonly #control: Control = createControl();
+  readonly #helpers: readonly Worker[];
+  readonly #exits: readonly Promise<unknown>[];
+
+  /** @param threads all in all, with lanes for as many in the arena. */
+  constructor(options: Omit<RowLoopOptions, "lane">, threads: number) {
+    this.#own = new JobLoop({ ...options, lane: 0 });
+    // Helpers run built code, wherever this file itself runs from.
+    const entry =
+      threads > 1 ? createRequire(import.meta.url).resolve("#dist/engine/runtime/kernel/loop-worker.js") : "";
+    this.#helpers = Array.from({ length: threads - 1 }, (_, i) => {
+      const data = { options: { ...options, lane: LANES * (i + 1) }, control: this.#control };
+      return new Worker(entry, { workerData: data });
+    });
+    this.#exits = this.#helpers.map((helper) => once(helper, "exit"));
+  }
+
+  /**
+   * Works on a job's rows until each has ended or waits. Blocks.
+   * @param gram whether the Gram matrix stands in the arena
+   * @param place puts the rows' correlations in their slots, in order, and tells now and then how many stand there: the
+   *   other threads begin while it goes on
+   * @throws Error when a helper failed; what `place` threw, when all threads are done with the job
+   */
+  run(job: RowJob, gram: boolean, place: (ready: (count: number) => void) => void): void {
+    const control = this.#control;
+    Atomics.store(control, CONTROL.nextRow, 0);
+    Atomics.store(control, CONTROL.ready, 0);
+    Atomics.store(control, CONTROL.faults, 0);
+    // Without the matrix each row makes one step only, which is not worth a thread's waking up.
+    const helpers = gram && job.count >= WORTH_HELP ? this.#helpers : [];
+    if (helpers.length > 0) {
+      Atomics.store(control, CONTROL.busy, helpers.length);
+      for (const helper of helpers) helper.postMessage(job);
+      Atomics.add(control, CONTROL.turn, 1);
+      Atomics.notify(control, CONTROL.turn);
+    }
+    try {
+      place((count) => publishRows(control, count));
+    } finally {
+      // Whatever becomes of it, nobody may be left at work on this job when the next one begins.
+      publishRows(control, job.count);
+      try {
+        this.#own.run(job, gram, () => takeRow(control, job.count));
+      } finally {
+        for (let busy; (busy = Atomics.load(control, CONTROL.busy)) > 0;) Atomics.wait(control, CONTROL.busy, busy);
+      }
+    }
+    if (Atomics.load(control, CONTROL.faults) > 0) throw new Error("a thread of the pursuit kernel failed");
+  }
+
+  /** Ends the helpers. */
+  async close(): Promise<void> {
+    Atomics.store(this.#control, CONTROL.closing, 1);
+    Atomics.add(this.#control, CONTROL.turn, 1);
+    Atomics.notify(this.#control, CONTROL.turn);
+    await Promise.all(this.#exits);
+  }
+}

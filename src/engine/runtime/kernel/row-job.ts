@@ -1,0 +1,115 @@
+import type { OrthogonalScore } from "../../core/dictionary.ts";
+
+/** Where a row of a job stands; beside these, `stops` holds positions in STOP_REASONS. */
+export const GOES_ON = -1;
+/** Its correlations are to be taken anew from its residual before it can go on. */
+export const WAITS = -2;
+
+/**
+ * What is asked of the rows in slots 0 … count − 1 of one of the arena's two sets, and what came of it. Shared by all threads.
+ */
+export interface RowJob {
+  readonly count: number;
+  /** Address of [count, rowWidth] x − b, scaled. */
+  readonly rows: number;
+  /** Selections that the longest row may make: the width of the columns below. */
+  readonly depth: number;
+  /** Whether `energies` must be exact when a row has ended. */
+  readonly traced: boolean;
+  /** Whether to touch rows of the Gram matrix, and a code's atoms, before they are used: see touch-trial.ts. */
+  readonly touches: boolean;
+  /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
+  readonly orthogonal: OrthogonalScore | null;
+  /** [count] limits as in session/prepare-rows.ts. */
+  readonly maxAtoms: Int32Array;
+  readonly tolerance: Float32Array;
+  readonly residual: Float32Array;
+  readonly threshold: Float32Array;
+  readonly minEnergy: Float32Array;
+  readonly unscale: Float64Array;
+
+  /** [count] ||x − b||² */
+  readonly startEnergy: Float64Array;
+  /** [count] ||r||² of the row as it stands, and at the time that its correlations were last taken from r. */
+  readonly energy: Float64Array;
+  readonly freshEnergy: Float64Array;
+  /** [count] selections so far, and at that time. */
+  readonly steps: Int32Array;
+  readonly freshSteps: Int32Array;
+  /** [count] GOES_ON, WAITS or why the row ended. */
+  readonly stops: Int32Array;
+  /** [count, depth] the selections in order, scaled, and ||r||² after each. */
+  readonly indices: Uint32Array;
+  readonly values: Float32Array;
+  readonly energies: Float32Array;
+
+  /** [count] entries of the finished code, [count, depth] the code: merged, ascending, scaled. */
+  readonly entries: Int32Array;
+  readonly codeIndices: Uint32Array;
+  readonly codeValues: Float32Array;
+  /** [count] ||x − b − Dᵀz||² of the finished code, scaled. */
+  readonly finalEnergy: Float64Array;
+  /** [count, d] x − b − Dᵀz, scaled; empty unless asked for. */
+  readonly remainders: Float64Array;
+}
+
+/** Limits of a job's rows. */
+export type RowLimits = Pick<
+  RowJob,
+  "maxAtoms" | "tolerance" | "residual" | "threshold" | "minEnergy" | "unscale" | "energy"
+>;
+
+/** A job over rows [from, from + count) of a batch, in one piece of memory. */
+export function createRowJob(
+  limits: RowLimits,
+  from: number,
+  count: number,
+  {
+    remainderWidth,
+    ...asked
+  }: Pick<RowJob, "rows" | "orthogonal" | "touches" | "traced"> & { readonly remainderWidth: number },
+): RowJob {
+  const to = from + count;
+  let depth = 1;
+  for (let i = from; i < to; i++) depth = Math.max(depth, limits.maxAtoms[i]!);
+  const size = count * depth;
+  const memory = new SharedArrayBuffer(8 * (count * (5 + remainderWidth)) + 4 * (count * 9 + size * 5));
+  let at = 0;
+  const take = (unit: number, length: number): [SharedArrayBuffer, number, number] => {
+    const place: [SharedArrayBuffer, number, number] = [memory, at, length];
+    at += unit * length;
+    return place;
+  };
+  // The wide ones first, so that all are aligned.
+  const job = {
+    count,
+    depth,
+    ...asked,
+    startEnergy: new Float64Array(...take(8, count)),
+    unscale: new Float64Array(...take(8, count)),
+    energy: new Float64Array(...take(8, count)),
+    freshEnergy: new Float64Array(...take(8, count)),
+    finalEnergy: new Float64Array(...take(8, count)),
+    remainders: new Float64Array(...take(8, count * remainderWidth)),
+    maxAtoms: new Int32Array(...take(4, count)),
+    tolerance: new Float32Array(...take(4, count)),
+    residual: new Float32Array(...take(4, count)),
+    threshold: new Float32Array(...take(4, count)),
+    minEnergy: new Float32Array(...take(4, count)),
+    steps: new Int32Array(...take(4, count)),
+    freshSteps: new Int32Array(...take(4, count)),
+    stops: new Int32Array(...take(4, count)).fill(GOES_ON),
+    entries: new Int32Array(...take(4, count)),
+    indices: new Uint32Array(...take(4, size)),
+    values: new Float32Array(...take(4, size)),
+    energies: new Float32Array(...take(4, size)),
+    codeIndices: new Uint32Array(...take(4, size)),
+    codeValues: new Float32Array(...take(4, size)),
+  };
+  for (const name of ["maxAtoms", "tolerance", "residual", "threshold", "minEnergy", "unscale", "energy"] as const) {
+    job[name].set(limits[name].subarray(from, to));
+  }
+  job.startEnergy.set(job.energy);
+  job.freshEnergy.set(job.energy);
+  return job;
+}

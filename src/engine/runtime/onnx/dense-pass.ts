@@ -1,0 +1,35 @@
+import { type InferenceSession, Tensor } from "onnxruntime-node";
+import { buildDenseModel } from "./dense-graph.ts";
+import { createOnnxSession, type OnnxSessionOptions } from "./onnx-session.ts";
+
+/** rows · atomsᵀ by the runtime's matrix product. */
+export class DensePass {
+  readonly #session: InferenceSession;
+  readonly #d: number;
+
+  private constructor(session: InferenceSession, d: number) {
+    this.#session = session;
+    this.#d = d;
+  }
+
+  static async create(
+    atoms: { readonly atoms: Float32Array; readonly m: number; readonly d: number },
+    options: OnnxSessionOptions,
+  ): Promise<DensePass> {
+    return new DensePass(await createOnnxSession(buildDenseModel(atoms), options), atoms.d);
+  }
+
+  /**
+   * [n, d] → [n, m]. A single row takes another way through the runtime than many, and rounds differently. The binding
+   * always makes a new array of the result: whoever calls this again and again should free it (free-memory.ts).
+   */
+  async run(rows: Float32Array): Promise<Float32Array> {
+    const input = new Tensor("float32", rows, [rows.length / this.#d, this.#d]);
+    const { products } = await this.#session.run({ rows: input });
+    return products!.data as Float32Array;
+  }
+
+  release(): Promise<void> {
+    return this.#session.release();
+  }
+}

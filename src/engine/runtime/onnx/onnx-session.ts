@@ -1,0 +1,70 @@
+import { mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { InferenceSession } from "onnxruntime-node";
+import type { ExternalTensor } from "./graph-builder.ts";
+
+export interface OnnxSessionOptions {
+  readonly runtime: "cpu" | "cuda";
+  /** Threads of the session's own pool. */
+  readonly threads: number;
+  /** Where weights are put down that the runtime takes from files only; the system's temporary folder if not given. */
+  readonly scratchDir?: string;
+}
+
+/** Larger weights are refused in memory ("declares a size which exceeds the 2147483648 byte limit"), but not from a file. */
+const MAX_IN_MEMORY = 2 ** 31 - 1;
+
+/** One write() of Node moves 2 GiB at most. */
+const WRITE_BYTES = 1 << 30;
+
+/** A model in memory, with its weights beside it. */
+interface Model {
+  readonly model: Uint8Array;
+  readonly external: readonly ExternalTensor[];
+}
+
+/** A session over a model. @throws Error when the runtime refuses, or when large weights cannot be put down. */
+export async function createOnnxSession(model: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
+  if (model.external.some(({ data }) => data.byteLength > MAX_IN_MEMORY)) return createFromFiles(model, options);
+  return InferenceSession.create(model.model, {
+    ...sessionOptions(options),
+    externalData: model.external.map(({ name, data }) => ({ path: name, data })),
+  });
+}
+
+/** The files are gone once the session is made: by then it has read them, or holds them open by itself. */
+async function createFromFiles({ model, external }: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
+  const scratch = options.scratchDir ?? tmpdir();
+  await mkdir(scratch, { recursive: true });
+  const folder = await mkdtemp(join(scratch, "pursuit-weights-"));
+  try {
+    for (const { name, data } of external) await writeLarge(join(folder, name), data);
+    const path = join(folder, "model.onnx");
+    await writeFile(path, model);
+    return await InferenceSession.create(path, sessionOptions(options));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function writeLarge(path: string, data: Uint8Array): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    for (let at = 0; at < data.length; at += WRITE_BYTES) await handle.writeFile(data.subarray(at, at + WRITE_BYTES));
+  } finally {
+    await handle.close();
+  }
+}
+
+function sessionOptions({ runtime, threads }: OnnxSessionOptions): InferenceSession.SessionOptions {
+  return {
+    executionProviders: runtime === "cuda" ? ["cuda"] : ["cpu"],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    // Threads that spin while they wait take the core from the runtime of another dictionary: with three on two cores
+    // that halved the rows per second.
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
+    logSeverityLevel: 3,
+  };
+}

@@ -1,0 +1,30 @@
+import type { EncodeBatch } from "../../core/encode-batch.ts";
+import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
+import type { CoherenceFigures, Neighbour, RuntimeChoice } from "../../core/dictionary.ts";
+import type { Improved } from "../protocol/messages.ts";
+import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
+
+/** Of work that is done piece by piece. */
+export type Progress = Pick<Improved, "next" | "note">;
+
+/**
+ * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run
+ * is synchronous inside), so a session lives in a worker thread of its runtime process. One call at a time.
+ */
+export interface EncoderSession {
+  readonly chosen: RuntimeChoice;
+  readonly coherence: CoherenceFigures;
+  encode(batch: EncodeBatch): Promise<SparseCodes>;
+  /** Codes → rows [count · d], the centre added back and an input norm undone. */
+  decode(codes: CodesToDecode): Promise<Float32Array>;
+  /** Rows → rows: a sparse delta of their codes added, then directions in order. */
+  steer(batch: SteerBatch): SteeredBatch;
+  /** Atoms by index → [indices.length · d], copied. */
+  atoms(indices: Uint32Array): Float32Array;
+  /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
+  neighbours(index: number, count: number): Promise<Neighbour[]>;
+  /** Does a piece of what makes the session faster, some 10 ms where it computes. The first only looks at a disk. */
+  improve?(): Promise<Progress>;
+  /** Frees the runtime's memory; the session answers nothing afterwards. */
+  release(): Promise<void>;
+}

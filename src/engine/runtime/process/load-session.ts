@@ -1,0 +1,87 @@
+import { DictionaryFault } from "../../dictionaries/dictionary-fault.ts";
+import { loadWeights } from "../../dictionaries/weights.ts";
+import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
+import type { LoadedFacts, LoadOptions, WarmUp } from "../protocol/messages.ts";
+import type { EncoderSession } from "./encoder-session.ts";
+import { cudaFault, inspectCudaProvider } from "../onnx/cuda-provider.ts";
+import { choosePath, runsOn } from "../sessions/choose-path.ts";
+import { GramCache } from "../gram/gram-cache.ts";
+import { createEncoderSession } from "../sessions/create-session.ts";
+
+/**
+ * Reads a dictionary's weights, checks them, builds its session and proves it by a real encode.
+ * @throws DictionaryFault with everything wrong with the folder; Error when the runtime refuses.
+ */
+export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
+  const { weights, sha256, warnings } = await loadWeights(options.folder, options.manifest);
+  const notes: string[] = [];
+  const session = await createOnRuntime(weights, options, new GramCache(options.scratchDir, sha256), notes);
+  const warmUp = await encodeOneRow(session, weights);
+  const { chosen, coherence } = session;
+  return { session, facts: { chosen, coherence, sha256, warnings, notes, warmUp } };
+}
+
+/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */
+export function loadFaults(error: unknown): readonly string[] {
+  if (error instanceof DictionaryFault) return error.faults;
+  return [error instanceof Error ? error.message : String(error)];
+}
+
+async function createOnRuntime(
+  weights: DictionaryWeights,
+  options: LoadOptions,
+  cache: GramCache,
+  notes: string[],
+): Promise<EncoderSession> {
+  const { threads, gramLimitBytes, scratchDir } = options;
+  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> => {
+    const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimitBytes }) : options.path;
+    return createEncoderSession(weights, { runtime, path, threads, scratchDir, cache });
+  };
+  const pathOnCuda = options.path === "auto" || runsOn(options.path, "cuda");
+  if (!pathOnCuda && options.runtime === "cuda") {
+    throw new Error(`PURSUIT_PATH ${options.path} is the CPU's; on cuda it is auto, gram or residual.`);
+  }
+  if (options.runtime === "cpu" || !pathOnCuda) return create("cpu");
+  const fault = cudaFault(await inspectCudaProvider());
+  if (fault === null) {
+    try {
+      return await create("cuda");
+    } catch (error) {
+      if (options.runtime === "cuda") throw error;
+      notes.push(`Running on CPU: CUDA did not start (${error instanceof Error ? error.message : String(error)}).`);
+      return create("cpu");
+    }
+  }
+  if (options.runtime === "cuda") throw new Error(`PURSUIT_RUNTIME is cuda, but ${fault}`);
+  notes.push(`Running on CPU: ${fault}`);
+  return create("cpu");
+}
+
+/** Steps of the warm-up: enough that a step's cost shows beside the dense pass. */
+const WARM_UP_STEPS = 8;
+
+/** Encodes the sum of the first atoms, twice: the first run pays for what the runtime sets up lazily. */
+async function encodeOneRow(session: EncoderSession, { atoms, center, d, m }: DictionaryWeights): Promise<WarmUp> {
+  const rows = new Float32Array(d);
+  for (let j = 0; j < Math.min(m, WARM_UP_STEPS); j++) {
+    for (let i = 0; i < d; i++) rows[i]! += atoms[j * d + i]! / (j + 1);
+  }
+  if (center !== null) for (let i = 0; i < d; i++) rows[i]! += center[i]!;
+  const batch = {
+    rows,
+    count: 1,
+    budgets: {
+      maxAtoms: Int32Array.of(WARM_UP_STEPS),
+      tolerance: new Float64Array(1),
+      residualNorm: new Float64Array(1),
+      minGain: new Float64Array(1),
+    },
+    trace: false,
+    reconstruction: false,
+  };
+  await session.encode(batch);
+  const started = performance.now();
+  const { steps } = await session.encode(batch);
+  return { steps: steps[0] ?? 0, milliseconds: performance.now() - started };
+}

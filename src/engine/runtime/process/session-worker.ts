@@ -1,0 +1,104 @@
+/** The session thread of a runtime process: loads one dictionary, then answers one call after another. */
+import { parentPort } from "node:worker_threads";
+import {
+  batchFromColumns,
+  codesColumns,
+  codesToDecodeFromColumns,
+  indicesFromColumns,
+  steeredColumns,
+  steerFromColumns,
+} from "../protocol/columns.ts";
+import type { Columns } from "../protocol/frame.ts";
+import type { Improved, ReplyHead, RequestHead } from "../protocol/messages.ts";
+import { collectGarbage } from "./collect-garbage.ts";
+import type { EncoderSession, Progress } from "./encoder-session.ts";
+import { loadSession, loadFaults } from "./load-session.ts";
+
+if (parentPort === null) throw new Error("session-worker runs as a worker thread of the executor");
+const io = parentPort;
+let session: EncoderSession | null = null;
+
+function reply(head: ReplyHead, columns: Columns = {}): void {
+  const buffers = new Set(Object.values(columns).map((column) => column.buffer as ArrayBuffer));
+  io.postMessage({ head, columns }, [...buffers]);
+}
+
+async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, columns: Columns): Promise<void> {
+  if (session === null) throw new Error("no dictionary is loaded");
+  const started = performance.now();
+  const { id } = head;
+  const took = (): number => performance.now() - started;
+  switch (head.type) {
+    case "encode": {
+      const codes = await session.encode(batchFromColumns(head, columns));
+      reply({ type: "result", id, milliseconds: took(), count: codes.count, width: codes.width }, codesColumns(codes));
+      return;
+    }
+    case "decode": {
+      const rows = await session.decode(codesToDecodeFromColumns(head.count, columns));
+      reply({ type: "result", id, milliseconds: took() }, { rows });
+      return;
+    }
+    case "steer": {
+      const steered = session.steer(steerFromColumns(head.count, columns));
+      reply({ type: "result", id, milliseconds: took() }, steeredColumns(steered));
+      return;
+    }
+    case "atoms": {
+      const rows = session.atoms(indicesFromColumns(columns));
+      reply({ type: "result", id, milliseconds: took() }, { rows });
+      return;
+    }
+    case "neighbours": {
+      const neighbours = await session.neighbours(head.index, head.count);
+      reply({ type: "result", id, milliseconds: took(), neighbours });
+      return;
+    }
+    case "improve": {
+      const improved = await improve(session);
+      reply({ type: "result", id, milliseconds: took(), improved });
+    }
+  }
+}
+
+async function handle(head: RequestHead, columns: Columns): Promise<void> {
+  if (head.type === "load") {
+    try {
+      const loaded = await loadSession(head.options);
+      session = loaded.session;
+      reply({ type: "loaded", facts: loaded.facts });
+      collectGarbage();
+    } catch (error) {
+      reply({ type: "load_failed", faults: loadFaults(error) });
+    }
+  } else if (head.type === "close") {
+    // Released before the thread ends: ending a thread around a live session has aborted whole processes.
+    await session?.release();
+    io.close();
+  } else {
+    try {
+      await answer(head, columns);
+    } catch (error) {
+      reply({ type: "error", id: head.id, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+}
+
+/** A session that cannot be made faster serves as it is. */
+async function improve(improvable: EncoderSession): Promise<Improved> {
+  const { path } = improvable.chosen;
+  let progress: Progress = { next: null };
+  try {
+    progress = (await improvable.improve?.()) ?? progress;
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    progress = { next: null, note: `It stays on the ${path} path: ${words}` };
+  }
+  return { ...progress, chosen: improvable.chosen, coherence: improvable.coherence };
+}
+
+// One at a time, in order: a session answers nothing while it runs, and close must come after what was sent before it.
+let last: Promise<void> = Promise.resolve();
+io.on("message", ({ head, columns }: { head: RequestHead; columns: Columns }) => {
+  last = last.then(() => handle(head, columns));
+});

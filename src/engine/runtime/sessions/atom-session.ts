@@ -1,0 +1,41 @@
+import { atomNorms } from "../../core/atom-norms.ts";
+import type { Atoms } from "../../core/dictionary-weights.ts";
+import type { CodesToDecode } from "../../core/sparse-codes.ts";
+import type { Neighbour } from "../../core/dictionary.ts";
+import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
+import { decodeCodes } from "./decode-codes.ts";
+import { nearestAtoms } from "../gram/gram.ts";
+import { steerRows } from "./steer-rows.ts";
+
+/**
+ * What every session answers from its atoms alone. They lie in memory twice, in the runtime and here: decode, neighbours
+ * and the final residual touch single atoms, which would cost more to fetch out of a graph than to hold.
+ */
+export abstract class AtomSession<W extends Atoms> {
+  protected readonly weights: W;
+  protected readonly norms: Float64Array;
+
+  protected constructor(weights: W, norms: Float64Array = atomNorms(weights)) {
+    this.weights = weights;
+    this.norms = norms;
+  }
+
+  decode(codes: CodesToDecode): Promise<Float32Array> {
+    return Promise.resolve(decodeCodes(codes, this.weights));
+  }
+
+  steer(batch: SteerBatch): SteeredBatch {
+    return steerRows(batch, this.weights);
+  }
+
+  atoms(indices: Uint32Array): Float32Array {
+    const { atoms, d } = this.weights;
+    const rows = new Float32Array(indices.length * d);
+    for (const [i, j] of indices.entries()) rows.set(atoms.subarray(j * d, (j + 1) * d), i * d);
+    return rows;
+  }
+
+  neighbours(index: number, count: number): Promise<Neighbour[]> {
+    return Promise.resolve(nearestAtoms(this.weights, this.norms, index, count));
+  }
+}

@@ -1,0 +1,41 @@
+import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
+import type { EncoderSession } from "../process/encoder-session.ts";
+import type { PursuitPath } from "../../core/dictionary.ts";
+import { FusedSession } from "./fused-session.ts";
+import type { GramCache } from "../gram/gram-cache.ts";
+import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
+import { PursuitSession } from "./pursuit-session.ts";
+import { TopkSession } from "./topk-session.ts";
+
+/** Steps in one turn of the loop; 1, 4 and 8 give the same codes. */
+const UNROLL = 4;
+
+export interface SessionOptions extends OnnxSessionOptions {
+  /** Form of the pursuit graph; one-pass encoders have one form only. */
+  readonly path: PursuitPath;
+  readonly unroll?: number;
+  /** Where a Gram matrix that took long is kept for the next start. */
+  readonly cache?: GramCache;
+}
+
+/** A session for a dictionary, by its encoder's kind. @throws Error when the runtime refuses. */
+export function createEncoderSession(weights: DictionaryWeights, options: SessionOptions): Promise<EncoderSession> {
+  switch (weights.kind) {
+    case "matching_pursuit":
+      return createPursuitSession(weights, options);
+    case "orthogonal_matching_pursuit":
+      return FusedSession.create(weights, { ...options, runtime: "cpu", gram: usesGram(options.path) });
+    case "topk":
+      return TopkSession.create(weights, options);
+  }
+}
+
+/** Orthogonal pursuit has its loop in the kernel only. */
+const usesGram = (path: PursuitPath): boolean => path === "fused" || path === "gram";
+
+function createPursuitSession(weights: PursuitWeights, options: SessionOptions): Promise<EncoderSession> {
+  const { path } = options;
+  if (path === "gram" || path === "residual")
+    return PursuitSession.create(weights, { unroll: UNROLL, ...options, path });
+  return FusedSession.create(weights, { ...options, gram: path === "fused" });
+}

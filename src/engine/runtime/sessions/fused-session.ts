@@ -1,0 +1,267 @@
+import { atomNorms } from "../../core/atom-norms.ts";
+import {
+  type OrthogonalScore,
+  orthogonalSettings,
+  type CoherenceFigures,
+  type RuntimeChoice,
+} from "../../core/dictionary.ts";
+import type { Atoms, OrthogonalWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
+import type { EncodeBatch } from "../../core/encode-batch.ts";
+import type { SparseCodes } from "../../core/sparse-codes.ts";
+import type { EncoderSession, Progress } from "../process/encoder-session.ts";
+import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
+import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
+import type { PairedTrial } from "../kernel/paired-trial.ts";
+import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
+import type { RowLoopOptions } from "../kernel/row-loop.ts";
+import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
+import { createTouchTrial } from "../kernel/touch-trial.ts";
+import { AtomSession } from "./atom-session.ts";
+import { Coherence } from "../gram/coherence.ts";
+import { codesOfJobs } from "./codes-of-jobs.ts";
+import { DensePass } from "../onnx/dense-pass.ts";
+import { freeMemory } from "../gram/free-memory.ts";
+import { GramBuild } from "../gram/gram-build.ts";
+import type { GramCache } from "../gram/gram-cache.ts";
+import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
+import { createColumns, type RowColumns } from "./prepare-rows.ts";
+import { SlotRows } from "./slot-rows.ts";
+
+/** Rows worked on at once: each pass reads all atoms, from memory by then, and their correlations should stay in cache. */
+const SLOTS = 256;
+
+/** Bytes of correlations at most. */
+const CORRELATION_BYTES = 1 << 24;
+
+/** And at least so many rows, however many atoms. */
+const LEAST_SLOTS = 8;
+
+/** Selections that the rows worked on at once may make in all: bounds the memory of a job. */
+const JOB_SELECTIONS = 1 << 21;
+
+/** Operations of the Gram matrix, 2·m²·d, up to which it is made before the first request: about a second. */
+const QUICK_GRAM = 2e11;
+
+/** Rows placed before the other threads hear of them. */
+const PLACED_AT_ONCE = 4;
+
+const NO_ROWS = new Float32Array(0);
+
+export interface FusedSessionOptions extends OnnxSessionOptions {
+  /** Whether to update correlations by the Gram matrix; without it a row's are taken anew for every selection. */
+  readonly gram: boolean;
+  /** Bytes of one memory of the kernel at most: see arena.ts. */
+  readonly memoryLimit?: number;
+  /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (touch-trial.ts). */
+  readonly touches?: boolean;
+  /** Where a Gram matrix that took long is kept for the next start. */
+  readonly cache?: GramCache;
+}
+
+/**
+ * Matching pursuit on CPU: one matrix product of ONNX Runtime, then every step fused into one pass over a row's
+ * correlations by the kernel (kernel/row-loop.ts). Until the Gram matrix stands, and where it may not be built, a step
+ * takes its correlations from a matrix product over all rows that still go on.
+ */
+export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights> implements EncoderSession {
+  readonly #dense: DensePass;
+  readonly #arena: Arena;
+  readonly #rows: SlotRows;
+  readonly #threads: LoopThreads;
+  readonly #gram: GramBuild | null;
+  readonly #touching: PairedTrial | boolean;
+  readonly #figures: CoherenceFigures;
+
+  private constructor(
+    weights: PursuitWeights | OrthogonalWeights,
+    norms: Float64Array,
+    dense: DensePass,
+    arena: Arena,
+    rows: SlotRows,
+    threads: LoopThreads,
+    gram: GramBuild | null,
+    touching: PairedTrial | boolean,
+  ) {
+    super(weights, norms);
+    this.#dense = dense;
+    this.#arena = arena;
+    this.#rows = rows;
+    this.#threads = threads;
+    this.#gram = gram;
+    this.#touching = touching;
+    this.#figures = new Coherence(norms).figures(false);
+  }
+
+  static async create(given: PursuitWeights | OrthogonalWeights, options: FusedSessionOptions): Promise<FusedSession> {
+    const { d, m } = given;
+    const { threads, gram, cache, memoryLimit } = options;
+    const slots = Math.max(LEAST_SLOTS, Math.min(SLOTS, Math.floor(CORRELATION_BYTES / (4 * m))));
+    const arena = createArena({ d, m, lanes: LANES * threads, slots, gram, ...(memoryLimit && { memoryLimit }) });
+    // Nothing here may point into the file as it was read: it would stay, and is as large as the dictionary.
+    const weights = { ...given, atoms: placeAtoms(given, arena), center: given.center?.slice() ?? null };
+    const norms = atomNorms(weights);
+    const gain = Float32Array.from(norms, (norm) => 2 - norm ** 2);
+    const dense = await DensePass.create(given, options);
+    const module = compilePursuitKernel();
+    const rows = new SlotRows(module, arena, weights);
+    const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
+    const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
+    const touching = gram && (options.touches ?? createTouchTrial(module, arena));
+    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
+    session.#padCorrelations();
+    session.#placeScales();
+    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).next !== null);
+    return session;
+  }
+
+  get chosen(): RuntimeChoice {
+    return { runtime: "cpu", path: this.#hasGram() ? "fused" : "fused_residual" };
+  }
+
+  get coherence(): CoherenceFigures {
+    return this.#gram?.coherence ?? this.#figures;
+  }
+
+  async encode(batch: EncodeBatch): Promise<SparseCodes> {
+    const columns = createColumns(batch.count, this.weights.settings);
+    const { d } = this.weights;
+    const scaled = batch.reconstruction ? new Float32Array(columns.count * d) : NO_ROWS;
+    const deepest = batch.budgets.maxAtoms.reduce((most, atoms) => Math.max(most, atoms), 1);
+    const most = Math.max(2, Math.min(this.#arena.shape.slots, Math.floor(JOB_SELECTIONS / deepest)));
+    const parts = chunks(columns.count, most);
+    const jobs: RowJob[] = [];
+    const makeNext = (): void => {
+      const part = parts[jobs.length];
+      if (part !== undefined) jobs.push(this.#makeJob(batch, columns, part, this.#arena.rows[jobs.length % 2]!));
+    };
+    makeNext();
+    for (const [k, [from]] of parts.entries()) {
+      const job = jobs[k]!;
+      const x = this.#rows.scaled(job.rows, job.count);
+      if (batch.reconstruction) scaled.set(x, from * d);
+      await this.#pursue(job, x, makeNext);
+    }
+    return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
+  }
+
+  async improve(): Promise<Progress> {
+    if (this.#gram === null) return { next: null };
+    const progress = await this.#gram.step();
+    if (progress.next !== null || typeof this.#touching === "boolean") return progress;
+    return { ...progress, next: this.#touching.step() ? "threads" : null };
+  }
+
+  async release(): Promise<void> {
+    await this.#gram?.stop();
+    await this.#threads.close();
+    await this.#dense.release();
+  }
+
+  get #touches(): boolean {
+    if (!this.#hasGram()) return false;
+    return typeof this.#touching === "boolean" ? this.#touching : this.#touching.ratio < 1;
+  }
+
+  #hasGram = (): boolean => this.#gram?.complete ?? false;
+
+  /** A job over rows [from, from + count) of a batch, which are placed in a set of the arena's. */
+  #makeJob(batch: EncodeBatch, columns: RowColumns, [from, count]: [number, number], set: number): RowJob {
+    this.#rows.place(batch, columns, [from, from + count], set);
+    return createRowJob(columns, from, count, {
+      rows: set,
+      remainderWidth: batch.reconstruction ? this.weights.d : 0,
+      touches: this.#touches,
+      traced: batch.trace,
+      orthogonal: orthogonalScore(this.weights, batch),
+    });
+  }
+
+  /**
+   * Every row of a job to its end.
+   * @param x [count, d] scaled
+   * @param meanwhile what this thread is to do once while the others work on the rows
+   */
+  async #pursue(job: RowJob, x: Float32Array, meanwhile: () => void): Promise<void> {
+    const gram = this.#hasGram();
+    // With the matrix a residual is only written when it is needed.
+    if (!gram) this.#rows.beginResiduals(job.rows, job.count);
+    let waiting = Array.from({ length: job.count }, (_, i) => i);
+    let r = x;
+    while (waiting.length > 0) {
+      const products = await this.#dense.run(r);
+      this.#threads.run(job, gram, (ready) => {
+        this.#placeCorrelations(waiting, products, ready);
+        ready(job.count);
+        if (r === x) meanwhile();
+      });
+      freeMemory(products);
+      waiting = waiting.filter((i) => job.stops[i] === WAITS);
+      for (const i of waiting) job.stops[i] = GOES_ON;
+      r = this.#rows.residuals(waiting);
+    }
+  }
+
+  /**
+   * @param slots ascending
+   * @param products [slots.length, m] correlations of the rows in these slots
+   */
+  #placeCorrelations(slots: readonly number[], products: Float32Array, ready: (count: number) => void): void {
+    const { m } = this.weights;
+    for (const [k, slot] of slots.entries()) {
+      const row = products.subarray(k * m, (k + 1) * m);
+      scatterIntoShards(this.#arena, row, (shard) => shard.correlations + 4 * shard.width * slot);
+      if (k % PLACED_AT_ONCE === PLACED_AT_ONCE - 1) ready(slot + 1);
+    }
+  }
+
+  /** Orthogonal pursuit divides scores by the atoms' norms, unless its settings say otherwise. */
+  #placeScales(): void {
+    const { kind, settings } = this.weights;
+    const raw = kind === "orthogonal_matching_pursuit" && settings.rawScores;
+    const scales = Float32Array.from(this.norms, (norm) => (raw ? 1 : 1 / norm));
+    scatterIntoShards(this.#arena, scales, (shard) => shard.scales);
+  }
+
+  /** What stands beyond the last atom must never win. */
+  #padCorrelations(): void {
+    const { slots } = this.#arena.shape;
+    for (const { memory, correlations, width, count } of this.#arena.shards) {
+      const floats = new Float32Array(memory.buffer);
+      for (let i = 0; i < slots; i++) {
+        const row = correlations / 4 + width * i;
+        floats.fill(Number.NaN, row + count, row + width);
+      }
+    }
+  }
+}
+
+/** What a row is scored by when it is to be encoded orthogonally; null for plain pursuit. */
+function orthogonalScore(
+  weights: PursuitWeights | OrthogonalWeights,
+  { orthogonal = false }: EncodeBatch,
+): OrthogonalScore | null {
+  if (weights.kind === "orthogonal_matching_pursuit") return weights.settings.score;
+  return orthogonal ? orthogonalSettings(weights.settings).score : null;
+}
+
+/** Settings of the plain loop; a dictionary of orthogonal pursuit never runs it. */
+const loopSettings = ({ kind, settings }: PursuitWeights | OrthogonalWeights): RowLoopOptions["settings"] =>
+  kind === "matching_pursuit" ? settings : { score: settings.score, reselect: "forbid" };
+
+/** The atoms in the arena; where the rows there are no wider than d, that copy serves for everything else as well. */
+function placeAtoms({ atoms, m, d }: Atoms, arena: Arena): Float32Array {
+  const placed = new Float32Array(arena.shards[0]!.memory.buffer, arena.atoms, m * arena.rowWidth);
+  if (arena.rowWidth === d) {
+    placed.set(atoms);
+    return placed;
+  }
+  for (let j = 0; j < m; j++) placed.set(atoms.subarray(j * d, (j + 1) * d), j * arena.rowWidth);
+  return atoms;
+}
+
+/** [from, count] of parts as even as can be: none is a single row unless all is one. */
+function chunks(count: number, most: number): [number, number][] {
+  const parts = Math.ceil(count / most);
+  const bounds = Array.from({ length: parts + 1 }, (_, i) => Math.round((i * count) / parts));
+  return Array.from({ length: parts }, (_, i) => [bounds[i]!, bounds[i + 1]! - bounds[i]!]);
+}

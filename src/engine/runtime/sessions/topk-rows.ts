@@ -1,0 +1,47 @@
+import type { EncodeBatch } from "../../core/encode-batch.ts";
+import type { TopkWeights } from "../../core/dictionary-weights.ts";
+import { applyInputNorm } from "./input-norm.ts";
+import type { CenteredRows } from "./prepare-rows.ts";
+
+/** A batch as the TopK graph takes it, and as its codes are measured. */
+export interface TopkRows extends CenteredRows {
+  /** [count, d] normed, and centred where the encoder wants it. */
+  readonly input: Float32Array;
+}
+
+/**
+ * Input norm and centre. No scaling: the encoder's bias would have to be scaled with each row.
+ *
+ * At least two rows come out: the runtime multiplies a single row another way than many, and rounds differently.
+ */
+export function topkRows(
+  { rows, count }: EncodeBatch,
+  { d, center, settings }: Pick<TopkWeights, "d" | "center" | "settings">,
+): TopkRows {
+  const padded = Math.max(count, 2);
+  const normed = new Float32Array(padded * d);
+  normed.set(rows);
+  const norm =
+    settings.inputNorm === "none" ? null : { shift: new Float32Array(count), scale: new Float32Array(count) };
+  if (norm !== null) {
+    for (let i = 0; i < count; i++) {
+      const { shift, scale } = applyInputNorm(normed.subarray(i * d, (i + 1) * d), settings.inputNorm);
+      norm.shift[i] = shift;
+      norm.scale[i] = scale;
+    }
+  }
+  const centered = center === null ? normed : normed.map((value, at) => value - center[at % d]!);
+  const energy = Float64Array.from({ length: padded }, (_, i) => {
+    let squares = 0;
+    for (let at = i * d; at < (i + 1) * d; at++) squares += centered[at]! * centered[at]!;
+    return squares;
+  });
+  return {
+    count: padded,
+    scaled: centered,
+    unscale: new Float64Array(padded).fill(1),
+    energy,
+    norm,
+    input: settings.subtractCenter ? centered : normed,
+  };
+}

@@ -1,0 +1,185 @@
+import type { Clock } from "../../core/clock.ts";
+import type { EncodeBatch } from "../../core/encode-batch.ts";
+import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
+import type { Neighbour } from "../../core/dictionary.ts";
+import type { RestartReason } from "../../core/observer.ts";
+import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
+import {
+  codesFromColumns,
+  codesToDecodeColumns,
+  rowsFromColumns,
+  steerColumns,
+  steeredFromColumns,
+} from "../protocol/columns.ts";
+import type { OutgoingColumns } from "../protocol/frame.ts";
+import type { Improved, LoadedFacts } from "../protocol/messages.ts";
+import { LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
+
+/** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
+export interface OutgoingBatch extends Omit<EncodeBatch, "rows"> {
+  readonly rows: readonly Float32Array[];
+}
+
+export interface SupervisedRuntimeOptions {
+  /** Starts one process; called again after each crash. */
+  readonly start: () => Promise<RuntimeProcess>;
+  readonly clock: Clock;
+  /** A process is being started anew, and why. */
+  readonly onRestart: (reason: RestartReason, detail: string) => void;
+  /** A restarted process is ready. */
+  readonly onRecovered: (facts: LoadedFacts) => void;
+  /** The dictionary can no longer be loaded: this runtime answers nothing from now on. */
+  readonly onFailed: (faults: readonly string[]) => void;
+}
+
+/** First pause between two restarts; each crash without a success between doubles it. */
+const FIRST_PAUSE = 50;
+/** Longest pause: a card that comes back should not wait much longer than this. */
+const LONGEST_PAUSE = 10_000;
+
+/**
+ * A runtime process that is started again when it ends. Calls made while it restarts wait for the new process; calls
+ * in flight when it ended reject with {@link RuntimeGone}, and whoever made them decides whether to send them again.
+ */
+export class SupervisedRuntime {
+  readonly #options: SupervisedRuntimeOptions;
+  #current: Promise<RuntimeProcess>;
+  /** The process that answers; null while one is being started, and once there will be none. */
+  #live: RuntimeProcess | null;
+  /** No process is to come. */
+  #over = false;
+  #crashes = 0;
+  #closing = false;
+  #wake: (() => void) | null = null;
+
+  private constructor(options: SupervisedRuntimeOptions, first: RuntimeProcess) {
+    this.#options = options;
+    this.#current = Promise.resolve(first);
+    this.#live = first;
+    this.#watch(first);
+  }
+
+  /** @throws LoadFailed or RuntimeGone when the first start fails: a first start is not tried again. */
+  static async start(options: SupervisedRuntimeOptions): Promise<[SupervisedRuntime, LoadedFacts]> {
+    const first = await options.start();
+    return [new SupervisedRuntime(options, first), first.facts];
+  }
+
+  /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, LoadFailed, Error */
+  async encode(batch: OutgoingBatch, watchdog: number): Promise<{ codes: SparseCodes; milliseconds: number }> {
+    const { rows, count, budgets, trace, reconstruction, orthogonal = false } = batch;
+    const { head, frame } = await this.#call(
+      { type: "encode", count, trace, reconstruction, orthogonal },
+      { rows, ...budgets },
+      watchdog,
+    );
+    const codes = codesFromColumns({ count: head.count ?? count, width: head.width ?? 0 }, frame.columns);
+    this.#crashes = 0;
+    return { codes, milliseconds: head.milliseconds };
+  }
+
+  /** Codes → rows [count · d]. */
+  async decode(codes: CodesToDecode, watchdog: number): Promise<Float32Array> {
+    const { frame } = await this.#call({ type: "decode", count: codes.count }, codesToDecodeColumns(codes), watchdog);
+    return rowsFromColumns(frame.columns);
+  }
+
+  async steer(batch: SteerBatch, watchdog: number): Promise<SteeredBatch> {
+    const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), watchdog);
+    return steeredFromColumns(frame.columns);
+  }
+
+  /** Atoms by index → [indices.length · d]. */
+  async atoms(indices: Uint32Array, watchdog: number): Promise<Float32Array> {
+    const { frame } = await this.#call({ type: "atoms" }, { indices }, watchdog);
+    return rowsFromColumns(frame.columns);
+  }
+
+  async neighbours(index: number, count: number, watchdog: number): Promise<readonly Neighbour[]> {
+    const { head } = await this.#call({ type: "neighbours", index, count }, {}, watchdog);
+    return head.neighbours ?? [];
+  }
+
+  /** A piece of what makes it faster, and what it has become by it. */
+  async improve(watchdog: number): Promise<Improved> {
+    const { head } = await this.#call({ type: "improve" }, {}, watchdog);
+    if (head.improved === undefined) throw new Error("the runtime did not say what it has become");
+    return head.improved;
+  }
+
+  /**
+   * null when a call would be sent at once, or fail at once; else resolves, and never rejects, when that may be so. Who
+   * holds what others need should wait for that first: a restart takes as long as a load.
+   */
+  ready(): Promise<void> | null {
+    if (this.#over || this.#closing || this.#live?.gone === null) return null;
+    return this.#settled();
+  }
+
+  /** Process id of the present process; undefined while one is being started. For operators and tests. */
+  async pid(): Promise<number | undefined> {
+    return (await this.#current).pid;
+  }
+
+  /** Ends the process for good, after the calls in flight. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wake?.();
+    const process = await this.#current.catch(() => null);
+    await process?.close();
+  }
+
+  async #settled(): Promise<void> {
+    // Given up by the watchdog it may not have ended yet: its successor is not started before it has.
+    await this.#live?.ended;
+    await this.#current.catch(() => {});
+  }
+
+  async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, watchdog: number) {
+    for (let restarted = this.ready(); restarted !== null; restarted = this.ready()) await restarted;
+    return (await this.#current).call(head, columns, watchdog);
+  }
+
+  #watch(process: RuntimeProcess): void {
+    void process.ended.then((how) => {
+      if (this.#closing) return;
+      this.#live = null;
+      this.#current = this.#restart(process.gone?.reason ?? "crash", how);
+      // Calls that come later see the rejection; without any, it must not end the server.
+      this.#current.catch(() => {});
+    });
+  }
+
+  async #restart(reason: RestartReason, how: string): Promise<RuntimeProcess> {
+    for (let detail = how; ;) {
+      this.#options.onRestart(reason, detail);
+      if (this.#crashes > 0) await this.#pause(Math.min(FIRST_PAUSE * 2 ** (this.#crashes - 1), LONGEST_PAUSE));
+      if (this.#closing) throw new RuntimeGone("crash", "The runtime is closing.");
+      this.#crashes++;
+      try {
+        const process = await this.#options.start();
+        this.#live = process;
+        this.#watch(process);
+        this.#options.onRecovered(process.facts);
+        return process;
+      } catch (error) {
+        if (error instanceof LoadFailed) {
+          this.#over = true;
+          this.#options.onFailed(error.faults);
+          throw error;
+        }
+        detail = error instanceof Error ? error.message : String(error);
+      }
+    }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(milliseconds, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}

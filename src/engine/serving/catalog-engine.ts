@@ -1,0 +1,230 @@
+import type { Clock } from "../core/clock.ts";
+import type { DictionaryManifest } from "../core/dictionary.ts";
+import type {
+  DictionaryStatus,
+  EncodeAnswer,
+  EncodeRequest,
+  Engine,
+  Feature,
+  FoundFeature,
+  Readiness,
+  RequestContext,
+  TransferAnswer,
+  TransferRequest,
+} from "../engine.ts";
+import type { CodesToDecode } from "../core/sparse-codes.ts";
+import { EngineError } from "../core/errors.ts";
+import type { Rows } from "../core/rows.ts";
+import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
+import { checkPair, unnormed } from "./transfer-pair.ts";
+import { budgetClasses, budgetColumns, checkWidth } from "./check-encode.ts";
+import { checkCodes, checkDecoded } from "./check-codes.ts";
+import { ServedDictionaries } from "./served-dictionaries.ts";
+import type { ServedDictionary } from "./served-dictionary.ts";
+import { joinCodes } from "./split-codes.ts";
+import { finiteSpread } from "./spread/finite-spread.ts";
+import { SpreadKernel } from "./spread/spread-kernel.ts";
+import { checkStillWanted } from "./still-wanted.ts";
+import { ServedSets } from "./steering/served-sets.ts";
+import { steer } from "./steering/steer.ts";
+import type { SteeringStore } from "./steering/steering-store.ts";
+
+/**
+ * Whether encoder "orthogonal" is another encoder than the dictionary's own.
+ * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
+ */
+function runsOrthogonal(id: string, { kind }: DictionaryManifest, remedy = "Leave encoder out."): boolean {
+  if (kind === "matching_pursuit") return true;
+  if (kind === "orthogonal_matching_pursuit") return false;
+  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. ${remedy}`;
+  throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
+}
+
+export interface CatalogOptions {
+  readonly clock: Clock;
+  /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
+  readonly open: (id: string) => Promise<ServedDictionary | null>;
+  readonly sets: SteeringStore;
+}
+
+/** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
+export class CatalogEngine implements Engine {
+  readonly #dictionaries: ServedDictionaries;
+  readonly #clock: Clock;
+  readonly steering: ServedSets;
+  /** Made at once: where it was not built, the server does not start. */
+  readonly #spread = new SpreadKernel();
+
+  constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets }: CatalogOptions) {
+    this.#dictionaries = new ServedDictionaries(dictionaries, open);
+    this.#clock = clock;
+    this.steering = new ServedSets(sets, {
+      sha256: (id) => this.status(id).sha256,
+      serving: (id) => {
+        const { manifest, sha256 } = this.#dictionaries.find(id).serving();
+        return { d: manifest.d, m: manifest.m, sha256 };
+      },
+    });
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  list(): readonly DictionaryStatus[] {
+    return this.#dictionaries.list();
+  }
+
+  status(id: string): DictionaryStatus {
+    return this.#dictionaries.find(id).status();
+  }
+
+  readiness(): Readiness {
+    return this.#dictionaries.readiness();
+  }
+
+  admit(id: string): void {
+    this.#dictionaries.find(id).serving().queue.admit();
+  }
+
+  encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    return this.#dictionaries.byPresent([id], ([dictionary]) => this.#encode(dictionary!, request, context));
+  }
+
+  async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
+    const { rows, budget, trace, reconstruction, encoder, degrade = false } = request;
+    const checked = this.#check(dictionary, rows, context);
+    // Few rows are in the queue before this returns: what was asked before an unload is answered.
+    const spread = typeof checked === "number" ? checked : await checked;
+    // Only now: checking may have taken turns, and from here to the queue nothing may come between.
+    const { manifest, queue, rule, sha256 } = dictionary.serving();
+    const budgets = budgetColumns(budget, rows.count, rule);
+    const uniform = !Array.isArray(budget);
+    const submitted = this.#clock.now();
+    const { results, queueMilliseconds } = await queue.submit({
+      count: rows.count,
+      cancellation: context.cancellation,
+      ...(context.deadline !== undefined && { deadline: context.deadline }),
+      rows,
+      budgets,
+      classes: budgetClasses(budgets, uniform),
+      uniform,
+      // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
+      degrade: degrade && rule.limits,
+      trace,
+      reconstruction,
+      ...(encoder !== undefined && { orthogonal: runsOrthogonal(dictionary.id, manifest) }),
+    });
+    const codes = joinCodes(results);
+    const encode = this.#clock.now() - submitted - queueMilliseconds;
+    return { codes, spread, sha256, times: { queue: queueMilliseconds, encode } };
+  }
+
+  /**
+   * @returns the rows' spread
+   * @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT
+   */
+  #check(dictionary: ServedDictionary, rows: Rows, context: RequestContext): number | Promise<number> {
+    checkWidth(rows, dictionary.serving().manifest.d);
+    return finiteSpread(rows, this.#spread, () => checkStillWanted(context, this.now(), "encoded"));
+  }
+
+  async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
+    return this.#decode(this.#dictionaries.find(id), codes, context);
+  }
+
+  async #decode(dictionary: ServedDictionary, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
+    const { manifest } = dictionary.serving();
+    checkCodes(codes, manifest);
+    const data = await dictionary.decode(codes, () => checkStillWanted(context, this.now(), "decoded"));
+    checkDecoded(data, manifest.d);
+    return { data, count: codes.count, width: manifest.d };
+  }
+
+  transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    return this.#dictionaries.byPresent([request.from, request.to], ([source, target]) =>
+      this.#transfer(source!, target!, request, context),
+    );
+  }
+
+  async #transfer(
+    source: ServedDictionary,
+    target: ServedDictionary,
+    { from, to, rows, budget, encoder }: TransferRequest,
+    context: RequestContext,
+  ): Promise<TransferAnswer> {
+    // Both before anything queues: what cannot be decoded need not be encoded.
+    const { manifest, sha256: decodedBy } = target.serving();
+    checkPair({ from, to }, source.serving().manifest, manifest);
+    if (encoder !== "own") runsOrthogonal(from, source.serving().manifest, 'Send "encoder": "own".');
+    const own = { rows, budget, trace: false, reconstruction: false };
+    const encoded = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
+    const { codes, spread, sha256, times } = encoded;
+    const { norm: _, ...code } = codes;
+    const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
+    return { outputs, codes, spread, sha256: { from: sha256, to: decodedBy }, times };
+  }
+
+  steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    return this.#dictionaries.byPresent([id], ([dictionary]) => this.#steer(dictionary!, request, context));
+  }
+
+  async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    await this.#check(dictionary, request.rows, context);
+    const { manifest, rule, sha256 } = dictionary.serving();
+    budgetColumns(request.budget, request.rows.count, rule);
+    const by = {
+      d: manifest.d,
+      m: manifest.m,
+      sha256,
+      setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),
+      encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
+      steer: (batch: Parameters<ServedDictionary["steer"]>[0]) =>
+        dictionary.steer(batch, () => checkStillWanted(context, this.now(), "steered")),
+      now: () => this.now(),
+    };
+    return steer(request, by);
+  }
+
+  async feature(id: string, index: number): Promise<Feature> {
+    const dictionary = this.#dictionaries.find(id);
+    const { manifest } = dictionary.serving();
+    if (!Number.isInteger(index) || index < 0 || index >= manifest.m) {
+      const message = `Dictionary ${id} has features 0 to ${manifest.m - 1}; there is no ${index}.`;
+      throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
+    }
+    return dictionary.feature(index);
+  }
+
+  labels(id: string, indices: Uint32Array): readonly (string | null)[] {
+    const { facts } = this.#dictionaries.find(id).labels();
+    return Array.from(indices, (index) => facts.get(index)?.text ?? null);
+  }
+
+  search(id: string, query: string, limit: number): readonly FoundFeature[] {
+    return this.#dictionaries.find(id).labels().search.find(query, limit);
+  }
+
+  /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
+  start(): Promise<void> {
+    return this.#dictionaries.start();
+  }
+
+  load(id: string): Promise<DictionaryStatus> {
+    return this.#dictionaries.load(id);
+  }
+
+  unload(id: string): Promise<DictionaryStatus> {
+    return this.#dictionaries.unload(id);
+  }
+
+  /** Not ready from now on, though it still answers: the first step of a rolling restart. */
+  drain(): void {
+    this.#dictionaries.drain();
+  }
+
+  /** Answers what was accepted, then ends every runtime process. */
+  close(): Promise<void> {
+    return this.#dictionaries.close();
+  }
+}

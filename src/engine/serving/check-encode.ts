@@ -1,0 +1,83 @@
+import type { Budget, BudgetColumns } from "../core/budget.ts";
+import { EngineError } from "../core/errors.ts";
+import { budgetClass } from "../scheduler/cost-model.ts";
+import type { BudgetRule } from "./budget-rule.ts";
+import type { Rows } from "../core/rows.ts";
+
+/** @throws EngineError PURSUIT_WRONG_WIDTH */
+export function checkWidth({ width }: Rows, d: number): void {
+  if (width === d) return;
+  const message = `The rows are ${width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
+  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
+}
+
+/**
+ * One column entry per row, every default filled in.
+ * @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE naming the part, and the row where budgets came one per row.
+ */
+export function budgetColumns(budget: Budget | readonly Budget[], count: number, rule: BudgetRule): BudgetColumns {
+  const perRow = Array.isArray(budget) ? (budget as readonly Budget[]) : null;
+  if (perRow !== null && perRow.length !== count) {
+    throw outOfRange(`budget holds ${perRow.length} entries for ${count} rows; give one object, or one per row.`);
+  }
+  const columns = {
+    maxAtoms: new Int32Array(count),
+    tolerance: new Float64Array(count),
+    residualNorm: new Float64Array(count),
+    minGain: new Float64Array(count),
+  };
+  if (perRow === null) {
+    checkBudget(budget as Budget, "budget", rule);
+    fill(columns, budget as Budget, rule, 0, count);
+  } else {
+    for (const [row, one] of perRow.entries()) {
+      checkBudget(one, `budget[${row}]`, rule);
+      fill(columns, one, rule, row, row + 1);
+    }
+  }
+  return columns;
+}
+
+/** [count] the class of each row's budget, which the cost model tells rows apart by. */
+export function budgetClasses(
+  { maxAtoms, tolerance, residualNorm, minGain }: BudgetColumns,
+  uniform: boolean,
+): Uint16Array {
+  const classes = new Uint16Array(maxAtoms.length);
+  for (let row = 0; row < classes.length; row++) {
+    classes[row] = budgetClass({
+      maxAtoms: maxAtoms[row]!,
+      tolerance: tolerance[row]!,
+      residualNorm: residualNorm[row]!,
+      minGain: minGain[row]!,
+    });
+    if (uniform) return classes.fill(classes[0]!);
+  }
+  return classes;
+}
+
+function fill(columns: BudgetColumns, budget: Budget, { standard }: BudgetRule, from: number, to: number): void {
+  columns.maxAtoms.fill(budget.maxAtoms ?? standard, from, to);
+  columns.tolerance.fill(budget.tolerance ?? 0, from, to);
+  columns.residualNorm.fill(budget.residualNorm ?? 0, from, to);
+  columns.minGain.fill(budget.minGain ?? 0, from, to);
+}
+
+function checkBudget(budget: Budget, where: string, { cap, limits: taken }: BudgetRule): void {
+  const { maxAtoms, ...limits } = budget;
+  if (maxAtoms !== undefined && !(Number.isInteger(maxAtoms) && maxAtoms >= 0 && maxAtoms <= cap)) {
+    throw outOfRange(`${where}.max_atoms is ${maxAtoms}; it must be an integer from 0 to ${cap}.`);
+  }
+  const names = { tolerance: "tolerance", residualNorm: "residual_norm", minGain: "min_gain" } as const;
+  for (const [part, name] of Object.entries(names)) {
+    const value = limits[part as keyof typeof names];
+    if (value !== undefined && !taken) {
+      throw outOfRange(`${where}.${name}: this encoder makes one pass, so it takes max_atoms only.`);
+    }
+    if (value !== undefined && !(Number.isFinite(value) && value >= 0)) {
+      throw outOfRange(`${where}.${name} is ${value}; it must be a finite number, 0 or more.`);
+    }
+  }
+}
+
+const outOfRange = (message: string): EngineError => new EngineError("PURSUIT_BUDGET_OUT_OF_RANGE", message);

@@ -1,0 +1,36 @@
+import type { LoadedFacts } from "../runtime/protocol/messages.ts";
+import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
+import { BatchQueue } from "../scheduler/batch-queue.ts";
+import type { SparseCodes } from "../core/sparse-codes.ts";
+import { DictionaryExecutor } from "./dictionary-executor.ts";
+import type { EncodeWork } from "./encode-work.ts";
+import type { ServingOptions } from "./serving-options.ts";
+
+/** The queue of one dictionary's rows, before its runtime. */
+export function createQueue(
+  dictionary: string,
+  runtime: SupervisedRuntime,
+  { d, warmUp }: Pick<LoadedFacts, "warmUp"> & { readonly d: number },
+  options: ServingOptions,
+): BatchQueue<EncodeWork, SparseCodes> {
+  const { lease, clock, observer, load, batchMilliseconds, watchdog, maxWait, maxQueueRows, degradeWait } = options;
+  const executor = new DictionaryExecutor({
+    runtime,
+    warmUp,
+    d,
+    threads: load.threads,
+    batchMilliseconds,
+    watchdog,
+    onBatch: (codes, seconds) => observer.batch({ dictionary, codes, seconds }),
+  });
+  return new BatchQueue({
+    executor,
+    lease,
+    clock,
+    maxWait,
+    maxRows: maxQueueRows,
+    degradeWait,
+    onShed: (reason) => observer.shed({ dictionary, reason }),
+    onQueued: (change) => observer.queued(change),
+  });
+}

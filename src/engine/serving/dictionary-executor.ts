@@ -1,0 +1,183 @@
+import type { BudgetColumns } from "../core/budget.ts";
+import { EngineError } from "../core/errors.ts";
+import { LoadFailed, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
+import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
+import { CostModel } from "../scheduler/cost-model.ts";
+import { type Executor, ExecutorCrash, type Piece } from "../scheduler/executor.ts";
+import { STOP_REASONS, type SparseCodes } from "../core/sparse-codes.ts";
+import type { EncodeWork } from "./encode-work.ts";
+import { sliceCodes } from "./split-codes.ts";
+
+export interface DictionaryExecutorOptions {
+  readonly runtime: SupervisedRuntime;
+  readonly warmUp: { readonly steps: number; readonly milliseconds: number };
+  /** Row length. */
+  readonly d: number;
+  /** Threads of the runtime's session. */
+  readonly threads: number;
+  /** Milliseconds that one batch should take. */
+  readonly batchMilliseconds: number;
+  readonly watchdog: WatchdogRule;
+  /** The codes of a batch, and the seconds that it ran in the runtime process. */
+  readonly onBatch: (codes: SparseCodes, seconds: number) => void;
+}
+
+/** A batch is taken for hung after `factor` times its predicted time, but never before `floor` milliseconds. */
+export interface WatchdogRule {
+  readonly factor: number;
+  readonly floor: number;
+}
+
+/** What rows cost, as learned, and as it was at the load: a runtime that is started anew has its Gram matrix yet to make. */
+interface Costs {
+  readonly learned: CostModel;
+  readonly atLoad: CostModel;
+}
+
+/** How much dearer an orthogonal row is taken to be than a plain one, until the first has been measured. */
+const ORTHOGONAL_FACTOR = 4;
+
+/** One dictionary's runtime as the scheduler sees it. */
+export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
+  readonly cores: number;
+  readonly capacity: number;
+  /** The runtime process receives a batch while it runs one. */
+  readonly takesAhead = true;
+  readonly #options: DictionaryExecutorOptions;
+  readonly #costs: Costs;
+  /** Of rows that a request has encoded orthogonally on a dictionary of plain pursuit: a step of theirs costs more. */
+  readonly #orthogonalCosts: Costs;
+
+  constructor(options: DictionaryExecutorOptions) {
+    this.#options = options;
+    const { steps, milliseconds } = options.warmUp;
+    const costsAfter = (warmUp: DictionaryExecutorOptions["warmUp"]): Costs => ({
+      learned: new CostModel(warmUp),
+      atLoad: new CostModel(warmUp),
+    });
+    this.#costs = costsAfter(options.warmUp);
+    this.#orthogonalCosts = costsAfter({ steps, milliseconds: milliseconds * ORTHOGONAL_FACTOR });
+    this.cores = options.threads;
+    this.capacity = options.batchMilliseconds;
+  }
+
+  get overhead(): number {
+    return this.#costs.learned.overhead;
+  }
+
+  ready(): Promise<void> | null {
+    return this.#options.runtime.ready();
+  }
+
+  rowCost(work: EncodeWork, row: number, keep: number): number {
+    return this.#costsOf(work).learned.rowCost(work.classes[row]!, work.budgets.maxAtoms[row]!, keep);
+  }
+
+  /** Plain and orthogonal rows of one batch run one after the other. */
+  async run(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const [own, orthogonal] = [false, true].map((wanted) =>
+      pieces.filter(({ work }) => (work.orthogonal ?? false) === wanted),
+    ) as [Piece<EncodeWork>[], Piece<EncodeWork>[]];
+    if (own.length === 0 || orthogonal.length === 0) return this.#runAlike(pieces);
+    const results = new Map<Piece<EncodeWork>, SparseCodes>();
+    for (const alike of [own, orthogonal]) {
+      for (const [i, codes] of (await this.#runAlike(alike)).entries()) results.set(alike[i]!, codes);
+    }
+    return pieces.map((piece) => results.get(piece)!);
+  }
+
+  #costsOf({ orthogonal = false }: EncodeWork): Costs {
+    return orthogonal ? this.#orthogonalCosts : this.#costs;
+  }
+
+  /** Pieces that are all encoded the same way. */
+  async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const { learned, atLoad } = this.#costsOf(pieces[0]!.work);
+    const { runtime, watchdog, onBatch, d } = this.#options;
+    const { budgets, asked, classes } = this.#join(pieces, learned);
+    const count = asked.length;
+    const { maxAtoms } = budgets;
+    const predicted = Math.max(learned.runCost(classes, maxAtoms), atLoad.runCost(classes, maxAtoms));
+    const batch = {
+      rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
+      count,
+      budgets,
+      trace: pieces.some(({ work }) => work.trace),
+      reconstruction: pieces.some(({ work }) => work.reconstruction),
+      ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
+    };
+    const { codes, milliseconds } = await runtime
+      .encode(batch, Math.max(watchdog.floor, predicted * watchdog.factor))
+      .catch((error: unknown) => {
+        throw asExecutorError(error);
+      });
+    if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
+    // What the session took, and not the way there and back, which is the queue's pace to know: on a flooded event loop
+    // that way is long whatever the batch, and prices with it in them made batches ever smaller, down to single rows.
+    learned.learn({ classes, asked, allowed: maxAtoms, steps: codes.steps, milliseconds });
+    markDegraded(codes, asked, maxAtoms);
+    onBatch(codes, milliseconds / 1000);
+    let row = 0;
+    return pieces.map(({ work, from, to }) => {
+      const part = { from: row, to: (row += to - from), trace: work.trace, reconstruction: work.reconstruction };
+      return sliceCodes(codes, part, d);
+    });
+  }
+
+  /** The budgets of all pieces, with fewer atoms where a piece may not keep all; what was asked; and their classes. */
+  #join(
+    pieces: readonly Piece<EncodeWork>[],
+    costs: CostModel,
+  ): { budgets: BudgetColumns; asked: Int32Array; classes: Uint16Array } {
+    const count = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
+    const budgets = {
+      maxAtoms: new Int32Array(count),
+      tolerance: new Float64Array(count),
+      residualNorm: new Float64Array(count),
+      minGain: new Float64Array(count),
+    };
+    const classes = new Uint16Array(count);
+    let row = 0;
+    for (const { work, from, to } of pieces) {
+      budgets.maxAtoms.set(work.budgets.maxAtoms.subarray(from, to), row);
+      budgets.tolerance.set(work.budgets.tolerance.subarray(from, to), row);
+      budgets.residualNorm.set(work.budgets.residualNorm.subarray(from, to), row);
+      budgets.minGain.set(work.budgets.minGain.subarray(from, to), row);
+      classes.set(work.classes.subarray(from, to), row);
+      row += to - from;
+    }
+    if (pieces.every(({ keep }) => keep >= 1)) return { budgets, asked: budgets.maxAtoms, classes };
+    const asked = budgets.maxAtoms.slice();
+    row = 0;
+    for (const { from, to, keep } of pieces) {
+      for (const end = row + to - from; row < end; row++) {
+        budgets.maxAtoms[row] = costs.keptAtoms(classes[row]!, asked[row]!, keep);
+      }
+    }
+    return { budgets, asked, classes };
+  }
+}
+
+const MAX_ATOMS = STOP_REASONS.indexOf("max_atoms");
+const DEGRADED = STOP_REASONS.indexOf("degraded");
+
+/** A row that its lowered budget ended was shortened; one that ended before, by whatever reason, was not. */
+function markDegraded({ stops }: SparseCodes, asked: Int32Array, allowed: Int32Array): void {
+  if (asked === allowed) return;
+  for (let i = 0; i < stops.length; i++) {
+    if (stops[i] === MAX_ATOMS && allowed[i]! < asked[i]!) stops[i] = DEGRADED;
+  }
+}
+
+/** A runtime's faults in the words of the engine: a crash may be tried again, a broken dictionary may not. */
+function asExecutorError(error: unknown): unknown {
+  if (error instanceof RuntimeGone) return new ExecutorCrash(error.message, { cause: error });
+  return asEngineError(error);
+}
+
+/** The same for calls that are not scheduled in batches. */
+export function asEngineError(error: unknown): unknown {
+  if (error instanceof RuntimeGone) return new EngineError("PURSUIT_RUNTIME_CRASHED", error.message, { cause: error });
+  if (error instanceof LoadFailed) return new EngineError("PURSUIT_DICTIONARY_FAILED", error.message, { cause: error });
+  return error;
+}

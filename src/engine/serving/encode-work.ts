@@ -1,0 +1,15 @@
+import type { BudgetColumns } from "../core/budget.ts";
+import type { Rows } from "../core/rows.ts";
+import type { Work } from "../scheduler/executor.ts";
+
+/** One request's rows, checked, with their budgets filled in: what queues for a dictionary. */
+export interface EncodeWork extends Work {
+  readonly rows: Rows;
+  readonly budgets: BudgetColumns;
+  /** [count] classes of the budgets, by which their costs are predicted and learned. */
+  readonly classes: Uint16Array;
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+  /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */
+  readonly orthogonal?: boolean;
+}

@@ -1,0 +1,31 @@
+import MiniSearch from "minisearch";
+import type { FoundFeature } from "../engine.ts";
+import type { FeatureFacts } from "../core/dictionary.ts";
+
+/** One wrong letter in five, as a typing error is. */
+const FUZZY = 0.2;
+
+/**
+ * Search over the labels of one dictionary: every word of a query may be the beginning of a label's word or be misspelt;
+ * features in which more and rarer words match come first (BM25+, as minisearch ranks).
+ */
+export class LabelSearch {
+  readonly #index = new MiniSearch<{ id: number; text: string }>({
+    fields: ["text"],
+    searchOptions: { prefix: true, fuzzy: FUZZY, combineWith: "AND" },
+  });
+  readonly #facts: ReadonlyMap<number, FeatureFacts>;
+
+  constructor(facts: ReadonlyMap<number, FeatureFacts>) {
+    this.#facts = facts;
+    for (const [id, { text }] of facts) if (text !== undefined) this.#index.add({ id, text });
+  }
+
+  /** At most `limit` features, the most relevant first. */
+  find(query: string, limit: number): FoundFeature[] {
+    return this.#index
+      .search(query)
+      .slice(0, limit)
+      .map(({ id, score }) => ({ index: id as number, relevance: score, ...this.#facts.get(id as number) }));
+  }
+}

@@ -1,0 +1,142 @@
+import type { DictionaryStatus, Readiness } from "../engine.ts";
+import { EngineError } from "../core/errors.ts";
+import type { ServedDictionary } from "./served-dictionary.ts";
+
+/** The dictionaries of one server, each by its present version: loading, replacing and unloading them. */
+export class ServedDictionaries {
+  readonly #present: Map<string, ServedDictionary>;
+  readonly #open: (id: string) => Promise<ServedDictionary | null>;
+  /** Loads and unloads under way, by dictionary: one at a time each. */
+  readonly #changes = new Map<string, Promise<unknown>>();
+  /** Whether every dictionary that was there at the start has been loaded or found broken. */
+  #started = false;
+  #draining = false;
+
+  /** @param open a version of the dictionary in the models folder's folder of that name, not yet loaded; null: no folder */
+  constructor(dictionaries: readonly ServedDictionary[], open: (id: string) => Promise<ServedDictionary | null>) {
+    this.#present = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
+    this.#open = open;
+  }
+
+  list(): readonly DictionaryStatus[] {
+    return [...this.#present.values()].map((dictionary) => dictionary.status());
+  }
+
+  /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
+  find(id: string): ServedDictionary {
+    const dictionary = this.#present.get(id);
+    if (dictionary !== undefined) return dictionary;
+    throw new EngineError(
+      "PURSUIT_DICTIONARY_NOT_FOUND",
+      `There is no dictionary ${id}; GET /v1/dictionaries lists them.`,
+    );
+  }
+
+  readiness(): Readiness {
+    if (this.#draining) return { ready: false, reason: "The server is draining." };
+    if (!this.#started) return { ready: false, reason: "Dictionaries are still being loaded." };
+    // What an operator loads, unloads or replaces does not take the server from its load balancer.
+    const states = [...this.#present.values()].map(({ state }) => state);
+    if (states.every((state) => state === "failed")) return { ready: false, reason: "No dictionary could be loaded." };
+    return { ready: true };
+  }
+
+  /**
+   * What takes several calls, by the present versions; once more from the beginning where one of them was replaced between
+   * two calls: codes of one version are never added up by atoms of another.
+   */
+  async byPresent<T>(
+    ids: readonly string[],
+    run: (dictionaries: readonly ServedDictionary[]) => Promise<T>,
+  ): Promise<T> {
+    const present = (): readonly ServedDictionary[] => ids.map((id) => this.find(id));
+    const dictionaries = present();
+    try {
+      return await run(dictionaries);
+    } catch (error) {
+      const gone =
+        error instanceof EngineError && (error.code === "PURSUIT_DRAINING" || error.code === "PURSUIT_NOT_READY");
+      if (!gone || present().every((dictionary, i) => dictionary === dictionaries[i])) throw error;
+      return run(present());
+    }
+  }
+
+  /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
+  async start(): Promise<void> {
+    await Promise.all(
+      [...this.#present.values()].map((dictionary) => this.#change(dictionary.id, () => dictionary.load())),
+    );
+    this.#started = true;
+  }
+
+  load(id: string): Promise<DictionaryStatus> {
+    return this.#change(id, async () => {
+      const next = await this.#open(id);
+      if (next === null) {
+        const message = `There is no folder ${JSON.stringify(id)} in the models folder; put the dictionary there first.`;
+        throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", message);
+      }
+      const present = this.#present.get(id);
+      const keeps = present?.state === "ready";
+      // Shown while it loads, unless there is one to be served by until then.
+      if (!keeps) {
+        this.#present.set(id, next);
+        await present?.unload();
+      }
+      await next.load();
+      if (this.#draining) {
+        await next.unload();
+        throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
+      }
+      if (next.state === "failed") {
+        const { faults } = next.status();
+        const message = `Dictionary ${id} could not be loaded: ${faults.join(" ")}`;
+        throw new EngineError(
+          "PURSUIT_DICTIONARY_FAILED",
+          keeps ? `${message} What was loaded before is still served.` : message,
+        );
+      }
+      this.#present.set(id, next);
+      if (keeps) await present.unload();
+      return next.status();
+    });
+  }
+
+  unload(id: string): Promise<DictionaryStatus> {
+    return this.#change(id, async () => {
+      const dictionary = this.find(id);
+      if (dictionary.state !== "unloaded") await dictionary.unload();
+      return dictionary.status();
+    });
+  }
+
+  /** Not ready from now on, though it still answers: the first step of a rolling restart. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Answers what was accepted, then ends every runtime process. */
+  async close(): Promise<void> {
+    this.#draining = true;
+    await Promise.allSettled(this.#changes.values());
+    await Promise.all([...this.#present.values()].map((dictionary) => dictionary.unload()));
+  }
+
+  /** One change of a dictionary at a time. @throws EngineError PURSUIT_BEING_REPLACED, PURSUIT_DRAINING */
+  async #change<T>(id: string, change: () => Promise<T>): Promise<T> {
+    if (this.#draining) {
+      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
+    }
+    if (this.#changes.has(id)) {
+      const message = `Dictionary ${id} is being loaded, replaced or unloaded already; ask again when that is done.`;
+      throw new EngineError("PURSUIT_BEING_REPLACED", message, { retryAfter: 1 });
+    }
+    const changed = change();
+    this.#changes.set(id, changed);
+    try {
+      return await changed;
+    } finally {
+      this.#changes.delete(id);
+    }
+  }
+}

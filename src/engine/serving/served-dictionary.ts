@@ -1,0 +1,293 @@
+import type { DictionaryManifest, FeatureFacts } from "../core/dictionary.ts";
+import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
+import { EngineError } from "../core/errors.ts";
+import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
+import { LoadFailed, RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
+import { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
+import type { BatchQueue } from "../scheduler/batch-queue.ts";
+import type { SparseCodes } from "../core/sparse-codes.ts";
+import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
+import { type BudgetRule, budgetRule } from "./budget-rule.ts";
+import type { EncodeWork } from "./encode-work.ts";
+import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
+import { readLabels } from "../dictionaries/labels.ts";
+import { readManifest } from "../dictionaries/manifest.ts";
+import { createQueue } from "./create-queue.ts";
+import { Improvement } from "./improvement.ts";
+import { LabelSearch } from "./label-search.ts";
+import { RuntimeCalls } from "./runtime-calls.ts";
+import type { ServingOptions } from "./serving-options.ts";
+
+/** What a loaded dictionary answers with. */
+interface Loaded {
+  readonly manifest: DictionaryManifest;
+  readonly sha256: string;
+  readonly rule: BudgetRule;
+  readonly runtime: SupervisedRuntime;
+  readonly queue: BatchQueue<EncodeWork, SparseCodes>;
+  readonly calls: RuntimeCalls;
+  readonly improvement: Improvement;
+}
+
+/** Labels and the search over them. */
+export interface ServedLabels {
+  readonly facts: ReadonlyMap<number, FeatureFacts>;
+  readonly search: LabelSearch;
+}
+
+/** Nearest atoms shown of one feature. */
+const NEIGHBOURS = 10;
+
+/**
+ * One dictionary folder from registration to unload. `load` never throws: what is wrong with a folder is its state,
+ * shown in the list, and stops no other dictionary.
+ *
+ *     registered → loading → ready → draining → unloaded
+ *                      └────→ failed ──┘  (also from ready: a restart found it broken, or other weights)
+ *
+ * It is one version: what a reload finds in the folder is served by another, and {@link ServedDictionaries} swaps the two.
+ */
+export class ServedDictionary {
+  readonly id: string;
+  readonly #folder: string;
+  readonly #options: ServingOptions;
+  #state: DictionaryState = "registered";
+  #faults: readonly string[] = [];
+  #manifest: DictionaryManifest | null = null;
+  #facts: LoadedFacts | null = null;
+  /** What has changed of the facts since. */
+  #news: Pick<LoadedFacts, "chosen" | "coherence"> | null = null;
+  #loaded: Loaded | null = null;
+  #labels: ServedLabels | null = null;
+  #labelWarnings: readonly string[] = [];
+
+  constructor(id: string, folder: string, options: ServingOptions) {
+    this.id = id;
+    this.#folder = folder;
+    this.#options = options;
+  }
+
+  get state(): DictionaryState {
+    return this.#state;
+  }
+
+  /** Reads the manifest and starts the runtime process; resolves when the dictionary is `ready` or `failed`. */
+  async load(): Promise<void> {
+    const { clock, log, executorEntry, load, loadTimeout } = this.#options;
+    this.#state = "loading";
+    const started = clock.now();
+    try {
+      const manifest = await readManifest(this.#folder);
+      if (manifest.id !== this.id) {
+        throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
+      }
+      this.#manifest = manifest;
+      await this.#loadLabels(manifest);
+      const options = {
+        entry: executorEntry,
+        load: { ...load, folder: this.#folder, manifest },
+        clock,
+        loadTimeout,
+      };
+      const [runtime, facts] = await SupervisedRuntime.start({
+        start: async () => this.#checkSame(await RuntimeProcess.start(options)),
+        clock,
+        onRestart: (reason, detail) => {
+          this.#news = null;
+          this.#options.observer.restart({ dictionary: this.id, reason });
+          log("error", `The runtime process of ${this.id} is started anew.`, { dictionary: this.id, reason, detail });
+        },
+        onRecovered: (anew) => {
+          this.#facts = anew;
+          this.#loaded?.improvement.begin();
+          log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
+        },
+        onFailed: (faults) => this.#fail(faults),
+      });
+      this.#facts = facts;
+      this.#loaded = {
+        manifest,
+        sha256: facts.sha256,
+        rule: budgetRule(manifest, this.#options.maxAtoms),
+        runtime,
+        queue: createQueue(this.id, runtime, { d: manifest.d, warmUp: facts.warmUp }, this.#options),
+        calls: new RuntimeCalls(this.id, runtime, this.#options),
+        improvement: this.#improvementOf(runtime),
+      };
+      this.#loaded.improvement.begin();
+      this.#state = "ready";
+      for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
+      const { runtime: name, path } = facts.chosen;
+      log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.d} on ${name}, ${path} path.`, {
+        dictionary: this.id,
+        seconds: Math.round(clock.now() - started) / 1000,
+      });
+    } catch (error) {
+      this.#fail(faultsOf(error));
+    }
+  }
+
+  /** Why CUDA was not to be had, and the like: said once for the server, not once a dictionary. */
+  get notes(): readonly string[] {
+    return this.#facts?.notes ?? [];
+  }
+
+  status(): DictionaryStatus {
+    const facts = this.#facts;
+    // Filled in field by field, not spread together: every request asks, some of them three times.
+    const status: { -readonly [K in keyof DictionaryStatus]: DictionaryStatus[K] } = {
+      id: this.id,
+      state: this.#state,
+      faults: this.#faults,
+      warnings: facts === null ? this.#labelWarnings : facts.warnings.concat(this.#labelWarnings),
+      labels: this.#labels !== null,
+    };
+    if (this.#manifest !== null) {
+      status.manifest = this.#manifest;
+      status.maxAtoms = budgetRule(this.#manifest, this.#options.maxAtoms).cap;
+    }
+    if (facts !== null) {
+      const { chosen, coherence } = this.#news ?? facts;
+      status.sha256 = facts.sha256;
+      status.chosen = chosen;
+      status.coherence = coherence;
+    }
+    return status;
+  }
+
+  /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */
+  serving(): Loaded {
+    if (this.#state === "failed") {
+      throw new EngineError(
+        "PURSUIT_DICTIONARY_FAILED",
+        `Dictionary ${this.id} could not be loaded: ${this.#faults.join(" ")}`,
+      );
+    }
+    if (this.#state === "unloaded") {
+      const message = `Dictionary ${this.id} is unloaded; POST /v2/repository/models/${this.id}/load loads it.`;
+      throw new EngineError("PURSUIT_NOT_READY", message);
+    }
+    if (this.#state === "draining") {
+      throw new EngineError("PURSUIT_DRAINING", `Dictionary ${this.id} is being unloaded.`, { retryAfter: 1 });
+    }
+    if (this.#loaded === null) {
+      throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${this.id} is still being loaded.`, { retryAfter: 1 });
+    }
+    return this.#loaded;
+  }
+
+  /**
+   * Codes → rows [count · d].
+   * @param check throws where it is no longer wanted when its turn has come
+   */
+  decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
+    return this.#direct((runtime) => {
+      check();
+      return runtime.decode(codes, this.#options.watchdog.floor);
+    });
+  }
+
+  /**
+   * Rows steered in one call; the caller keeps it short (steering/steer.ts).
+   * @param check as of {@link decode}
+   */
+  steer(batch: SteerBatch, check: () => void): Promise<SteeredBatch> {
+    return this.#direct((runtime) => {
+      check();
+      return runtime.steer(batch, this.#options.watchdog.floor);
+    });
+  }
+
+  async feature(index: number): Promise<Feature> {
+    const { floor } = this.#options.watchdog;
+    return this.#direct(async (runtime) => {
+      const atom = await runtime.atoms(Uint32Array.of(index), floor);
+      const facts = this.#labels?.facts.get(index);
+      return {
+        index,
+        ...facts,
+        norm: Math.hypot(...atom),
+        neighbours: await runtime.neighbours(index, NEIGHBOURS, floor),
+      };
+    });
+  }
+
+  /** @throws EngineError PURSUIT_NO_LABELS */
+  labels(): ServedLabels {
+    if (this.#labels !== null) return this.#labels;
+    throw new EngineError(
+      "PURSUIT_NO_LABELS",
+      `Dictionary ${this.id} has no labels: there is no labels.json in its folder.`,
+    );
+  }
+
+  /** Answers what was accepted, then ends the runtime process. */
+  async unload(): Promise<void> {
+    const loaded = this.#loaded;
+    this.#state = "draining";
+    loaded?.improvement.stop();
+    await loaded?.queue.drain();
+    await loaded?.calls.end();
+    await loaded?.runtime.close();
+    this.#loaded = null;
+    this.#state = "unloaded";
+    this.#faults = [];
+  }
+
+  async #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
+    return this.serving().calls.make(call);
+  }
+
+  async #loadLabels({ m }: DictionaryManifest): Promise<void> {
+    const labels = await readLabels(this.#folder, m);
+    this.#labelWarnings = labels?.warnings ?? [];
+    this.#labels =
+      labels === null || labels.facts.size === 0
+        ? null
+        : { facts: labels.facts, search: new LabelSearch(labels.facts) };
+  }
+
+  /**
+   * A runtime process that was started anew serves the same weights: codes go by the sha256, and requests were checked
+   * by the manifest, of this version. What lies in the folder by now is another's, for a load to serve.
+   * @throws LoadFailed
+   */
+  async #checkSame(runtime: RuntimeProcess): Promise<RuntimeProcess> {
+    if (this.#facts === null || runtime.facts.sha256 === this.#facts.sha256) return runtime;
+    await runtime.close();
+    throw new LoadFailed([
+      `The weights in its folder were changed, and its runtime process had to be started anew; POST /v2/repository/models/${this.id}/load serves what is there now.`,
+    ]);
+  }
+
+  #improvementOf(runtime: SupervisedRuntime): Improvement {
+    const { background, watchdog, log } = this.#options;
+    return new Improvement({
+      runtime,
+      background,
+      watchdog: watchdog.floor,
+      onImproved: ({ chosen, coherence, note }: Improved) => {
+        this.#news = { chosen, coherence };
+        if (note !== undefined) log("info", `${this.id}: ${note}`, { dictionary: this.id });
+      },
+      onFailed: (error) => {
+        log("warn", `${this.id} serves as it was loaded: ${faultsOf(error).join(" ")}`, { dictionary: this.id });
+      },
+    });
+  }
+
+  #fail(faults: readonly string[]): void {
+    // While one loads, another version of it may be served.
+    const what = this.#state === "loading" ? "could not be loaded" : "is no longer served";
+    this.#state = "failed";
+    this.#faults = faults;
+    for (const fault of faults) {
+      this.#options.log("error", `Dictionary ${this.id} ${what}: ${fault}`, { dictionary: this.id });
+    }
+  }
+}
+
+function faultsOf(error: unknown): readonly string[] {
+  if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
+  return [error instanceof Error ? error.message : String(error)];
+}

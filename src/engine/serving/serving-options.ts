@@ -1,0 +1,31 @@
+import type { Clock } from "../core/clock.ts";
+import type { EngineObserver } from "../core/observer.ts";
+import type { LoadOptions } from "../runtime/protocol/messages.ts";
+import type { Background } from "../scheduler/background.ts";
+import type { CoreLease } from "../scheduler/core-lease.ts";
+import type { WatchdogRule } from "./dictionary-executor.ts";
+
+/** What every dictionary of one server is served with. */
+export interface ServingOptions {
+  /** The file that a runtime process runs. */
+  readonly executorEntry: URL;
+  readonly load: Omit<LoadOptions, "folder" | "manifest">;
+  readonly lease: CoreLease;
+  /** Turns under that lease for what no request waits for. */
+  readonly background: Background;
+  readonly clock: Clock;
+  readonly observer: EngineObserver;
+  readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
+  /** Selections of one row at most, where the manifest sets no cap of its own. */
+  readonly maxAtoms: number;
+  readonly batchMilliseconds: number;
+  /** Milliseconds of predicted waiting over which requests are refused. */
+  readonly maxWait: number;
+  /** Rows waiting for one dictionary at most. */
+  readonly maxQueueRows: number;
+  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
+  readonly degradeWait: number;
+  readonly watchdog: WatchdogRule;
+  /** Milliseconds that loading one dictionary may take. */
+  readonly loadTimeout: number;
+}

@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import type { Edit } from "../../core/edits.ts";
+import { readEdits } from "../../core/read-edits.ts";
+import { isObject } from "../../core/is-object.ts";
+
+/** A named set as it lies on disk. */
+export interface StoredSet {
+  /** Of the weights that it was made for. */
+  readonly sha256: string;
+  readonly edits: readonly Edit[];
+}
+
+const FORMAT = 1;
+
+/** The file's text: JSON with the sha256 of what it says, so that a torn or edited file is told from a whole one. */
+export function setFileText(set: StoredSet): string {
+  return `${JSON.stringify({ format: FORMAT, sha256: set.sha256, edits: set.edits, check: versionOf(set) })}\n`;
+}
+
+/** Changes with everything that the set says. */
+export function versionOf({ sha256, edits }: StoredSet): string {
+  return createHash("sha256")
+    .update(JSON.stringify([FORMAT, sha256, edits]))
+    .digest("hex")
+    .slice(0, 32);
+}
+
+/** @throws Error in words when it is no whole set file. */
+export function readSetFile(text: string): StoredSet {
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    throw new Error("it is not JSON");
+  }
+  if (!isObject(content)) throw new Error("it is no JSON object");
+  const { format, sha256, edits, check } = content;
+  if (format !== FORMAT) throw new Error(`its format is ${JSON.stringify(format) ?? "missing"}, not ${FORMAT}`);
+  if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw new Error("its sha256 is none");
+  const set = { sha256, edits: readEdits(edits) };
+  if (check !== versionOf(set))
+    throw new Error("its check does not fit what it says: it is torn, or was edited by hand");
+  return set;
+}

@@ -1,0 +1,151 @@
+import type { FastifyReply } from "fastify";
+import Type from "typebox";
+import type { Engine } from "../../engine/engine.ts";
+import { encodeAsRead, replaced } from "../v1/encode-as-read.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
+import { invalid } from "../../codecs/posted-rows.ts";
+import { inputTensors, outputTensors } from "./tensor.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+import type { WirePool } from "../threads/pool.ts";
+import { checkAnswer, leastBytes } from "../../codecs/answer-size.ts";
+import { inferBytes } from "./write-infer.ts";
+import type { InferStatistics, InferTimes } from "./infer-statistics.ts";
+import { manifestOf } from "./manifest-of.ts";
+import { JSON_TYPE } from "./v2-answer.ts";
+import { compressAnswer } from "./compress-answer.ts";
+import { type V2Request, type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
+
+/** Where the JSON of a body ends and its binary data begins, both ways. */
+const HEADER_LENGTH = "inference-header-content-length";
+
+const ParametersSchema = Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]));
+const tensor = {
+  name: Type.String(),
+  datatype: Type.String(),
+  shape: Type.Array(Type.Integer()),
+  parameters: Type.Optional(ParametersSchema),
+  data: Type.Optional(Type.Array(Type.Unknown(), { description: "Row-major, flat or nested; absent where binary" })),
+};
+const InferBodySchema = Type.Object(
+  {
+    id: Type.Optional(Type.String()),
+    parameters: Type.Optional(ParametersSchema),
+    inputs: Type.Array(Type.Object(tensor)),
+    outputs: Type.Optional(
+      Type.Array(Type.Object({ name: Type.String(), parameters: Type.Optional(ParametersSchema) })),
+    ),
+  },
+  { description: `Binary data may follow it, its beginning told by the header ${HEADER_LENGTH}` },
+);
+const InferAnswerSchema = Type.Object({
+  model_name: Type.String(),
+  model_version: Type.String(),
+  id: Type.Optional(Type.String()),
+  outputs: Type.Array(Type.Object(tensor)),
+});
+
+/** POST /v2/models/{model}/infer: rows → codes as tensors. */
+export function inferRoute(options: AppOptions, pool: WirePool, statistics: InferStatistics): V2Route {
+  return {
+    method: "POST",
+    path: `/models/:model${VERSION_PLACE}/infer`,
+    summary: "Rows to sparse codes, as tensors",
+    operationId: "v2Infer",
+    queues: true,
+    body: InferBodySchema,
+    answer: InferAnswerSchema,
+    handle: async (request, reply) => {
+      const { model } = request.params;
+      try {
+        const { rows, times, answer } = await infer(request, reply, options, pool);
+        const { decode, queue, encode, write } = times;
+        reportStages(request, reply, options, { decode, queue, encode, write });
+        statistics.succeeded(model, rows, times);
+        return await answer();
+      } catch (error) {
+        statistics.failed(model, performance.now() - request.started);
+        throw error;
+      }
+    },
+  };
+}
+
+interface Inferred {
+  readonly rows: number;
+  readonly times: InferTimes;
+  /** Sets what is to be said of the answer, and makes its bytes. */
+  readonly answer: () => Promise<Uint8Array>;
+}
+
+async function infer(
+  request: V2Request,
+  reply: FastifyReply,
+  { engine, limits }: { readonly engine: Engine; readonly limits: AppOptions["limits"] },
+  pool: WirePool,
+): Promise<Inferred> {
+  const { model } = request.params;
+  const status = engine.status(model);
+  const manifest = manifestOf(status);
+  const { d } = manifest;
+  const outputNames = outputTensors(manifest).map(({ name }) => name);
+
+  const reading = performance.now();
+  const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = await pool.readInfer({
+    bytes: bytesOf(request),
+    headerLength: headerLengthOf(request),
+    d,
+    limits: { maxRows: limits.maxRows },
+    inputs: inputTensors(manifest).map(({ name }) => name),
+    outputs: outputNames,
+  });
+  const decode = performance.now() - reading;
+
+  const reconstruction = outputs.find(({ name }) => name === "reconstruction");
+  if (reconstruction) {
+    const { binary } = reconstruction;
+    checkAnswer(binary ? rows.count * d * 4 : leastBytes(rows.count * d, "json"), limits.maxAnswer);
+  }
+  const work = {
+    rows,
+    budget,
+    trace: false,
+    reconstruction: reconstruction !== undefined,
+    ...(encoder !== null && { encoder }),
+    degrade,
+  };
+  const context = contextOf(request, reply, engine, timeoutMs ?? undefined);
+  const { codes, times, sha256 } = await encodeAsRead(engine, status, work, context);
+  // The outputs asked for were checked against those of the version that was there then.
+  if (sha256 !== status.sha256) throw replaced(model);
+  const head = { model, version: VERSION, id, outputs, d };
+  checkAnswer(inferBytes(codes, head), limits.maxAnswer);
+
+  const writing = performance.now();
+  const { bytes, headerLength } = await pool.writeInfer(codes, head);
+  const done = performance.now();
+  return {
+    rows: rows.count,
+    times: { ...times, decode, write: done - writing, total: done - request.started },
+    answer: () => {
+      if (headerLength === null) void reply.type(JSON_TYPE);
+      else void reply.type("application/octet-stream").header(HEADER_LENGTH, headerLength);
+      return compressAnswer(request, reply, bytes, limits.compressFrom);
+    },
+  };
+}
+
+function bytesOf({ body }: V2Request): Uint8Array<ArrayBuffer> {
+  if (body instanceof Uint8Array && body.length > 0) return body as Uint8Array<ArrayBuffer>;
+  throw new WireError("PURSUIT_MALFORMED_BODY", "The body is empty; send an inference request.");
+}
+
+function headerLengthOf({ headers }: V2Request): number | null {
+  const given = headers[HEADER_LENGTH];
+  if (given === undefined) return null;
+  if (typeof given === "string" && /^\d{1,15}$/.test(given)) return Number(given);
+  throw invalid(
+    `Inference-Header-Content-Length must be a number of bytes; it is ${JSON.stringify(given).slice(0, 60)}.`,
+  );
+}

@@ -1,0 +1,89 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { EngineError } from "../../engine/core/errors.ts";
+import { dropBody } from "../drop-body.ts";
+import { problemOf, problemOfUnknownRoute, reportProblem } from "../error-handler.ts";
+import { holdBody } from "../hold-body.ts";
+import { inflaterFor } from "../inflate.ts";
+import type { Intake } from "../intake.ts";
+import type { AppOptions } from "../route-options.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+import type { WirePool } from "../threads/pool.ts";
+import { inferRoute } from "./infer-route.ts";
+import { InferStatistics } from "./infer-statistics.ts";
+import { modelRoutes } from "./model-routes.ts";
+import { repositoryRoutes } from "./repository-routes.ts";
+import { serverRoutes } from "./server-routes.ts";
+import { sendV2Error } from "./v2-answer.ts";
+import { addV2Route, VERSION } from "./v2-route.ts";
+
+/**
+ * The Open Inference Protocol under /v2, with what Triton and KServe add to it: an application of its own inside ours,
+ * since its errors, its content types and its refusals are others than those of /v1.
+ */
+export async function registerV2(
+  app: FastifyInstance,
+  pool: WirePool,
+  intake: Intake,
+  options: AppOptions,
+): Promise<void> {
+  await app.register(
+    async (v2) => {
+      readBodies(v2, intake);
+      answerFaults(v2);
+      checkHeads(v2, options);
+      const statistics = new InferStatistics();
+      const routes = [
+        ...serverRoutes(options),
+        ...modelRoutes(options, statistics),
+        inferRoute(options, pool, statistics),
+        ...repositoryRoutes(options.engine),
+      ];
+      for (const route of routes) addV2Route(v2, route);
+    },
+    { prefix: "/v2" },
+  );
+}
+
+/** Bodies as bytes, whatever their content type: tritonclient sends none. */
+function readBodies(v2: FastifyInstance, intake: Intake): void {
+  v2.removeAllContentTypeParsers();
+  v2.addContentTypeParser("*", async (request: FastifyRequest) => {
+    const { bytes, release } = await intake.read(request.raw, inflaterFor(request.headers["content-encoding"]));
+    holdBody(request, release);
+    return bytes;
+  });
+}
+
+function answerFaults(v2: FastifyInstance): void {
+  v2.setErrorHandler((error: Error, request, reply) => {
+    const problem = problemOf(error);
+    reportProblem(error, problem, request, reply);
+    // Not returned: see answerOf (media-types.ts).
+    void sendV2Error(reply, problem);
+  });
+  v2.setNotFoundHandler((request, reply) => {
+    dropBody(request.raw);
+    return sendV2Error(reply, problemOfUnknownRoute(request));
+  });
+}
+
+/** Before the body: nobody should send 64 MiB to learn that the name was misspelt. */
+function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
+  let closing = false;
+  v2.addHook("preClose", async () => {
+    closing = true;
+  });
+  v2.addHook("onRequest", (request, _reply, next) => {
+    if (closing && request.method === "POST") {
+      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
+    }
+    const { model, version } = request.params as { readonly model?: string; readonly version?: string };
+    if (model !== undefined) engine.status(model);
+    if (version !== undefined && version !== VERSION) {
+      const message = `Dictionary ${model} has version ${VERSION} only.`;
+      throw new WireError("PURSUIT_ROUTE_NOT_FOUND", message);
+    }
+    if (model !== undefined && request.routeOptions.config.queues) engine.admit(model);
+    next();
+  });
+}

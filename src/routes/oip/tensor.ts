@@ -1,0 +1,75 @@
+import { type DictionaryManifest, type EncoderKind } from "../../engine/core/dictionary.ts";
+
+/** Tensors of the Open Inference Protocol: their datatypes, and which ones a dictionary takes and gives. */
+
+/** Bytes of one number, little-endian. */
+export const NUMBER_BYTES = {
+  BOOL: 1,
+  UINT8: 1,
+  UINT16: 2,
+  UINT32: 4,
+  UINT64: 8,
+  INT8: 1,
+  INT16: 2,
+  INT32: 4,
+  INT64: 8,
+  FP16: 2,
+  BF16: 2,
+  FP32: 4,
+  FP64: 8,
+} as const;
+export type NumberType = keyof typeof NUMBER_BYTES;
+/** BYTES: each text with its length before it, uint32. */
+export type Datatype = NumberType | "BYTES";
+
+export interface TensorSpec {
+  readonly name: string;
+  readonly datatype: Datatype;
+  /** −1: as many as there are rows, or atoms. */
+  readonly shape: readonly number[];
+  /** Inputs only: whether a request may leave it out. */
+  readonly optional?: boolean;
+}
+
+/** Encoders that make one pass, so that no limit along the way could end it. */
+const ONE_PASS: ReadonlySet<EncoderKind> = new Set<EncoderKind>(["topk"]);
+
+/**
+ * `rows`, and what ends a row's pursuit, one entry a row. Those are shown as [n, 1] and taken as [n] too: perf_analyzer
+ * gives up where nothing is left of an input's shape without its batch.
+ */
+export function inputTensors({ d, kind }: DictionaryManifest): readonly TensorSpec[] {
+  return [
+    { name: "rows", datatype: "FP32", shape: [-1, d] },
+    { name: "max_atoms", datatype: "INT32", shape: [-1, 1], optional: true },
+    ...(ONE_PASS.has(kind) ? [] : [{ name: "tolerance", datatype: "FP32", shape: [-1, 1], optional: true } as const]),
+  ];
+}
+
+/** What every answer holds unless it names its outputs. */
+export const STANDARD_OUTPUTS = ["indices", "values", "atoms", "relative_error", "stop"] as const;
+
+/** All that can be asked for: the standard ones first. */
+export const OUTPUTS = [...STANDARD_OUTPUTS, "steps", "residual_norm", "reconstruction", "shift", "scale"] as const;
+export type OutputName = (typeof OUTPUTS)[number];
+
+/** `shift` and `scale`: what decode needs of a dictionary with an input norm; the others have none. */
+export function outputTensors({ d, encoder }: DictionaryManifest): readonly (TensorSpec & { name: OutputName })[] {
+  const perRow = [-1];
+  return [
+    { name: "indices", datatype: "INT32", shape: [-1, -1] },
+    { name: "values", datatype: "FP32", shape: [-1, -1] },
+    { name: "atoms", datatype: "INT32", shape: perRow },
+    { name: "relative_error", datatype: "FP32", shape: perRow },
+    { name: "stop", datatype: "BYTES", shape: perRow },
+    { name: "steps", datatype: "INT32", shape: perRow },
+    { name: "residual_norm", datatype: "FP32", shape: perRow },
+    { name: "reconstruction", datatype: "FP32", shape: [-1, d] },
+    ...(encoder.inputNorm === "none"
+      ? []
+      : ([
+          { name: "shift", datatype: "FP32", shape: perRow },
+          { name: "scale", datatype: "FP32", shape: perRow },
+        ] as const)),
+  ];
+}

@@ -1,0 +1,80 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import Type, { type TSchema } from "typebox";
+import { WireError } from "../../codecs/codec-error.ts";
+
+/** What paths of the protocol name. */
+export interface V2Params {
+  readonly model: string;
+}
+
+export type V2Request = FastifyRequest<{ Params: V2Params }>;
+
+/** One route of the protocol. Each of its paths takes one method. */
+export interface V2Route {
+  readonly method: "GET" | "POST";
+  /** Below /v2. {@link VERSION_PLACE} in it: the same is also at …/versions/1. */
+  readonly path: string;
+  readonly summary: string;
+  readonly operationId: string;
+  /** Whether it changes what is served: a management call. */
+  readonly management?: boolean;
+  /** Whether its rows wait in the queue of the dictionary in its path. */
+  readonly queues?: boolean;
+  readonly body?: TSchema;
+  readonly answer: TSchema;
+  readonly handle: (request: V2Request, reply: FastifyReply) => unknown;
+}
+
+/** The version of every dictionary: its folder holds one, and a load replaces it. */
+export const VERSION = "1";
+
+/** Where a path may name the version. */
+export const VERSION_PLACE = "{/version}";
+
+const OTHERS: Readonly<Record<V2Route["method"], HTTPMethods[]>> = {
+  GET: ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
+  POST: ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
+};
+
+export const V2ErrorSchema = Type.Object({ error: Type.String() });
+const ERROR = { description: "Error", content: { "application/json": { schema: V2ErrorSchema } } };
+
+/** Adds a route, its twin with the version in its path, and the refusal of every other method. */
+export function addV2Route(app: FastifyInstance, route: V2Route): void {
+  const { method, path, summary, operationId, management = false, queues = false, body, answer, handle } = route;
+  const schema = {
+    summary,
+    operationId,
+    tags: ["open inference protocol"],
+    ...(body && { body: { content: { "application/json": { schema: body } } } }),
+    response: {
+      200: { description: "", content: { "application/json": { schema: answer } } },
+      default: ERROR,
+    },
+  };
+  const urls = path.includes(VERSION_PLACE)
+    ? [path.replace(VERSION_PLACE, ""), path.replace(VERSION_PLACE, "/versions/:version")]
+    : [path];
+  for (const [i, url] of urls.entries()) {
+    app.route<{ Params: V2Params }>({
+      method,
+      url,
+      config: { management, queues },
+      schema: i === 0 ? schema : { hide: true },
+      // Bodies are read by the codecs, which says more than a validator could.
+      validatorCompiler: () => (value: unknown) => ({ value }),
+      handler: handle,
+    });
+    app.route({
+      method: OTHERS[method],
+      url,
+      schema: { hide: true },
+      onRequest: async (request, reply) => {
+        void reply.header("allow", method);
+        const asked = `${request.method} ${request.url.split("?")[0]}`;
+        throw new WireError("PURSUIT_METHOD_NOT_ALLOWED", `There is no ${asked}; this path takes ${method}.`);
+      },
+      handler: () => {},
+    });
+  }
+}

@@ -1,0 +1,80 @@
+import type { Rows } from "../../engine/core/rows.ts";
+import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
+import type { BodyForm } from "../../codecs/body-form.ts";
+import type { LineGroup } from "../../codecs/line-splitter.ts";
+import type { RowLimits } from "../../codecs/posted-rows.ts";
+import { type Body, type BodyKind, readBody } from "../../codecs/read-body.ts";
+import { type InferBytes, type InferRequest, readInfer } from "../oip/read-infer.ts";
+import { type LineReading, type Lines, readLines } from "../../codecs/read-lines.ts";
+import { WireError, type WireFault } from "../../codecs/codec-error.ts";
+import type { EncodeAnswerHead, RowHead } from "../../codecs/write-codes.ts";
+import { type InferAnswer, type InferAnswerHead, writeInfer } from "../oip/write-infer.ts";
+import { type AnswerLine, writeAnswerLines } from "../../codecs/write-lines.ts";
+import { CODES_WRITERS, type CodesType, ROWS_WRITERS, type RowsType } from "../../codecs/writers.ts";
+import { type SteerAnswerHead, type Steered, writeSteered } from "../../codecs/write-steered.ts";
+
+/** Work on bytes that is worth a thread of its own when there are many of them. */
+export type WireTask =
+  | {
+      readonly type: "read";
+      readonly kind: BodyKind;
+      readonly bytes: Uint8Array;
+      readonly form: BodyForm;
+      readonly limits: RowLimits;
+    }
+  | { readonly type: "read_lines"; readonly group: LineGroup; readonly reading: LineReading }
+  | {
+      readonly type: "write_lines";
+      readonly codes: SparseCodes | null;
+      readonly head: RowHead;
+      readonly lines: readonly AnswerLine[];
+    }
+  | {
+      readonly type: "write_codes";
+      readonly codes: SparseCodes;
+      readonly head: EncodeAnswerHead;
+      readonly as: CodesType;
+    }
+  | { readonly type: "write_rows"; readonly rows: Rows; readonly as: RowsType }
+  | { readonly type: "write_steered"; readonly steered: Steered; readonly head: SteerAnswerHead }
+  | { readonly type: "read_infer"; readonly body: InferBytes }
+  | { readonly type: "write_infer"; readonly codes: SparseCodes; readonly head: InferAnswerHead };
+
+export type WireResult =
+  | { readonly body: Body }
+  | { readonly lines: Lines }
+  | { readonly text: string }
+  | { readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly infer: InferRequest }
+  | { readonly answer: InferAnswer }
+  /** An error as data: its class does not survive the way between threads. */
+  | { readonly fault: WireFault };
+
+const payloadOf = (payload: string | Uint8Array<ArrayBuffer>): WireResult =>
+  typeof payload === "string" ? { text: payload } : { bytes: payload };
+
+export function runWireTask(task: WireTask): WireResult {
+  try {
+    switch (task.type) {
+      case "read":
+        return { body: readBody(task.kind, task.bytes, task.form, task.limits) };
+      case "read_lines":
+        return { lines: readLines(task.group, task.reading) };
+      case "write_lines":
+        return { text: writeAnswerLines(task.codes, task.head, task.lines) };
+      case "write_codes":
+        return payloadOf(CODES_WRITERS[task.as](task.codes, task.head));
+      case "write_rows":
+        return payloadOf(ROWS_WRITERS[task.as](task.rows));
+      case "write_steered":
+        return { text: writeSteered(task.steered, task.head) };
+      case "read_infer":
+        return { infer: readInfer(task.body) };
+      case "write_infer":
+        return { answer: writeInfer(task.codes, task.head) };
+    }
+  } catch (error) {
+    if (error instanceof WireError) return { fault: { code: error.code, message: error.message } };
+    throw error;
+  }
+}

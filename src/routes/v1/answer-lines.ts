@@ -1,0 +1,107 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { DictionaryStatus } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/core/errors.ts";
+import type { LinesBody } from "../body.ts";
+import { budgetOf } from "./budget-of.ts";
+import { checkLabels, labelsOf } from "./check-labels.ts";
+import { encodeAsRead, replaced } from "./encode-as-read.ts";
+import { mediaOf } from "../media-types.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import type { EncodeFields } from "./schemas.ts";
+import { streamEncode } from "./stream-encode.ts";
+import { checkFormat } from "../../codecs/answer-size.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+import type { WirePool } from "../threads/pool.ts";
+
+/** Lines of one group at most, and bytes that their answers should not take more of. */
+const GROUP_LINES = 512;
+const GROUP_ANSWER_BYTES = 4 << 20;
+
+/** Bytes of JSON that an entry of a code and of a trace, a zero and a number of a reconstruction take, about. */
+const ENTRY_BYTES = 24;
+const TRACED_BYTES = 40;
+const ZERO_BYTES = 2;
+const NUMBER_BYTES = 14;
+
+/** An encode request of lines: the answer is a line for each, as they come. */
+export async function answerLines(
+  id: string,
+  body: LinesBody,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  pool: WirePool,
+  { engine, limits, observer }: AppOptions,
+  closing: AbortSignal,
+): Promise<FastifyReply> {
+  const fields = body.fields as EncodeFields;
+  const { budget = {}, encoder, format = "sparse", include = [], timeout_ms: timeoutMs } = fields;
+  const degrade = fields.on_overload === "degrade";
+  if (Array.isArray(budget)) {
+    throw new WireError(
+      "PURSUIT_INVALID_FIELD",
+      'budget in the query is one for all lines; a line brings its own as {"input", "budget"}.',
+    );
+  }
+  const trace = include.includes("trace");
+  const reconstruction = include.includes("reconstruction");
+  const wantsLabels = include.includes("labels");
+  const status = engine.status(id);
+  if (wantsLabels) checkLabels(engine, id, status.labels, format);
+  checkFormat(format, "ndjson");
+  const { manifest } = status;
+  if (manifest === undefined) throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${id} is not loaded.`);
+
+  const context = contextOf(request, reply, engine);
+  let version: string | undefined;
+  const answer = await streamEncode({
+    body,
+    request: request.raw,
+    response: reply.raw,
+    context,
+    pool,
+    width: manifest.d,
+    groupLines: groupLines(status, budget.max_atoms, { dense: format === "dense", trace, reconstruction }),
+    stallMs: limits.stallMs,
+    closing,
+    maxWaiting: limits.streamBuffer,
+    onFailure: (error) => request.log.warn({ err: error }, "A stream of lines ended early."),
+    encoder: {
+      budget: budgetOf(budget),
+      head: { format, d: manifest.d },
+      labels: wantsLabels ? ({ codes, sha256 }) => labelsOf(engine, id, sha256, codes.indices) : null,
+      async encode(rows, budgets) {
+        const deadline = timeoutMs === undefined ? {} : { deadline: engine.now() + timeoutMs };
+        const work = {
+          rows,
+          budget: budgets,
+          trace,
+          reconstruction,
+          degrade,
+          ...(encoder !== undefined && { encoder }),
+        };
+        const encoded = await encodeAsRead(engine, status, work, { ...context, ...deadline });
+        // A line does not say by which weights it was encoded: all of a stream are by the same.
+        version ??= encoded.sha256;
+        if (encoded.sha256 !== version) throw replaced(id);
+        observer.stage("queue", encoded.times.queue / 1000);
+        observer.stage("encode", encoded.times.encode / 1000);
+        return encoded;
+      },
+      write: (codes, head, lines) => pool.writeLines(codes, head, lines),
+    },
+  });
+  return reply.type(mediaOf("ndjson")).send(answer);
+}
+
+/** So many lines that their answers take about as much room as the lines do. */
+function groupLines(
+  { manifest, maxAtoms = 4096 }: DictionaryStatus,
+  asked: number | undefined,
+  { dense, trace, reconstruction }: { dense: boolean; trace: boolean; reconstruction: boolean },
+): number {
+  const atoms = Math.min(asked ?? maxAtoms, maxAtoms);
+  const entries = atoms * (ENTRY_BYTES + (trace ? TRACED_BYTES : 0));
+  const numbers = (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.d * NUMBER_BYTES : 0);
+  return Math.max(1, Math.min(GROUP_LINES, Math.floor(GROUP_ANSWER_BYTES / (entries + numbers + 1))));
+}

@@ -1,0 +1,48 @@
+import type { FastifyInstance } from "fastify";
+import { bodyOf, fieldsValidator } from "../body.ts";
+import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
+import { describeRoute } from "./describe-route.ts";
+import { answerOf, mediaOf } from "../media-types.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
+import { DecodeAnswerSchema, DecodeBodySchema, DecodeFieldsSchema } from "./schemas.ts";
+import { checkAnswer, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import type { WirePool } from "../threads/pool.ts";
+import { ROWS_TYPES } from "../../codecs/writers.ts";
+
+/** POST /v1/dictionaries/{id}/decode: codes → rows. */
+export function registerDecode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
+  app.post<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/decode",
+    {
+      config: { body: "decode", answers: ROWS_TYPES },
+      schema: describeRoute({
+        summary: "Sparse codes to rows",
+        operationId: "decode",
+        id: true,
+        body: bodySchemas(DecodeBodySchema, { rows: false, lines: false }),
+        answer: DecodeAnswerSchema,
+        answers: ROWS_ANSWERS,
+        problems: [404, 500],
+      }),
+      validatorCompiler: fieldsValidator(DecodeFieldsSchema),
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { codes } = bodyOf(request, "decode");
+      const { manifest } = engine.status(id);
+      const as = request.answerType;
+      if (manifest) checkAnswer(leastBytes(codes.count * manifest.d, as), limits.maxAnswer);
+      const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
+      checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
+
+      const writing = performance.now();
+      const written = await pool.writeRows(rows, as);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, write });
+      return answerOf(reply, mediaOf(as), written);
+    },
+  );
+}

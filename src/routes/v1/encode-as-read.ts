@@ -1,0 +1,27 @@
+import type { DictionaryStatus, EncodeAnswer, EncodeRequest, Engine, RequestContext } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/core/errors.ts";
+
+/**
+ * Encodes rows that were read for one version of a dictionary, as wide as that is.
+ * @throws EngineError PURSUIT_BEING_REPLACED where another one is there by now, which is not: the fault is not the rows'
+ */
+export async function encodeAsRead(
+  engine: Engine,
+  { id, sha256 }: Pick<DictionaryStatus, "id" | "sha256">,
+  request: EncodeRequest,
+  context: RequestContext,
+): Promise<EncodeAnswer> {
+  try {
+    return await engine.encode(id, request, context);
+  } catch (error) {
+    const isWidth = error instanceof EngineError && error.code === "PURSUIT_WRONG_WIDTH";
+    throw isWidth && engine.status(id).sha256 !== sha256 ? replaced(id) : error;
+  }
+}
+
+export const replaced = (id: string): EngineError =>
+  new EngineError(
+    "PURSUIT_BEING_REPLACED",
+    `Dictionary ${id} was replaced meanwhile: its features are others now. Send what has no answer again.`,
+    { retryAfter: 1 },
+  );

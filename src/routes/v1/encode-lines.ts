@@ -1,0 +1,81 @@
+import type { Budget } from "../../engine/core/budget.ts";
+import type { EncodeAnswer } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/core/errors.ts";
+import type { Rows } from "../../engine/core/rows.ts";
+import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
+import { budgetOf } from "./budget-of.ts";
+import { type Fault, faultOf, problemLine } from "./problem-line.ts";
+import type { Line, Lines } from "../../codecs/read-lines.ts";
+import type { RowHead } from "../../codecs/write-codes.ts";
+import type { AnswerLine } from "../../codecs/write-lines.ts";
+
+/** What encodes the lines of one request, whatever they hold. */
+export interface LineEncoder {
+  readonly encode: (rows: Rows, budget: Budget | readonly Budget[]) => Promise<EncodeAnswer>;
+  /** For lines that bring no budget of their own. */
+  readonly budget: Budget;
+  readonly head: Omit<RowHead, "labels">;
+  /** Texts of features; null where none are asked for. */
+  readonly labels: ((answer: EncodeAnswer) => RowHead["labels"]) | null;
+  readonly write: (codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]) => Promise<Uint8Array>;
+}
+
+/** Faults of rows: encoded one by one, all lines but those that have them are answered. */
+const OF_ROWS: ReadonlySet<string> = new Set([
+  "PURSUIT_BUDGET_OUT_OF_RANGE",
+  "PURSUIT_NOT_FINITE",
+  "PURSUIT_WRONG_WIDTH",
+  "PURSUIT_RUNTIME_CRASHED",
+  "PURSUIT_ANSWER_TOO_LARGE",
+]);
+
+/**
+ * The answers to a group of lines, in their order: a code, or a problem in its place.
+ * @throws what ends the stream: a dictionary that is gone, a server that closes, a fault of ours
+ */
+export async function encodeLines({ rows, lines }: Lines, encoder: LineEncoder): Promise<readonly Uint8Array[]> {
+  const { write, head, labels } = encoder;
+  if (rows.count === 0) return [await write(null, { ...head, labels: null }, lines.map(answerOf))];
+  try {
+    const answer = await encoder.encode(rows, budgetsOf(lines, encoder.budget));
+    const texts = labels?.(answer) ?? null;
+    return [await write(answer.codes, { ...head, labels: texts }, lines.map(answerOf))];
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    // Of all its rows at once: they had one time to be encoded in. The next lines are tried.
+    if (error.code === "PURSUIT_TIMEOUT" || (OF_ROWS.has(error.code) && rows.count === 1)) {
+      const fault = faultOf(error);
+      return [
+        await write(
+          null,
+          { ...head, labels: null },
+          lines.map((line) => answerOf({ fault, ...line })),
+        ),
+      ];
+    }
+    if (!OF_ROWS.has(error.code)) throw error;
+  }
+  const answers: (readonly Uint8Array[])[] = [];
+  let row = 0;
+  for (const line of lines) {
+    const from = row * rows.width;
+    if (line.fault === undefined) row++;
+    const data = rows.data.subarray(from, row * rows.width);
+    answers.push(
+      await encodeLines({ rows: { ...rows, data, count: data.length / rows.width }, lines: [line] }, encoder),
+    );
+  }
+  return answers.flat();
+}
+
+/** One budget where no line has its own. */
+function budgetsOf(lines: readonly Line[], standard: Budget): Budget | readonly Budget[] {
+  if (lines.every(({ budget }) => budget === undefined)) return standard;
+  return lines
+    .filter(({ fault }) => fault === undefined)
+    .map(({ budget }) => (budget === undefined ? standard : budgetOf(budget)));
+}
+
+function answerOf({ line, id, fault }: Omit<Line, "fault"> & { readonly fault?: Fault }): AnswerLine {
+  return { line, ...(id !== undefined && { id }), ...(fault && { error: problemLine(fault) }) };
+}

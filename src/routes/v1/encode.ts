@@ -1,0 +1,92 @@
+import type { FastifyInstance } from "fastify";
+import { answerLines } from "./answer-lines.ts";
+import { bodyOf, fieldsValidator, isLines } from "../body.ts";
+import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
+import { budgetOf } from "./budget-of.ts";
+import { checkLabels, labelsOf } from "./check-labels.ts";
+import { explainedVariance } from "./explained-variance.ts";
+import { answerOf, mediaOf } from "../media-types.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
+import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
+import { describeRoute } from "./describe-route.ts";
+import type { WirePool } from "../threads/pool.ts";
+import { type CodesType, CODES_TYPES } from "../../codecs/writers.ts";
+import { certainBytes, checkAnswer, checkFormat, codesAnswerBytes } from "../../codecs/answer-size.ts";
+import { labelsBytes } from "../../codecs/write-codes.ts";
+
+/** POST /v1/dictionaries/{id}/encode: rows → codes. */
+export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort());
+  app.post<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/encode",
+    {
+      config: { body: "encode", lines: true, queues: true, answers: CODES_TYPES },
+      schema: describeRoute({
+        summary: "Rows to sparse codes",
+        operationId: "encode",
+        id: true,
+        body: bodySchemas(EncodeBodySchema, { rows: true, lines: true }),
+        query: FieldsQuerySchema,
+        answer: EncodeAnswerSchema,
+        answers: CODES_ANSWERS,
+        problems: [404, 409, 500, 504],
+      }),
+      validatorCompiler: fieldsValidator(EncodeFieldsSchema),
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options, closing.signal);
+      const { rows, fields } = bodyOf(request, "encode");
+      const {
+        budget = {},
+        encoder,
+        format = "sparse",
+        include = [],
+        timeout_ms: timeoutMs,
+        on_overload: onOverload,
+      } = fields as EncodeFields;
+      const reconstruction = include.includes("reconstruction");
+      const { manifest, labels: labelled } = engine.status(id);
+      const wantsLabels = include.includes("labels");
+      if (wantsLabels) checkLabels(engine, id, labelled, format);
+      const as = request.answerType as CodesType;
+      checkFormat(format, as);
+      if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction, as), limits.maxAnswer);
+
+      const work = {
+        rows,
+        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        trace: include.includes("trace"),
+        reconstruction,
+        ...(encoder !== undefined && { encoder }),
+        degrade: onOverload === "degrade",
+      };
+      const { codes, spread, sha256, times } = await engine.encode(
+        id,
+        work,
+        contextOf(request, reply, engine, timeoutMs),
+      );
+      const labels = wantsLabels ? labelsOf(engine, id, sha256, codes.indices) : null;
+      checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
+
+      const writing = performance.now();
+      const head = {
+        dictionary: id,
+        sha256,
+        format,
+        shape: rows.shape.length > 2 ? rows.shape : null,
+        d: rows.width,
+        explainedVariance: explainedVariance(spread, codes),
+        labels,
+      };
+      const answer = await pool.writeCodes(codes, head, as);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return answerOf(reply, mediaOf(as), answer);
+    },
+  );
+}

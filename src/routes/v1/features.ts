@@ -1,0 +1,90 @@
+import type { FastifyInstance } from "fastify";
+import Type from "typebox";
+import type { FeatureFacts } from "../../engine/core/dictionary.ts";
+import { EngineError } from "../../engine/core/errors.ts";
+import { describeRoute } from "./describe-route.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import { FeatureSchema, FeaturesSchema } from "./schemas.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+
+/** Features found at most, and where the query does not say. */
+const MOST_FOUND = 1000;
+const FOUND = 20;
+
+/** GET /v1/dictionaries/{id}/features?query= and /v1/dictionaries/{id}/features/{index}. */
+export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): void {
+  app.get<{ Params: { id: string }; Querystring: { query: string; limit?: string } }>(
+    "/v1/dictionaries/:id/features",
+    {
+      schema: describeRoute({
+        summary: "Features by their labels: each word may be a beginning, or misspelt",
+        operationId: "searchFeatures",
+        id: true,
+        query: Type.Object(
+          {
+            query: Type.String({ minLength: 1, maxLength: 200 }),
+            limit: Type.Optional(Type.String({ description: `1 to ${MOST_FOUND}; ${FOUND} if not given` })),
+          },
+          { additionalProperties: false },
+        ),
+        answer: FeaturesSchema,
+        problems: [404, 422],
+      }),
+    },
+    (request) => {
+      const { query, limit } = request.query;
+      const found = engine.search(request.params.id, query, limit === undefined ? FOUND : limitOf(limit));
+      return { features: found.map(({ index, relevance, ...facts }) => ({ index, ...factsWire(facts), relevance })) };
+    },
+  );
+
+  app.get<{ Params: { id: string; index: string } }>(
+    "/v1/dictionaries/:id/features/:index",
+    {
+      schema: describeRoute({
+        summary: "One feature: its label, norm and nearest atoms",
+        operationId: "getFeature",
+        id: true,
+        params: { index: Type.String({ description: "0 to m − 1" }) },
+        answer: FeatureSchema,
+        problems: [404, 500],
+      }),
+    },
+    async (request, reply) => {
+      const { id, index } = request.params;
+      const { labels } = engine.status(id);
+      if (!/^\d{1,10}$/.test(index)) {
+        const message = `A feature is named by its number; ${JSON.stringify(index)} is none.`;
+        throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
+      }
+      const {
+        index: number,
+        norm,
+        neighbours,
+        ...facts
+      } = await engine.feature(id, Number(index), contextOf(request, reply, engine));
+      const texts = labels
+        ? engine.labels(
+            id,
+            Uint32Array.from(neighbours, (neighbour) => neighbour.index),
+          )
+        : [];
+      return {
+        index: number,
+        ...factsWire(facts),
+        norm,
+        neighbours: neighbours.map((neighbour, i) => ({ ...neighbour, ...(texts[i] && { label: texts[i] }) })),
+      };
+    },
+  );
+}
+
+const factsWire = ({ text, ...facts }: FeatureFacts) => ({ ...(text !== undefined && { label: text }), ...facts });
+
+/** @throws WireError PURSUIT_INVALID_FIELD */
+function limitOf(text: string): number {
+  const limit = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= MOST_FOUND) return limit;
+  throw new WireError("PURSUIT_INVALID_FIELD", `limit must be an integer from 1 to ${MOST_FOUND}.`);
+}

@@ -1,0 +1,286 @@
+import Type, { type Static, type TSchema } from "typebox";
+import {
+  DICTIONARY_ID_PATTERN,
+  ENCODER_KINDS,
+  INPUT_NORMS,
+  ORTHOGONAL_SCORES,
+  RESELECTS,
+  SCORES,
+  PURSUIT_PATHS,
+} from "../../engine/core/dictionary.ts";
+import { DICTIONARY_STATES, REQUEST_ENCODERS } from "../../engine/engine.ts";
+import { STOP_REASONS } from "../../engine/core/sparse-codes.ts";
+import { DTYPES } from "../../codecs/array-data.ts";
+import { FORMATS } from "../../codecs/write-codes.ts";
+
+/** The wire's shapes: what Ajv validates by, and what openapi/openapi.json is made of. */
+
+const closed = { additionalProperties: false } as const;
+const oneOf = <T extends string>(values: readonly T[], options = {}) => Type.Enum(values as [T, ...T[]], options);
+const numbers = (description: string) => Type.Array(Type.Number(), { description });
+
+export const PROBLEM_SCHEMA_ID = "Problem";
+
+/** Registered with the application once, and referred to by every route. */
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String({ description: "Stable: PURSUIT_…, see docs/errors.md" }),
+    detail: Type.String({ description: "What, where (field and row) and what to do" }),
+    request_id: Type.String(),
+  },
+  { $id: PROBLEM_SCHEMA_ID, description: "RFC 9457 problem" },
+);
+
+export const BudgetSchema = Type.Object(
+  {
+    max_atoms: Type.Optional(
+      Type.Integer({ minimum: 0, description: "Selections at most, up to the dictionary's max_atoms" }),
+    ),
+    tolerance: Type.Optional(Type.Number({ minimum: 0, description: "Stop once ‖r‖ ≤ tolerance · ‖x − b‖; 0 is off" })),
+    residual_norm: Type.Optional(Type.Number({ minimum: 0, description: "Stop once ‖r‖ ≤ this; 0 is off" })),
+    min_gain: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        description: "Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off",
+      }),
+    ),
+  },
+  closed,
+);
+export type BudgetWire = Static<typeof BudgetSchema>;
+
+/** Read by codecs/rows.ts, number by number, and not by the validator. */
+export const InputsSchema = Type.Union([
+  Type.Array(Type.Array(Type.Number()), {
+    description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed",
+  }),
+  Type.Object(
+    {
+      data: Type.String({ description: "base64, row-major, little-endian" }),
+      dtype: oneOf(Object.keys(DTYPES) as (keyof typeof DTYPES)[]),
+      shape: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 2, description: "[…, d]" }),
+    },
+    closed,
+  ),
+]);
+
+const encodeFields = {
+  budget: Type.Optional(
+    Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" }),
+  ),
+  encoder: Type.Optional(
+    oneOf(REQUEST_ENCODERS, {
+      description: "orthogonal: every selection re-solves all coefficients; if not given, the dictionary's own encoder",
+    }),
+  ),
+  format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
+  include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction", "labels"]), { uniqueItems: true })),
+  timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
+  on_overload: Type.Optional(
+    oneOf(["reject", "degrade"], {
+      description:
+        "reject if not given: 429 where the wait would be too long. degrade: fewer atoms then, and stop degraded on each row that was cut short; an encoder of one pass spends the same whatever its budget, and is not shortened",
+    }),
+  ),
+};
+/** What is left of a body once codecs/read-body.ts has taken the rows out. */
+export const EncodeFieldsSchema = Type.Object(encodeFields, closed);
+export type EncodeFields = Static<typeof EncodeFieldsSchema>;
+export const EncodeBodySchema = Type.Object({ inputs: InputsSchema, ...encodeFields }, closed);
+
+export const DecodeFieldsSchema = Type.Object({}, closed);
+export const DecodeBodySchema = Type.Object(
+  {
+    codes: Type.Array(
+      Type.Object({
+        indices: Type.Array(Type.Integer({ minimum: 0 })),
+        values: Type.Array(Type.Number()),
+        norm: Type.Optional(
+          Type.Object(
+            { shift: Type.Number(), scale: Type.Number() },
+            { description: "Required where encode gave one" },
+          ),
+        ),
+      }),
+      {
+        description:
+          "A code as encode answered it may be posted as it is, but for a trace; its other fields are ignored",
+      },
+    ),
+  },
+  closed,
+);
+
+const TraceSchema = Type.Object(
+  { indices: Type.Array(Type.Integer()), values: Type.Array(Type.Number()), residual_norms: Type.Array(Type.Number()) },
+  {
+    description:
+      "Every selection, unmerged and in order: the first k are the pursuit of budget k. Of an orthogonal pursuit, the value that each atom had when it was selected: the first k indices are those of budget k, their coefficients must be solved for again",
+  },
+);
+
+const rowFields = {
+  atoms: Type.Integer({ description: "Distinct atoms" }),
+  steps: Type.Integer({ description: "Selections made" }),
+  residual_norm: Type.Number({ description: "‖r‖ in pursuit space" }),
+  relative_error: Type.Number({ description: "‖r‖ / ‖x − b‖; 0 where x = b" }),
+  stop: oneOf(STOP_REASONS),
+  norm: Type.Optional(Type.Object({ shift: Type.Number(), scale: Type.Number() })),
+  labels: Type.Optional(
+    Type.Unknown({
+      description: "Texts of the features: a list beside indices, an object in format map; null for none",
+    }),
+  ),
+  trace: Type.Optional(TraceSchema),
+  reconstruction: Type.Optional(numbers("x̂, d numbers")),
+};
+
+const answerFields = {
+  dictionary: Type.String(),
+  sha256: Type.String({ description: "Of the weights that made these codes" }),
+  mean_atoms: Type.Number(),
+  explained_variance: Type.Union([Type.Number(), Type.Null()], {
+    description: "1 − Σ‖x − x̂‖² / Σ‖x − mean‖² over this batch; null where the rows do not vary",
+  }),
+};
+const shape = Type.Optional(
+  Type.Array(Type.Integer(), { description: "Of the inputs, where they had more than one leading dimension" }),
+);
+const indices = Type.Array(Type.Integer(), { description: "Ascending and distinct" });
+const coded = <T extends TSchema>(values: T, more = {}) =>
+  Type.Object({ ...answerFields, shape, codes: Type.Array(Type.Object({ ...more, values, ...rowFields })) });
+const column = (schema: TSchema) => Type.Array(schema);
+
+/** Written by codecs/write-codes.ts as text: here for the document. */
+export const EncodeAnswerSchema = Type.Union([
+  coded(numbers("One per index"), { indices }),
+  coded(numbers("m numbers, format dense")),
+  coded(Type.Record(Type.String(), Type.Number(), { description: "format map" })),
+  Type.Object(
+    {
+      ...answerFields,
+      indptr: Type.Array(Type.Integer()),
+      indices: Type.Array(Type.Integer()),
+      values: Type.Array(Type.Number()),
+      shape: Type.Array(Type.Integer(), { description: "[n, m]" }),
+      ...Object.fromEntries(Object.entries(rowFields).map(([name, schema]) => [name, Type.Optional(column(schema))])),
+    },
+    { description: "format csr: what scipy.sparse.csr_matrix takes, the other fields in columns" },
+  ),
+]);
+
+const transferFields = {
+  from: Type.String({ pattern: DICTIONARY_ID_PATTERN, description: "The dictionary that the inputs belong to" }),
+  to: Type.String({
+    pattern: DICTIONARY_ID_PATTERN,
+    description: "The dictionary that they are wanted in, of equal m",
+  }),
+  budget: encodeFields.budget,
+  encoder: Type.Optional(
+    oneOf([...REQUEST_ENCODERS, "own"], { description: "orthogonal if not given; own: as `from` encodes by itself" }),
+  ),
+  timeout_ms: encodeFields.timeout_ms,
+};
+export const TransferFieldsSchema = Type.Object(transferFields, closed);
+export type TransferFields = Static<typeof TransferFieldsSchema>;
+export const TransferBodySchema = Type.Object({ inputs: InputsSchema, ...transferFields }, closed);
+
+const outputs = Type.Array(Type.Array(Type.Number()));
+export const DecodeAnswerSchema = Type.Object({ outputs });
+
+/** Put together by routes/v1/transfer.ts from an encode and a decode answer. */
+export const TransferAnswerSchema = Type.Object({
+  outputs,
+  to: Type.Object({
+    dictionary: Type.String(),
+    sha256: Type.String(),
+    input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
+  }),
+  from: coded(numbers("One per index"), { indices }),
+});
+
+const PursuitSettingsSchema = Type.Object({
+  score: oneOf(SCORES),
+  reselect: oneOf(RESELECTS),
+  center: Type.Boolean(),
+  residual_threshold: Type.Number(),
+  max_atoms: Type.Union([Type.Integer(), Type.Null()]),
+  input_norm: oneOf(INPUT_NORMS),
+});
+const OrthogonalSettingsSchema = Type.Object({
+  score: oneOf(ORTHOGONAL_SCORES),
+  raw_scores: Type.Boolean(),
+  center: Type.Boolean(),
+  residual_threshold: Type.Number(),
+  max_atoms: Type.Union([Type.Integer(), Type.Null()]),
+  input_norm: oneOf(INPUT_NORMS),
+});
+const TopkSettingsSchema = Type.Object({
+  k: Type.Integer(),
+  center: Type.Boolean(),
+  subtract_center: Type.Boolean(),
+  input_norm: oneOf(INPUT_NORMS),
+});
+
+export const DictionarySchema = Type.Object({
+  id: Type.String(),
+  state: oneOf(DICTIONARY_STATES),
+  kind: Type.Optional(oneOf(ENCODER_KINDS)),
+  d: Type.Optional(Type.Integer({ description: "Row length" })),
+  m: Type.Optional(Type.Integer({ description: "Atoms" })),
+  encoder: Type.Optional(
+    Type.Union([PursuitSettingsSchema, OrthogonalSettingsSchema, TopkSettingsSchema], { description: "By kind" }),
+  ),
+  max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
+  runtime: Type.Optional(oneOf(["cpu", "cuda"])),
+  path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),
+  sha256: Type.Optional(Type.String()),
+  labels: Type.Boolean(),
+  coherence: Type.Optional(
+    Type.Object({
+      max_cosine: Type.Union([Type.Number(), Type.Null()], {
+        description: "Largest |cosine| of two atoms; null where m is too large",
+      }),
+      min_norm: Type.Number(),
+      max_norm: Type.Number(),
+    }),
+  ),
+  warnings: Type.Array(Type.String()),
+  faults: Type.Array(Type.String(), { description: "Why it is failed" }),
+  provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+});
+export type DictionaryWire = Static<typeof DictionarySchema>;
+
+export const DictionariesSchema = Type.Object({ dictionaries: Type.Array(DictionarySchema) });
+
+const factFields = {
+  label: Type.Optional(Type.String()),
+  score: Type.Optional(Type.Number({ description: "How well the label separates the rows that the feature fires on" })),
+  rate: Type.Optional(Type.Number({ description: "Share of held-out rows in which the feature is active" })),
+};
+
+export const FeatureSchema = Type.Object({
+  index: Type.Integer(),
+  ...factFields,
+  norm: Type.Number(),
+  neighbours: Type.Array(
+    Type.Object({ index: Type.Integer(), cosine: Type.Number(), label: Type.Optional(Type.String()) }),
+    { description: "Nearest atoms by cosine, nearest first" },
+  ),
+});
+
+export const FeaturesSchema = Type.Object({
+  features: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      ...factFields,
+      relevance: Type.Number({ description: "Within this search" }),
+    }),
+    { description: "The most relevant first" },
+  ),
+});
+
+export const HealthSchema = Type.Object({ status: Type.String(), reason: Type.Optional(Type.String()) });

@@ -1,0 +1,77 @@
+import type { FastifyInstance } from "fastify";
+import { checkRowNumbers, readEdits } from "../../engine/core/read-edits.ts";
+import { bodyOf, fieldsValidator } from "../body.ts";
+import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
+import { describeRoute } from "./describe-route.ts";
+import { budgetOf } from "./budget-of.ts";
+import { answerOf, mediaOf } from "../media-types.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
+import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+import type { WirePool } from "../threads/pool.ts";
+import { checkAnswer, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import { ROWS_TYPES } from "../../codecs/writers.ts";
+import { steeredBytes } from "../../codecs/write-steered.ts";
+
+/** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
+export function registerSteer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
+  app.post<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/steer",
+    {
+      config: { body: "steer", queues: true, answers: ROWS_TYPES },
+      schema: describeRoute({
+        summary: "Rows edited by their features",
+        operationId: "steer",
+        id: true,
+        body: bodySchemas(SteerBodySchema, { rows: false, lines: false }),
+        answer: SteerAnswerSchema,
+        answers: ROWS_ANSWERS,
+        problems: [404, 409, 500, 504],
+        tag: "steering",
+      }),
+      validatorCompiler: fieldsValidator(SteerFieldsSchema),
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { rows, fields } = bodyOf(request, "steer");
+      const { set, budget = {}, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
+      if (edits === undefined && set === undefined) {
+        throw new WireError("PURSUIT_INVALID_FIELD", 'The field edits is missing: give edits, a "set", or both.');
+      }
+      if (only !== undefined) checkRowNumbers(only, "rows");
+      const as = request.answerType;
+      const effect = include.includes("effect");
+      if (effect && as !== "json") {
+        const message = `include: the effect of edits is told in JSON; ${mediaOf(as)} holds the rows only.`;
+        throw new WireError("PURSUIT_INVALID_FIELD", message);
+      }
+      const { manifest } = engine.status(id);
+      if (manifest) checkAnswer(leastBytes(rows.count * manifest.d, as), limits.maxAnswer);
+
+      const work = {
+        rows,
+        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        edits: edits === undefined ? [] : readEdits(edits),
+        effect,
+        ...(set !== undefined && { set }),
+        ...(only !== undefined && { only }),
+      };
+      const { sha256, times, ...steered } = await engine.steer(id, work, contextOf(request, reply, engine, timeoutMs));
+      const bytes = as === "json" ? steeredBytes(steered, set ?? null) : rowsAnswerBytes(steered.rows, as);
+      checkAnswer(bytes, limits.maxAnswer);
+
+      const writing = performance.now();
+      const shape = rows.shape.length > 2 ? rows.shape : null;
+      const written =
+        as === "json"
+          ? await pool.writeSteered(steered, { dictionary: id, sha256, shape, set: set ?? null })
+          : await pool.writeRows(steered.rows, as);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return answerOf(reply, mediaOf(as), written);
+    },
+  );
+}

@@ -1,0 +1,284 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
+import type { Cancellation } from "../../engine/core/cancellation.ts";
+import type { RequestContext } from "../../engine/engine.ts";
+import { clientClosed, EngineError } from "../../engine/core/errors.ts";
+import { AnswerQueue } from "./answer-queue.ts";
+import type { LinesBody } from "../body.ts";
+import { watchClient } from "./client-watch.ts";
+import { encodeLines, type LineEncoder } from "./encode-lines.ts";
+import { type Fault, problemLine } from "./problem-line.ts";
+import { LineSplitter } from "../../codecs/line-splitter.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+import type { WirePool } from "../threads/pool.ts";
+
+export interface EncodeStreamOptions {
+  readonly body: LinesBody;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly encoder: LineEncoder;
+  readonly context: RequestContext;
+  readonly pool: WirePool;
+  /** Row length. */
+  readonly width: number;
+  /** Lines of one group at most. */
+  readonly groupLines: number;
+  readonly stallMs: number;
+  /** Bytes of answers that wait for the client at most. */
+  readonly maxWaiting: number;
+  /** Aborted when the server closes: what is at work is answered, and then the stream ends. */
+  readonly closing: AbortSignal;
+  /** Told of what ends a stream that has begun. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Bytes of one line at most: a row of 32,768 numbers of 26 characters fits. */
+const MAX_LINE = 1 << 20;
+
+/** Bytes from which a group is full: what is worth a thread of the wire pool. */
+const GROUP_BYTES = 256 * 1024;
+
+/** Groups at work at once: one being read, one encoded, one written, and one behind them. */
+const MOST_GROUPS = 4;
+
+/** Groups at work below which lines that are there do not wait for more. */
+const EAGER_GROUPS = 2;
+
+/** Bytes of answers that wait without being counted. */
+const FREE_BYTES = 1 << 20;
+
+/** Milliseconds for which a connection stays open after its stream was ended, so that its client gets to read why. */
+const LINGER = 1000;
+
+/** Milliseconds for which a stream that has begun waits for a place in a full queue before it ends. */
+const PATIENCE = 60_000;
+
+/** Milliseconds after which it asks again at the latest: what fills the queue may be its own lines before these. */
+const RETRY = 250;
+
+/**
+ * Lines in, lines out, in their order. Reading stops while four groups are at work or the answers that wait are over
+ * their limit, so a stream of any length takes a bounded room:
+ *
+ *     request ─▶ splitter ─▶ read ─▶ engine ─▶ write ─▶ queue ─▶ client
+ *        ▲                  └── ≤ 4 groups ──┘            │
+ *        └───────────── reads on while there is room ─────┘
+ *
+ * Resolves with the answer once its first line is ready, so that what fails before is answered with a status of its own.
+ * @throws what fails before the first line
+ */
+export function streamEncode(options: EncodeStreamOptions): Promise<Readable> {
+  return new Promise((resolve, reject) => {
+    new EncodeStream(options, resolve, reject).run();
+  });
+}
+
+class EncodeStream {
+  readonly #options: EncodeStreamOptions;
+  readonly #onStarted: (answer: Readable) => void;
+  readonly #onRefused: (error: unknown) => void;
+  readonly #splitter: LineSplitter;
+  readonly #queue: AnswerQueue;
+  readonly #encoder: LineEncoder;
+  /** Bytes of lines so far. */
+  #received = 0;
+  /** Groups being read, encoded, written or waiting for those before them. */
+  #working = 0;
+  /** Calls of the engine. The first is refused at once where there is no room: the stream has not begun. */
+  #calls = 0;
+  #answered = false;
+  #over = false;
+  /** The first line that has no answer yet. */
+  #nextLine = 1;
+  /** The answers so far, in order. */
+  #order = Promise.resolve();
+  #onPlace = (): void => {};
+
+  constructor(
+    options: EncodeStreamOptions,
+    onStarted: (answer: Readable) => void,
+    onRefused: (error: unknown) => void,
+  ) {
+    const { body, groupLines, maxWaiting, encoder, context } = options;
+    this.#options = options;
+    this.#onStarted = onStarted;
+    this.#onRefused = onRefused;
+    this.#splitter = new LineSplitter({ maxLine: MAX_LINE, groupBytes: GROUP_BYTES, groupLines });
+    this.#queue = new AnswerQueue({ free: FREE_BYTES, most: maxWaiting, grow: body.grow });
+    this.#encoder = {
+      ...encoder,
+      encode: (rows, budget) => patiently(() => encoder.encode(rows, budget), this.#calls++ > 0, context.cancellation),
+    };
+  }
+
+  run(): void {
+    const { context, stallMs, response, closing } = this.#options;
+    const endWatch = watchClient({
+      stallMs,
+      progress: () => this.#received + this.#queue.handedOn,
+      waitsForClient: () => this.#working === 0 || this.#queue.waiting > 0,
+      onStall: () => this.#giveUp(),
+    });
+    const onClosing = (): void =>
+      this.#end(new EngineError("PURSUIT_DRAINING", "The server is shutting down; send the rest to another one."));
+    closing.addEventListener("abort", onClosing, { once: true });
+    response.once("close", () => {
+      endWatch();
+      closing.removeEventListener("abort", onClosing);
+    });
+    context.cancellation.listen(() => this.#abort());
+    this.#pump().catch((error: unknown) => this.#fail(sourceFault(error)));
+  }
+
+  async #pump(): Promise<void> {
+    const { request, body } = this.#options;
+    const { inflater } = body;
+    const source = inflater === null ? request : request.pipe(inflater);
+    // Closed is also one that came whole: what is left is the inflater's then.
+    const abandon = (): void => {
+      if (!request.complete) inflater?.destroy(new Error("the connection closed"));
+    };
+    request.once("close", abandon);
+    try {
+      for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+        if (this.#over) return;
+        this.#received += chunk.length;
+        this.#splitter.push(chunk);
+        while (this.#splitter.full && !this.#over) await this.#submit();
+        if (this.#working < EAGER_GROUPS) await this.#submit();
+      }
+    } finally {
+      // What a client still sends after the end is dropped, so that it gets to read why.
+      request.off("close", abandon).unpipe();
+      inflater?.destroy();
+      request.resume();
+    }
+    this.#splitter.end();
+    while (this.#splitter.pending > 0 && !this.#over) await this.#submit();
+    await this.#order;
+    if (this.#over) return;
+    if (!this.#answered) throw new WireError("PURSUIT_MALFORMED_BODY", "The body holds no lines; send one row a line.");
+    this.#over = true;
+    this.#queue.finish();
+  }
+
+  /** Sets lines that are there to work, up to a group, once there is a place for them. */
+  async #submit(): Promise<void> {
+    while (this.#working >= MOST_GROUPS && !this.#over) {
+      await new Promise<void>((resolve) => (this.#onPlace = resolve));
+    }
+    await this.#queue.room();
+    const group = this.#over ? null : this.#splitter.take();
+    if (group === null) return;
+    const { pool, width } = this.#options;
+    this.#working++;
+    const answers = pool
+      .readLines(group, { width, maxLine: MAX_LINE })
+      .then((lines) => encodeLines(lines, this.#encoder));
+    // Awaited in its turn; until then a fault of it is nobody's.
+    answers.catch(() => {});
+    this.#order = this.#order
+      .then(async () => {
+        const bytes = await answers;
+        if (this.#over) return;
+        this.#nextLine = group.firstLine + group.lines;
+        this.#answer(bytes);
+      })
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#working--;
+        this.#onPlace();
+        // Lines that came while enough was at work, and that no further byte may follow.
+        if (this.#splitter.pending > 0 && !this.#splitter.full && this.#working < EAGER_GROUPS) void this.#submit();
+      });
+  }
+
+  #answer(bytes: readonly Uint8Array[]): void {
+    for (const part of bytes) if (part.length > 0) this.#queue.add(part);
+    // Nothing but blank lines has no answer.
+    if (this.#answered || bytes.every(({ length }) => length === 0)) return;
+    this.#answered = true;
+    this.#onStarted(this.#queue);
+  }
+
+  /** The end, for a reason: a status of its own before the first line, a record in the stream after it. */
+  #fail(error: unknown): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#onPlace();
+    if (!this.#answered) {
+      this.#queue.destroy();
+      this.#onRefused(error);
+      return;
+    }
+    this.#options.onFailure(error);
+    const record = { error: problemLine(asFault(error)), line: this.#nextLine };
+    this.#queue.add(Buffer.from(`${JSON.stringify(record)}\n`));
+    this.#queue.finish();
+  }
+
+  /** With nothing left to read the client can only have stopped sending, and is told; else it would not read that. */
+  #giveUp(): void {
+    const { request, stallMs } = this.#options;
+    if (this.#over || this.#queue.waiting > 0) {
+      request.socket.destroy();
+      return;
+    }
+    this.#end(new WireError("PURSUIT_BODY_STALLED", `Nothing was sent and nothing read for ${stallMs} ms.`));
+  }
+
+  /** Also the connection's end: nothing more of it is waited for. */
+  #end(error: unknown): void {
+    if (this.#over) return;
+    const { request, response } = this.#options;
+    const close = (): void => void request.socket.destroy();
+    response.once("finish", () => setTimeout(close, LINGER).unref());
+    this.#fail(error);
+  }
+
+  /** The client has gone. */
+  #abort(): void {
+    this.#over = true;
+    this.#onPlace();
+    this.#queue.destroy();
+    this.#onRefused(clientClosed());
+  }
+}
+
+/** A stream that has begun waits for a place in the queue; meanwhile little more of it is read. */
+async function patiently<T>(run: () => Promise<T>, hasBegun: boolean, cancellation: Cancellation): Promise<T> {
+  for (const until = performance.now() + PATIENCE; ;) {
+    try {
+      return await run();
+    } catch (error) {
+      const isFull = error instanceof EngineError && error.code === "PURSUIT_QUEUE_FULL";
+      if (!isFull || !hasBegun || performance.now() > until) throw error;
+      await pause(Math.min(RETRY, (error.retryAfter ?? 1) * 1000), cancellation);
+    }
+  }
+}
+
+/** Over at once when the client goes: what it asks for next is refused as such. */
+function pause(milliseconds: number, cancellation: Cancellation): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      clearTimeout(timer);
+      cancellation.unlisten(wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, milliseconds);
+    cancellation.listen(wake);
+  });
+}
+
+/** What an inflater finds is the body's fault. */
+function sourceFault(error: unknown): unknown {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  if (!/^(?:Z_|ERR__ERROR_|ERR_BROTLI|ERR_PADDING)/.test(code)) return error;
+  return new WireError("PURSUIT_MALFORMED_BODY", `The body is not what its content-encoding says: ${message}.`);
+}
+
+function asFault(error: unknown): Fault {
+  if (error instanceof EngineError || error instanceof WireError) return { code: error.code, message: error.message };
+  return { code: "PURSUIT_INTERNAL", message: "The server failed at this line; its log names the request_id." };
+}

@@ -1,0 +1,82 @@
+import type { FastifyInstance } from "fastify";
+import Type from "typebox";
+import { bodyOf, fieldsValidator } from "../body.ts";
+import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
+import { budgetOf } from "./budget-of.ts";
+import { describeRoute } from "./describe-route.ts";
+import { explainedVariance } from "./explained-variance.ts";
+import { answerOf } from "../media-types.ts";
+import { contextOf } from "../request-context.ts";
+import type { AppOptions } from "../route-options.ts";
+import { reportStages } from "../stage-times.ts";
+import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
+import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import type { WirePool } from "../threads/pool.ts";
+
+const TransferQuerySchema = Type.Object({
+  from: Type.Optional(Type.String({ description: "This and the others where the body is bytes" })),
+  to: Type.Optional(Type.String()),
+  ...Type.Omit(FieldsQuerySchema, ["format", "include", "on_overload"]).properties,
+});
+
+/** POST /v1/transfer: rows of one dictionary → rows of another over the same atoms. */
+export function registerTransfer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+  const { engine, limits } = options;
+  app.post(
+    "/v1/transfer",
+    {
+      config: { body: "encode" },
+      schema: describeRoute({
+        summary: "Rows encoded with one dictionary and decoded with another",
+        operationId: "transfer",
+        body: bodySchemas(TransferBodySchema, { rows: true, lines: false }),
+        query: TransferQuerySchema,
+        answer: TransferAnswerSchema,
+        problems: [404, 500, 504],
+      }),
+      validatorCompiler: fieldsValidator(TransferFieldsSchema),
+    },
+    async (request, reply) => {
+      const { rows, fields } = bodyOf(request, "encode");
+      const { from, to, budget = {}, encoder = "orthogonal", timeout_ms: timeoutMs } = fields as TransferFields;
+      const [source, target] = [engine.status(from), engine.status(to)];
+      if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.d, "json"), limits.maxAnswer);
+      const work = {
+        from,
+        to,
+        rows,
+        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        encoder,
+      };
+      const { outputs, codes, spread, sha256, times } = await engine.transfer(
+        work,
+        contextOf(request, reply, engine, timeoutMs),
+      );
+      checkAnswer(rowsAnswerBytes(outputs, "json") + codesAnswerBytes(codes, "sparse", "json"), limits.maxAnswer);
+
+      const writing = performance.now();
+      const head = {
+        dictionary: from,
+        sha256: sha256.from,
+        format: "sparse" as const,
+        shape: rows.shape.length > 2 ? rows.shape : null,
+        d: source.manifest?.d ?? rows.width,
+        explainedVariance: explainedVariance(spread, codes),
+        labels: null,
+      };
+      const [made, coded] = await Promise.all([pool.writeRows(outputs), pool.writeCodes(codes, head)]);
+      const norm = target.manifest?.encoder.inputNorm ?? "none";
+      const about = JSON.stringify({ dictionary: to, sha256: sha256.to, input_norm: norm });
+      // Both are objects of their own: the first loses its closing brace, and the second becomes a field of it.
+      const answer = Buffer.concat([
+        Buffer.from(made).subarray(0, -1),
+        Buffer.from(`,"to":${about},"from":`),
+        Buffer.from(coded),
+        Buffer.from("}"),
+      ]);
+      const write = performance.now() - writing;
+      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      return answerOf(reply, "application/json", answer);
+    },
+  );
+}

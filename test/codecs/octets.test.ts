@@ -1,0 +1,121 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DTYPES, type Dtype } from "../../src/codecs/array-data.ts";
+import type { Query } from "../../src/codecs/body-form.ts";
+import { readBody } from "../../src/codecs/read-body.ts";
+import { WireError } from "../../src/codecs/codec-error.ts";
+
+const LIMITS = { maxRows: 1000 };
+const WIDTH = 3;
+const BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2 } as const;
+
+const read = (bytes: Uint8Array, query: Query, width: number | null = WIDTH) =>
+  readBody("encode", bytes, { type: "octet-stream", query, width }, LIMITS);
+
+function faultOf(bytes: Uint8Array, query: Query, width: number | null = WIDTH): WireError {
+  try {
+    read(bytes, query, width);
+  } catch (error) {
+    expect(error).toBeInstanceOf(WireError);
+    return error as WireError;
+  }
+  return expect.unreachable("the bytes were taken");
+}
+
+describe("a body of bytes", () => {
+  it("is its float32 values, in place", () => {
+    const data = Float32Array.of(1, -2.5, 3e-40, 4, 5, 6);
+    const bytes = new Uint8Array(data.buffer);
+    const { rows, fields } = read(bytes, { dtype: "float32", rows: "2" });
+    expect(rows).toEqual({ data, count: 2, width: WIDTH, shape: [2, WIDTH] });
+    expect(rows.data.buffer).toBe(bytes.buffer);
+    expect(fields).toEqual({});
+  });
+
+  it("is copied where it does not lie on a multiple of four", () => {
+    const data = Float32Array.of(1, 2, 3);
+    const odd = new Uint8Array(13);
+    odd.set(new Uint8Array(data.buffer), 1);
+    expect(read(odd.subarray(1), { dtype: "float32", rows: "1" }).rows.data).toEqual(data);
+  });
+
+  it("is read in every dtype, and refused at every other length", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...(Object.keys(DTYPES) as Dtype[])),
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 0, max: 1000 }),
+        (dtype, rows, length) => {
+          const right = rows * WIDTH * BYTES[dtype];
+          const query = { dtype, rows: String(rows) };
+          expect(read(new Uint8Array(right), query).rows.data).toEqual(new Float32Array(rows * WIDTH));
+          if (length !== right) expect(faultOf(new Uint8Array(length), query).code).toBe("PURSUIT_WRONG_LENGTH");
+        },
+      ),
+      { seed: 1 },
+    );
+  });
+
+  it("takes its other fields from the query, as the schema knows them", () => {
+    const bytes = new Uint8Array(12);
+    const query = {
+      dtype: "float32",
+      rows: "1",
+      max_atoms: "16",
+      tolerance: "1e-3",
+      format: "csr",
+      include: "trace,labels",
+      timeout_ms: "250.5",
+      on_overload: "reject",
+    };
+    expect(read(bytes, query).fields).toEqual({
+      budget: { max_atoms: 16, tolerance: 0.001 },
+      format: "csr",
+      include: ["trace", "labels"],
+      timeout_ms: 250.5,
+      on_overload: "reject",
+    });
+    const budget = [{ max_atoms: 3 }];
+    expect(read(bytes, { dtype: "float32", rows: "1", budget: JSON.stringify(budget) }).fields).toEqual({ budget });
+    // Not a number, and so the schema's to refuse.
+    expect(read(bytes, { dtype: "float32", rows: "1", max_atoms: "0x10" }).fields).toEqual({
+      budget: { max_atoms: "0x10" },
+    });
+  });
+
+  it.each<[string, number, Query, string, RegExp]>([
+    ["no dtype", 12, { rows: "1" }, "PURSUIT_INVALID_FIELD", /^dtype in the query .*float32.*missing/],
+    ["an unknown dtype", 12, { dtype: "int8", rows: "1" }, "PURSUIT_INVALID_FIELD", /it is "int8"/],
+    ["no rows", 12, { dtype: "float32" }, "PURSUIT_INVALID_FIELD", /^rows in the query .*missing/],
+    ["no number of rows", 12, { dtype: "float32", rows: "-1" }, "PURSUIT_INVALID_FIELD", /it is "-1"/],
+    ["nothing", 0, { dtype: "float32", rows: "0" }, "PURSUIT_INVALID_FIELD", /1 or more/],
+    ["rows twice", 12, { dtype: "float32", rows: ["1", "2"] }, "PURSUIT_INVALID_FIELD", /rows in the query/],
+    ["a field twice", 12, { dtype: "float32", rows: "1", format: ["csr", "map"] }, "PURSUIT_INVALID_FIELD", /"format"/],
+    [
+      "two budgets",
+      12,
+      { dtype: "float32", rows: "1", budget: "{}", max_atoms: "3" },
+      "PURSUIT_INVALID_FIELD",
+      /holds budget and also max_atoms/,
+    ],
+    ["cut JSON", 12, { dtype: "float32", rows: "1", budget: "{" }, "PURSUIT_MALFORMED_BODY", /ends in the middle/],
+    ["too many rows", 12_012, { dtype: "float32", rows: "1001" }, "PURSUIT_TOO_MANY_ROWS", /1001 rows; at most 1000/],
+    [
+      "float64",
+      48,
+      { dtype: "float32", rows: "2" },
+      "PURSUIT_WRONG_LENGTH",
+      /48 bytes.*take 24.*float64.*dtype=float64/,
+    ],
+    ["half of it", 12, { dtype: "float32", rows: "2" }, "PURSUIT_WRONG_LENGTH", /half as long/],
+    ["more rows", 36, { dtype: "float32", rows: "2" }, "PURSUIT_WRONG_LENGTH", /It holds 3 such rows/],
+    ["a torn number", 25, { dtype: "float32", rows: "2" }, "PURSUIT_WRONG_LENGTH", /25 bytes.*take 24\.$/],
+  ])("says what is wrong with %s", (_what, length, query, code, message) => {
+    expect(faultOf(new Uint8Array(length), query)).toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it("is as wide as its length says where the dictionary is not loaded", () => {
+    expect(read(new Uint8Array(40), { dtype: "float32", rows: "2" }, null).rows).toMatchObject({ count: 2, width: 5 });
+    expect(faultOf(new Uint8Array(41), { dtype: "float32", rows: "2" }, null).message).toMatch(/no whole number/);
+  });
+});

@@ -1,0 +1,81 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FormatError } from "../../../../src/engine/dictionaries/formats/format-error.ts";
+import { NPY_TENSOR, openNpy } from "../../../../src/engine/dictionaries/formats/npy.ts";
+import { npyBytes } from "../../../support/npy-bytes.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const folder = temporaryFolder();
+let files = 0;
+
+async function read(bytes: Uint8Array): Promise<{ shape: readonly number[]; data: Float32Array }> {
+  const path = join(folder, `${files++}.npy`);
+  writeFileSync(path, bytes);
+  const file = await openNpy(path);
+  try {
+    return { shape: file.tensors.get(NPY_TENSOR)!.shape, data: await file.readFloats(NPY_TENSOR) };
+  } finally {
+    await file.close();
+  }
+}
+
+const floats = (count: number): fc.Arbitrary<number[]> =>
+  fc.array(fc.float({ noNaN: true }), { minLength: count, maxLength: count });
+const arrays = fc
+  .array(fc.integer({ min: 0, max: 5 }), { maxLength: 3 })
+  .chain((shape) => floats(shape.reduce((a, b) => a * b, 1)).map((data) => ({ shape, data })));
+
+describe("a .npy file", () => {
+  it("is read as it was written, in either order and every version", async () => {
+    await fc.assert(
+      fc.asyncProperty(arrays, fc.constantFrom(1, 2, 3), fc.boolean(), async ({ shape, data }, version, fortran) => {
+        const { shape: found, data: read_ } = await read(npyBytes(shape, data, { version, fortran }));
+        expect(found).toEqual(shape);
+        expect([...read_]).toEqual(data);
+      }),
+      { seed: 1, numRuns: 60 },
+    );
+  });
+
+  it("is read in double and in half precision", async () => {
+    const data = [0, -1.5, 2 ** -14, 65504];
+    for (const dtype of ["<f8", "<f2"] as const) {
+      expect([...(await read(npyBytes([2, 2], data, { dtype }))).data]).toEqual(data);
+    }
+  });
+
+  it("cut short or changed in any byte ends in a fault of the format, or in an array of the size it claims", async () => {
+    const whole = npyBytes(
+      [3, 4],
+      Array.from({ length: 12 }, (_, i) => i),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), fc.boolean(), async (at, byte, cut) => {
+        const bytes = cut ? whole.slice(0, at) : whole.with(at, byte);
+        const outcome = await read(bytes).catch((error: unknown) => error as Error);
+        if (outcome instanceof Error) {
+          expect(outcome).toBeInstanceOf(FormatError);
+          return;
+        }
+        expect(cut).toBe(false);
+        expect(outcome.data.length).toBe(outcome.shape.reduce((a, b) => a * b, 1));
+      }),
+      { seed: 2, numRuns: 200 },
+    );
+  });
+
+  it.each([
+    ["|O", /pickled Python objects/],
+    [">f4", /<f8, <f4 and <f2 are read.*astype/],
+    ["<i8", /is of type <i8/],
+  ])("of type %s is refused with what to do", async (dtype, said) => {
+    await expect(read(npyBytes([1], [0], { dtype }))).rejects.toThrow(said);
+  });
+
+  it("of a shape beyond any file is refused before memory is taken", async () => {
+    await expect(read(npyBytes([2 ** 40, 2 ** 20], []))).rejects.toThrow(/no sound shape/);
+    await expect(read(npyBytes([2 ** 40], []))).rejects.toThrow(/ends at/);
+  });
+});

@@ -1,0 +1,191 @@
+/** What `pursuit import` does not take is refused by name, all reasons at once. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { encodeSafetensors } from "../../../../src/engine/dictionaries/formats/safetensors.ts";
+import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
+import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const root = temporaryFolder();
+let folders = 0;
+
+function folderOf(files: Readonly<Record<string, string | Uint8Array>>): string {
+  const folder = join(root, String(folders++));
+  mkdirSync(folder);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  return folder;
+}
+
+const tensors = (shapes: Readonly<Record<string, readonly number[]>>): Uint8Array =>
+  Buffer.concat(
+    encodeSafetensors(
+      Object.fromEntries(
+        Object.entries(shapes).map(([name, shape]) => [
+          name,
+          { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.5) },
+        ]),
+      ),
+    ),
+  );
+
+const CONFIG = { architecture: "matching_pursuit", d_in: 4, d_sae: 6 };
+const saeLens = (config: object): string =>
+  folderOf({
+    "cfg.json": JSON.stringify({ ...CONFIG, ...config }),
+    "sae_weights.safetensors": tensors({ W_dec: [6, 4], b_dec: [4] }),
+  });
+const weights = (shapes: Readonly<Record<string, readonly number[]>>): string =>
+  join(folderOf({ "w.safetensors": tensors(shapes) }), "w.safetensors");
+
+const REFUSED: readonly (readonly [what: string, path: () => string, flags: ImportFlags, said: RegExp])[] = [
+  [
+    "another architecture of SAELens",
+    () => saeLens({ architecture: "jumprelu" }),
+    {},
+    /architecture "jumprelu" is not served yet/,
+  ],
+  [
+    "an old config, which had no architecture",
+    () => saeLens({ architecture: undefined }),
+    {},
+    /architecture "standard"/,
+  ],
+  ["heads to be folded", () => saeLens({ reshape_activations: "hook_z" }), {}, /"hook_z" is not served yet/],
+  ["bfloat16 arithmetic", () => saeLens({ dtype: "torch.bfloat16" }), {}, /dtype bfloat16.*--float32/],
+  [
+    "a factor that may or may not be folded",
+    () => saeLens({ normalize_activations: "expected_average_only_in" }),
+    {},
+    /fold_activation_norm_scaling_factor.*--input-norm none/,
+  ],
+  [
+    "an input norm of later versions",
+    () => saeLens({ normalize_activations: "covariance_whitening" }),
+    {},
+    /"covariance_whitening" is not served yet/,
+  ],
+  ["a value that SAELens does not take", () => saeLens({ max_iterations: "many" }), {}, /max_iterations is "many"/],
+  [
+    "several faults, all at once",
+    () => saeLens({ reshape_activations: "hook_z", dtype: "float16" }),
+    {},
+    /hook_z(.|\n)*dtype float16/,
+  ],
+  ["weights that the config does not describe", () => saeLens({ d_in: 5 }), {}, /W_dec is \[6, 4\]; \[6, 5\] was due/],
+  ["a config that is no JSON", () => folderOf({ "cfg.json": "{" }), {}, /is not a JSON object/],
+  [
+    "what sparsify can do and is not served, all at once",
+    () =>
+      folderOf({
+        "cfg.json": JSON.stringify({ activation: "groupmax", transcode: true, d_in: 4 }),
+        "sae.safetensors": "",
+      }),
+    {},
+    /activation "groupmax" is not served yet(.|\n)*transcode is not served yet/,
+  ],
+  [
+    "a pursuit's flags for a TopK encoder",
+    () => saeLens({ architecture: "topk", k: 3 }),
+    { score: "relu" },
+    /--score: a TopK encoder has no such setting/,
+  ],
+  ["a folder of Gemma Scope", () => folderOf({ "params.npz": "" }), {}, /Gemma Scope folder; jumprelu/],
+  ["training settings alone", () => folderOf({ "runner_cfg.json": "{}" }), {}, /runner_cfg\.json/],
+  ["an empty folder", () => folderOf({}), {}, /holds no cfg\.json/],
+  ["a folder as a weights file's layout", () => saeLens({}), { from: "mp-sae" }, /--from mp-sae takes a weights file/],
+  ["a pickle", () => join(folderOf({ "w.pt": "x" }), "w.pt"), {}, /pickle.*\n.*torch_to_safetensors\.py/],
+  ["an unknown ending", () => join(folderOf({ "w.gguf": "x" }), "w.gguf"), {}, /ends in none of \.safetensors/],
+  ["a path that is not there", () => join(root, "nowhere"), {}, /cannot be read \(ENOENT\)/],
+  [
+    "overcomplete's weights without their class",
+    () => weights({ "dictionary._weights": [6, 4] }),
+    {},
+    /OMPSAE.*\n.*--from overcomplete/,
+  ],
+  [
+    "overcomplete's weights without normalisation and k",
+    () => weights({ "dictionary._weights": [6, 4] }),
+    { from: "overcomplete" },
+    /--normalize (.|\n)*--max-atoms/,
+  ],
+  [
+    "the official weights without a threshold",
+    () => weights({ W: [6, 4] }),
+    { from: "mp-sae" },
+    /--residual-threshold/,
+  ],
+  ["SAELens' weights without their folder", () => weights({ W_dec: [6, 4], b_dec: [4] }), {}, /import the folder/],
+  ["an untied encoder", () => weights({ D: [6, 4], W: [6, 4], b_pre: [4] }), {}, /MNIST notebook/],
+  [
+    "an encoder of its own",
+    () => weights({ "encoder.weight": [6, 4], W_dec: [6, 4] }),
+    {},
+    /dictionary_learning.*sparsify import the folder/,
+  ],
+  [
+    "a learned encoder of overcomplete, though called MpSAE",
+    () => weights({ "encoder.final_block.0.weight": [6, 4], "dictionary._weights": [6, 4] }),
+    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
+    /holds encoder: a learned encoder \(overcomplete's TopKSAE/,
+  ],
+  [
+    "an archetypal dictionary",
+    () => weights({ "dictionary.W": [6, 9], "dictionary.C": [9, 4], "dictionary.Relax": [6, 4] }),
+    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
+    /archetypal dictionary/,
+  ],
+  [
+    "a multiplier that is no scalar",
+    () => weights({ "dictionary._weights": [6, 4], "dictionary.multiplier": [0] }),
+    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
+    /dictionary\.multiplier must be one finite number/,
+  ],
+  [
+    "an untied dictionary without its bias",
+    () => weights({ D: [6, 4], W: [6, 4] }),
+    { from: "mp-sae", residualThreshold: 0 },
+    /holds D, which the official MP-SAE does not save/,
+  ],
+  [
+    "a config without its weights",
+    () => folderOf({ "cfg.json": JSON.stringify(CONFIG) }),
+    {},
+    /no sae_weights\.safetensors/,
+  ],
+  ["a normalisation that SAELens has not", () => saeLens({}), { normalize: "l2" }, /--normalize: SAELens uses W_dec/],
+  [
+    "a centre that is not there",
+    () => weights({ W: [6, 4] }),
+    { from: "mp-sae", residualThreshold: 0, center: true },
+    /--center: this layout has no bias/,
+  ],
+  ["atoms beside other matrices", () => weights({ a: [6, 4], b: [6, 4] }), { from: "atoms" }, /must hold one matrix/],
+];
+
+describe("understand refuses", () => {
+  it.each(REFUSED)("%s", async (_what, path, flags, said) => {
+    await expect(understand(path(), flags)).rejects.toThrow(said);
+  });
+});
+
+describe("understand takes", () => {
+  it("what it read as provenance: the name, the hash, the version", async () => {
+    const { provenance } = await understand(saeLens({ metadata: { model_name: "gpt2", hook_head_index: null } }), {});
+    expect(provenance).toMatchObject({ model_name: "gpt2", source: expect.any(String) });
+    expect(provenance["source_sha256"]).toMatch(/^[0-9a-f]{64}$/);
+    expect(provenance).not.toHaveProperty("hook_head_index");
+  });
+
+  it("a folded factor and another precision when the user says so", async () => {
+    const folder = saeLens({ normalize_activations: "expected_average_only_in", dtype: "bfloat16" });
+    const { weights: taken, origins } = await understand(folder, { inputNorm: "none", float32: true });
+    expect(taken.settings.inputNorm).toBe("none");
+    expect(origins["inputNorm"]).toBe('--input-norm, instead of "expected_average_only_in" (cfg.json)');
+  });
+
+  it("a negative threshold as none, as SAELens does", async () => {
+    const { weights: taken } = await understand(saeLens({ residual_threshold: -1 }), {});
+    expect(taken.settings).toMatchObject({ residualThreshold: 0 });
+  });
+});

@@ -1,0 +1,152 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DictionaryFault } from "../../../src/engine/dictionaries/dictionary-fault.ts";
+import { manifestText, parseManifest, readManifest } from "../../../src/engine/dictionaries/manifest.ts";
+import {
+  type DictionaryManifest,
+  type EncoderSettings,
+  INPUT_NORMS,
+  RESELECTS,
+  SCORES,
+} from "../../../src/engine/core/dictionary.ts";
+import { manifestOf } from "../../support/model-folder.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+const folder = temporaryFolder();
+
+const GOOD = JSON.parse(manifestText(manifestOf("good", { atoms: new Float32Array(6), d: 2 }))) as {
+  encoder: Record<string, unknown>;
+};
+
+function faultsOf(text: string): readonly string[] {
+  try {
+    parseManifest(text);
+  } catch (error) {
+    expect(error).toBeInstanceOf(DictionaryFault);
+    return (error as DictionaryFault).faults;
+  }
+  return [];
+}
+const faultsWith = (fields: object): readonly string[] => faultsOf(JSON.stringify({ ...GOOD, ...fields }));
+
+const encoders: fc.Arbitrary<EncoderSettings> = fc.oneof(
+  fc.record({
+    kind: fc.constant("matching_pursuit" as const),
+    encoder: fc.record({
+      score: fc.constantFrom(...SCORES),
+      reselect: fc.constantFrom(...RESELECTS),
+      center: fc.boolean(),
+      residualThreshold: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
+      maxAtoms: fc.option(fc.integer({ min: 1 })),
+      inputNorm: fc.constantFrom(...INPUT_NORMS),
+    }),
+  }),
+  fc.record({
+    kind: fc.constant("topk" as const),
+    encoder: fc.record({
+      k: fc.integer({ min: 1 }),
+      center: fc.boolean(),
+      subtractCenter: fc.boolean(),
+      inputNorm: fc.constantFrom(...INPUT_NORMS),
+    }),
+  }),
+);
+const manifests: fc.Arbitrary<DictionaryManifest> = fc
+  .record({
+    id: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$/),
+    d: fc.integer({ min: 1, max: 131_072 }),
+    m: fc.integer({ min: 1, max: 8_388_608 }),
+    provenance: fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.oneof(fc.string(), fc.integer()), {
+      noNullPrototype: true,
+    }),
+  })
+  .chain((head) => encoders.map((settings) => ({ ...head, ...settings })));
+
+describe("a manifest", () => {
+  it("comes back as it was written", () => {
+    fc.assert(
+      fc.property(manifests, (manifest) => {
+        expect(parseManifest(manifestText(manifest))).toEqual(manifest);
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it("needs no provenance", () => {
+    const { provenance: _, ...rest } = { provenance: {}, ...GOOD };
+    expect(parseManifest(JSON.stringify(rest)).provenance).toEqual({});
+  });
+
+  it("is refused with all its faults at once, each naming the field, what it holds and what is allowed", () => {
+    const faults = faultsWith({
+      format: 2,
+      id: "../x",
+      d: 0,
+      m: 1.5,
+      encoder: { ...GOOD.encoder, score: "best", center: 1 },
+    });
+    expect(faults).toHaveLength(6);
+    expect(faults).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^dictionary\.json: format is 2; it must be 1\.$/),
+        expect.stringMatching(/^dictionary\.json: id is "\.\.\/x"; it must match pattern/),
+        expect.stringMatching(/^dictionary\.json: d is 0; it must be >= 1/),
+        expect.stringMatching(/^dictionary\.json: m is 1\.5; it must be integer/),
+        expect.stringMatching(/^dictionary\.json: encoder\.score is "best"; it .*: relu, signed, absolute\.$/),
+        expect.stringMatching(/^dictionary\.json: encoder\.center is 1; it must be boolean/),
+      ]),
+    );
+  });
+
+  it("is told at once what it lacks and what it must not have", () => {
+    const { score: _, ...encoder } = GOOD.encoder;
+    const faults = faultsWith({ d: undefined, colour: "red", encoder: { ...encoder, momentum: 0.9 } });
+    expect(faults).toEqual(
+      expect.arrayContaining([
+        "dictionary.json: the file must have d.",
+        "dictionary.json: the file must not have colour.",
+        "dictionary.json: encoder must have score.",
+        "dictionary.json: encoder must not have momentum.",
+      ]),
+    );
+    expect(faults).toHaveLength(4);
+  });
+
+  it.each([
+    [{ kind: "jumprelu" }, /kind is "jumprelu"; it .*: matching_pursuit, orthogonal_matching_pursuit, topk/],
+    [
+      { kind: "topk", encoder: { k: 0, center: true, subtract_center: true, input_norm: "none" } },
+      /encoder\.k is 0; it must be/,
+    ],
+    [{ d: 131_073 }, /d is 131073; it must be <= 131072/],
+    [{ m: 8_388_609 }, /m is 8388609; it must be <= 8388608/],
+    [{ id: "" }, /id is ""; it must match pattern/],
+    [{ id: ".hidden" }, /id is "\.hidden"; it must match pattern/],
+    [{ encoder: { ...GOOD.encoder, max_atoms: 0 } }, /encoder\.max_atoms is 0; it must be/],
+    [{ encoder: { ...GOOD.encoder, residual_threshold: -1 } }, /encoder\.residual_threshold is -1; it must be >= 0/],
+    [{ encoder: [] }, /encoder must/],
+    [{ provenance: "mine" }, /provenance is "mine"; it must be object/],
+  ])("with %j is refused in one sentence", (fields, message) => {
+    const faults = faultsWith(fields);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(message);
+  });
+
+  it.each([
+    ["", /is not JSON/],
+    ["{", /is not JSON/],
+    ["null", /the file must be object/],
+    ["[]", /the file must be object/],
+    [`"${"a".repeat(1 << 20)}"`, /is over 1048576 bytes/],
+  ])("whose text is %.9j is refused", (text, message) => {
+    expect(faultsOf(text)).toEqual([expect.stringMatching(message)]);
+  });
+
+  it("that is not there, or is a folder, is a fault of the dictionary and not of the server", async () => {
+    await expect(readManifest(join(folder, "none"))).rejects.toThrow(/dictionary\.json cannot be read: ENOENT/);
+    mkdirSync(join(folder, "odd", "dictionary.json"), { recursive: true });
+    await expect(readManifest(join(folder, "odd"))).rejects.toThrow(/dictionary\.json cannot be read: EISDIR/);
+  });
+});

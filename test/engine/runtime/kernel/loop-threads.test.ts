@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { createArena, scatterIntoShards } from "../../../../src/engine/runtime/kernel/arena.ts";
+import { LANES, LoopThreads } from "../../../../src/engine/runtime/kernel/loop-threads.ts";
+import { compilePursuitKernel } from "../../../../src/engine/runtime/kernel/pursuit-kernel.ts";
+import { createRowJob, type RowJob } from "../../../../src/engine/runtime/kernel/row-job.ts";
+import { createColumns } from "../../../../src/engine/runtime/sessions/prepare-rows.ts";
+import { normals } from "../../../support/seeded.ts";
+
+const THREADS = 3;
+const ROWS = 64;
+const M = 4096;
+const D = 16;
+
+const arena = createArena({ d: D, m: M, lanes: LANES * THREADS, slots: ROWS, gram: true });
+const correlations = normals(ROWS * M, 1);
+let threads: LoopThreads;
+beforeAll(() => {
+  const gain = new Float32Array(M).fill(1);
+  const settings = { score: "absolute", reselect: "forbid" } as const;
+  threads = new LoopThreads({ module: compilePursuitKernel(), arena, settings, gain }, THREADS);
+});
+afterAll(() => threads.close());
+
+const makeJob = (): RowJob => {
+  const columns = createColumns(ROWS, { inputNorm: "none", residualThreshold: 0 });
+  columns.maxAtoms.fill(32);
+  columns.energy.fill(1e9);
+  const [rows] = arena.rows;
+  return createRowJob(columns, 0, ROWS, { rows, remainderWidth: 0, touches: false, traced: false, orthogonal: null });
+};
+
+const place = (ready: (count: number) => void): void => {
+  for (let i = 0; i < ROWS; i++) {
+    const row = correlations.subarray(i * M, (i + 1) * M);
+    scatterIntoShards(arena, row, (shard) => shard.correlations + 4 * shard.width * i);
+    ready(i + 1);
+  }
+};
+
+it("leaves no thread at work on a job whose placing failed", () => {
+  const expected = makeJob();
+  threads.run(expected, true, place);
+  for (let round = 0; round < 20; round++) {
+    const failed = (): void =>
+      threads.run(makeJob(), true, (ready) => {
+        place(ready);
+        throw new RangeError("no memory");
+      });
+    expect(failed).toThrow("no memory");
+    const job = makeJob();
+    threads.run(job, true, place);
+    expect(job.indices).toEqual(expected.indices);
+    expect(job.entries).toEqual(expected.entries);
+  }
+});

@@ -1,0 +1,186 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../../../src/engine/core/clock.ts";
+import { LoadFailed, RuntimeGone, RuntimeProcess } from "../../../../src/engine/runtime/supervisor/runtime-process.ts";
+import { SupervisedRuntime } from "../../../../src/engine/runtime/supervisor/supervised-runtime.ts";
+import { FakeClock } from "../../../support/fake-clock.ts";
+import { manifestOf } from "../../../support/model-folder.ts";
+
+const entry = new URL("../../../support/fake-executor.ts", import.meta.url);
+const NO_WATCHDOG = 60_000;
+
+function start(behaviour: string, clock = systemClock, loadTimeout = 60_000): Promise<RuntimeProcess> {
+  const load = {
+    folder: behaviour,
+    manifest: manifestOf("fake", { atoms: new Float32Array(2), d: 1 }),
+    runtime: "cpu",
+    path: "auto",
+    gramLimitBytes: 0,
+    threads: 1,
+    scratchDir: "",
+  } as const;
+  return RuntimeProcess.start({ entry, load, clock, loadTimeout });
+}
+
+const closing: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((one) => one.close()));
+});
+
+/** A supervised runtime whose starts behave as listed; the last one again and again. */
+async function supervise(behaviours: string[], clock = systemClock) {
+  const restarts: string[] = [];
+  const failures: string[][] = [];
+  const [runtime, facts] = await SupervisedRuntime.start({
+    start: () => start(behaviours.length > 1 ? behaviours.shift()! : behaviours[0]!),
+    clock,
+    onRestart: (reason) => restarts.push(reason),
+    onRecovered: () => {},
+    onFailed: (faults) => failures.push([...faults]),
+  });
+  closing.push(runtime);
+  return { runtime, facts, restarts, failures };
+}
+
+const batch = (...values: number[]) => ({
+  rows: values.map((value) => Float32Array.of(value, 0)),
+  count: values.length,
+  budgets: {
+    maxAtoms: new Int32Array(values.length).fill(1),
+    tolerance: new Float64Array(values.length),
+    residualNorm: new Float64Array(values.length),
+    minGain: new Float64Array(values.length),
+  },
+  trace: false,
+  reconstruction: false,
+});
+
+describe("RuntimeProcess", () => {
+  it("says what is wrong with a dictionary that cannot be loaded", async () => {
+    await expect(start("broken")).rejects.toMatchObject({
+      faults: ["atoms: 3 of them are zero.", "center is missing."],
+    });
+    await expect(start("broken")).rejects.toBeInstanceOf(LoadFailed);
+  });
+
+  it("tells a process that ended while loading from a broken dictionary", async () => {
+    await expect(start("exits")).rejects.toThrow(/ended while it loaded \(exit code 7\)/);
+  });
+
+  it("kills a process that never loads", async () => {
+    const clock = new FakeClock();
+    const started = expect(start("mute", clock, 5_000)).rejects.toMatchObject({ reason: "watchdog" });
+    clock.advance(5_000);
+    await started;
+  });
+
+  it("gives every call its time from when the one before it was answered", async () => {
+    const clock = new FakeClock();
+    const process = await start("ok", clock);
+    const call = (value: number, watchdog: number) => {
+      const { budgets, rows } = batch(value);
+      const head = { type: "encode", count: 1, trace: false, reconstruction: false, orthogonal: false } as const;
+      return process.call(head, { rows, ...budgets }, watchdog);
+    };
+    const first = call(1, 100);
+    const hung = call(555, 20);
+    let fault: unknown;
+    void hung.catch((error: unknown) => (fault = error));
+    clock.advance(30);
+    await first;
+    clock.advance(19);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(fault).toBeUndefined();
+    clock.advance(1);
+    await expect(hung).rejects.toMatchObject({
+      reason: "watchdog",
+      message: expect.stringContaining("20 ms") as string,
+    });
+    await process.ended;
+  });
+
+  it("ends when asked to", async () => {
+    const process = await start("ok");
+    await process.close();
+    expect(await process.ended).toBe("exit code 0");
+    await expect(process.call({ type: "atoms" }, {}, NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+  });
+});
+
+describe("SupervisedRuntime", () => {
+  it("answers batches whose rows lie in pieces", async () => {
+    const { runtime } = await supervise(["ok"]);
+    const { codes } = await runtime.encode(batch(1.5, 2.5), NO_WATCHDOG);
+    expect(codes.values).toEqual(Float32Array.of(1.5, 2.5));
+    expect(codes.width).toBe(4);
+  });
+
+  it("fails what was in flight when the process died, and serves the next call from a new one", async () => {
+    const { runtime, restarts } = await supervise(["ok"]);
+    const before = await runtime.pid();
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    const { codes } = await runtime.encode(batch(3), NO_WATCHDOG);
+    expect(codes.values).toEqual(Float32Array.of(3));
+    expect(await runtime.pid()).not.toBe(before);
+    expect(restarts).toEqual(["crash"]);
+  });
+
+  it("is ready, but not while it restarts", async () => {
+    const { runtime } = await supervise(["ok"]);
+    expect(runtime.ready()).toBeNull();
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    const again = runtime.ready();
+    expect(again).not.toBeNull();
+    await again;
+    expect(runtime.ready()).toBeNull();
+    await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });
+    const restarted = runtime.ready();
+    expect(restarted).not.toBeNull();
+    await restarted;
+    expect(runtime.ready()).toBeNull();
+    expect((await runtime.encode(batch(1), NO_WATCHDOG)).codes.count).toBe(1);
+  });
+
+  it("is as ready as it will be when its dictionary was broken meanwhile, or it closes", async () => {
+    const { runtime } = await supervise(["ok", "broken"]);
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    await runtime.ready();
+    expect(runtime.ready()).toBeNull();
+    const { runtime: other } = await supervise(["ok", "exits"]);
+    await expect(other.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    const restarted = other.ready();
+    expect(restarted).not.toBeNull();
+    await other.close();
+    await restarted;
+    expect(other.ready()).toBeNull();
+  });
+
+  it("takes a call without an answer for a hang, and kills the process", async () => {
+    const { runtime, restarts } = await supervise(["ok"]);
+    await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });
+    expect((await runtime.encode(batch(1), NO_WATCHDOG)).codes.count).toBe(1);
+    expect(restarts).toEqual(["watchdog"]);
+  });
+
+  it("keeps the process when a call merely fails in it", async () => {
+    const { runtime, restarts } = await supervise(["ok"]);
+    const before = await runtime.pid();
+    await expect(runtime.encode(batch(444), NO_WATCHDOG)).rejects.toThrow("no memory for this batch");
+    expect(await runtime.pid()).toBe(before);
+    expect(restarts).toEqual([]);
+  });
+
+  it("tries again when a restarted process ends while it loads", async () => {
+    const { runtime, restarts } = await supervise(["ok", "exits", "exits", "ok"]);
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    expect((await runtime.encode(batch(1), NO_WATCHDOG)).codes.count).toBe(1);
+    expect(restarts).toEqual(["crash", "crash", "crash"]);
+  });
+
+  it("gives up when the dictionary was broken meanwhile, and says so to every call", async () => {
+    const { runtime, failures } = await supervise(["ok", "broken"]);
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    await expect(runtime.encode(batch(1), NO_WATCHDOG)).rejects.toBeInstanceOf(LoadFailed);
+    await expect(runtime.encode(batch(1), NO_WATCHDOG)).rejects.toBeInstanceOf(LoadFailed);
+    expect(failures).toHaveLength(1);
+  });
+});

@@ -1,0 +1,330 @@
+/** Loading, replacing and unloading while requests are served, over runtime processes that behave as told. */
+import type * as timers from "node:timers/promises";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Cancellation } from "../../../src/engine/core/cancellation.ts";
+import { CatalogEngine } from "../../../src/engine/serving/catalog-engine.ts";
+import { ServedDictionary } from "../../../src/engine/serving/served-dictionary.ts";
+import type { ServingOptions } from "../../../src/engine/serving/serving-options.ts";
+import { SteeringStore } from "../../../src/engine/serving/steering/steering-store.ts";
+import { type Clock, systemClock } from "../../../src/engine/core/clock.ts";
+import type { EncodeRequest } from "../../../src/engine/engine.ts";
+import type { EngineObserver } from "../../../src/engine/core/observer.ts";
+import { Background } from "../../../src/engine/scheduler/background.ts";
+import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { writeModelFolder } from "../../support/model-folder.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+/** What a dictionary's folder holds: see test/support/fake-executor.ts. */
+type Behaviour = "ok" | "broken" | "mute" | "changing";
+
+const turn = vi.hoisted(() => ({ waits: null as Promise<void> | null }));
+vi.mock("node:timers/promises", async (original) => {
+  const real = await original<typeof timers>();
+  const setImmediate = async (): Promise<void> => {
+    const { waits } = turn;
+    turn.waits = null;
+    await waits;
+    return real.setImmediate();
+  };
+  return { ...real, setImmediate };
+});
+
+const root = temporaryFolder();
+const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
+
+const LEASE = new CoreLease(2, systemClock);
+
+const options = (clock: Clock): ServingOptions => ({
+  executorEntry: new URL("../../support/fake-executor.ts", import.meta.url),
+  load: { runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, scratchDir: root },
+  lease: LEASE,
+  background: new Background(LEASE, 2, systemClock),
+  clock,
+  observer: SILENT,
+  log: () => {},
+  maxAtoms: 64,
+  batchMilliseconds: 10,
+  maxWait: 10_000,
+  maxQueueRows: 100_000,
+  degradeWait: 10_000,
+  watchdog: { factor: 50, floor: 1_500 },
+  loadTimeout: 60_000,
+});
+
+/** One version of dictionary `id`. */
+function version(id: string, behaviour: Behaviour, clock: Clock = systemClock): ServedDictionary {
+  const folder = writeModelFolder(`${root}/${id}`, behaviour, { atoms: Float32Array.of(1, 0, 0, 1), d: 2 }, id);
+  return new ServedDictionary(id, folder, options(clock));
+}
+
+const sets = (): SteeringStore => new SteeringStore(`${root}/steering`, () => {});
+
+const engines: CatalogEngine[] = [];
+afterEach(async () => {
+  await Promise.all(engines.splice(0).map((engine) => engine.close()));
+});
+
+/** An engine that starts with these dictionaries, and finds the given ones in its models folder afterwards. */
+async function started(first: ServedDictionary[], later: (ServedDictionary | null)[] = []): Promise<CatalogEngine> {
+  const engine = new CatalogEngine(first, {
+    clock: systemClock,
+    sets: sets(),
+    open: () => Promise.resolve(later.shift() ?? null),
+  });
+  engines.push(engine);
+  await engine.start();
+  return engine;
+}
+
+function gone(): Cancellation {
+  const cancellation = new Cancellation();
+  cancellation.cancel();
+  return cancellation;
+}
+
+const request = (value: number): EncodeRequest => ({
+  rows: { data: Float32Array.of(value, 0), count: 1, width: 2 },
+  budget: {},
+  trace: false,
+  reconstruction: false,
+});
+async function encode(engine: CatalogEngine, value: number, id = "one"): Promise<number> {
+  const context = { requestId: "test", cancellation: new Cancellation() };
+  return (await engine.encode(id, request(value), context)).codes.values[0]!;
+}
+
+/** Lets the time pass that a mute runtime process has for its load. */
+async function giveUp(clock: FakeClock): Promise<void> {
+  while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+  clock.advance(60_000);
+}
+
+describe("load", () => {
+  it("serves a folder that was put there after the start", async () => {
+    const engine = await started([version("one", "ok")], [version("two", "ok")]);
+    await expect(encode(engine, 1, "two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+    expect(await engine.load("two")).toMatchObject({ id: "two", state: "ready" });
+    expect(await encode(engine, 7, "two")).toBe(7);
+    expect(engine.list().map(({ id }) => id)).toEqual(["one", "two"]);
+  });
+
+  it("of a name without a folder changes nothing", async () => {
+    const engine = await started([version("one", "ok")]);
+    for (const id of ["two", "one"])
+      await expect(engine.load(id)).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("replaces a served one without refusing a request, and answers what the old one had accepted", async () => {
+    const engine = await started([version("one", "ok")], [version("one", "ok")]);
+    const before = Array.from({ length: 50 }, (_, i) => encode(engine, i));
+    const loading = engine.load("one");
+    expect(engine.status("one").state).toBe("ready");
+    const during = Array.from({ length: 50 }, (_, i) => encode(engine, 50 + i));
+    expect(await loading).toMatchObject({ state: "ready" });
+    const after = Array.from({ length: 50 }, (_, i) => encode(engine, 100 + i));
+    expect(await Promise.all([...before, ...during, ...after])).toEqual(Array.from({ length: 150 }, (_, i) => i));
+  });
+
+  it("steers anew by the next version where one was replaced between its code and its delta", async () => {
+    const first = version("one", "ok");
+    const engine = await started([first], [version("one", "ok")]);
+    const steer = first.steer.bind(first);
+    let refused = 0;
+    first.steer = async (batch, check) => {
+      await engine.load("one");
+      return steer(batch, check).catch((error: unknown) => {
+        refused++;
+        throw error;
+      });
+    };
+    const edits = [{ feature: 0, op: "scale", value: 2 } as const, { feature: 1, op: "add", value: 3 } as const];
+    const context = { requestId: "test", cancellation: new Cancellation() };
+    const { rows } = request(5);
+    const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
+    expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
+  });
+
+  it("encodes anew by the next version where one was replaced between two turns of the check", async () => {
+    const first = version("one", "ok");
+    const engine = await started([first], [version("one", "changing")]);
+    const count = (1 << 19) + 1;
+    const { sha256: before } = engine.status("one");
+    const rows = { data: new Float32Array(count * 2).fill(5), count, width: 2 };
+    // The first mebi of values has been checked when encode() returns; what follows has its turn when the other serves.
+    let replaced = (): void => {};
+    turn.waits = new Promise((resolve) => (replaced = resolve));
+    const context = { requestId: "test", cancellation: new Cancellation() };
+    const encoding = engine.encode("one", { ...request(0), rows }, context);
+    expect(turn.waits).toBeNull();
+    await engine.load("one");
+    replaced();
+    const { sha256, spread, codes } = await encoding;
+    expect([sha256 === before, sha256 === engine.status("one").sha256, spread, codes.count]).toEqual([
+      false,
+      true,
+      0,
+      count,
+    ]);
+  });
+
+  it("transfers anew where the second dictionary was replaced between code and rows", async () => {
+    const second = version("two", "ok");
+    const engine = await started([version("one", "ok"), second], [version("two", "ok")]);
+    const decode = second.decode.bind(second);
+    let refused = 0;
+    second.decode = async (codes, check) => {
+      await engine.load("two");
+      return decode(codes, check).catch((error: unknown) => {
+        refused++;
+        throw error;
+      });
+    };
+    const context = { requestId: "test", cancellation: new Cancellation() };
+    const { rows } = request(5);
+    const work = { from: "one", to: "two", rows, budget: {}, encoder: "own" } as const;
+    const { outputs, codes } = await engine.transfer(work, context);
+    expect([[...codes.values], [...outputs.data], refused]).toEqual([[5], [5, 0], 1]);
+  });
+
+  it("that fails leaves what was served, and says why", async () => {
+    const engine = await started([version("one", "ok")], [version("one", "broken")]);
+    const failed = {
+      code: "PURSUIT_DICTIONARY_FAILED",
+      message: expect.stringMatching(/center is missing.*still served/),
+    };
+    await expect(engine.load("one")).rejects.toMatchObject(failed);
+    expect(engine.status("one")).toMatchObject({ state: "ready", faults: [] });
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("mends one that had failed, and shows one that fails", async () => {
+    const engine = await started(
+      [version("one", "broken"), version("two", "ok")],
+      [version("one", "broken"), version("one", "ok")],
+    );
+    expect(engine.status("one").state).toBe("failed");
+    await expect(engine.load("one")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
+    expect(engine.status("one")).toMatchObject({
+      state: "failed",
+      faults: ["atoms: 3 of them are zero.", "center is missing."],
+    });
+    await engine.load("one");
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("is one at a time for each dictionary", async () => {
+    const clock = new FakeClock();
+    const engine = await started(
+      [version("one", "ok"), version("two", "ok")],
+      [version("one", "mute", clock), version("two", "ok")],
+    );
+    const loading = engine.load("one").catch((error: unknown) => error);
+    for (const change of [() => engine.load("one"), () => engine.unload("one")])
+      await expect(change()).rejects.toMatchObject({ code: "PURSUIT_BEING_REPLACED", retryAfter: 1 });
+    expect(await engine.load("two")).toMatchObject({ state: "ready" });
+    expect(await encode(engine, 7)).toBe(7);
+    await giveUp(clock);
+    expect(await loading).toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
+    expect(await encode(engine, 8)).toBe(8);
+  });
+});
+
+describe("unload", () => {
+  it("answers what was accepted, then refuses and says how to come back", async () => {
+    const engine = await started([version("one", "ok"), version("two", "ok")], [version("one", "ok")]);
+    const accepted = Array.from({ length: 50 }, (_, i) => encode(engine, i));
+    const unloading = engine.unload("one");
+    await expect(encode(engine, 1)).rejects.toMatchObject({ code: "PURSUIT_DRAINING" });
+    expect(await unloading).toMatchObject({ state: "unloaded", faults: [] });
+    expect(await Promise.all(accepted)).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    const refused = {
+      code: "PURSUIT_NOT_READY",
+      message: expect.stringContaining("POST /v2/repository/models/one/load"),
+    };
+    await expect(encode(engine, 1)).rejects.toMatchObject(refused);
+    expect(await engine.unload("one")).toMatchObject({ state: "unloaded" });
+    await engine.load("one");
+    expect(await encode(engine, 7)).toBe(7);
+  });
+
+  it("of what was never there is refused", async () => {
+    const engine = await started([version("one", "ok")]);
+    await expect(engine.unload("two")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_NOT_FOUND" });
+  });
+});
+
+describe("a call that is not batched", () => {
+  const codes = { count: 1, indptr: Uint32Array.of(0, 1), indices: Uint32Array.of(1), values: Float32Array.of(3) };
+  const { rows } = request(5);
+  const edits = [{ feature: 1, op: "add_direction", strength: 2 } as const];
+
+  it.each([
+    ["whose client has gone", gone(), undefined, "PURSUIT_CLIENT_CLOSED"],
+    ["whose time is over", new Cancellation(), 0, "PURSUIT_TIMEOUT"],
+  ])("%s is not made when its turn comes", async (_whose, cancellation, deadline, code) => {
+    const engine = await started([version("one", "ok")]);
+    const wanted = { requestId: "test", cancellation: new Cancellation() };
+    const context = { ...wanted, cancellation, ...(deadline !== undefined && { deadline }) };
+    await expect(engine.decode("one", codes, context)).rejects.toMatchObject({ code });
+    const steering = { rows, budget: {}, edits, effect: false };
+    await expect(engine.steer("one", steering, context)).rejects.toMatchObject({ code });
+    expect([...(await engine.decode("one", codes, wanted)).data]).toEqual([0, 3]);
+    expect([...(await engine.steer("one", steering, wanted)).rows.data]).toEqual([5, 2]);
+  });
+});
+
+describe("a runtime process that ends", () => {
+  it("is not followed by one of other weights: those are for a load to serve", async () => {
+    const engine = await started([version("one", "changing")], [version("one", "changing")]);
+    const { sha256 } = engine.status("one");
+    expect(await encode(engine, 7)).toBe(7);
+    const changed = {
+      code: "PURSUIT_DICTIONARY_FAILED",
+      message: expect.stringMatching(/weights in its folder were changed.*models\/one\/load/),
+    };
+    await expect(encode(engine, 666)).rejects.toMatchObject(changed);
+    await expect(encode(engine, 7)).rejects.toMatchObject(changed);
+    expect(await engine.load("one")).toMatchObject({ state: "ready", faults: [] });
+    expect(await encode(engine, 8)).toBe(8);
+    expect(engine.status("one").sha256).not.toBe(sha256);
+  });
+});
+
+describe("readiness", () => {
+  it("does not fail for what an operator does", async () => {
+    const clock = new FakeClock();
+    const engine = await started([version("one", "ok"), version("two", "broken")], [version("one", "mute", clock)]);
+    const ready = { ready: true };
+    expect(engine.readiness()).toEqual(ready);
+    await engine.unload("one");
+    expect(engine.readiness()).toEqual(ready);
+    const loading = engine.load("one").catch(() => {});
+    expect(engine.readiness()).toEqual(ready);
+    await giveUp(clock);
+    await loading;
+    // Now both are broken: nothing can be answered.
+    expect(engine.readiness()).toEqual({ ready: false, reason: "No dictionary could be loaded." });
+  });
+
+  it("waits for the first load", () => {
+    const engine = new CatalogEngine([version("one", "ok")], {
+      clock: systemClock,
+      sets: sets(),
+      open: () => Promise.resolve(null),
+    });
+    expect(engine.readiness()).toMatchObject({ ready: false, reason: "Dictionaries are still being loaded." });
+  });
+});
+
+describe("close", () => {
+  it("while a dictionary is being loaded leaves no runtime behind, and takes no further change", async () => {
+    const engine = await started([version("one", "ok")], [version("one", "ok"), version("one", "ok")]);
+    const loading = engine.load("one").catch((error: unknown) => error);
+    await engine.close();
+    expect(await loading).toMatchObject({ code: "PURSUIT_DRAINING" });
+    expect(engine.status("one").state).toBe("unloaded");
+    await expect(engine.load("one")).rejects.toMatchObject({ code: "PURSUIT_DRAINING" });
+  });
+});

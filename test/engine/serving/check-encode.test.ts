@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { budgetColumns, checkWidth } from "../../../src/engine/serving/check-encode.ts";
+
+const rows = (...data: number[]) => ({ data: Float32Array.from(data), count: data.length / 2, width: 2 });
+
+describe("checkWidth", () => {
+  it("says which width was given and which is needed", () => {
+    expect(() => checkWidth(rows(1, 2), 384)).toThrow("The rows are 2 wide; this dictionary takes rows of 384.");
+  });
+});
+
+const PURSUIT = { cap: 64, standard: 64, limits: true };
+const ONE_PASS = { cap: 64, standard: 8, limits: false };
+
+describe("budgetColumns", () => {
+  it("gives a one-pass encoder its own k where the budget does not say, and no limit on the residual", () => {
+    expect([...budgetColumns([{}, { maxAtoms: 40 }], 2, ONE_PASS).maxAtoms]).toEqual([8, 40]);
+    expect(() => budgetColumns({ tolerance: 0.1 }, 2, ONE_PASS)).toThrow(
+      "budget.tolerance: this encoder makes one pass",
+    );
+  });
+
+  it("fills defaults in, for one budget and for one per row", () => {
+    expect(budgetColumns({}, 2, PURSUIT)).toEqual({
+      maxAtoms: Int32Array.of(64, 64),
+      tolerance: Float64Array.of(0, 0),
+      residualNorm: Float64Array.of(0, 0),
+      minGain: Float64Array.of(0, 0),
+    });
+    const perRow = budgetColumns([{ maxAtoms: 0 }, { tolerance: 0.1, minGain: 0.01 }], 2, PURSUIT);
+    expect([...perRow.maxAtoms]).toEqual([0, 64]);
+    expect([...perRow.tolerance]).toEqual([0, 0.1]);
+    expect([...perRow.minGain]).toEqual([0, 0.01]);
+  });
+
+  it.each([
+    [{ maxAtoms: -1 }, "budget.max_atoms is -1; it must be an integer from 0 to 64."],
+    [{ maxAtoms: 1.5 }, "budget.max_atoms is 1.5"],
+    [{ maxAtoms: 65 }, "budget.max_atoms is 65"],
+    [{ tolerance: -0.1 }, "budget.tolerance is -0.1; it must be a finite number, 0 or more."],
+    [{ residualNorm: Number.NaN }, "budget.residual_norm is NaN"],
+    [{ minGain: Infinity }, "budget.min_gain is Infinity"],
+    [[{}, { maxAtoms: 99 }], "budget[1].max_atoms is 99"],
+    [[{}], "budget holds 1 entries for 2 rows"],
+  ])("refuses %j", (budget, message) => {
+    expect(() => budgetColumns(budget, 2, PURSUIT)).toThrow(message);
+  });
+});

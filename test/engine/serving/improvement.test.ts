@@ -1,0 +1,106 @@
+import { expect, it } from "vitest";
+import { Improvement } from "../../../src/engine/serving/improvement.ts";
+import type { Improved } from "../../../src/engine/runtime/protocol/messages.ts";
+import { LoadFailed, RuntimeGone } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
+import { Background } from "../../../src/engine/scheduler/background.ts";
+import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { createGate } from "../../support/gate.ts";
+import { holdCores } from "../../support/hold-cores.ts";
+import { settle } from "../../support/queue-world.ts";
+import { Restarts } from "../../support/restarts.ts";
+
+type Step = Improved["next"] | Error;
+
+/** A runtime that says after each piece what is next, in this order: what follows the first is of a process started anew. */
+function setup(...steps: readonly Step[]) {
+  const clock = new FakeClock();
+  const lease = new CoreLease(2, clock);
+  const restarts = new Restarts();
+  const left = [...steps];
+  const improved: Improved["next"][] = [];
+  const failed: unknown[] = [];
+  const patience: number[] = [];
+  const improvement = new Improvement({
+    runtime: {
+      ready: restarts.ready,
+      // Calls of a runtime wait for its restart.
+      async improve(watchdog) {
+        await restarts.ready();
+        patience.push(watchdog);
+        const step = left.shift();
+        if (step instanceof Error) throw step;
+        return {
+          chosen: { runtime: "cpu", path: "fused" },
+          coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
+          next: step ?? null,
+        };
+      },
+    },
+    background: new Background(lease, 2, clock),
+    watchdog: 1000,
+    onImproved: ({ next }) => improved.push(next),
+    onFailed: (error) => failed.push(error),
+  });
+  return { improvement, lease, restarts, improved, failed, patience };
+}
+
+it("holds the cores for what keeps them busy, and none for what waits for a disk", async () => {
+  const { improvement, lease, improved, patience } = setup("disk", "threads", "threads", null);
+  const gate = createGate();
+  const other = holdCores(lease, 2, () => gate.passed);
+  improvement.begin();
+  await settle();
+  expect(improved).toEqual(["disk", "threads"]);
+  gate.open();
+  await other;
+  await settle();
+  expect(improved).toEqual(["disk", "threads", "threads", null]);
+  expect(patience).toEqual([4000, 4000, 1000, 1000]);
+});
+
+it("begins anew with a new process, holds nothing while it starts, and is silent of the old one's end", async () => {
+  const { improvement, lease, restarts, improved, failed } = setup(
+    "threads",
+    new RuntimeGone("crash", "it ended"),
+    "threads",
+    null,
+  );
+  improvement.begin();
+  await settle();
+  expect([improved, failed]).toEqual([["threads"], []]);
+  const restarted = restarts.begin();
+  improvement.begin();
+  improvement.begin();
+  await settle();
+  await holdCores(lease, 2, () => Promise.resolve());
+  expect(improved).toEqual(["threads"]);
+  restarted();
+  await settle();
+  expect(improved).toEqual(["threads", "threads", null]);
+});
+
+it("ends with a dictionary that is broken by now, and tells of what nobody else tells", async () => {
+  const broken = setup(new LoadFailed(["the folder is gone"]));
+  broken.improvement.begin();
+  const odd = setup("threads", new Error("no dictionary is loaded"));
+  odd.improvement.begin();
+  await settle();
+  expect(broken.failed).toEqual([]);
+  expect(odd.failed).toEqual([new Error("no dictionary is loaded")]);
+});
+
+it("does no further piece once it is stopped, though it waited for one", async () => {
+  const { improvement, lease, improved } = setup("threads", "threads", null);
+  const gate = createGate();
+  const other = holdCores(lease, 2, () => gate.passed);
+  improvement.begin();
+  await settle();
+  improvement.stop();
+  gate.open();
+  await other;
+  improvement.begin();
+  await settle();
+  expect(improved).toEqual(["threads"]);
+  await holdCores(lease, 2, () => Promise.resolve());
+});
