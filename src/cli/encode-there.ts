@@ -7,7 +7,7 @@ type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly
 /**
  * A running server over HTTP.
  * @param key sent where there is one.
- * @param sha256 of the weights that the answers are compared by: a server with others is refused.
+ * @param sha256 version that the answers are compared by; a server with another one is refused.
  */
 export function encodeThere(base: string, id: string, encoder: EncoderName, sha256: string, key?: string): Encoder {
   if (!URL.canParse(base)) throw new Error(`--url ${base} is no address; one looks like http://127.0.0.1:8080.`);
@@ -43,7 +43,7 @@ export function encodeThere(base: string, id: string, encoder: EncoderName, sha2
       }
       if (said.sha256 !== sha256) {
         throw new Error(
-          `The server at ${base} serves other weights of ${id} (sha256 ${said.sha256}) than lie here (${sha256}).`,
+          `The server at ${base} serves another version of ${id} (sha256 ${said.sha256}) than lies here (${sha256}): its weights or settings differ.`,
         );
       }
       return said.codes.map((code) => ({ ...code, residualNorms: code.trace.residual_norms }));

@@ -28,7 +28,7 @@ export interface DictionaryStatus {
   readonly manifest?: DictionaryManifest;
   /** Selections of one row at most: the manifest's cap or the server's. */
   readonly maxAtoms?: number;
-  /** sha256 of weights.safetensors, hex. */
+  /** Identity of the version, hex: a digest of weights and encoder settings. */
   readonly sha256?: string;
   readonly labels: boolean;
   readonly chosen?: RuntimeChoice;

@@ -3,11 +3,20 @@ import { join, resolve } from "node:path";
 import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+<<<<<<< HEAD
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
 import { findDictionaryFolder, scanModels } from "../engine/dictionaries/scan-models.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
 import { systemClock } from "../engine/core/clock.ts";
+=======
+import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
+import { findDictionaryFolder, scanModels } from "../engine/catalog/folder/scan-models.ts";
+import type { ServingOptions } from "../engine/catalog/serving-options.ts";
+import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
+import { SteeringStore } from "../engine/catalog/steering/steering-store.ts";
+import { systemClock } from "../engine/clock.ts";
+>>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights)
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
 import { growHeapFreely } from "./heap-growth.ts";
@@ -33,11 +42,14 @@ export async function serve(settings: Settings): Promise<void> {
 
   let engine: CatalogEngine | null = null;
   const metrics = new Metrics(() => engine?.list() ?? []);
-  const options = servingOptions(settings, metrics, (level, message, details) => logger[level](details, message));
+  const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
+  const sets = await SteeringStore.open(join(resolve(settings.stateDir), "steering"), log);
+  const options: ServingOptions = {
+    ...servingOptions(settings, metrics, log),
+    // Earlier releases bound sets to the digest of the weights file.
+    onVersion: (id, { sha256, fileSha256 }) => sets.rebind(id, fileSha256, sha256),
+  };
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
-  const sets = await SteeringStore.open(join(resolve(settings.stateDir), "steering"), (level, message, details) =>
-    logger[level](details, message),
-  );
   engine = new CatalogEngine(served, {
     clock: systemClock,
     sets,

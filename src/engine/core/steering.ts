@@ -50,7 +50,7 @@ export interface MovedFeatures {
 /** A named set of edits, kept across restarts. */
 export interface SteeringSet {
   readonly name: string;
-  /** Of the weights that it was made for. */
+  /** Version of the dictionary that it was made for. */
   readonly sha256: string;
   readonly edits: readonly Edit[];
   /** Changes with everything that the set says. */

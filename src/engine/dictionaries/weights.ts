@@ -1,12 +1,19 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { join } from "node:path";
+<<<<<<< HEAD:src/engine/dictionaries/weights.ts
 import { pipeline } from "node:stream/promises";
 import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
+=======
+import type { DictionaryManifest } from "../../dictionary.ts";
+import type { DictionaryWeights } from "../../dictionary-weights.ts";
+import { FormatError } from "../formats/format-error.ts";
+import { SafetensorsFile, type TensorEntry } from "../formats/safetensors.ts";
+>>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):src/engine/catalog/folder/weights.ts
 import { DictionaryFault } from "./dictionary-fault.ts";
+import { type StoredTensor, versionDigest } from "./version.ts";
 
 export const WEIGHTS_FILE = "weights.safetensors";
 
@@ -15,14 +22,17 @@ const NAMED = 5;
 
 export interface LoadedWeights {
   readonly weights: DictionaryWeights;
-  /** Of the weights file, hex. */
+  /** Identity of the version, hex: see version.ts. */
   readonly sha256: string;
+  /** SHA-256 of the weights file, hex: the identity by which earlier releases bound steering sets. */
+  readonly fileSha256: string;
   /** Sentences about what is allowed but deserves attention. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads the weights of a dictionary folder and checks them against its manifest.
+ * Reads the weights of a dictionary folder once and checks them against its manifest. Weights and digests come from the
+ * same bytes, so that a file replaced meanwhile cannot be served under another's digest.
  * @throws DictionaryFault with every fault found.
  */
 export async function loadWeights(folder: string, manifest: DictionaryManifest): Promise<LoadedWeights> {
@@ -31,9 +41,10 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
     const file = await SafetensorsFile.open(path);
     try {
       const warnings = checkTensors(file, manifest);
-      const weights = await readTensors(file, manifest);
+      const { floats, stored, fileSha256 } = await readTensors(file, shapesOf(manifest));
+      const weights = weightsOf(manifest, floats);
       warnings.push(...checkValues(weights));
-      return { weights, sha256: await sha256Of(path), warnings };
+      return { weights, sha256: versionDigest(manifest, stored), fileSha256, warnings };
     } finally {
       await file.close();
     }
@@ -83,18 +94,47 @@ function checkTensors({ tensors }: SafetensorsFile, manifest: DictionaryManifest
     : [`${WEIGHTS_FILE} holds tensors that this encoder does not use: ${unused.join(", ")}.`];
 }
 
-async function readTensors(file: SafetensorsFile, manifest: DictionaryManifest): Promise<DictionaryWeights> {
+interface ReadTensors {
+  readonly floats: ReadonlyMap<string, Float32Array>;
+  readonly stored: readonly StoredTensor[];
+  readonly fileSha256: string;
+}
+
+/** The whole file in one pass; tensors that are used are decoded. */
+async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unknown>): Promise<ReadTensors> {
+  const hash = createHash("sha256").update(file.head);
+  const floats = new Map<string, Float32Array>();
+  const stored: StoredTensor[] = [];
+  for (const [name, { dtype, shape }] of [...file.tensors].sort(([, a], [, b]) => a.from - b.from || a.to - b.to)) {
+    if (!used.has(name)) {
+      for await (const bytes of file.pieces(name)) hash.update(bytes);
+      continue;
+    }
+    const pieces: Uint8Array[] = [];
+    const data = await file.readFloats(name, (bytes) => {
+      hash.update(bytes);
+      if (dtype !== "F32") pieces.push(bytes);
+    });
+    // Stored float32 is what is in memory now, so no second copy is kept until it is hashed.
+    if (dtype === "F32") pieces.push(new Uint8Array(data.buffer));
+    floats.set(name, data);
+    stored.push({ name, dtype, shape, pieces });
+  }
+  return { floats, stored, fileSha256: hash.digest("hex") };
+}
+
+function weightsOf(manifest: DictionaryManifest, floats: ReadonlyMap<string, Float32Array>): DictionaryWeights {
   const { d, m } = manifest;
-  const atoms = await file.readFloats("atoms");
-  const center = manifest.encoder.center ? await file.readFloats("center") : null;
+  const atoms = floats.get("atoms")!;
+  const center = floats.get("center") ?? null;
   switch (manifest.kind) {
     case "matching_pursuit":
       return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
     case "orthogonal_matching_pursuit":
       return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
     case "topk": {
-      const encoderWeight = await file.readFloats("encoder_weight");
-      const encoderBias = await file.readFloats("encoder_bias");
+      const encoderWeight = floats.get("encoder_weight")!;
+      const encoderBias = floats.get("encoder_bias")!;
       return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder, encoderWeight, encoderBias };
     }
   }
@@ -144,11 +184,4 @@ export function checkValues(weights: DictionaryWeights): string[] {
   return [
     `The largest squared atom norm is ${squared}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`,
   ];
-}
-
-/** Of a file, hex. */
-export async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
 }

@@ -104,6 +104,7 @@ export class ServedDictionary {
         },
         onFailed: (faults) => this.#fail(faults),
       });
+      await this.#options.onVersion?.(this.id, facts);
       this.#facts = facts;
       this.#loaded = {
         manifest,
@@ -248,15 +249,15 @@ export class ServedDictionary {
   }
 
   /**
-   * A runtime process that was started anew serves the same weights: codes go by the sha256, and requests were checked
-   * by the manifest, of this version. What lies in the folder by now is another's, for a load to serve.
+   * Refuses a restarted runtime process that read another version than the one served: requests were checked by this
+   * version's manifest, and answers carry its sha256. A load serves the new files.
    * @throws LoadFailed
    */
   async #checkSame(runtime: RuntimeProcess): Promise<RuntimeProcess> {
     if (this.#facts === null || runtime.facts.sha256 === this.#facts.sha256) return runtime;
     await runtime.close();
     throw new LoadFailed([
-      `The weights in its folder were changed, and its runtime process had to be started anew; POST /v2/repository/models/${this.id}/load serves what is there now.`,
+      `Its weights file changed, and then its runtime process ended; a new process would serve other codes. POST /v2/repository/models/${this.id}/load serves the new file.`,
     ]);
   }
 

@@ -1,6 +1,12 @@
+<<<<<<< HEAD:src/engine/serving/serving-options.ts
 import type { Clock } from "../core/clock.ts";
 import type { EngineObserver } from "../core/observer.ts";
 import type { LoadOptions } from "../runtime/protocol/messages.ts";
+=======
+import type { Clock } from "../clock.ts";
+import type { EngineObserver } from "../observer.ts";
+import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
+>>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):src/engine/catalog/serving-options.ts
 import type { Background } from "../scheduler/background.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
 import type { WatchdogRule } from "./dictionary-executor.ts";
@@ -16,6 +22,8 @@ export interface ServingOptions {
   readonly clock: Clock;
   readonly observer: EngineObserver;
   readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
+  /** Called with each version that was loaded, before it is served; must not reject. */
+  readonly onVersion?: (id: string, version: Pick<LoadedFacts, "sha256" | "fileSha256">) => Promise<void>;
   /** Selections of one row at most, where the manifest sets no cap of its own. */
   readonly maxAtoms: number;
   readonly batchMilliseconds: number;

@@ -81,7 +81,7 @@ export async function answerLines(
           ...(encoder !== undefined && { encoder }),
         };
         const encoded = await encodeAsRead(engine, status, work, { ...context, ...deadline });
-        // A line does not say by which weights it was encoded: all of a stream are by the same.
+        // A line does not name the version that made it, so one version makes all lines of a stream.
         version ??= encoded.sha256;
         if (encoded.sha256 !== version) throw replaced(id);
         observer.stage("queue", encoded.times.queue / 1000);

@@ -138,9 +138,11 @@ const rowFields = {
   reconstruction: Type.Optional(numbers("x̂, d numbers")),
 };
 
+const VERSION = "Version of the dictionary: a digest of its weights and encoder settings";
+
 const answerFields = {
   dictionary: Type.String(),
-  sha256: Type.String({ description: "Of the weights that made these codes" }),
+  sha256: Type.String({ description: VERSION }),
   mean_atoms: Type.Number(),
   explained_variance: Type.Union([Type.Number(), Type.Null()], {
     description: "1 − Σ‖x − x̂‖² / Σ‖x − mean‖² over this batch; null where the rows do not vary",
@@ -196,7 +198,7 @@ export const TransferAnswerSchema = Type.Object({
   outputs,
   to: Type.Object({
     dictionary: Type.String(),
-    sha256: Type.String(),
+    sha256: Type.String({ description: VERSION }),
     input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
   }),
   from: coded(numbers("One per index"), { indices }),
@@ -237,7 +239,7 @@ export const DictionarySchema = Type.Object({
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
   path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),
-  sha256: Type.Optional(Type.String()),
+  sha256: Type.Optional(Type.String({ description: VERSION })),
   labels: Type.Boolean(),
   coherence: Type.Optional(
     Type.Object({

@@ -119,8 +119,8 @@ export const SetBodySchema = Type.Object({ edits: EditsSchema }, closed);
 
 const setFields = {
   name: Type.String(),
-  sha256: Type.String({ description: "Of the weights that it was saved for" }),
-  stale: Type.Boolean({ description: "The weights are others now: refused until it is saved again" }),
+  sha256: Type.String({ description: "Version of the dictionary that it was saved for" }),
+  stale: Type.Boolean({ description: "The dictionary is another version now: refused until it is saved again" }),
   etag: Type.String(),
 };
 export const SteeringSetSchema = Type.Object({ ...setFields, edits: EditsSchema });

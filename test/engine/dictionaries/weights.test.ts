@@ -1,12 +1,27 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+<<<<<<< HEAD:test/engine/dictionaries/weights.test.ts
 import { describe, expect, it } from "vitest";
 import { DictionaryFault } from "../../../src/engine/dictionaries/dictionary-fault.ts";
 import { loadWeights, type LoadedWeights, WEIGHTS_FILE } from "../../../src/engine/dictionaries/weights.ts";
 import { encodeSafetensors, type FloatTensor } from "../../../src/engine/dictionaries/formats/safetensors.ts";
 import { manifestOf } from "../../support/model-folder.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
+=======
+import { describe, expect, it, vi } from "vitest";
+import { DictionaryFault } from "../../../../src/engine/catalog/folder/dictionary-fault.ts";
+import { loadWeights, type LoadedWeights, WEIGHTS_FILE } from "../../../../src/engine/catalog/folder/weights.ts";
+import { versionDigest } from "../../../../src/engine/catalog/folder/version.ts";
+import {
+  encodeSafetensors,
+  type FloatTensor,
+  SafetensorsFile,
+} from "../../../../src/engine/catalog/formats/safetensors.ts";
+import type { DictionaryManifest } from "../../../../src/engine/dictionary.ts";
+import { manifestOf } from "../../../support/model-folder.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
+>>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):test/engine/catalog/folder/weights.test.ts
 
 const D = 2;
 const M = 3;
@@ -20,9 +35,22 @@ const tensor = (shape: readonly number[], data: readonly number[]): FloatTensor 
 });
 const atomsOf = (data: readonly number[] = ATOMS): FloatTensor => tensor([data.length / D, D], data);
 
+const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+const manifest = ({ center = false, m = M }: { center?: boolean; m?: number } = {}): DictionaryManifest =>
+  manifestOf("a", { atoms: new Float32Array(m * D), d: D, settings: { center } });
+
+/** A file of `atoms` of any type. */
+function fileOf(dtype: string, bytes: Uint8Array): Uint8Array {
+  const header = JSON.stringify({ atoms: { dtype, shape: [M, D], data_offsets: [0, bytes.length] } });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, Buffer.from(header), bytes]);
+}
+
 function load(
   tensors: Readonly<Record<string, FloatTensor>> | Uint8Array,
-  { center = false, m = M }: { center?: boolean; m?: number } = {},
+  sizes: Parameters<typeof manifest>[0] = {},
 ): Promise<LoadedWeights> {
   const folder = join(root, String(folders++));
   mkdirSync(folder);
@@ -30,7 +58,7 @@ function load(
     join(folder, WEIGHTS_FILE),
     tensors instanceof Uint8Array ? tensors : Buffer.concat(encodeSafetensors(tensors)),
   );
-  return loadWeights(folder, manifestOf("a", { atoms: new Float32Array(m * D), d: D, settings: { center } }));
+  return loadWeights(folder, manifest(sizes));
 }
 
 async function faultsOf(loading: Promise<unknown>): Promise<readonly string[]> {
@@ -40,17 +68,61 @@ async function faultsOf(loading: Promise<unknown>): Promise<readonly string[]> {
 }
 
 describe("weights of a dictionary folder", () => {
-  it("are read with the file's sha256, and without a warning where nothing is odd", async () => {
+  it("are read with two digests: of the version, and of the file", async () => {
     const tensors = { atoms: atomsOf(), center: tensor([D], [5, -5]) };
-    const { weights, sha256, warnings } = await load(tensors, { center: true });
+    const { weights, sha256, fileSha256, warnings } = await load(tensors, { center: true });
     expect(weights).toMatchObject({ d: D, m: M, atoms: tensors.atoms.data, center: tensors.center.data });
-    expect(sha256).toBe(
-      createHash("sha256")
-        .update(Buffer.concat(encodeSafetensors(tensors)))
-        .digest("hex"),
-    );
+    const stored = Object.entries(tensors).map(([name, { shape, data }]) => {
+      return { name, dtype: "F32", shape, pieces: [new Uint8Array(data.buffer)] };
+    });
+    expect(sha256).toBe(versionDigest(manifest({ center: true }), stored));
+    expect(fileSha256).toBe(sha256Of(Buffer.concat(encodeSafetensors(tensors))));
     expect(warnings).toEqual([]);
     expect((await load({ atoms: atomsOf() })).weights.center).toBeNull();
+  });
+
+  it("have one version in whatever order the file holds them, with unused tensors and metadata or not", async () => {
+    const tensors = { atoms: atomsOf(), center: tensor([D], [5, -5]) };
+    const { sha256 } = await load(tensors, { center: true });
+    const turned = { center: tensors.center, b_enc: tensor([M], [1, 2, 3]), atoms: tensors.atoms };
+    const file = Buffer.concat(encodeSafetensors(turned, { made: "elsewhere" }));
+    const loaded = await load(file, { center: true });
+    expect(loaded.sha256).toBe(sha256);
+    expect(loaded.fileSha256).toBe(sha256Of(file));
+    expect((await load({ ...tensors, center: tensor([D], [5, 5]) }, { center: true })).sha256).not.toBe(sha256);
+  });
+
+  it("of half precision have the version of their stored bytes", async () => {
+    // 1, 0, 0, 1, 0.5, 0.75
+    const bytes = new Uint8Array(Uint16Array.of(0x3c00, 0, 0, 0x3c00, 0x3800, 0x3a00).buffer);
+    const { weights, sha256 } = await load(fileOf("F16", bytes));
+    expect([...weights.atoms]).toEqual([1, 0, 0, 1, 0.5, 0.75]);
+    expect(sha256).toBe(versionDigest(manifest(), [{ name: "atoms", dtype: "F16", shape: [M, D], pieces: [bytes] }]));
+    expect((await load({ atoms: atomsOf([1, 0, 0, 1, 0.5, 0.75]) })).sha256).not.toBe(sha256);
+  });
+
+  it("of a file that is replaced while it is read have the digests of the bytes that were read", async () => {
+    const [before, after] = [atomsOf(), atomsOf([0, 1, 1, 0, 0.8, 0.6])].map((atoms) =>
+      Buffer.concat(encodeSafetensors({ atoms })),
+    ) as [Buffer, Buffer];
+    const whole = await load(before);
+    const { readFloats } = Object.getOwnPropertyDescriptors(SafetensorsFile.prototype);
+    let replaced = 0;
+    vi.spyOn(SafetensorsFile.prototype, "readFloats").mockImplementation(async function (
+      this: SafetensorsFile,
+      ...args
+    ) {
+      const floats = await readFloats.value!.apply(this, args);
+      writeFileSync(`${this.path}.new`, after);
+      renameSync(`${this.path}.new`, this.path);
+      replaced++;
+      return floats;
+    });
+    const torn = await load(before);
+    vi.restoreAllMocks();
+    expect(replaced).toBe(1);
+    expect(torn.weights.atoms).toEqual(whole.weights.atoms);
+    expect([torn.sha256, torn.fileSha256]).toEqual([whole.sha256, whole.fileSha256]);
   });
 
   it("must be there, each of its tensor's shape, all faults told at once", async () => {
@@ -115,17 +187,13 @@ describe("weights of a dictionary folder", () => {
     expect(await faultsOf(load(Buffer.from("PK\u0003\u0004 a zip file")))).toEqual([
       expect.stringMatching(/not safetensors/),
     ]);
-    const manifest = manifestOf("a", { atoms: new Float32Array(6), d: D });
-    expect(await faultsOf(loadWeights(join(root, "none"), manifest))).toEqual([
+    expect(await faultsOf(loadWeights(join(root, "none"), manifest()))).toEqual([
       expect.stringMatching(/^weights\.safetensors cannot be read: ENOENT/),
     ]);
   });
 
   it("of integers are refused by their type", async () => {
-    const header = JSON.stringify({ atoms: { dtype: "I32", shape: [M, D], data_offsets: [0, 24] } });
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(header.length));
-    const [fault] = await faultsOf(load(Buffer.concat([length, Buffer.from(header), Buffer.alloc(24)])));
+    const [fault] = await faultsOf(load(fileOf("I32", new Uint8Array(24))));
     expect(fault).toMatch(/"atoms" is of type I32; F64, F32, F16 and BF16 are read/);
   });
 });

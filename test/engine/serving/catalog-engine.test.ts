@@ -275,6 +275,25 @@ describe("a call that is not batched", () => {
   });
 });
 
+describe("a version that was loaded", () => {
+  it("is told of before it is served, so that sets bound to its weights file can be rebound", async () => {
+    const order: string[] = [];
+    const dictionary = new ServedDictionary(
+      "one",
+      writeModelFolder(`${root}/one`, "ok", { atoms: Float32Array.of(1, 0, 0, 1), d: 2 }, "one"),
+      {
+        ...options(systemClock),
+        onVersion: (id, { sha256, fileSha256 }) => {
+          order.push(`${id} ${dictionary.state} ${sha256[0]} ${fileSha256[0]}`);
+          return Promise.resolve();
+        },
+      },
+    );
+    await started([dictionary]);
+    expect([...order, dictionary.state]).toEqual(["one loading 0 f", "ready"]);
+  });
+});
+
 describe("a runtime process that ends", () => {
   it("is not followed by one of other weights: those are for a load to serve", async () => {
     const engine = await started([version("one", "changing")], [version("one", "changing")]);
@@ -282,7 +301,7 @@ describe("a runtime process that ends", () => {
     expect(await encode(engine, 7)).toBe(7);
     const changed = {
       code: "PURSUIT_DICTIONARY_FAILED",
-      message: expect.stringMatching(/weights in its folder were changed.*models\/one\/load/),
+      message: expect.stringMatching(/weights file changed.*models\/one\/load/),
     };
     await expect(encode(engine, 666)).rejects.toMatchObject(changed);
     await expect(encode(engine, 7)).rejects.toMatchObject(changed);

@@ -47,11 +47,14 @@ export class SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
+  /** The file's bytes before the first tensor. */
+  readonly head: Uint8Array;
   readonly #handle: FileHandle;
 
-  private constructor(path: string, handle: FileHandle, header: Header) {
+  private constructor(path: string, handle: FileHandle, head: Uint8Array, header: Header) {
     this.path = path;
     this.#handle = handle;
+    this.head = head;
     this.tensors = header.tensors;
     this.metadata = header.metadata;
   }
@@ -69,8 +72,8 @@ export class SafetensorsFile {
           `claims a header of ${length} bytes in a file of ${size}: truncated, or not safetensors.`,
         );
       }
-      const text = (await readExactly(handle, path, 8, length)).toString("utf8");
-      return new SafetensorsFile(path, handle, parseHeader(path, text, 8 + length, size));
+      const head = await readExactly(handle, path, 0, 8 + length);
+      return new SafetensorsFile(path, handle, head, parseHeader(path, head.toString("utf8", 8), head.length, size));
     } catch (error) {
       await handle.close();
       throw error;
@@ -79,28 +82,38 @@ export class SafetensorsFile {
 
   /**
    * One tensor as float32, row-major.
+   * @param onBytes gets the stored bytes that the numbers come from, piece by piece; it may keep them.
    * @throws FormatError when it is absent or not of a floating-point type.
    */
-  async readFloats(name: string): Promise<Float32Array> {
-    const entry = this.tensors.get(name);
-    if (entry === undefined) {
-      throw new FormatError(
-        this.path,
-        `holds no tensor "${name}"; it holds ${[...this.tensors.keys()].slice(0, 20).join(", ")}.`,
-      );
-    }
+  async readFloats(name: string, onBytes: (bytes: Uint8Array) => void = () => {}): Promise<Float32Array> {
+    const entry = this.#entry(name);
     if (!(entry.dtype in FLOAT_BYTES)) {
       throw new FormatError(this.path, `tensor "${name}" is of type ${entry.dtype}; F64, F32, F16 and BF16 are read.`);
     }
     const type = entry.dtype as FloatType;
     const into = new Float32Array((entry.to - entry.from) / FLOAT_BYTES[type]);
     let at = 0;
-    for (let from = entry.from; from < entry.to; from += READ_BYTES) {
-      const bytes = await readExactly(this.#handle, this.path, from, Math.min(READ_BYTES, entry.to - from));
+    for await (const bytes of this.pieces(name)) {
+      onBytes(bytes);
       decodeFloats(bytes, type, into, at);
       at += bytes.length / FLOAT_BYTES[type];
     }
     return into;
+  }
+
+  /** The stored bytes of one tensor of any type. @throws FormatError when it is absent */
+  async *pieces(name: string): AsyncGenerator<Uint8Array> {
+    const { from, to } = this.#entry(name);
+    for (let at = from; at < to; at += READ_BYTES) {
+      yield await readExactly(this.#handle, this.path, at, Math.min(READ_BYTES, to - at));
+    }
+  }
+
+  #entry(name: string): TensorEntry {
+    const entry = this.tensors.get(name);
+    if (entry !== undefined) return entry;
+    const held = [...this.tensors.keys()].slice(0, 20).join(", ");
+    throw new FormatError(this.path, `holds no tensor "${name}"; it holds ${held}.`);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,12 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
+<<<<<<< HEAD:src/engine/dictionaries/importing/understand.ts
 import { sha256Of } from "../weights.ts";
+=======
+import { pipeline } from "node:stream/promises";
+>>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):src/engine/catalog/import/understand.ts
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
@@ -35,7 +41,7 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
         `  python tools/convert/torch_to_safetensors.py ${path}`,
       ]);
     }
-    return withSource(await understandWeights(path, flags), path, path);
+    return withSource(path, path, () => understandWeights(path, flags));
   }
   if (flags.from !== undefined && flags.from !== "sae-lens" && flags.from !== "sparsify") {
     throw new ImportFault([
@@ -50,9 +56,9 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
   if (await isFile(SAE_LENS_CONFIG)) {
     // sparsify's folders have a cfg.json, too, but other weights beside it.
     if (await isFile(SPARSIFY_WEIGHTS)) {
-      return withSource(await understandSparsify(path, flags), path, join(path, SPARSIFY_WEIGHTS));
+      return withSource(path, join(path, SPARSIFY_WEIGHTS), () => understandSparsify(path, flags));
     }
-    return withSource(await understandSaeLens(path, flags), path, join(path, SAE_LENS_WEIGHTS));
+    return withSource(path, join(path, SAE_LENS_WEIGHTS), () => understandSaeLens(path, flags));
   }
   if (await isFile("params.npz"))
     throw new ImportFault([`${path} is a Gemma Scope folder; jumprelu is not served yet.`]);
@@ -66,8 +72,28 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
   ]);
 }
 
-/** The same, its provenance saying which file the weights came from. */
-async function withSource(understood: Understood, path: string, weights: string): Promise<Understood> {
+/**
+ * Adds the weights file and its digest to the provenance.
+ * @throws ImportFault when the file was replaced or written to between its reading and its digest.
+ */
+async function withSource(path: string, weights: string, read: () => Promise<Understood>): Promise<Understood> {
+  const before = await changeMark(weights);
+  const understood = await read();
   const source = { source: basename(resolve(path)), source_sha256: await sha256Of(weights) };
+  if ((await changeMark(weights)) !== before) {
+    throw new ImportFault([`${weights} changed while it was read. Import it again when nothing writes to it.`]);
+  }
   return { ...understood, provenance: { ...source, imported_as: understood.source, ...understood.provenance } };
+}
+
+/** Changes when another file takes the name, and with every write. Empty where there is no file: its reader says so. */
+async function changeMark(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found === null ? "" : [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join();
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
 }

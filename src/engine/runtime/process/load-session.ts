@@ -13,12 +13,12 @@ import { createEncoderSession } from "../sessions/create-session.ts";
  * @throws DictionaryFault with everything wrong with the folder; Error when the runtime refuses.
  */
 export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
-  const { weights, sha256, warnings } = await loadWeights(options.folder, options.manifest);
+  const { weights, sha256, fileSha256, warnings } = await loadWeights(options.folder, options.manifest);
   const notes: string[] = [];
   const session = await createOnRuntime(weights, options, new GramCache(options.scratchDir, sha256), notes);
   const warmUp = await encodeOneRow(session, weights);
   const { chosen, coherence } = session;
-  return { session, facts: { chosen, coherence, sha256, warnings, notes, warmUp } };
+  return { session, facts: { chosen, coherence, sha256, fileSha256, warnings, notes, warmUp } };
 }
 
 /** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */

@@ -33,7 +33,10 @@ export interface WarmUp {
 export interface LoadedFacts {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
+  /** Identity of the version, hex. */
   readonly sha256: string;
+  /** SHA-256 of the weights file, hex: the identity by which earlier releases bound steering sets. */
+  readonly fileSha256: string;
   readonly warnings: readonly string[];
   /** Sentences worth a log line, such as why CUDA was not to be had. */
   readonly notes: readonly string[];

@@ -9,7 +9,7 @@ import type { SteeringStore } from "./steering-store.ts";
 
 /** What sets need to know of the dictionaries that they are for. */
 export interface SetDictionaries {
-  /** Of the weights served now; undefined while there are none. @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
+  /** Version served now; undefined while there is none. @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   readonly sha256: (id: string) => string | undefined;
   /** @throws EngineError also when it is not being served */
   readonly serving: (id: string) => { readonly d: number; readonly m: number; readonly sha256: string };
@@ -17,7 +17,7 @@ export interface SetDictionaries {
 
 const NAME = new RegExp(DICTIONARY_ID_PATTERN);
 
-/** Named sets over a store, each bound to the weights that it was saved for. */
+/** Named sets over a store, each bound to the version that it was saved for. */
 export class ServedSets implements SteeringSets {
   readonly #store: SteeringStore;
   readonly #dictionaries: SetDictionaries;
@@ -44,7 +44,7 @@ export class ServedSets implements SteeringSets {
   use(id: string, name: string): readonly Edit[] {
     const { edits, stale } = this.get(id, name);
     if (!stale) return edits;
-    const message = `The steering set ${name} was saved for other weights than ${id} has now; look it through and save it again.`;
+    const message = `The steering set ${name} was saved for another version of ${id}: its weights or settings differ from those served now. Check its edits and save it again.`;
     throw new EngineError("PURSUIT_STEERING_SET_STALE", message);
   }
 

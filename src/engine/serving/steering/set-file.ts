@@ -5,7 +5,7 @@ import { isObject } from "../../core/is-object.ts";
 
 /** A named set as it lies on disk. */
 export interface StoredSet {
-  /** Of the weights that it was made for. */
+  /** Version of the dictionary that it was made for. */
   readonly sha256: string;
   readonly edits: readonly Edit[];
 }

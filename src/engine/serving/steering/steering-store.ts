@@ -6,7 +6,7 @@ import { invalidEdit } from "../../core/read-edits.ts";
 import { deleteDurably, PARTIAL_PREFIX, writeDurably } from "./durable-file.ts";
 import { readSetFile, setFileText, type StoredSet } from "./set-file.ts";
 
-export type StoreLog = (level: "warn" | "error", message: string, details: Record<string, unknown>) => void;
+export type StoreLog = (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
 
 /** Sets of one dictionary at most: each is held in memory. */
 export const MAX_SETS = 10_000;
@@ -87,6 +87,23 @@ export class SteeringStore {
     });
     this.#last = next.catch(() => {});
     return next;
+  }
+
+  /** Binds the sets of one digest to another. Never throws: a set that cannot be written stays as it was, with a log line. */
+  async rebind(dictionary: string, from: string, to: string): Promise<void> {
+    for (const [name, { sha256 }] of this.of(dictionary)) {
+      if (sha256 !== from) continue;
+      try {
+        await this.change(dictionary, name, (present) =>
+          present?.sha256 === from ? { ...present, sha256: to } : (present ?? null),
+        );
+        this.#log("info", `The steering set ${name} of ${dictionary} is now bound to the sha256 of its version.`, {
+          dictionary,
+        });
+      } catch (error) {
+        this.#log("error", `The steering set ${name} of ${dictionary} stays stale: ${words(error)}`, { dictionary });
+      }
+    }
   }
 
   async #readFile(dictionary: string, path: string, file: string): Promise<void> {

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readSetFile, setFileText } from "../../../../src/engine/serving/steering/set-file.ts";
@@ -50,6 +59,39 @@ describe("SteeringStore", () => {
     await expect(refused).rejects.toThrow("no");
     await store.change("one", "b", () => SET);
     expect([...(await open(folder)).store.of("one").keys()]).toEqual(["a", "b"]);
+  });
+
+  it("rebinds the sets of one digest to another, once and on disk", async () => {
+    const folder = fresh();
+    const { store, log } = await open(folder);
+    const [old, other, next] = ["ab", "cd", "ef"].map((pair) => pair.repeat(32)) as [string, string, string];
+    await store.change("one", "a", () => SET);
+    await store.change("one", "b", () => ({ ...SET, sha256: other }));
+    await store.change("two", "a", () => SET);
+    await store.rebind("one", old, next);
+    await store.rebind("none", old, next);
+    const again = await open(folder);
+    for (const read of [store, again.store]) {
+      expect([...read.of("one")]).toEqual([
+        ["a", { ...SET, sha256: next }],
+        ["b", { ...SET, sha256: other }],
+      ]);
+      expect(read.of("two").get("a")).toEqual(SET);
+    }
+    expect(log).toEqual(["The steering set a of one is now bound to the sha256 of its version."]);
+    await again.store.rebind("one", old, next);
+    expect(again.log).toEqual([]);
+  });
+
+  it("leaves a set that cannot be rebound as it was, with a line", async () => {
+    const folder = fresh();
+    const { store, log } = await open(folder);
+    await store.change("one", "a", () => SET);
+    rmSync(folder, { recursive: true });
+    writeFileSync(folder, "in the way");
+    await store.rebind("one", SET.sha256, "ef".repeat(32));
+    expect(store.of("one").get("a")).toEqual(SET);
+    expect(log.at(-1)).toMatch(/The steering set a of one stays stale: .*state folder cannot be written/);
   });
 
   it("sets torn and foreign files aside with a line, and starts", async () => {

@@ -1,0 +1,49 @@
+import { createHash } from "node:crypto";
+import type { DictionaryManifest } from "../../dictionary.ts";
+import { snakeCase } from "../../snake-case.ts";
+import { isObject } from "../is-object.ts";
+
+/** A tensor as its file stores it. */
+export interface StoredTensor {
+  readonly name: string;
+  /** Type in the file, such as "BF16". */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** The stored bytes, in order. */
+  readonly pieces: readonly Uint8Array[];
+}
+
+/** A hash takes less than 2 GiB at once. */
+const HASHED_AT_ONCE = 1 << 30;
+
+/**
+ * Identity of a dictionary's version, hex. It changes with everything that codes depend on, and with nothing else:
+ * SHA-256 over the canonical JSON of kind, role, widths and encoder settings, then for each tensor, ordered by name,
+ * the canonical JSON of its name, dtype and shape, and its bytes as stored.
+ */
+export function versionDigest({ kind, d, m, encoder }: DictionaryManifest, tensors: readonly StoredTensor[]): string {
+  const widths = { d_in: d, d_out: d, m };
+  const head = { kind, role: "autoencoder", widths, encoder: snakeCase(encoder) };
+  const hash = createHash("sha256").update(canonicalJson(head));
+  for (const { name, dtype, shape, pieces } of tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    hash.update(canonicalJson({ name, dtype, shape }));
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.length; at += HASHED_AT_ONCE) hash.update(piece.subarray(at, at + HASHED_AT_ONCE));
+    }
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * JSON by RFC 8785: no blanks, members ordered by UTF-16 code units. JSON.stringify writes numbers and strings as it
+ * asks. Members that are undefined are left out.
+ */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value);
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
+  return `{${members.join(",")}}`;
+}
