@@ -3,20 +3,12 @@ import { join, resolve } from "node:path";
 import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-<<<<<<< HEAD
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
 import { findDictionaryFolder, scanModels } from "../engine/dictionaries/scan-models.ts";
+import type { ServingOptions } from "../engine/serving/serving-options.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
 import { systemClock } from "../engine/core/clock.ts";
-=======
-import { CatalogEngine } from "../engine/catalog/catalog-engine.ts";
-import { findDictionaryFolder, scanModels } from "../engine/catalog/folder/scan-models.ts";
-import type { ServingOptions } from "../engine/catalog/serving-options.ts";
-import { ServedDictionary } from "../engine/catalog/served-dictionary.ts";
-import { SteeringStore } from "../engine/catalog/steering/steering-store.ts";
-import { systemClock } from "../engine/clock.ts";
->>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights)
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
 import { growHeapFreely } from "./heap-growth.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { DictionaryManifest } from "../../dictionary.ts";
-import { snakeCase } from "../../snake-case.ts";
-import { isObject } from "../is-object.ts";
+import type { DictionaryManifest } from "../core/dictionary.ts";
+import { snakeCase } from "../core/snake-case.ts";
+import { isObject } from "../core/is-object.ts";
 
 /** A tensor as its file stores it. */
 export interface StoredTensor {

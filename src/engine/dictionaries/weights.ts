@@ -1,17 +1,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-<<<<<<< HEAD:src/engine/dictionaries/weights.ts
-import { pipeline } from "node:stream/promises";
 import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
-=======
-import type { DictionaryManifest } from "../../dictionary.ts";
-import type { DictionaryWeights } from "../../dictionary-weights.ts";
-import { FormatError } from "../formats/format-error.ts";
-import { SafetensorsFile, type TensorEntry } from "../formats/safetensors.ts";
->>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):src/engine/catalog/folder/weights.ts
 import { DictionaryFault } from "./dictionary-fault.ts";
 import { type StoredTensor, versionDigest } from "./version.ts";
 

@@ -1,12 +1,6 @@
-<<<<<<< HEAD:src/engine/serving/serving-options.ts
 import type { Clock } from "../core/clock.ts";
 import type { EngineObserver } from "../core/observer.ts";
-import type { LoadOptions } from "../runtime/protocol/messages.ts";
-=======
-import type { Clock } from "../clock.ts";
-import type { EngineObserver } from "../observer.ts";
 import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
->>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):src/engine/catalog/serving-options.ts
 import type { Background } from "../scheduler/background.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
 import type { WatchdogRule } from "./dictionary-executor.ts";

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { canonicalJson, type StoredTensor, versionDigest } from "../../../../src/engine/catalog/folder/version.ts";
-import type { PursuitSettings } from "../../../../src/engine/dictionary.ts";
-import { manifestOf } from "../../../support/model-folder.ts";
+import { canonicalJson, type StoredTensor, versionDigest } from "../../../src/engine/dictionaries/version.ts";
+import type { PursuitSettings } from "../../../src/engine/core/dictionary.ts";
+import { manifestOf } from "../../support/model-folder.ts";
 
 describe("canonicalJson", () => {
   it("orders members by UTF-16 code units, numeric names too (the example of RFC 8785 §3.2.3)", () => {

@@ -1,27 +1,18 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-<<<<<<< HEAD:test/engine/dictionaries/weights.test.ts
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { DictionaryFault } from "../../../src/engine/dictionaries/dictionary-fault.ts";
 import { loadWeights, type LoadedWeights, WEIGHTS_FILE } from "../../../src/engine/dictionaries/weights.ts";
-import { encodeSafetensors, type FloatTensor } from "../../../src/engine/dictionaries/formats/safetensors.ts";
-import { manifestOf } from "../../support/model-folder.ts";
-import { temporaryFolder } from "../../support/temporary-folder.ts";
-=======
-import { describe, expect, it, vi } from "vitest";
-import { DictionaryFault } from "../../../../src/engine/catalog/folder/dictionary-fault.ts";
-import { loadWeights, type LoadedWeights, WEIGHTS_FILE } from "../../../../src/engine/catalog/folder/weights.ts";
-import { versionDigest } from "../../../../src/engine/catalog/folder/version.ts";
+import { versionDigest } from "../../../src/engine/dictionaries/version.ts";
 import {
   encodeSafetensors,
   type FloatTensor,
   SafetensorsFile,
-} from "../../../../src/engine/catalog/formats/safetensors.ts";
-import type { DictionaryManifest } from "../../../../src/engine/dictionary.ts";
-import { manifestOf } from "../../../support/model-folder.ts";
-import { temporaryFolder } from "../../../support/temporary-folder.ts";
->>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):test/engine/catalog/folder/weights.test.ts
+} from "../../../src/engine/dictionaries/formats/safetensors.ts";
+import type { DictionaryManifest } from "../../../src/engine/core/dictionary.ts";
+import { manifestOf } from "../../support/model-folder.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const D = 2;
 const M = 3;

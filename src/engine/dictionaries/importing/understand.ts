@@ -2,11 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
-<<<<<<< HEAD:src/engine/dictionaries/importing/understand.ts
-import { sha256Of } from "../weights.ts";
-=======
 import { pipeline } from "node:stream/promises";
->>>>>>> c8cc3dc (feat!: name a version by a digest of its settings and stored weights):src/engine/catalog/import/understand.ts
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
