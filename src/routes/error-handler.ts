@@ -1,15 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { STATUS_CODES } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
 import { dropBody } from "./drop-body.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
-import { sendV2Error } from "./oip/v2-answer.ts";
+import { JSON_TYPE, sendV2Error } from "./oip/v2-answer.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
 /** What Node's HTTP parser or timers complain of. */
-type ClientError = Error & { readonly code?: string };
+type ClientError = Error & { readonly code?: string; readonly rawPacket?: unknown };
 
 /** Every fault of a `/v1` request becomes a problem; what is not foreseen is logged whole and told by its request id. */
 export function registerErrorHandler(app: FastifyInstance): void {
@@ -18,10 +19,6 @@ export function registerErrorHandler(app: FastifyInstance): void {
     reportProblem(error, problem, request, reply);
     // Not returned: see answerOf (media-types.ts).
     void sendProblem(reply, problem);
-  });
-  app.setNotFoundHandler((request, reply) => {
-    dropBody(request.raw);
-    return sendProblem(reply, problemOfUnknownRoute(request));
   });
 }
 
@@ -40,7 +37,7 @@ export function reportProblem(error: Error, problem: Problem, request: FastifyRe
 /** For requests that Fastify could not route: they reach no hook and no error handler. */
 export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   void reply.header("x-request-id", request.id);
-  const send = request.url.startsWith("/v2/") ? sendV2Error : sendProblem;
+  const send = isV2(request.url) ? sendV2Error : sendProblem;
   void send(reply, problemOf(error));
 }
 
@@ -50,17 +47,36 @@ export function answerUnreadable(error: ClientError, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const { code, detail } = unreadable(error);
-  const { status } = PROBLEMS[code];
-  const body = problemBody({ code, detail }, randomUUID());
+  const { rawPacket } = error;
+  const bytes = rawPacket instanceof Buffer ? rawPacket.toString("latin1") : "";
+  const [, url = ""] = /^\S+ (\S+)/.exec(bytes) ?? [];
+  answerBare(socket, url, unreadable(error));
+}
+
+/** For CONNECT, whose socket Node would close without a word: this server is no proxy. */
+export function answerTunnel({ url = "" }: IncomingMessage, socket: Duplex): void {
+  const detail = "There is no CONNECT; this server is no proxy.";
+  answerBare(socket, url, { code: "PURSUIT_METHOD_NOT_ALLOWED", detail }, ["allow: "]);
+}
+
+/** An answer where Node gives no response to write it to. */
+function answerBare(socket: Duplex, url: string, problem: Problem, headers: readonly string[] = []): void {
+  const { status } = PROBLEMS[problem.code];
+  const v2 = isV2(url);
+  const body = v2 ? JSON.stringify({ error: problem.detail }) : problemBody(problem, randomUUID());
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    `content-type: ${PROBLEM_TYPE}`,
+    `content-type: ${v2 ? JSON_TYPE : PROBLEM_TYPE}`,
     `content-length: ${Buffer.byteLength(body)}`,
+    ...headers,
     "connection: close",
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  // A client that resets the connection meanwhile must not end the server.
+  socket.on("error", () => socket.destroy()).end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
+
+/** Whether the path is the Open Inference Protocol's, whose errors have a form of their own. */
+const isV2 = (url: string): boolean => /^\/v2(?:[/?]|$)/.test(url);
 
 function unreadable({ code }: ClientError): Problem {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT")
@@ -79,7 +95,9 @@ export function problemOf(error: FastifyError | Error): Problem {
     return { code: error.code, detail: error.message, retryAfter: error.retryAfter };
   }
   if ("validation" in error && error.validation) return invalidField(error);
-  const code = "code" in error ? FASTIFY_CODES[error.code] : undefined;
+  const known = "code" in error ? FASTIFY_CODES[error.code] : undefined;
+  const { statusCode = 500 } = error as Partial<FastifyError>;
+  const code = known ?? (statusCode >= 400 && statusCode < 500 ? codeOf(statusCode) : undefined);
   if (code !== undefined) return { code, detail: DETAILS[code] ?? error.message };
   return { code: "PURSUIT_INTERNAL", detail: "The server failed at this request; its log names the request_id." };
 }
@@ -92,9 +110,16 @@ const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_MAX_PARAM_LENGTH: "PURSUIT_ROUTE_NOT_FOUND",
 };
 
+/** A client's fault by the status that Fastify or a plugin gives it. A path that leaves the static files is none. */
+function codeOf(status: number): ProblemCode {
+  if (status === 403 || status === 404) return "PURSUIT_ROUTE_NOT_FOUND";
+  if (status === 413) return "PURSUIT_BODY_TOO_LARGE";
+  return status === 415 ? "PURSUIT_UNSUPPORTED_MEDIA_TYPE" : "PURSUIT_BAD_REQUEST";
+}
+
 const DETAILS: { readonly [C in ProblemCode]?: string } = {
   PURSUIT_UNSUPPORTED_MEDIA_TYPE: "Send the body as content-type: application/json, or another that GET /docs shows.",
-  PURSUIT_ROUTE_NOT_FOUND: "A part of the path is longer than any name; GET /docs shows what there is.",
+  PURSUIT_ROUTE_NOT_FOUND: "There is no such path; GET /docs shows what there is.",
 };
 
 /** The first complaint of the validator in the words of the API. */
@@ -127,11 +152,4 @@ function invalidField(error: FastifyError): Problem {
 function deepest(complaints: NonNullable<FastifyError["validation"]>): (typeof complaints)[number] | undefined {
   const depth = ({ instancePath }: { instancePath: string }): number => instancePath.split("/").length;
   return complaints.toSorted((a, b) => depth(b) - depth(a))[0];
-}
-
-export function problemOfUnknownRoute(request: FastifyRequest): Problem {
-  return {
-    code: "PURSUIT_ROUTE_NOT_FOUND",
-    detail: `There is no ${request.method} ${request.url.split("?")[0]}; GET /docs shows what there is.`,
-  };
 }

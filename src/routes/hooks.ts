@@ -8,6 +8,7 @@ import { negotiate } from "./media-types.ts";
 import { PROBLEMS } from "./problem.ts";
 import { registerRateLimit } from "./rate-limit.ts";
 import type { AppOptions, RouteObserver } from "./route-options.ts";
+import type { Unmatched } from "./unmatched.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -20,7 +21,11 @@ declare module "fastify" {
  * What happens to every request before its body is read and after it is answered. Hooks that wait for nothing are no
  * promises: every request passes them, also the thousands a second that are only refused.
  */
-export async function registerHooks(app: FastifyInstance, { engine, observer, access }: AppOptions): Promise<void> {
+export async function registerHooks(
+  app: FastifyInstance,
+  unmatched: Unmatched,
+  { engine, observer, access }: AppOptions,
+): Promise<void> {
   let closing = false;
   let open = 0;
   // Node closes connections between two requests, but waits for those that have never sent one.
@@ -55,6 +60,7 @@ export async function registerHooks(app: FastifyInstance, { engine, observer, ac
 
   await registerKeys(app, access);
   await registerRateLimit(app, access);
+  unmatched.register(app);
 
   app.addHook("onRequest", (request, _reply, next) => {
     if (request.url.startsWith("/v1/")) checkHead(request);

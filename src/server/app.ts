@@ -9,7 +9,7 @@ import { registerCompression } from "../routes/compress.ts";
 import { registerDecode } from "../routes/v1/decode.ts";
 import { registerDictionaries } from "../routes/v1/dictionaries.ts";
 import { registerEncode } from "../routes/v1/encode.ts";
-import { answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
+import { answerTunnel, answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
 import { meetExpectations } from "../routes/expectations.ts";
 import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHooks } from "../routes/hooks.ts";
@@ -20,6 +20,7 @@ import { registerSteeringSets } from "../routes/v1/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
 import { ProblemSchema } from "../routes/v1/schemas.ts";
 import { registerTransfer } from "../routes/v1/transfer.ts";
+import { Unmatched } from "../routes/unmatched.ts";
 import { registerV2 } from "../routes/oip/register-v2.ts";
 import { WirePool } from "../routes/threads/pool.ts";
 import { RequestLogger } from "./request-logger.ts";
@@ -57,6 +58,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
   });
   meetExpectations(app.server);
+  app.server.on("connect", answerTunnel);
+  const unmatched = new Unmatched(app);
   const pool = new WirePool();
   const intake = new Intake(options.limits, () => options.observer.shedBytes());
   app.addHook("onClose", () => pool.close());
@@ -95,7 +98,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
 
-  await registerHooks(app, options);
+  await registerHooks(app, unmatched, options);
   registerCompression(app, options);
   registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);

@@ -134,16 +134,17 @@ describe("a server", () => {
     expect(answer.headers["set-cookie"]).toBeUndefined();
   });
 
-  it("answers methods that a route has not as it answers routes that are none", async () => {
+  it("answers methods that a route has not with those that it has", async () => {
     for (const method of ["PUT", "DELETE", "PATCH", "OPTIONS"]) {
       const answer = await exchange(
         server.port,
         request([`${method} ${ENCODE} HTTP/1.1`, "host: x", "content-length: 0"]),
       );
-      expect(problemOf(answer), method).toMatchObject({ status: 404, code: "PURSUIT_ROUTE_NOT_FOUND" });
+      expect(problemOf(answer), method).toMatchObject({ status: 405, code: "PURSUIT_METHOD_NOT_ALLOWED" });
+      expect(answer.headers["allow"]).toBe("POST");
     }
     const head = await fetch(server.base + ENCODE, { method: "HEAD" });
-    expect([head.status, await head.text()]).toEqual([404, ""]);
+    expect([head.status, await head.text()]).toEqual([405, ""]);
   });
 
   it.each([

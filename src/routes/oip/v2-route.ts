@@ -1,6 +1,5 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Type, { type TSchema } from "typebox";
-import { WireError } from "../../codecs/codec-error.ts";
 
 /** What paths of the protocol name. */
 export interface V2Params {
@@ -31,15 +30,10 @@ export const VERSION = "1";
 /** Where a path may name the version. */
 export const VERSION_PLACE = "{/version}";
 
-const OTHERS: Readonly<Record<V2Route["method"], HTTPMethods[]>> = {
-  GET: ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
-  POST: ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
-};
-
 export const V2ErrorSchema = Type.Object({ error: Type.String() });
 const ERROR = { description: "Error", content: { "application/json": { schema: V2ErrorSchema } } };
 
-/** Adds a route, its twin with the version in its path, and the refusal of every other method. */
+/** Adds a route, and its twin with the version in its path. */
 export function addV2Route(app: FastifyInstance, route: V2Route): void {
   const { method, path, summary, operationId, management = false, queues = false, body, answer, handle } = route;
   const schema = {
@@ -64,17 +58,6 @@ export function addV2Route(app: FastifyInstance, route: V2Route): void {
       // Bodies are read by the codecs, which says more than a validator could.
       validatorCompiler: () => (value: unknown) => ({ value }),
       handler: handle,
-    });
-    app.route({
-      method: OTHERS[method],
-      url,
-      schema: { hide: true },
-      onRequest: async (request, reply) => {
-        void reply.header("allow", method);
-        const asked = `${request.method} ${request.url.split("?")[0]}`;
-        throw new WireError("PURSUIT_METHOD_NOT_ALLOWED", `There is no ${asked}; this path takes ${method}.`);
-      },
-      handler: () => {},
     });
   }
 }

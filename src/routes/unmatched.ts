@@ -1,0 +1,59 @@
+import type { FastifyInstance } from "fastify";
+import { WireError } from "../codecs/codec-error.ts";
+
+/** Characters of a client's path that an error repeats. */
+const SHOWN_PATH = 200;
+
+/**
+ * Refuses what matches no route, before its body is looked at: 405 with `allow` where the path takes another method, else
+ * 404. Call it before the first route is added.
+ */
+export class Unmatched {
+  /** Methods of each route's path, as Fastify writes it. */
+  readonly #methods = new Map<string, Set<string>>();
+  #paths: readonly { readonly pattern: RegExp; readonly methods: ReadonlySet<string> }[] | null = null;
+
+  constructor(app: FastifyInstance) {
+    app.addHook("onRoute", ({ method, url }) => {
+      const methods = this.#methods.get(url) ?? new Set();
+      for (const one of [method].flat()) methods.add(one);
+      this.#methods.set(url, methods);
+      this.#paths = null;
+    });
+  }
+
+  /** Adds the refusal to requests; after the hooks that must come first, such as the check of keys. */
+  register(app: FastifyInstance): void {
+    app.addHook("onRequest", (request, reply, next) => {
+      if (!request.is404) return next();
+      const { method, url } = request;
+      const allowed = this.methodsOf(url);
+      if (allowed.length > 0) void reply.header("allow", allowed.join(", "));
+      const asked = `There is no ${method} ${pathOf(url).slice(0, SHOWN_PATH)};`;
+      next(
+        allowed.length > 0
+          ? new WireError("PURSUIT_METHOD_NOT_ALLOWED", `${asked} this path takes ${allowed.join(", ")}.`)
+          : new WireError("PURSUIT_ROUTE_NOT_FOUND", `${asked} GET /docs shows what there is.`),
+      );
+    });
+  }
+
+  /** Methods that the path of a URL takes; none where there is no such path. */
+  methodsOf(url: string): readonly string[] {
+    this.#paths ??= [...this.#methods].map(([path, methods]) => ({ pattern: patternOf(path), methods }));
+    const path = pathOf(url);
+    const taken = this.#paths.flatMap(({ pattern, methods }) => (pattern.test(path) ? [...methods] : []));
+    return [...new Set(taken)].toSorted();
+  }
+}
+
+const pathOf = (url: string): string => url.split("?", 1)[0]!;
+
+/** `/v1/dictionaries/:id` matches any one part in the place of `:id`, a final `*` any rest. */
+function patternOf(path: string): RegExp {
+  const parts = path.split(/(:\w+|\*)/).map((part) => {
+    if (part === "*") return ".*";
+    return part.startsWith(":") ? "[^/]+" : part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+  });
+  return new RegExp(`^${parts.join("")}$`);
+}
