@@ -106,10 +106,20 @@ export interface Feature extends FeatureFacts {
   readonly neighbours: readonly Neighbour[];
 }
 
-/** `ready`: every loaded dictionary has answered a real one-row encode and the engine is not draining. */
+/**
+ * Rules of readiness. `all`: ready once every dictionary that the server owes answers. `any`: ready once one does.
+ * The server owes those of its start and those loaded since, until they are unloaded by request.
+ */
+export const READY_RULES = ["all", "any"] as const;
+export type ReadyRule = (typeof READY_RULES)[number];
+
+/** A dictionary counts as answering after a real one-row encode. A draining engine is never ready. */
 export interface Readiness {
   readonly ready: boolean;
+  /** One sentence; absent when ready. */
   readonly reason?: string;
+  /** Owed dictionaries that do not answer, with their faults; absent when there is none. */
+  readonly missing?: readonly Pick<DictionaryStatus, "id" | "state" | "faults">[];
 }
 
 /**

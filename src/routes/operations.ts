@@ -20,7 +20,8 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
     "/health/ready",
     {
       schema: describeRoute({
-        summary: "Whether every loaded dictionary has encoded a row and the server is not draining; 503 if not",
+        summary:
+          "Whether all dictionaries (with PURSUIT_READY=any: one) have encoded a row and the server does not drain; 503 if not",
         operationId: "ready",
         answer: HealthSchema,
         others: { 503: HealthSchema },
@@ -28,10 +29,13 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
       }),
     },
     async (_request, reply) => {
-      const { ready, reason } = engine.readiness();
-      if (ready) return { status: "ready" };
-      void reply.code(503).header("retry-after", 1);
-      return { status: "not ready", ...(reason !== undefined && { reason }) };
+      const { ready, reason, missing } = engine.readiness();
+      if (!ready) void reply.code(503).header("retry-after", 1);
+      return {
+        status: ready ? "ready" : "not ready",
+        ...(reason !== undefined && { reason }),
+        ...(missing !== undefined && { dictionaries: missing }),
+      };
     },
   );
 

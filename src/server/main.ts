@@ -45,6 +45,7 @@ export async function serve(settings: Settings): Promise<void> {
   engine = new CatalogEngine(served, {
     clock: systemClock,
     sets,
+    ready: settings.ready,
     open: async (id) => {
       const folder = await findDictionaryFolder(modelsDir, id);
       return folder === null ? null : new ServedDictionary(id, folder, options);
@@ -66,12 +67,10 @@ export async function serve(settings: Settings): Promise<void> {
   await engine.start();
   for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
   const { ready, reason } = engine.readiness();
-  if (!ready) {
-    logger.error(reason);
-    return;
-  }
-  logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
-  await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
+  const serves = engine.list().some(({ state }) => state === "ready");
+  if (ready) logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
+  else logger.error(`${reason}${serves ? " The others are served; PURSUIT_READY=any makes them enough." : ""}`);
+  if (serves) await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
 }
 
 /** @throws Error in words, when the address cannot be listened on. */

@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { PURSUIT_PATHS } from "../engine/core/dictionary.ts";
+import { READY_RULES } from "../engine/engine.ts";
 
 /** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
 interface Setting<T> {
@@ -92,6 +93,11 @@ export const SETTINGS = {
   watchdogFactor: integer("a batch is taken for hung after this many times its predicted time", 50, 2),
   watchdogMs: integer("but never before this many milliseconds", 30_000, 100),
   loadTimeoutMs: integer("milliseconds that loading one dictionary may take", 600_000, 100),
+  ready: choice(
+    "readiness: all needs every dictionary of the start and of later loads, any needs one",
+    "all",
+    READY_RULES,
+  ),
   drainMs: integer("milliseconds between not being ready and closing the door, when told to stop", 0, 0, 600_000),
   logLevel: choice("least severe log line written", "info", ["trace", "debug", "info", "warn", "error", "fatal"]),
   apiKeys: keys("keys of which every request but health needs one; separated by commas"),

@@ -229,9 +229,35 @@ describe("what is served", () => {
     expect(neighbours.every(({ index }) => index !== 7)).toBe(true);
   });
 
-  it("is live, and ready although one dictionary is broken", async () => {
+  it("is live, and not ready by the default rule: the broken dictionary and its faults are named", async () => {
     expect(await get(server.base, "/health/live")).toEqual({ status: "live" });
-    expect(await get(server.base, "/health/ready")).toEqual({ status: "ready" });
+    const broken = {
+      id: "broken",
+      state: "failed",
+      faults: expect.arrayContaining(["dictionary.json: format is 2; it must be 1."]),
+    };
+    const answer = await fetch(`${server.base}/health/ready`);
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(await answer.json()).toMatchObject({ status: "not ready", dictionaries: [broken] });
+    expect(server.log()).toMatch(/1 of 2 dictionaries do not answer: broken \(failed\).*PURSUIT_READY=any/);
+  });
+
+  it("answers the readiness probe of deploy/kserve.yaml as its comment says, by either rule", async () => {
+    const deployment = readFileSync(new URL("../../deploy/kserve.yaml", import.meta.url), "utf8");
+    const [, promise, path] = /# (Ready once [^]*?)readinessProbe:[^]*?path: (\S+)/.exec(deployment)!;
+    expect(promise).toMatch(/every dictionary has encoded a row; a failed one keeps the pod unready.*names it/);
+    expect(promise).toMatch(/PURSUIT_READY=any needs one dictionary only/);
+    const strict = await fetch(`${server.base}${path}`);
+    expect([strict.status, await strict.json()]).toEqual([
+      503,
+      { live: true, ready: false, error: expect.stringContaining("broken (failed)") },
+    ]);
+    const lenient = await startServer(models, temporaryFolder(), { PURSUIT_READY: "any" });
+    const answer = await fetch(`${lenient.base}${path}`);
+    const listed = await get<{ dictionaries: unknown }>(lenient.base, "/health/ready");
+    await lenient.stop();
+    expect([answer.status, await answer.json()]).toEqual([200, { live: true, ready: true }]);
+    expect(listed).toMatchObject({ status: "ready", dictionaries: [{ id: "broken", state: "failed" }] });
   });
 
   it("is described by the committed OpenAPI document, and shown at /docs", async () => {

@@ -447,6 +447,9 @@ describe("health", () => {
     const answer = await test.app.inject("/health/ready");
     expect([answer.statusCode, answer.headers["retry-after"]]).toEqual([503, "1"]);
     expect(answer.json()).toEqual({ status: "not ready", reason: "The server is draining." });
+    const missing = [{ id: "two", state: "failed", faults: ["center is missing."] } as const];
+    test.engine.ready = { ready: true, missing };
+    expect((await test.app.inject("/health/ready")).json()).toEqual({ status: "ready", dictionaries: missing });
     expect((await test.app.inject("/health/live")).statusCode).toBe(200);
   });
 });

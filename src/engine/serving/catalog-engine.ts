@@ -8,6 +8,7 @@ import type {
   Feature,
   FoundFeature,
   Readiness,
+  ReadyRule,
   RequestContext,
   TransferAnswer,
   TransferRequest,
@@ -45,6 +46,8 @@ export interface CatalogOptions {
   /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
   readonly open: (id: string) => Promise<ServedDictionary | null>;
   readonly sets: SteeringStore;
+  /** Rule of readiness; `all` unless given. */
+  readonly ready?: ReadyRule;
 }
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
@@ -55,8 +58,8 @@ export class CatalogEngine implements Engine {
   /** Made at once: where it was not built, the server does not start. */
   readonly #spread = new SpreadKernel();
 
-  constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets }: CatalogOptions) {
-    this.#dictionaries = new ServedDictionaries(dictionaries, open);
+  constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets, ready = "all" }: CatalogOptions) {
+    this.#dictionaries = new ServedDictionaries(dictionaries, open, ready);
     this.#clock = clock;
     this.steering = new ServedSets(sets, {
       sha256: (id) => this.status(id).sha256,

@@ -1,4 +1,4 @@
-import type { DictionaryStatus, Readiness } from "../engine.ts";
+import type { DictionaryStatus, Readiness, ReadyRule } from "../engine.ts";
 import { EngineError } from "../core/errors.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 
@@ -8,14 +8,23 @@ export class ServedDictionaries {
   readonly #open: (id: string) => Promise<ServedDictionary | null>;
   /** Loads and unloads under way, by dictionary: one at a time each. */
   readonly #changes = new Map<string, Promise<unknown>>();
+  readonly #ready: ReadyRule;
+  /** Ids that the server owes: readiness counts these. A failed load of a new dictionary does not add it. */
+  readonly #owed: Set<string>;
   /** Whether every dictionary that was there at the start has been loaded or found broken. */
   #started = false;
   #draining = false;
 
   /** @param open a version of the dictionary in the models folder's folder of that name, not yet loaded; null: no folder */
-  constructor(dictionaries: readonly ServedDictionary[], open: (id: string) => Promise<ServedDictionary | null>) {
+  constructor(
+    dictionaries: readonly ServedDictionary[],
+    open: (id: string) => Promise<ServedDictionary | null>,
+    ready: ReadyRule,
+  ) {
     this.#present = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
+    this.#owed = new Set(this.#present.keys());
     this.#open = open;
+    this.#ready = ready;
   }
 
   list(): readonly DictionaryStatus[] {
@@ -33,12 +42,18 @@ export class ServedDictionaries {
   }
 
   readiness(): Readiness {
-    if (this.#draining) return { ready: false, reason: "The server is draining." };
-    if (!this.#started) return { ready: false, reason: "Dictionaries are still being loaded." };
-    // What an operator loads, unloads or replaces does not take the server from its load balancer.
-    const states = [...this.#present.values()].map(({ state }) => state);
-    if (states.every((state) => state === "failed")) return { ready: false, reason: "No dictionary could be loaded." };
-    return { ready: true };
+    const owed = [...this.#owed].map((id) => this.find(id).status());
+    const missing = owed.filter(({ state }) => state !== "ready");
+    const answering = owed.length - missing.length;
+    const shown = missing.length > 0 && { missing: missing.map(({ id, state, faults }) => ({ id, state, faults })) };
+    if (this.#draining) return { ready: false, reason: "The server is draining.", ...shown };
+    if (this.#present.size === 0) return { ready: false, reason: "There is no dictionary to serve." };
+    // With nothing owed an operator has unloaded everything: that does not take the server from its load balancer.
+    if (missing.length === 0 || (this.#ready === "any" && answering > 0)) return { ready: true, ...shown };
+    const reason = this.#started
+      ? `${missing.length} of ${owed.length} dictionaries do not answer: ${missing.map(inWords).join(" ")}`
+      : `Dictionaries are still being loaded: ${answering} of ${owed.length} answer.`;
+    return { ready: false, reason, ...shown };
   }
 
   /**
@@ -97,6 +112,7 @@ export class ServedDictionaries {
         );
       }
       this.#present.set(id, next);
+      this.#owed.add(id);
       if (keeps) await present.unload();
       return next.status();
     });
@@ -105,6 +121,7 @@ export class ServedDictionaries {
   unload(id: string): Promise<DictionaryStatus> {
     return this.#change(id, async () => {
       const dictionary = this.find(id);
+      this.#owed.delete(id);
       if (dictionary.state !== "unloaded") await dictionary.unload();
       return dictionary.status();
     });
@@ -140,3 +157,7 @@ export class ServedDictionaries {
     }
   }
 }
+
+/** @example "small (failed): center is missing." */
+const inWords = ({ id, state, faults }: DictionaryStatus): string =>
+  faults.length > 0 ? `${id} (${state}): ${faults.join(" ")}` : `${id} (${state}).`;

@@ -285,4 +285,11 @@ export const FeaturesSchema = Type.Object({
   ),
 });
 
-export const HealthSchema = Type.Object({ status: Type.String(), reason: Type.Optional(Type.String()) });
+/** `dictionaries`: those that do not answer though they should, and why. */
+export const HealthSchema = Type.Object({
+  status: Type.String(),
+  reason: Type.Optional(Type.String()),
+  dictionaries: Type.Optional(
+    Type.Array(Type.Object({ id: Type.String(), state: Type.String(), faults: Type.Array(Type.String()) })),
+  ),
+});

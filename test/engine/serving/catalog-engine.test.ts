@@ -7,7 +7,7 @@ import { ServedDictionary } from "../../../src/engine/serving/served-dictionary.
 import type { ServingOptions } from "../../../src/engine/serving/serving-options.ts";
 import { SteeringStore } from "../../../src/engine/serving/steering/steering-store.ts";
 import { type Clock, systemClock } from "../../../src/engine/core/clock.ts";
-import type { EncodeRequest } from "../../../src/engine/engine.ts";
+import type { EncodeRequest, ReadyRule } from "../../../src/engine/engine.ts";
 import type { EngineObserver } from "../../../src/engine/core/observer.ts";
 import { Background } from "../../../src/engine/scheduler/background.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
@@ -66,10 +66,15 @@ afterEach(async () => {
 });
 
 /** An engine that starts with these dictionaries, and finds the given ones in its models folder afterwards. */
-async function started(first: ServedDictionary[], later: (ServedDictionary | null)[] = []): Promise<CatalogEngine> {
+async function started(
+  first: ServedDictionary[],
+  later: (ServedDictionary | null)[] = [],
+  ready: ReadyRule = "all",
+): Promise<CatalogEngine> {
   const engine = new CatalogEngine(first, {
     clock: systemClock,
     sets: sets(),
+    ready,
     open: () => Promise.resolve(later.shift() ?? null),
   });
   engines.push(engine);
@@ -312,28 +317,63 @@ describe("a runtime process that ends", () => {
 });
 
 describe("readiness", () => {
-  it("does not fail for what an operator does", async () => {
-    const clock = new FakeClock();
-    const engine = await started([version("one", "ok"), version("two", "broken")], [version("one", "mute", clock)]);
+  const failed = { id: "two", state: "failed", faults: ["atoms: 3 of them are zero.", "center is missing."] };
+
+  it("by the rule all waits for every dictionary, and names the failed ones and why", async () => {
+    const engine = await started([version("one", "ok"), version("two", "broken")], [version("two", "ok")]);
+    expect(engine.readiness()).toEqual({
+      ready: false,
+      reason: "1 of 2 dictionaries do not answer: two (failed): atoms: 3 of them are zero. center is missing.",
+      missing: [failed],
+    });
+    await engine.load("two");
+    expect(engine.readiness()).toEqual({ ready: true });
+  });
+
+  it("by the rule any needs one dictionary, and still names the failed ones", async () => {
+    const engine = await started([version("one", "ok"), version("two", "broken")], [], "any");
+    expect(engine.readiness()).toEqual({ ready: true, missing: [failed] });
+  });
+
+  it.each(["all", "any"] as const)("by the rule %s needs one dictionary at least", async (rule) => {
+    const engine = await started([version("one", "broken"), version("two", "broken")], [], rule);
+    expect(engine.readiness()).toMatchObject({ ready: false, missing: [{ id: "one" }, failed] });
+    const empty = await started([], [], rule);
+    expect(empty.readiness()).toEqual({ ready: false, reason: "There is no dictionary to serve." });
+  });
+
+  it("does not fail for what an operator loads, replaces or unloads", async () => {
+    const engine = await started(
+      [version("one", "ok"), version("two", "ok")],
+      [version("three", "broken"), version("one", "broken"), version("one", "broken")],
+    );
     const ready = { ready: true };
+    await expect(engine.load("three")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
+    expect(engine.readiness()).toEqual(ready);
+    await expect(engine.load("one")).rejects.toThrow(/still served/);
     expect(engine.readiness()).toEqual(ready);
     await engine.unload("one");
     expect(engine.readiness()).toEqual(ready);
-    const loading = engine.load("one").catch(() => {});
+    await expect(engine.load("one")).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
     expect(engine.readiness()).toEqual(ready);
-    await giveUp(clock);
-    await loading;
-    // Now both are broken: nothing can be answered.
-    expect(engine.readiness()).toEqual({ ready: false, reason: "No dictionary could be loaded." });
+    await engine.unload("two");
+    expect(engine.readiness()).toEqual(ready);
   });
 
-  it("waits for the first load", () => {
-    const engine = new CatalogEngine([version("one", "ok")], {
-      clock: systemClock,
-      sets: sets(),
-      open: () => Promise.resolve(null),
+  it("fails when a served dictionary can no longer be started", async () => {
+    const engine = await started([version("one", "changing")]);
+    await expect(encode(engine, 666)).rejects.toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
+    expect(engine.readiness()).toMatchObject({ ready: false, missing: [{ id: "one", state: "failed" }] });
+  });
+
+  it.each(["all", "any"] as const)("by the rule %s waits for the first load", (ready) => {
+    const open = (): Promise<null> => Promise.resolve(null);
+    const engine = new CatalogEngine([version("one", "ok")], { clock: systemClock, sets: sets(), open, ready });
+    expect(engine.readiness()).toMatchObject({
+      ready: false,
+      reason: "Dictionaries are still being loaded: 0 of 1 answer.",
+      missing: [{ id: "one", state: "registered", faults: [] }],
     });
-    expect(engine.readiness()).toMatchObject({ ready: false, reason: "Dictionaries are still being loaded." });
   });
 });
 
