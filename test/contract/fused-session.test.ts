@@ -1,15 +1,11 @@
 /** What the fused path owes beside what every path does: the same codes however memory, threads and time are divided. */
-import { open, readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
 import { FusedSession, type FusedSessionOptions } from "../../src/engine/runtime/sessions/fused-session.ts";
-import { GramCache } from "../../src/engine/runtime/gram/gram-cache.ts";
 import { batchOf } from "../support/batch.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
-import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const D = 40;
 const M = 700;
@@ -111,10 +107,10 @@ it("serves while the Gram matrix is made, says which path it is on, and gives co
     const before = await session.encode(batch);
     let pieces = 0;
     for (;;) {
-      const { next } = await session.improve();
+      const { more } = await session.improve();
       pieces++;
       if (pieces === 2) expect((await session.encode(batch)).indices).toEqual(before.indices);
-      if (next === null) break;
+      if (!more) break;
     }
     expect(pieces).toBeGreaterThan(4);
     expect(session.chosen.path).toBe("fused");
@@ -133,33 +129,3 @@ function bigAtoms(): { d: number; m: number; atoms: Float32Array } {
   const m = 8192;
   return { d, m, atoms: randomAtoms(m, d, 4) };
 }
-
-it("makes the matrix anew where the cached one is torn, and never writes a quick one", async () => {
-  const folder = temporaryFolder();
-  const cache = new GramCache(folder, "torn");
-  const writer = await cache.create(M);
-  await writer.write(new Float32Array(M * M));
-  await writer.finish();
-  const [name] = await readdir(join(folder, "gram"));
-  const file = await open(join(folder, "gram", name!), "r+");
-  await file.write(Buffer.of(1), 0, 1, 100);
-  await file.close();
-  const batch = batchOf(ROWS, D, { maxAtoms: 30 });
-  expect(await encode(weights(), { cache }, batch)).toEqual(await encode(weights(), {}, batch));
-
-  const empty = temporaryFolder();
-  await encode(weights(), { cache: new GramCache(empty, "quick") }, batch);
-  expect(await readdir(empty)).toEqual([]);
-});
-
-it("uses the cached matrix", async () => {
-  const folder = temporaryFolder();
-  const cache = new GramCache(folder, "kept");
-  // Not the atoms' own: so that it shows.
-  const writer = await cache.create(M);
-  await writer.write(new Float32Array(M * M));
-  await writer.finish();
-  const session = await FusedSession.create(weights(), { runtime: "cpu", threads: 1, gram: true, cache });
-  await session.release();
-  expect(session.coherence.maxCosine).toBe(0);
-});

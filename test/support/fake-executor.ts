@@ -92,7 +92,7 @@ function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
 
 /** There is nothing to be done at it. */
 function improve({ id }: RequestHead & { type: "improve" }): void {
-  reply({ type: "result", id, milliseconds: 1, improved: { ...FIGURES, next: null } });
+  reply({ type: "result", id, milliseconds: 1, improved: { ...FIGURES, more: false } });
 }
 
 const reader = new FrameReader(({ head, columns }: Frame) => {

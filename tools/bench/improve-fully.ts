@@ -2,5 +2,5 @@ import type { EncoderSession } from "../../src/engine/runtime/process/encoder-se
 
 /** Has a session do all that makes it faster, such as making its Gram matrix. */
 export async function improveFully(session: EncoderSession): Promise<void> {
-  while (((await session.improve?.())?.next ?? null) !== null);
+  while ((await session.improve?.())?.more);
 }

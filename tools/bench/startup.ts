@@ -1,6 +1,6 @@
 /**
  * From `pursuit serve` to its first ready answer, and the memory it then holds (Linux): the shipped dictionaries, and one of
- * 2304 × 16384 made from a seed, whose Gram matrix comes behind the first requests, or from its cache. Needs a build.
+ * 2304 × 16384 made from a seed, whose Gram matrix comes behind the first requests. Needs a build.
  *
  *     npm run build && npx tsx tools/bench/startup.ts
  */
@@ -75,12 +75,10 @@ const scratch = mkdtempSync(join(tmpdir(), "pursuit-startup-"));
 try {
   writeModelFolder(join(scratch, "models"), "large", { d: D, atoms: randomAtoms(M, D, 1) });
   const folders = ["--models-dir", join(scratch, "models"), "--cache-dir", join(scratch, "cache")];
-  for (const what of ["large, no cache", "large, cached"]) {
-    const seen = await once(folders);
-    add(what, seen);
-    const beyond = seen.server + seen.runtimes.reduce((sum, one) => sum + one, 0) - NEEDED;
-    console.log(`${what}: ${beyond.toFixed(0)} MiB beyond weights and matrix (${NEEDED.toFixed(0)} MiB)`);
-  }
+  const seen = await once(folders);
+  add("large", seen);
+  const beyond = seen.server + seen.runtimes.reduce((sum, one) => sum + one, 0) - NEEDED;
+  console.log(`large: ${beyond.toFixed(0)} MiB beyond weights and matrix (${NEEDED.toFixed(0)} MiB)`);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

@@ -10,15 +10,15 @@ import { holdCores } from "../../support/hold-cores.ts";
 import { settle } from "../../support/queue-world.ts";
 import { Restarts } from "../../support/restarts.ts";
 
-type Step = Improved["next"] | Error;
+type Step = Improved["more"] | Error;
 
-/** A runtime that says after each piece what is next, in this order: what follows the first is of a process started anew. */
+/** A runtime that says after each piece whether there is more, in this order. */
 function setup(...steps: readonly Step[]) {
   const clock = new FakeClock();
   const lease = new CoreLease(2, clock);
   const restarts = new Restarts();
   const left = [...steps];
-  const improved: Improved["next"][] = [];
+  const improved: Improved["more"][] = [];
   const failed: unknown[] = [];
   const patience: number[] = [];
   const improvement = new Improvement({
@@ -33,57 +33,57 @@ function setup(...steps: readonly Step[]) {
         return {
           chosen: { runtime: "cpu", path: "fused" },
           coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
-          next: step ?? null,
+          more: step ?? false,
         };
       },
     },
     background: new Background(lease, 2, clock),
     watchdog: 1000,
-    onImproved: ({ next }) => improved.push(next),
+    onImproved: ({ more }) => improved.push(more),
     onFailed: (error) => failed.push(error),
   });
   return { improvement, lease, restarts, improved, failed, patience };
 }
 
-it("holds the cores for what keeps them busy, and none for what waits for a disk", async () => {
-  const { improvement, lease, improved, patience } = setup("disk", "threads", "threads", null);
+it("takes turns at the cores for every piece", async () => {
+  const { improvement, lease, improved, patience } = setup(true, true, false);
   const gate = createGate();
   const other = holdCores(lease, 2, () => gate.passed);
   improvement.begin();
   await settle();
-  expect(improved).toEqual(["disk", "threads"]);
+  expect(improved).toEqual([]);
   gate.open();
   await other;
   await settle();
-  expect(improved).toEqual(["disk", "threads", "threads", null]);
-  expect(patience).toEqual([4000, 4000, 1000, 1000]);
+  expect(improved).toEqual([true, true, false]);
+  expect(patience).toEqual([1000, 1000, 1000]);
 });
 
 it("begins anew with a new process, holds nothing while it starts, and is silent of the old one's end", async () => {
   const { improvement, lease, restarts, improved, failed } = setup(
-    "threads",
+    true,
     new RuntimeGone("crash", "it ended"),
-    "threads",
-    null,
+    true,
+    false,
   );
   improvement.begin();
   await settle();
-  expect([improved, failed]).toEqual([["threads"], []]);
+  expect([improved, failed]).toEqual([[true], []]);
   const restarted = restarts.begin();
   improvement.begin();
   improvement.begin();
   await settle();
   await holdCores(lease, 2, () => Promise.resolve());
-  expect(improved).toEqual(["threads"]);
+  expect(improved).toEqual([true]);
   restarted();
   await settle();
-  expect(improved).toEqual(["threads", "threads", null]);
+  expect(improved).toEqual([true, true, false]);
 });
 
 it("ends with a dictionary that is broken by now, and tells of what nobody else tells", async () => {
   const broken = setup(new LoadFailed(["the folder is gone"]));
   broken.improvement.begin();
-  const odd = setup("threads", new Error("no dictionary is loaded"));
+  const odd = setup(true, new Error("no dictionary is loaded"));
   odd.improvement.begin();
   await settle();
   expect(broken.failed).toEqual([]);
@@ -91,7 +91,7 @@ it("ends with a dictionary that is broken by now, and tells of what nobody else 
 });
 
 it("does no further piece once it is stopped, though it waited for one", async () => {
-  const { improvement, lease, improved } = setup("threads", "threads", null);
+  const { improvement, lease, improved } = setup(true, true, false);
   const gate = createGate();
   const other = holdCores(lease, 2, () => gate.passed);
   improvement.begin();
@@ -101,6 +101,6 @@ it("does no further piece once it is stopped, though it waited for one", async (
   await other;
   improvement.begin();
   await settle();
-  expect(improved).toEqual(["threads"]);
+  expect(improved).toEqual([]);
   await holdCores(lease, 2, () => Promise.resolve());
 });

@@ -5,7 +5,7 @@ import type { Improved } from "../protocol/messages.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 
 /** Of work that is done piece by piece. */
-export type Progress = Pick<Improved, "next" | "note">;
+export type Progress = Pick<Improved, "more" | "note">;
 
 /**
  * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run
@@ -23,7 +23,7 @@ export interface EncoderSession {
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
-  /** Does a piece of what makes the session faster, some 10 ms where it computes. The first only looks at a disk. */
+  /** Does a piece of what makes the session faster, some 10 ms where it computes. */
   improve?(): Promise<Progress>;
   /** Frees the runtime's memory; the session answers nothing afterwards. */
   release(): Promise<void>;

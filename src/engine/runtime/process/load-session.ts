@@ -5,7 +5,6 @@ import type { LoadedFacts, LoadOptions, WarmUp } from "../protocol/messages.ts";
 import type { EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "../onnx/cuda-provider.ts";
 import { choosePath, runsOn } from "../sessions/choose-path.ts";
-import { GramCache } from "../gram/gram-cache.ts";
 import { createEncoderSession } from "../sessions/create-session.ts";
 
 /**
@@ -15,7 +14,7 @@ import { createEncoderSession } from "../sessions/create-session.ts";
 export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
   const { weights, sha256, fileSha256, warnings } = await loadWeights(options.folder, options.manifest);
   const notes: string[] = [];
-  const session = await createOnRuntime(weights, options, new GramCache(options.scratchDir, sha256), notes);
+  const session = await createOnRuntime(weights, options, notes);
   const warmUp = await encodeOneRow(session, weights);
   const { chosen, coherence } = session;
   return { session, facts: { chosen, coherence, sha256, fileSha256, warnings, notes, warmUp } };
@@ -30,13 +29,12 @@ export function loadFaults(error: unknown): readonly string[] {
 async function createOnRuntime(
   weights: DictionaryWeights,
   options: LoadOptions,
-  cache: GramCache,
   notes: string[],
 ): Promise<EncoderSession> {
   const { threads, gramLimitBytes, scratchDir } = options;
   const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> => {
     const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimitBytes }) : options.path;
-    return createEncoderSession(weights, { runtime, path, threads, scratchDir, cache });
+    return createEncoderSession(weights, { runtime, path, threads, scratchDir });
   };
   const pathOnCuda = options.path === "auto" || runsOn(options.path, "cuda");
   if (!pathOnCuda && options.runtime === "cuda") {

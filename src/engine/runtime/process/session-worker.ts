@@ -87,12 +87,12 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
 /** A session that cannot be made faster serves as it is. */
 async function improve(improvable: EncoderSession): Promise<Improved> {
   const { path } = improvable.chosen;
-  let progress: Progress = { next: null };
+  let progress: Progress = { more: false };
   try {
     progress = (await improvable.improve?.()) ?? progress;
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error);
-    progress = { next: null, note: `It stays on the ${path} path: ${words}` };
+    progress = { more: false, note: `It stays on the ${path} path: ${words}` };
   }
   return { ...progress, chosen: improvable.chosen, coherence: improvable.coherence };
 }

@@ -87,8 +87,8 @@ export type ReplyHead =
 export interface Improved {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
-  /** What the next piece keeps busy: all threads of the session, or one of them and a disk; null: there is none. */
-  readonly next: "threads" | "disk" | null;
+  /** Whether there is a next piece. */
+  readonly more: boolean;
   /** Worth a log line. */
   readonly note?: string;
 }

@@ -2,7 +2,6 @@ import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-we
 import type { EncoderSession } from "../process/encoder-session.ts";
 import type { PursuitPath } from "../../core/dictionary.ts";
 import { FusedSession } from "./fused-session.ts";
-import type { GramCache } from "../gram/gram-cache.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
 import { TopkSession } from "./topk-session.ts";
@@ -14,8 +13,6 @@ export interface SessionOptions extends OnnxSessionOptions {
   /** Form of the pursuit graph; one-pass encoders have one form only. */
   readonly path: PursuitPath;
   readonly unroll?: number;
-  /** Where a Gram matrix that took long is kept for the next start. */
-  readonly cache?: GramCache;
 }
 
 /** A session for a dictionary, by its encoder's kind. @throws Error when the runtime refuses. */

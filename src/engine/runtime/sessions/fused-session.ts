@@ -22,7 +22,6 @@ import { codesOfJobs } from "./codes-of-jobs.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
 import { freeMemory } from "../gram/free-memory.ts";
 import { GramBuild } from "../gram/gram-build.ts";
-import type { GramCache } from "../gram/gram-cache.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import { createColumns, type RowColumns } from "./prepare-rows.ts";
 import { SlotRows } from "./slot-rows.ts";
@@ -54,8 +53,6 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
   readonly memoryLimit?: number;
   /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (touch-trial.ts). */
   readonly touches?: boolean;
-  /** Where a Gram matrix that took long is kept for the next start. */
-  readonly cache?: GramCache;
 }
 
 /**
@@ -94,7 +91,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
 
   static async create(given: PursuitWeights | OrthogonalWeights, options: FusedSessionOptions): Promise<FusedSession> {
     const { d, m } = given;
-    const { threads, gram, cache, memoryLimit } = options;
+    const { threads, gram, memoryLimit } = options;
     const slots = Math.max(LEAST_SLOTS, Math.min(SLOTS, Math.floor(CORRELATION_BYTES / (4 * m))));
     const arena = createArena({ d, m, lanes: LANES * threads, slots, gram, ...(memoryLimit && { memoryLimit }) });
     // Nothing here may point into the file as it was read: it would stay, and is as large as the dictionary.
@@ -105,12 +102,12 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const module = compilePursuitKernel();
     const rows = new SlotRows(module, arena, weights);
     const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
-    const build = gram ? new GramBuild({ weights, arena, dense, cache: cache ?? null }) : null;
+    const build = gram ? new GramBuild({ weights, arena, dense }) : null;
     const touching = gram && (options.touches ?? createTouchTrial(module, arena));
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
     session.#padCorrelations();
     session.#placeScales();
-    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).next !== null);
+    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
     return session;
   }
 
@@ -145,14 +142,13 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   }
 
   async improve(): Promise<Progress> {
-    if (this.#gram === null) return { next: null };
+    if (this.#gram === null) return { more: false };
     const progress = await this.#gram.step();
-    if (progress.next !== null || typeof this.#touching === "boolean") return progress;
-    return { ...progress, next: this.#touching.step() ? "threads" : null };
+    if (progress.more || typeof this.#touching === "boolean") return progress;
+    return { ...progress, more: this.#touching.step() };
   }
 
   async release(): Promise<void> {
-    await this.#gram?.stop();
     await this.#threads.close();
     await this.#dense.release();
   }
