@@ -1,5 +1,6 @@
 import type { FloatType } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
+import { isRowMajor, toRowMajor } from "./strided.ts";
 
 /**
  * The head of a .npy file (NumPy Enhancement Proposal 1, format versions 1.0 to 3.0):
@@ -84,17 +85,7 @@ export function floatTypeOf(file: string, { dtype }: NpyHeader): FloatType {
 }
 
 /** Column-major data of that shape as row-major; the same array where that makes no difference. */
-export function toRowMajor(data: Float32Array, { shape, fortranOrder }: NpyHeader): Float32Array {
-  if (!fortranOrder || shape.length < 2) return data;
-  const rowMajor = new Float32Array(data.length);
-  // Position in column-major order of the element that the odometer `index` stands at.
+export function inRowMajor(data: Float32Array, { shape, fortranOrder }: NpyHeader): Float32Array {
   const strides = shape.map((_, axis) => elements(shape.slice(0, axis)));
-  const index = shape.map(() => 0);
-  for (let to = 0; to < data.length; to++) {
-    let from = 0;
-    for (let axis = 0; axis < shape.length; axis++) from += index[axis]! * strides[axis]!;
-    rowMajor[to] = data[from]!;
-    for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]!; axis--) index[axis] = 0;
-  }
-  return rowMajor;
+  return !fortranOrder || isRowMajor(shape, strides) ? data : toRowMajor(data, shape, strides);
 }

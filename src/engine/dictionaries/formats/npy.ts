@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { elements, floatTypeOf, NPY_HEAD_BYTES, parseNpyHeader, toRowMajor } from "./npy-header.ts";
+import { elements, floatTypeOf, NPY_HEAD_BYTES, parseNpyHeader, inRowMajor } from "./npy-header.ts";
 import { readExactly } from "./read-exactly.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
@@ -37,7 +37,7 @@ export async function openNpy(path: string): Promise<TensorFile> {
           decodeFloats(bytes, type, data, at);
           at += bytes.length / FLOAT_BYTES[type];
         }
-        return toRowMajor(data, header);
+        return inRowMajor(data, header);
       },
       close: () => handle.close(),
     };

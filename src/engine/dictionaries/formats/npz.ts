@@ -1,6 +1,6 @@
 import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { elements, floatTypeOf, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader, toRowMajor } from "./npy-header.ts";
+import { elements, floatTypeOf, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader, inRowMajor } from "./npy-header.ts";
 import type { TensorFile } from "./tensor-file.ts";
 import { ZipArchive, type ZipMember } from "./zip.ts";
 
@@ -46,7 +46,7 @@ export async function openNpz(path: string): Promise<TensorFile> {
         const bytes = await zip.readBytes(member);
         const data = new Float32Array(elements(header.shape));
         decodeFloats(bytes.subarray(header.dataStart), type, data);
-        return toRowMajor(data, header);
+        return inRowMajor(data, header);
       },
       close: () => Promise.resolve(zip.close()),
     };

@@ -4,12 +4,14 @@ import { openNpy } from "./npy.ts";
 import { openNpz } from "./npz.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import type { TensorFile } from "./tensor-file.ts";
+import { openTorch, TORCH_ENDINGS } from "./torch.ts";
 
 /** What is read, by the file's ending. */
 const OPENERS: Readonly<Record<string, (path: string) => Promise<TensorFile>>> = {
   ".safetensors": (path) => SafetensorsFile.open(path),
   ".npz": openNpz,
   ".npy": openNpy,
+  ...Object.fromEntries(TORCH_ENDINGS.map((ending) => [ending, openTorch])),
 };
 
 /** @throws FormatError when the file is not of a format that is read, or not what its format says. */
