@@ -1,7 +1,7 @@
 import type { Transform } from "node:stream";
 import { promisify } from "node:util";
 import { brotliCompress, constants, createBrotliCompress, createDeflate, createGzip, deflate, gzip } from "node:zlib";
-import type { FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 
 /** The quickest setting of each: an answer is printed once and sent once, and text of floats has little to find. */
 const ZLIB = { level: 1 };
@@ -42,4 +42,10 @@ export const CODING_NAMES = Object.keys(CODINGS) as readonly CodingName[];
 export function acceptedCoding(request: FastifyRequest, offered: readonly CodingName[]): CodingName | undefined {
   const name = request.accepts().encoding([...offered, "identity"]);
   return offered.find((one) => one === name);
+}
+
+/** Says to caches that the answer depends on accept-encoding, beside what it depends on already (CORS: the origin). */
+export function varyByCoding(reply: FastifyReply): void {
+  const before = reply.getHeader("vary");
+  void reply.header("vary", before === undefined ? "accept-encoding" : `${String(before)}, accept-encoding`);
 }

@@ -1,6 +1,7 @@
 import { pipeline, Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { acceptedCoding, CODING_NAMES, CODINGS } from "./codings.ts";
+import { acceptedCoding, CODING_NAMES, CODINGS, varyByCoding } from "./codings.ts";
+import { pathOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 
 /** What is text: numbers as bytes hardly shrink, and take longer to unpack than to read. */
@@ -10,7 +11,7 @@ const TEXT = /^application\/(?:json|x-ndjson)\b/;
 export function registerCompression(app: FastifyInstance, { limits: { compressFrom } }: AppOptions): void {
   if (compressFrom === 0) return;
   app.addHook("onSend", (request, reply, payload, next): Promise<unknown> | void => {
-    if (!isWorthIt(payload, compressFrom) || !request.url.startsWith("/v1/")) return next();
+    if (!isWorthIt(payload, compressFrom) || !pathOf(request).startsWith("/v1/")) return next();
     if (!TEXT.test(String(reply.getHeader("content-type")))) return next();
     return pack(request, reply, payload);
   });
@@ -21,7 +22,7 @@ async function pack(
   reply: FastifyReply,
   payload: string | Uint8Array | Readable,
 ): Promise<string | Uint8Array | Readable> {
-  void reply.header("vary", "accept-encoding");
+  varyByCoding(reply);
   if (request.headers["accept-encoding"] === undefined) return payload;
   const name = acceptedCoding(request, CODING_NAMES);
   if (name === undefined) return payload;

@@ -6,6 +6,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { EngineError } from "../engine/core/errors.ts";
 import { dropBody } from "./drop-body.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
+import { pathOf } from "./request-context.ts";
 import { JSON_TYPE, sendV2Error } from "./oip/v2-answer.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
@@ -36,8 +37,8 @@ export function reportProblem(error: Error, problem: Problem, request: FastifyRe
 
 /** For requests that Fastify could not route: they reach no hook and no error handler. */
 export function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  void reply.header("x-request-id", request.id);
-  const send = isV2(request.url) ? sendV2Error : sendProblem;
+  void reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
+  const send = isV2(pathOf(request)) ? sendV2Error : sendProblem;
   void send(reply, problemOf(error));
 }
 
@@ -67,6 +68,7 @@ function answerBare(socket: Duplex, url: string, problem: Problem, headers: read
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `content-type: ${v2 ? JSON_TYPE : PROBLEM_TYPE}`,
+    "x-content-type-options: nosniff",
     `content-length: ${Buffer.byteLength(body)}`,
     ...headers,
     "connection: close",

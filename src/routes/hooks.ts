@@ -3,12 +3,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
-import { registerKeys } from "./keys.ts";
 import { negotiate } from "./media-types.ts";
 import { PROBLEMS } from "./problem.ts";
-import { registerRateLimit } from "./rate-limit.ts";
+import { pathOf } from "./request-context.ts";
 import type { AppOptions, RouteObserver } from "./route-options.ts";
-import type { Unmatched } from "./unmatched.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -18,14 +16,10 @@ declare module "fastify" {
 }
 
 /**
- * What happens to every request before its body is read and after it is answered. Hooks that wait for nothing are no
- * promises: every request passes them, also the thousands a second that are only refused.
+ * Counts and times every request, and ends connections while the server closes. Register it first. These hooks wait for
+ * nothing, so they are no promises: thousands of requests a second pass them.
  */
-export async function registerHooks(
-  app: FastifyInstance,
-  unmatched: Unmatched,
-  { engine, observer, access }: AppOptions,
-): Promise<void> {
+export function registerRequestHooks(app: FastifyInstance, { observer }: Pick<AppOptions, "observer">): void {
   let closing = false;
   let open = 0;
   // Node closes connections between two requests, but waits for those that have never sent one.
@@ -58,26 +52,6 @@ export async function registerHooks(
     next();
   });
 
-  await registerKeys(app, access);
-  await registerRateLimit(app, access);
-  unmatched.register(app);
-
-  app.addHook("onRequest", (request, _reply, next) => {
-    if (request.url.startsWith("/v1/")) checkHead(request);
-    next();
-  });
-
-  const checkHead = (request: FastifyRequest): void => {
-    if (closing) {
-      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
-    }
-    // Before the body: nobody should send 64 MiB to learn that the name was misspelt.
-    const { id } = request.params as { id?: string };
-    if (id !== undefined) engine.status(id);
-    request.answerType = negotiate(request);
-    if (id !== undefined && request.routeOptions.config.queues) engine.admit(id);
-  };
-
   // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
   // And whoever was not asked for the body that it announced: Node cannot know whether it comes, and ends the connection.
   app.addHook("onSend", (request, reply, _payload, next) => {
@@ -91,12 +65,31 @@ export async function registerHooks(
   });
 }
 
+/** Refuses a `/v1` request by its head, before its body is sent. Register it after the checks of who may ask. */
+export function registerHeadCheck(app: FastifyInstance, { engine }: Pick<AppOptions, "engine">): void {
+  let closing = false;
+  app.addHook("preClose", async () => {
+    closing = true;
+  });
+  app.addHook("onRequest", (request, _reply, next) => {
+    if (!pathOf(request).startsWith("/v1/")) return next();
+    if (closing) {
+      throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
+    }
+    const { id } = request.params as { id?: string };
+    if (id !== undefined) engine.status(id);
+    request.answerType = negotiate(request);
+    if (id !== undefined && request.routeOptions.config.queues) engine.admit(id);
+    next();
+  });
+}
+
 /** To the metrics and the log: as answered, or as nobody's who left before its answer began (499, as proxies have it). */
 function report(request: FastifyRequest, reply: FastifyReply, observer: RouteObserver): void {
   const status = reply.raw.headersSent ? reply.statusCode : PROBLEMS.PURSUIT_CLIENT_CLOSED.status;
   const seconds = (performance.now() - request.started) / 1000;
   observer.request({ route: routeOf(request), status, seconds });
-  request.log.debug({ method: request.method, url: request.url, status, seconds }, "answered");
+  request.log.debug({ method: request.method, path: pathOf(request), status, seconds }, "answered");
 }
 
 /** A body that is dropped unread after its answer may take as long as any other, and no longer. */

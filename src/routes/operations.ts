@@ -55,5 +55,5 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
   );
 
   app.get("/openapi.json", { schema: { hide: true } }, () => app.swagger());
-  app.get("/", { schema: { hide: true } }, (_request, reply) => reply.redirect("/docs"));
+  app.get("/", { config: { page: true }, schema: { hide: true } }, (_request, reply) => reply.redirect("/docs"));
 }

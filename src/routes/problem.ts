@@ -17,6 +17,8 @@ export const PROBLEMS = {
   PURSUIT_BAD_REQUEST: { status: 400, title: "The request is not valid HTTP" },
   PURSUIT_UNAUTHORIZED: { status: 401, title: "A key is missing or not valid" },
   PURSUIT_FORBIDDEN: { status: 403, title: "The key is not for management" },
+  PURSUIT_ORIGIN_REFUSED: { status: 403, title: "The page of another site may not use this server" },
+  PURSUIT_HOST_REFUSED: { status: 403, title: "The host is not this server's" },
   PURSUIT_ROUTE_NOT_FOUND: { status: 404, title: "There is no such route" },
   PURSUIT_DICTIONARY_NOT_FOUND: { status: 404, title: "There is no such dictionary" },
   PURSUIT_FEATURE_NOT_FOUND: { status: 404, title: "There is no such feature" },

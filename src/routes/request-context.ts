@@ -9,6 +9,10 @@ declare module "fastify" {
   }
 }
 
+/** The path of a request, safe to log and to answer: a query, or a user name in a whole URL, may hold a key. */
+export const pathOf = ({ url }: Pick<FastifyRequest, "url">): string =>
+  url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "") || "/";
+
 /** What the engine is told of a request: cancelled when its client goes, late when its time is over. */
 export function contextOf(
   request: FastifyRequest,

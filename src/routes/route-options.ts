@@ -2,8 +2,6 @@ import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
 import type { Executions } from "./oip/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
-import type { Keys } from "./keys.ts";
-import type { RateLimit } from "./rate-limit.ts";
 import type { RowLimits } from "../codecs/posted-rows.ts";
 
 export interface Limits extends IntakeLimits, RowLimits {
@@ -28,8 +26,6 @@ export interface AppOptions {
   readonly limits: Limits;
   readonly observer: RouteObserver;
   readonly logger: FastifyBaseLogger;
-  /** Who may come in, and how often. */
-  readonly access: Keys & RateLimit;
   readonly metrics: {
     /** Prometheus text. */
     text(): Promise<string>;

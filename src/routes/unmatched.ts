@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { WireError } from "../codecs/codec-error.ts";
+import { pathOf } from "./request-context.ts";
 
 /** Characters of a client's path that an error repeats. */
 const SHOWN_PATH = 200;
@@ -26,10 +27,9 @@ export class Unmatched {
   register(app: FastifyInstance): void {
     app.addHook("onRequest", (request, reply, next) => {
       if (!request.is404) return next();
-      const { method, url } = request;
-      const allowed = this.methodsOf(url);
+      const allowed = this.methodsOf(pathOf(request));
       if (allowed.length > 0) void reply.header("allow", allowed.join(", "));
-      const asked = `There is no ${method} ${pathOf(url).slice(0, SHOWN_PATH)};`;
+      const asked = `There is no ${request.method} ${pathOf(request).slice(0, SHOWN_PATH)};`;
       next(
         allowed.length > 0
           ? new WireError("PURSUIT_METHOD_NOT_ALLOWED", `${asked} this path takes ${allowed.join(", ")}.`)
@@ -38,16 +38,13 @@ export class Unmatched {
     });
   }
 
-  /** Methods that the path of a URL takes; none where there is no such path. */
-  methodsOf(url: string): readonly string[] {
-    this.#paths ??= [...this.#methods].map(([path, methods]) => ({ pattern: patternOf(path), methods }));
-    const path = pathOf(url);
+  /** Methods that a path takes; none where there is no such path. */
+  methodsOf(path: string): readonly string[] {
+    this.#paths ??= [...this.#methods].map(([route, methods]) => ({ pattern: patternOf(route), methods }));
     const taken = this.#paths.flatMap(({ pattern, methods }) => (pattern.test(path) ? [...methods] : []));
     return [...new Set(taken)].toSorted();
   }
 }
-
-const pathOf = (url: string): string => url.split("?", 1)[0]!;
 
 /** `/v1/dictionaries/:id` matches any one part in the place of `:id`, a final `*` any rest. */
 function patternOf(path: string): RegExp {

@@ -1,7 +1,5 @@
 import { randomUUID } from "node:crypto";
 import accepts from "@fastify/accepts";
-import swagger from "@fastify/swagger";
-import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
 import type { Logger } from "pino";
 import { registerBodies } from "../routes/body.ts";
@@ -12,17 +10,22 @@ import { registerEncode } from "../routes/v1/encode.ts";
 import { answerTunnel, answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
 import { meetExpectations } from "../routes/expectations.ts";
 import { registerFeatures } from "../routes/v1/features.ts";
-import { registerHooks } from "../routes/hooks.ts";
+import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
 import { registerSteer } from "../routes/v1/steer.ts";
 import { registerSteeringSets } from "../routes/v1/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
-import { ProblemSchema } from "../routes/v1/schemas.ts";
 import { registerTransfer } from "../routes/v1/transfer.ts";
 import { Unmatched } from "../routes/unmatched.ts";
 import { registerV2 } from "../routes/oip/register-v2.ts";
 import { WirePool } from "../routes/threads/pool.ts";
+import { registerDocs } from "./plugins/docs.ts";
+import { type HostRule, registerHostCheck } from "./plugins/host.ts";
+import { type Keys, registerKeys } from "./plugins/keys.ts";
+import { type OriginRule, registerOriginCheck } from "./plugins/origin.ts";
+import { registerPageHeaders } from "./plugins/page-headers.ts";
+import { type RateLimit, registerRateLimit } from "./plugins/rate-limit.ts";
 import { RequestLogger } from "./request-logger.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -34,8 +37,13 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
  */
 const BODY_HIGH_WATER = 64 * 1024;
 
+export interface ServerOptions extends AppOptions {
+  /** Who may ask, from where, and how often. */
+  readonly access: HostRule & OriginRule & Keys & RateLimit;
+}
+
 /** The HTTP application over an engine. It owns nothing of the engine's life. */
-export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+export async function buildApp(options: ServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
     // What it is handed is pino's, with Fastify's serializers.
@@ -65,40 +73,20 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
-  // First of all: the documentation's routes are refused in the same words.
   registerErrorHandler(app);
-  app.addSchema(ProblemSchema);
-  await app.register(swagger, {
-    refResolver: { buildLocalReference: ({ $id }) => $id as string },
-    openapi: {
-      openapi: "3.1.0",
-      info: {
-        title: "Pursuit",
-        version: options.version,
-        description: "Sparse codes of activation vectors by matching pursuit, with a budget per request and per row.",
-        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
-      },
-      components: {
-        securitySchemes: {
-          key: {
-            type: "http",
-            scheme: "bearer",
-            description: "Asked for where PURSUIT_API_KEYS is set; never by health",
-          },
-        },
-      },
-      security: [{}, { key: [] }],
-      tags: [
-        { name: "dictionaries", description: "Rows to codes and back" },
-        { name: "steering", description: "Rows edited by their features, and named sets of edits" },
-        { name: "open inference protocol", description: 'As Triton and KServe speak it; errors are {"error"}' },
-        { name: "operations", description: "Health and metrics" },
-      ],
-    },
-  });
-  await app.register(swaggerUi, { routePrefix: "/docs", indexPrefix: "" });
 
-  await registerHooks(app, unmatched, options);
+  // Each hook runs in this order. A request is refused by its head as early and as cheaply as can be.
+  const { access } = options;
+  registerRequestHooks(app, options);
+  registerPageHeaders(app);
+  registerHostCheck(app, access);
+  registerOriginCheck(app, access);
+  await registerKeys(app, access);
+  await registerRateLimit(app, access);
+  unmatched.register(app);
+  registerHeadCheck(app, options);
+
+  await registerDocs(app, options);
   registerCompression(app, options);
   registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);

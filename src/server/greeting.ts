@@ -17,9 +17,7 @@ export async function greet(
   keyed: boolean,
 ): Promise<void> {
   const served = engine.list().filter(({ state }) => state === "ready");
-  // A browser has no way to send a key.
-  const page = keyed ? "openapi/openapi.json describes it" : `try ${base}/docs`;
-  const lines = ["", `Pursuit serves ${served.map(({ id }) => id).join(", ")} at ${base} (${page}).`];
+  const lines = ["", `Pursuit serves ${served.map(({ id }) => id).join(", ")} at ${base} (try ${base}/docs).`];
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {
     const { dictionary, texts } = tryable;

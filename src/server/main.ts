@@ -15,6 +15,7 @@ import { growHeapFreely } from "./heap-growth.ts";
 import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
+import { isLoopback } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
 
 /** Milliseconds after which a shutdown is forced, beyond the drain. */
@@ -63,6 +64,7 @@ export async function serve(settings: Settings): Promise<void> {
 
   const base = await listen(app, settings);
   closeOnSignals(app, engine, settings, logger);
+  warnIfOpen(app, settings, logger);
 
   await engine.start();
   for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
@@ -71,6 +73,17 @@ export async function serve(settings: Settings): Promise<void> {
   if (ready) logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
   else logger.error(`${reason}${serves ? " The others are served; PURSUIT_READY=any makes them enough." : ""}`);
   if (serves) await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
+}
+
+/** Listening beyond this machine, without keys and without a check of names, is rarely meant. */
+function warnIfOpen(app: FastifyInstance, { apiKeys, allowedHosts }: Settings, logger: Logger): void {
+  const addresses = app.addresses().filter((address) => typeof address === "object");
+  const open = addresses.find(({ address }) => !isLoopback(address));
+  if (open === undefined || apiKeys.length > 0 || allowedHosts.length > 0) return;
+  logger.warn(
+    `${open.address}:${open.port} is open to every client that reaches it, and to web pages that they visit. Set ` +
+      "PURSUIT_API_KEYS to require a key, or PURSUIT_ALLOWED_HOSTS to the names of this server (* accepts any).",
+  );
 }
 
 /** @throws Error in words, when the address cannot be listened on. */

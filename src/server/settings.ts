@@ -54,6 +54,29 @@ const keys = (describe: string): Setting<readonly string[]> => ({
   },
 });
 
+/** Comma-separated texts, each of which `fault` accepts (undefined) or says why not. */
+const list = (describe: string, fault: (one: string) => string | undefined): Setting<readonly string[]> => ({
+  describe,
+  fallback: [],
+  parse: (given) => {
+    const value = given.split(",").map((one) => one.trim().toLowerCase());
+    for (const one of value) {
+      const wrong = fault(one);
+      if (wrong !== undefined) return { fault: `${wrong}; ${one === "" ? "one is empty" : `${one} is none`}` };
+    }
+    return { value };
+  },
+});
+
+/** As browsers write an origin: no path, no default port. Other schemes are those of browser extensions. */
+const isOrigin = (given: string): boolean =>
+  /^https?:/.test(given)
+    ? !given.includes("*") && URL.canParse(given) && new URL(given).origin === given
+    : /^[a-z][a-z\d+.-]*:\/\/[^\s/?#@]+$/.test(given);
+
+const isHost = (given: string): boolean =>
+  given === "*" || /^(?:\[[\da-f:.]+\]|[a-z\d_](?:[a-z\d._-]*[a-z\d_])?)(?::\d{1,5})?$/.test(given);
+
 const MiB = 2 ** 20;
 
 /** Bytes that this process may use: the machine's, or its container's where that has less. */
@@ -102,6 +125,12 @@ export const SETTINGS = {
   logLevel: choice("least severe log line written", "info", ["trace", "debug", "info", "warn", "error", "fatal"]),
   apiKeys: keys("keys of which every request but health needs one; separated by commas"),
   adminKeys: keys("keys of which a management call needs one; good for other calls too"),
+  corsOrigins: list("origins whose web pages may use the server; separated by commas", (one) =>
+    isOrigin(one) ? undefined : "must hold origins such as https://app.example.org, without a path",
+  ),
+  allowedHosts: list("names that clients may reach the server by; separated by commas; * is any", (one) =>
+    isHost(one) ? undefined : "must hold hosts such as pursuit.example.org or pursuit:8080, or *",
+  ),
   rateLimit: integer("requests that one key, or one address where there are no keys, may make a minute; 0: any", 0, 0),
 } as const;
 

@@ -1,4 +1,4 @@
-/** API keys: which requests are let in, how others are refused, and that no answer shows a key. */
+/** Which key each route requires, what is answered without it, and that no key is ever told. */
 import { afterEach, describe, expect, it } from "vitest";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
@@ -23,26 +23,31 @@ const asked = (method: "GET" | "POST" | "PUT", url: string, key?: string, scheme
     ...(method === "PUT" && { payload: { edits: [] } }),
   });
 
-const OPEN = ["/health/live", "/health/ready", "/v2/health/live"];
-const GUARDED = ["/v1/dictionaries", "/v1/dictionaries/small", "/metrics", "/openapi.json", "/docs/", "/", "/nowhere"];
+const HEALTH = ["/health/live", "/health/ready", "/v2/health/live"];
+const PAGES = ["/docs", "/docs/", "/docs/json", "/docs/static/swagger-ui.css"];
+const GUARDED = ["/v1/dictionaries", "/v1/dictionaries/small", "/metrics", "/openapi.json", "/nowhere", "/v2/models"];
 const ENCODE = "/v1/dictionaries/small/encode";
 const STEERING = "/v1/dictionaries/small/steering/calm";
 const LOAD = "/v2/repository/models/small/load";
 
 describe("with API keys", () => {
-  it("every route but health asks for one", async () => {
+  it("every route but health and pages requires one", async () => {
     await app({ apiKeys: [API, OTHER] });
-    for (const url of OPEN) expect((await asked("GET", url)).statusCode).toBe(200);
+    for (const url of [...HEALTH, ...PAGES]) expect([url, (await asked("GET", url)).statusCode]).toEqual([url, 200]);
+    expect((await asked("GET", "/")).statusCode).toBe(302);
     for (const url of GUARDED) {
       const answer = await asked("GET", url);
       expect([url, answer.statusCode]).toEqual([url, 401]);
       expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit"');
+      if (url.startsWith("/v2")) continue;
       expect(answer.headers["content-type"]).toBe("application/problem+json");
       expect(answer.json()).toMatchObject({
         status: 401,
         code: "PURSUIT_UNAUTHORIZED",
         request_id: answer.headers["x-request-id"],
       });
+    }
+    for (const url of GUARDED) {
       for (const key of [API, OTHER]) expect((await asked("GET", url, key)).statusCode).not.toBe(401);
     }
     expect((await asked("POST", ENCODE)).statusCode).toBe(401);
@@ -94,7 +99,7 @@ describe("with management keys", () => {
       const answer = await asked(method, url, API);
       expect(answer.statusCode).toBe(403);
       expect(answer.headers["www-authenticate"]).toBe('Bearer realm="pursuit", error="insufficient_scope"');
-      expect(answer.body).toContain("asks for a management key");
+      expect(answer.body).toContain("requires a management key");
       expect((await asked(method, url, ADMIN)).statusCode).toBe(done);
     }
     expect((await asked("POST", ENCODE, ADMIN)).statusCode).toBe(200);

@@ -55,6 +55,40 @@ describe("settings", () => {
     );
   });
 
+  it("take origins as browsers write them", () => {
+    const given = "https://app.example.org, http://LOCALHOST:3000,chrome-extension://abcdef";
+    expect(resolveSettings({ PURSUIT_CORS_ORIGINS: given }).corsOrigins).toEqual([
+      "https://app.example.org",
+      "http://localhost:3000",
+      "chrome-extension://abcdef",
+    ]);
+    for (const wrong of [
+      "*",
+      "null",
+      "app.example.org",
+      "https://app.example.org/",
+      "https://a.example:443",
+      "https://*.b",
+    ])
+      expect(faultsOf({ PURSUIT_CORS_ORIGINS: `https://fine.example,${wrong}` })[0]).toMatch(
+        /must hold origins such as https:\/\/app\.example\.org, without a path; .* is none\.$/,
+      );
+    expect(faultsOf({ PURSUIT_CORS_ORIGINS: "" })[0]).toMatch(/one is empty\.$/);
+  });
+
+  it("take hosts with or without a port, or any", () => {
+    const given = "Pursuit.example.org,pursuit:8080,10.1.2.3,[::1]:81";
+    expect(resolveSettings({ PURSUIT_ALLOWED_HOSTS: given }).allowedHosts).toEqual([
+      "pursuit.example.org",
+      "pursuit:8080",
+      "10.1.2.3",
+      "[::1]:81",
+    ]);
+    expect(resolveSettings({ PURSUIT_ALLOWED_HOSTS: "*" }).allowedHosts).toEqual(["*"]);
+    for (const wrong of ["http://pursuit", "pursuit/", "*.example.org", "a b", "pursuit:", "::1"])
+      expect(faultsOf({ PURSUIT_ALLOWED_HOSTS: wrong })[0]).toContain(`${wrong} is none.`);
+  });
+
   it("know the trap of a Kubernetes Service named pursuit", () => {
     expect(faultsOf({ PURSUIT_PORT: "tcp://10.0.0.1:8080" })[0]).toContain("enableServiceLinks: false");
   });

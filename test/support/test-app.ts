@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { pino } from "pino";
-import type { AppOptions, Limits, RouteObserver } from "../../src/routes/route-options.ts";
-import { buildApp } from "../../src/server/app.ts";
+import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
+import { buildApp, type ServerOptions } from "../../src/server/app.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
 export interface TestApp {
@@ -17,7 +17,7 @@ export interface TestApp {
 /** The HTTP application over a fake engine, for app.inject: no socket. */
 export async function testApp(
   limits: Partial<Limits> = {},
-  access: Partial<AppOptions["access"]> = {},
+  access: Partial<ServerOptions["access"]> = {},
   engine = new FakeEngine(),
 ): Promise<TestApp> {
   const requests: TestApp["requests"] = [];
@@ -42,7 +42,7 @@ export async function testApp(
       shedBytes: () => stages.push("shed"),
     },
     logger,
-    access: { apiKeys: [], adminKeys: [], rateLimit: 0, ...access },
+    access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: ["*"], rateLimit: 0, ...access },
     metrics: {
       text: () => Promise.resolve("pursuit_up 1\n"),
       contentType: "text/plain; version=0.0.4; charset=utf-8",

@@ -21,7 +21,7 @@ const app = await buildApp({
   engine: {} as Engine,
   limits: defaults as unknown as Parameters<typeof buildApp>[0]["limits"],
   observer: { request() {}, stage() {}, shedBytes() {} },
-  access: { apiKeys: [], adminKeys: [], rateLimit: 0 },
+  access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: [], rateLimit: 0 },
   metrics: { text: () => Promise.resolve(""), contentType: "text/plain", executions: () => [] },
   logger: pino({ enabled: false }),
   version,

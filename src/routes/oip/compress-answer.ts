@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { acceptedCoding, type CodingName, CODINGS } from "../codings.ts";
+import { acceptedCoding, type CodingName, CODINGS, varyByCoding } from "../codings.ts";
 
 /** What the clients of the protocol unpack. */
 const OFFERED = ["gzip", "deflate"] as const satisfies readonly CodingName[];
@@ -15,7 +15,7 @@ export async function compressAnswer(
   from: number,
 ): Promise<Uint8Array> {
   if (from === 0) return bytes;
-  void reply.header("vary", "accept-encoding");
+  varyByCoding(reply);
   const coding = bytes.length < from ? undefined : acceptedCoding(request, OFFERED);
   if (coding === undefined) return bytes;
   void reply.header("content-encoding", coding);

@@ -43,10 +43,24 @@ export async function registerV2(
   );
 }
 
-/** Bodies as bytes, whatever their content type: tritonclient sends none. */
+/** Content types of bodies: JSON, and JSON followed by binary tensors. */
+const BODY_TYPES = ["application/json", "application/octet-stream"];
+
+/** Refuses a body of another type, such as text/plain, which web pages send without asking. tritonclient sends none. */
+function checkContentType({ headers }: FastifyRequest): void {
+  const given = headers["content-type"];
+  const isEmpty = headers["content-length"] === "0" || !("content-length" in headers || "transfer-encoding" in headers);
+  if (given === undefined || isEmpty) return;
+  if (BODY_TYPES.includes(given.split(";")[0]!.trim().toLowerCase())) return;
+  const message = `This route takes no ${given.slice(0, 100)}: send ${BODY_TYPES.join(" or ")}.`;
+  throw new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
+}
+
+/** Bodies as bytes. */
 function readBodies(v2: FastifyInstance, intake: Intake): void {
   v2.removeAllContentTypeParsers();
   v2.addContentTypeParser("*", async (request: FastifyRequest) => {
+    checkContentType(request);
     const { bytes, release } = await intake.read(request.raw, inflaterFor(request.headers["content-encoding"]));
     holdBody(request, release);
     return bytes;

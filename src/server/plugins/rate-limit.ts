@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Keys } from "./keys.ts";
-import { WireError } from "../codecs/codec-error.ts";
+import { isHealth } from "./routes.ts";
+import { WireError } from "../../codecs/codec-error.ts";
 
 /** Clients remembered at most; the one seen longest ago is forgotten first. */
 const CLIENTS = 10_000;
@@ -33,7 +34,7 @@ export async function registerRateLimit(
   });
   const count = app.rateLimit();
   app.addHook("onRequest", async function (request, reply) {
-    if (/^(\/v2)?\/health\//.test(request.routeOptions.url ?? "")) return;
+    if (isHealth(request)) return;
     await count.call(this, request, reply);
   });
 }

@@ -1,0 +1,87 @@
+import { type AddressInfo, BlockList, isIP } from "node:net";
+import type { FastifyInstance } from "fastify";
+import { WireError } from "../../codecs/codec-error.ts";
+import { isHealth } from "./routes.ts";
+
+export interface HostRule {
+  /** Names that clients may reach the server by, each with or without a port. `*` accepts any. */
+  readonly allowedHosts: readonly string[];
+}
+
+/** Where the server listens, and which of its own addresses a request came to. */
+export interface Reached {
+  readonly listening: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8, "ipv4");
+loopback.addAddress("::1", "ipv6");
+
+/** `::ffff:127.0.0.1`, as a dual-stack socket writes it, is 127.0.0.1. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "");
+
+/** Whether an IP address is one that only this machine reaches. */
+export function isLoopback(address: string): boolean {
+  const plain = plainAddress(address);
+  return isIP(plain) !== 0 && loopback.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4");
+}
+
+/** What a Host header without a port means. */
+const HTTP_PORT = 80;
+
+interface Host {
+  /** In lower case, an IPv6 address without brackets. */
+  readonly name: string;
+  readonly port: number | null;
+}
+
+/** Splits `name:port`. Null where it is no host. */
+export function parseHost(text: string): Host | null {
+  const parts = /^(?:\[([\da-f:.]+)\]|([^\s:[\]/@?#,]+?)\.?)(?::(\d{1,5}))?$/i.exec(text);
+  if (parts === null) return null;
+  const [, ipv6, name, port] = parts;
+  return { name: (ipv6 ?? name!).toLowerCase(), port: port === undefined ? null : Number(port) };
+}
+
+/**
+ * Makes the test whether a Host header names this server. A web page can point a name of its own at this machine (DNS
+ * rebinding): its browser then sends that name, and would let the page read every answer.
+ */
+export function hostTest({ allowedHosts }: HostRule): (given: string, reached: Reached) => boolean {
+  const allowed = allowedHosts.map(parseHost);
+  return (given, { listening, address, port }) => {
+    const local = isLoopback(listening);
+    if (allowedHosts.includes("*") || (!local && allowed.length === 0)) return true;
+    const host = parseHost(given);
+    if (host === null) return false;
+    const hostPort = host.port ?? HTTP_PORT;
+    if (allowed.some((one) => one?.name === host.name && (one.port === null || one.port === hostPort))) return true;
+    // An address cannot be rebound: scrapers and probes use the server's own.
+    const isOwn =
+      host.name === plainAddress(address) || (local && (host.name === "localhost" || isLoopback(host.name)));
+    return isOwn && hostPort === port;
+  };
+}
+
+/** Refuses requests whose Host header names another server. Health is exempt. */
+export function registerHostCheck(app: FastifyInstance, rule: HostRule): void {
+  const accepts = hostTest(rule);
+  let listening: string | null = null;
+  app.addHook("onRequest", (request, _reply, next) => {
+    // Null before it listens, text on a Unix socket: no browser gets there.
+    listening ??= (app.server.address() as AddressInfo | null)?.address ?? null;
+    const { localAddress: address = "", localPort: port = 0 } = request.socket;
+    const given = request.headers.host ?? "";
+    if (isHealth(request) || accepts(given, { listening: listening ?? "", address, port })) return next();
+    const hint =
+      listening !== null && isLoopback(listening)
+        ? `Use ${new URL(`http://127.0.0.1:${port}`).origin}, or add the name to PURSUIT_ALLOWED_HOSTS.`
+        : "Add the name to PURSUIT_ALLOWED_HOSTS.";
+    throw new WireError(
+      "PURSUIT_HOST_REFUSED",
+      `The host ${given.slice(0, 100) || "(none)"} is not this server's. ${hint}`,
+    );
+  });
+}
