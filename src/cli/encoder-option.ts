@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { REQUEST_ENCODERS } from "../engine/engine.ts";
+import { REQUEST_ENCODERS } from "../engine/core/dictionary.ts";
 
 /** The dictionary's own encoder, or what an encode request may name instead of it. */
 const ENCODERS = ["own", ...REQUEST_ENCODERS] as const;

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { orthogonalSettings } from "../engine/core/dictionary.ts";
-import type { DictionaryWeights } from "../engine/core/dictionary-weights.ts";
+import { type DictionaryWeights, isPursuit } from "../engine/core/dictionary-weights.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import { loadWeights } from "../engine/dictionaries/weights.ts";
 import { NPY_TENSOR, openNpy } from "../engine/dictionaries/formats/npy.ts";
@@ -83,7 +83,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
 
 /** As a dictionary of plain pursuit is seen by a request for the orthogonal encoder; another kind's own stays as it is. */
 const orthogonalWeights = (weights: DictionaryWeights): DictionaryWeights =>
-  weights.kind === "matching_pursuit"
+  isPursuit(weights)
     ? { ...weights, kind: "orthogonal_matching_pursuit", settings: orthogonalSettings(weights.settings) }
     : weights;
 

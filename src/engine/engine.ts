@@ -5,6 +5,7 @@ import type {
   DictionaryManifest,
   FeatureFacts,
   Neighbour,
+  RequestEncoder,
   RuntimeChoice,
 } from "./core/dictionary.ts";
 import type { StageTimes } from "./core/observer.ts";
@@ -45,10 +46,6 @@ export interface RequestContext {
   /** W3C `traceparent` of the caller, passed on as it came. */
   readonly traceparent?: string;
 }
-
-/** Encoders that a request may choose on a dictionary of another kind. */
-export const REQUEST_ENCODERS = ["orthogonal"] as const;
-export type RequestEncoder = (typeof REQUEST_ENCODERS)[number];
 
 export interface EncodeRequest {
   readonly rows: Rows;

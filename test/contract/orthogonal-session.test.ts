@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Budget } from "../../src/engine/core/budget.ts";
 import { INPUT_NORMS, ORTHOGONAL_SCORES, type OrthogonalSettings } from "../../src/engine/core/dictionary.ts";
-import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
+import type { OrthogonalWeights, PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
@@ -317,10 +317,15 @@ describe("a plain dictionary encoded orthogonally", () => {
     const d = 16;
     const atoms = randomAtoms(64, d, 40);
     const { rawScores: _, ...settings } = SETTINGS;
-    const plain = await createEncoderSession(
-      { kind: "matching_pursuit", d, m: 64, atoms, center: null, settings: { ...settings, score, reselect: "add" } },
-      { runtime: "cpu", path, threads: 1 },
-    );
+    const pursuit: PursuitWeights = {
+      kind: "matching_pursuit",
+      d,
+      m: 64,
+      atoms,
+      center: null,
+      settings: { ...settings, score, reselect: "add" },
+    };
+    const plain = await createEncoderSession(pursuit, { runtime: "cpu", path, threads: 1 });
     const own = await createEncoderSession(weightsOf(atoms, d, { score: score === "relu" ? "relu" : "absolute" }), {
       runtime: "cpu",
       path,

@@ -64,7 +64,7 @@ describe.each(["sae-lens-topk", "sae-lens-topk-rescaled", "sparsify-topk"])("a T
         for (const column of ["indices", "values", "residualNorms"] as const) {
           expect(own(column)).toEqual([...whole.trace![column].subarray(from, from + kept)]);
         }
-        expect(STOP_REASONS[cut.stops[i]!]).toBe(kept === k ? "max_atoms" : "no_gain");
+        expect(STOP_REASONS[cut.stops[i]!]).toBe(kept === k ? "max_atoms" : "active_end");
       }
     }
     for (let i = 0; i < count; i++) {

@@ -17,7 +17,7 @@ export interface SmallModel {
 export function manifestOf(
   id: string,
   { atoms, d, center, settings }: SmallModel,
-): Extract<DictionaryManifest, { kind: "matching_pursuit" }> {
+): DictionaryManifest & { readonly kind: "matching_pursuit"; readonly encoder: PursuitSettings } {
   return {
     id,
     kind: "matching_pursuit",

@@ -5,7 +5,7 @@ import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { encodeSafetensors } from "../../src/engine/dictionaries/formats/safetensors.ts";
 import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
-import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
+import { isPursuit, type PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { random, randomAtoms } from "../../test/support/seeded.ts";
 
 export interface Shape {
@@ -53,8 +53,7 @@ async function shipped(model: string, count: number): Promise<Workload> {
   const folder = fileURLToPath(new URL(`../../models/${model}`, import.meta.url));
   const { weights } = await loadWeights(folder, await readManifest(folder));
   const examples = await readExamples(folder, weights.d);
-  if (weights.kind !== "matching_pursuit" || !examples)
-    throw new Error(`models/${model} has no pursuit or no examples`);
+  if (!isPursuit(weights) || !examples) throw new Error(`models/${model} has no pursuit or no examples`);
   const { rows } = examples;
   const real = rows.length / weights.d;
   return {

@@ -1,4 +1,4 @@
-import type { OrthogonalSettings, PursuitSettings, TopkSettings } from "./dictionary.ts";
+import type { EncoderSettings, OrthogonalSettings, PursuitSettings } from "./dictionary.ts";
 
 /** What every dictionary has in memory. */
 export interface Atoms {
@@ -12,24 +12,24 @@ export interface Atoms {
   readonly center: Float32Array | null;
 }
 
-export interface PursuitWeights extends Atoms {
-  readonly kind: "matching_pursuit";
-  readonly settings: PursuitSettings;
-}
-
-export interface OrthogonalWeights extends Atoms {
-  readonly kind: "orthogonal_matching_pursuit";
-  readonly settings: OrthogonalSettings;
-}
-
-export interface TopkWeights extends Atoms {
-  readonly kind: "topk";
-  readonly settings: TopkSettings;
-  /** [m, d] */
-  readonly encoderWeight: Float32Array;
-  /** [m] */
-  readonly encoderBias: Float32Array;
-}
-
 /** A dictionary in memory: what a session is built from. */
-export type DictionaryWeights = PursuitWeights | OrthogonalWeights | TopkWeights;
+export interface DictionaryWeights<S extends EncoderSettings = EncoderSettings> extends Atoms {
+  /** A kind of src/engine/encoders/registry.ts. */
+  readonly kind: string;
+  readonly settings: S;
+  /** Tensors of the encoder beside `atoms` and `center`, by their names on disk; absent for pursuits. */
+  readonly tensors?: Readonly<Record<string, Float32Array>>;
+}
+
+export interface PursuitWeights extends DictionaryWeights<PursuitSettings> {
+  readonly kind: "matching_pursuit";
+}
+
+export interface OrthogonalWeights extends DictionaryWeights<OrthogonalSettings> {
+  readonly kind: "orthogonal_matching_pursuit";
+}
+
+export const isPursuit = (weights: DictionaryWeights): weights is PursuitWeights => weights.kind === "matching_pursuit";
+
+export const isOrthogonal = (weights: DictionaryWeights): weights is OrthogonalWeights =>
+  weights.kind === "orthogonal_matching_pursuit";

@@ -1,8 +1,4 @@
-/** Facts about a dictionary that every room may know: its shape, its encoder's settings, where it came from. */
-
-/** Encoder kinds that this version serves. */
-export const ENCODER_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit", "topk"] as const;
-export type EncoderKind = (typeof ENCODER_KINDS)[number];
+/** Facts about a dictionary that every folder may know: its shape, its encoder's settings, where it came from. */
 
 /** Which score wins a step (docs/algorithm.md, Matching pursuit). */
 export const SCORES = ["relu", "signed", "absolute"] as const;
@@ -22,17 +18,21 @@ export type InputNorm = (typeof INPUT_NORMS)[number];
 /** Added to the standard deviation by `layer_norm`, as SAELens and OpenAI do. */
 export const LAYER_NORM_EPSILON = 1e-5;
 
-/** Settings of a matching-pursuit encoder. They come from the manifest and are never guessed. */
-export interface PursuitSettings {
+/** Settings that every encoder has. They come from the manifest and are never guessed. */
+export interface EncoderSettings {
+  /** Whether decode adds b; a pursuit subtracts it first. */
+  readonly center: boolean;
+  readonly inputNorm: InputNorm;
+}
+
+/** Settings of a matching-pursuit encoder. */
+export interface PursuitSettings extends EncoderSettings {
   readonly score: Score;
   readonly reselect: Reselect;
-  /** Whether b is subtracted before the pursuit and added back by decode. */
-  readonly center: boolean;
   /** Absolute, tested after an update, strict <; 0 is off. */
   readonly residualThreshold: number;
   /** Cap on the selections of one row; null: the server's PURSUIT_MAX_ATOMS. */
   readonly maxAtoms: number | null;
-  readonly inputNorm: InputNorm;
 }
 
 /** Settings of an orthogonal matching-pursuit encoder, which selects an atom at most once. */
@@ -47,38 +47,25 @@ export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSetti
   return { ...same, score: score === "relu" ? "relu" : "absolute", rawScores: false };
 }
 
-/**
- * Settings of a TopK encoder: z = the k largest of relu(W(x − b) + bias), x̂ = Dᵀz + b
- * (SAELens' topk, sparsify's SparseCoder).
- */
-export interface TopkSettings {
-  /** Entries kept where a budget does not say otherwise. */
-  readonly k: number;
-  /** Whether decode adds b. */
-  readonly center: boolean;
-  /** Whether b is subtracted before the encoder; it is added back either way. */
-  readonly subtractCenter: boolean;
-  readonly inputNorm: InputNorm;
-}
-
-/** An encoder's kind with its settings. */
-export type EncoderSettings =
-  | { readonly kind: "matching_pursuit"; readonly encoder: PursuitSettings }
-  | { readonly kind: "orthogonal_matching_pursuit"; readonly encoder: OrthogonalSettings }
-  | { readonly kind: "topk"; readonly encoder: TopkSettings };
+/** Encoders that a request may choose on a dictionary of another kind. */
+export const REQUEST_ENCODERS = ["orthogonal"] as const;
+export type RequestEncoder = (typeof REQUEST_ENCODERS)[number];
 
 /** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
 export type Provenance = Readonly<Record<string, unknown>>;
 
-/** The validated head of a dictionary folder: `dictionary.json` in the house's names. */
-export type DictionaryManifest = EncoderSettings & {
+/** `dictionary.json`, parsed and checked, with camelCase names. */
+export interface DictionaryManifest {
   readonly id: string;
+  /** A kind of src/engine/encoders/registry.ts, whose spec says what `encoder` holds. */
+  readonly kind: string;
+  readonly encoder: EncoderSettings;
   /** Row length. */
   readonly d: number;
   /** Number of atoms. */
   readonly m: number;
   readonly provenance: Provenance;
-};
+}
 
 /** `{id}` in paths and folder names. No separator, no leading dot: it can never leave the models folder. */
 export const DICTIONARY_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";

@@ -11,6 +11,7 @@ export const STOP_REASONS = [
   "repeat",
   "degraded",
   "dependent",
+  "active_end",
 ] as const;
 
 export type StopReason = (typeof STOP_REASONS)[number];

@@ -1,18 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import Type, { type TSchema } from "typebox";
+import Type from "typebox";
 import { Compile } from "typebox/compile";
-import {
-  DICTIONARY_ID_PATTERN,
-  type DictionaryManifest,
-  ENCODER_KINDS,
-  type EncoderKind,
-  INPUT_NORMS,
-  ORTHOGONAL_SCORES,
-  RESELECTS,
-  SCORES,
-} from "../core/dictionary.ts";
+import { DICTIONARY_ID_PATTERN, type DictionaryManifest, type EncoderSettings } from "../core/dictionary.ts";
+import { isObject } from "../core/is-object.ts";
 import { camelCase, snakeCase } from "../core/snake-case.ts";
+import { ENCODER_KINDS, findSpec, specOf } from "../encoders/registry.ts";
+import { closed, type EncoderSpec, oneOf } from "../encoders/spec.ts";
 import { DictionaryFault } from "./dictionary-fault.ts";
 
 export const MANIFEST_FILE = "dictionary.json";
@@ -27,46 +21,8 @@ const MAX_MANIFEST_BYTES = 1 << 20;
 const MAX_D = 131_072;
 const MAX_M = 8_388_608;
 
-const oneOf = <T extends string>(values: readonly T[]) => Type.Enum(values as [T, ...T[]]);
-
-const closed = { additionalProperties: false } as const;
-
-const ENCODER_SCHEMAS = {
-  matching_pursuit: Type.Object(
-    {
-      score: oneOf(SCORES),
-      reselect: oneOf(RESELECTS),
-      center: Type.Boolean(),
-      residual_threshold: Type.Number({ minimum: 0 }),
-      max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
-      input_norm: oneOf(INPUT_NORMS),
-    },
-    closed,
-  ),
-  orthogonal_matching_pursuit: Type.Object(
-    {
-      score: oneOf(ORTHOGONAL_SCORES),
-      raw_scores: Type.Boolean(),
-      center: Type.Boolean(),
-      residual_threshold: Type.Number({ minimum: 0 }),
-      max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
-      input_norm: oneOf(INPUT_NORMS),
-    },
-    closed,
-  ),
-  topk: Type.Object(
-    {
-      k: Type.Integer({ minimum: 1 }),
-      center: Type.Boolean(),
-      subtract_center: Type.Boolean(),
-      input_norm: oneOf(INPUT_NORMS),
-    },
-    closed,
-  ),
-} as const satisfies Record<EncoderKind, TSchema>;
-
 /** Schema of `dictionary.json` for one kind, so that errors name that kind's settings only (docs/import.md, On disk). */
-const schemaOf = (kind: EncoderKind) =>
+const schemaOf = (spec: EncoderSpec) =>
   Compile(
     Type.Object(
       {
@@ -75,18 +31,22 @@ const schemaOf = (kind: EncoderKind) =>
         kind: oneOf(ENCODER_KINDS),
         d: Type.Integer({ minimum: 1, maximum: MAX_D }),
         m: Type.Integer({ minimum: 1, maximum: MAX_M }),
-        encoder: ENCODER_SCHEMAS[kind],
+        encoder: spec.schema,
         provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
       },
       closed,
     ),
   );
 
-const SCHEMAS = {
-  matching_pursuit: schemaOf("matching_pursuit"),
-  orthogonal_matching_pursuit: schemaOf("orthogonal_matching_pursuit"),
-  topk: schemaOf("topk"),
-} as const;
+const schemas = new Map<string, ReturnType<typeof schemaOf>>();
+
+/** Compiled when a kind is first read. A file that names no served kind is judged by the first kind's schema. */
+function schemaFor(value: unknown): { readonly spec: EncoderSpec; readonly schema: ReturnType<typeof schemaOf> } {
+  const spec = findSpec(isObject(value) ? value["kind"] : undefined) ?? specOf({ kind: ENCODER_KINDS[0]! });
+  let schema = schemas.get(spec.kind);
+  if (schema === undefined) schemas.set(spec.kind, (schema = schemaOf(spec)));
+  return { spec, schema };
+}
 
 /**
  * Reads and checks the manifest of a dictionary folder.
@@ -112,19 +72,23 @@ export function parseManifest(text: string): DictionaryManifest {
   } catch (error) {
     throw new DictionaryFault([`${MANIFEST_FILE} is not JSON: ${(error as Error).message}.`]);
   }
-  const schema = SCHEMAS[kindOf(value)];
+  const { spec, schema } = schemaFor(value);
   if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value));
-  const { id, d, m, kind, encoder, provenance = {} } = value as Record<string, unknown>;
-  return { id, d, m, kind, encoder: camelCase(encoder as object), provenance } as unknown as DictionaryManifest;
+  const {
+    id,
+    d,
+    m,
+    kind,
+    encoder,
+    provenance = {},
+  } = value as unknown as Omit<DictionaryManifest, "provenance"> & Partial<Pick<DictionaryManifest, "provenance">>;
+  const settings = camelCase(encoder) as unknown as EncoderSettings;
+  const faults = spec.faults?.(settings, { d, m }) ?? [];
+  if (faults.length > 0) throw new DictionaryFault(faults.map((fault) => `${MANIFEST_FILE}: ${fault}`));
+  return { id, d, m, kind, encoder: settings, provenance };
 }
 
-/** The kind whose schema judges a file: its own, or the first where it names none. */
-function kindOf(value: unknown): EncoderKind {
-  const { kind } = (typeof value === "object" && value !== null ? value : {}) as { readonly kind?: unknown };
-  return ENCODER_KINDS.find((one) => one === kind) ?? "matching_pursuit";
-}
-
-function faultsOf(schema: (typeof SCHEMAS)[EncoderKind], value: unknown): string[] {
+function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown): string[] {
   const faults = new Map<string, string>();
   for (const error of schema.Errors(value)) {
     // An unknown field, which the complaint about the object around it names too.

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
+import { specOf } from "../encoders/registry.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
 import { DictionaryFault } from "./dictionary-fault.ts";
@@ -50,16 +51,12 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
 }
 
 /** Tensors of a dictionary with their shapes. */
-function shapesOf({ d, m, kind, encoder }: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
+function shapesOf(manifest: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
+  const { d, m, encoder } = manifest;
   return new Map<string, readonly number[]>([
     ["atoms", [m, d]],
     ...(encoder.center ? ([["center", [d]]] as const) : []),
-    ...(kind === "topk"
-      ? ([
-          ["encoder_weight", [m, d]],
-          ["encoder_bias", [m]],
-        ] as const)
-      : []),
+    ...Object.entries(specOf(manifest).tensors({ d, m }, encoder)),
   ]);
 }
 
@@ -116,20 +113,17 @@ async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unkn
 }
 
 function weightsOf(manifest: DictionaryManifest, floats: ReadonlyMap<string, Float32Array>): DictionaryWeights {
-  const { d, m } = manifest;
-  const atoms = floats.get("atoms")!;
-  const center = floats.get("center") ?? null;
-  switch (manifest.kind) {
-    case "matching_pursuit":
-      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
-    case "orthogonal_matching_pursuit":
-      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder };
-    case "topk": {
-      const encoderWeight = floats.get("encoder_weight")!;
-      const encoderBias = floats.get("encoder_bias")!;
-      return { kind: manifest.kind, d, m, atoms, center, settings: manifest.encoder, encoderWeight, encoderBias };
-    }
-  }
+  const { d, m, kind, encoder } = manifest;
+  const { atoms, center = null, ...tensors } = Object.fromEntries(floats) as Record<string, Float32Array>;
+  return {
+    kind,
+    d,
+    m,
+    atoms: atoms!,
+    center,
+    settings: encoder,
+    ...(Object.keys(tensors).length > 0 && { tensors }),
+  };
 }
 
 /** Every number, once. Returns warnings. @throws DictionaryFault with every fault */
@@ -159,10 +153,7 @@ export function checkValues(weights: DictionaryWeights): string[] {
       `${WEIGHTS_FILE}: ${zero.length} atoms are zero (${shown}${zero.length > NAMED ? ", …" : ""}); remove them.`,
     );
   }
-  const others = {
-    center,
-    ...(weights.kind === "topk" && { encoder_weight: weights.encoderWeight, encoder_bias: weights.encoderBias }),
-  };
+  const others = { center, ...weights.tensors };
   for (const [name, values] of Object.entries(others)) {
     const bad = values?.findIndex((value) => !Number.isFinite(value)) ?? -1;
     if (bad < 0) continue;
@@ -170,10 +161,5 @@ export function checkValues(weights: DictionaryWeights): string[] {
     faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
   }
   if (faults.length > 0) throw new DictionaryFault(faults);
-  // A one-pass encoder subtracts nothing, and least squares never lengthens a residual: neither can diverge.
-  if (largest < 2 || weights.kind !== "matching_pursuit") return [];
-  const squared = largest.toPrecision(4);
-  return [
-    `The largest squared atom norm is ${squared}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`,
-  ];
+  return [...(specOf(weights).warnings?.(weights, largest) ?? [])];
 }

@@ -15,6 +15,7 @@ import type {
 } from "../engine.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
+import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
@@ -34,9 +35,10 @@ import type { SteeringStore } from "./steering/steering-store.ts";
  * Whether encoder "orthogonal" is another encoder than the dictionary's own.
  * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
  */
-function runsOrthogonal(id: string, { kind }: DictionaryManifest, remedy = "Leave encoder out."): boolean {
-  if (kind === "matching_pursuit") return true;
-  if (kind === "orthogonal_matching_pursuit") return false;
+function runsOrthogonal(id: string, manifest: DictionaryManifest, remedy = "Leave encoder out."): boolean {
+  const { kind, family, alternatives } = specOf(manifest);
+  if (alternatives.includes("orthogonal")) return true;
+  if (family === "pursuit") return false;
   const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. ${remedy}`;
   throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
 }
@@ -113,7 +115,7 @@ export class CatalogEngine implements Engine {
       classes: budgetClasses(budgets, uniform),
       uniform,
       // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
-      degrade: degrade && rule.limits,
+      degrade: degrade && specOf(manifest).family === "pursuit",
       trace,
       reconstruction,
       ...(encoder !== undefined && { orthogonal: runsOrthogonal(dictionary.id, manifest) }),

@@ -1,7 +1,7 @@
 import type { Budget, BudgetColumns } from "../core/budget.ts";
 import { EngineError } from "../core/errors.ts";
 import { budgetClass } from "../scheduler/cost-model.ts";
-import type { BudgetRule } from "./budget-rule.ts";
+import type { BudgetRule } from "../encoders/spec.ts";
 import type { Rows } from "../core/rows.ts";
 
 /** @throws EngineError PURSUIT_WRONG_WIDTH */
@@ -56,14 +56,14 @@ export function budgetClasses(
   return classes;
 }
 
-function fill(columns: BudgetColumns, budget: Budget, { standard }: BudgetRule, from: number, to: number): void {
-  columns.maxAtoms.fill(budget.maxAtoms ?? standard, from, to);
+function fill(columns: BudgetColumns, budget: Budget, { unset }: BudgetRule, from: number, to: number): void {
+  columns.maxAtoms.fill(budget.maxAtoms ?? unset, from, to);
   columns.tolerance.fill(budget.tolerance ?? 0, from, to);
   columns.residualNorm.fill(budget.residualNorm ?? 0, from, to);
   columns.minGain.fill(budget.minGain ?? 0, from, to);
 }
 
-function checkBudget(budget: Budget, where: string, { cap, limits: taken }: BudgetRule): void {
+function checkBudget(budget: Budget, where: string, { cap }: BudgetRule): void {
   const { maxAtoms, ...limits } = budget;
   if (maxAtoms !== undefined && !(Number.isInteger(maxAtoms) && maxAtoms >= 0 && maxAtoms <= cap)) {
     throw outOfRange(`${where}.max_atoms is ${maxAtoms}; it must be an integer from 0 to ${cap}.`);
@@ -71,9 +71,6 @@ function checkBudget(budget: Budget, where: string, { cap, limits: taken }: Budg
   const names = { tolerance: "tolerance", residualNorm: "residual_norm", minGain: "min_gain" } as const;
   for (const [part, name] of Object.entries(names)) {
     const value = limits[part as keyof typeof names];
-    if (value !== undefined && !taken) {
-      throw outOfRange(`${where}.${name}: this encoder makes one pass, so it takes max_atoms only.`);
-    }
     if (value !== undefined && !(Number.isFinite(value) && value >= 0)) {
       throw outOfRange(`${where}.${name} is ${value}; it must be a finite number, 0 or more.`);
     }

@@ -7,7 +7,8 @@ import { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
-import { type BudgetRule, budgetRule } from "./budget-rule.ts";
+import { specOf } from "../encoders/registry.ts";
+import type { BudgetRule } from "../encoders/spec.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
 import { readLabels } from "../dictionaries/labels.ts";
@@ -292,3 +293,6 @@ function faultsOf(error: unknown): readonly string[] {
   if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
   return [error instanceof Error ? error.message : String(error)];
 }
+
+const budgetRule = (manifest: DictionaryManifest, serverCap: number): BudgetRule =>
+  specOf(manifest).budget(manifest.encoder, manifest, serverCap);

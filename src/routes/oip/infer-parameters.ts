@@ -1,5 +1,5 @@
 import type { Budget } from "../../engine/core/budget.ts";
-import { REQUEST_ENCODERS, type RequestEncoder } from "../../engine/engine.ts";
+import { REQUEST_ENCODERS, type RequestEncoder } from "../../engine/core/dictionary.ts";
 import { describe, invalid, named } from "../../codecs/posted-rows.ts";
 
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };

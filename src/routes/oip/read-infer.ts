@@ -1,5 +1,5 @@
 import type { Budget } from "../../engine/core/budget.ts";
-import type { RequestEncoder } from "../../engine/engine.ts";
+import type { RequestEncoder } from "../../engine/core/dictionary.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import { readBoolean, readParameters } from "./infer-parameters.ts";
 import { parseJson } from "../../codecs/parse-json.ts";

@@ -1,4 +1,4 @@
-import { type DictionaryManifest, type EncoderKind } from "../../engine/core/dictionary.ts";
+import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 
 /** Tensors of the Open Inference Protocol: their datatypes, and which ones a dictionary takes and gives. */
 
@@ -31,18 +31,15 @@ export interface TensorSpec {
   readonly optional?: boolean;
 }
 
-/** Encoders that make one pass, so that no limit along the way could end it. */
-const ONE_PASS: ReadonlySet<EncoderKind> = new Set<EncoderKind>(["topk"]);
-
 /**
- * `rows`, and what ends a row's pursuit, one entry a row. Those are shown as [n, 1] and taken as [n] too: perf_analyzer
+ * `rows`, and what ends a row, one entry a row. Those are shown as [n, 1] and taken as [n] too: perf_analyzer
  * gives up where nothing is left of an input's shape without its batch.
  */
-export function inputTensors({ d, kind }: DictionaryManifest): readonly TensorSpec[] {
+export function inputTensors({ d }: DictionaryManifest): readonly TensorSpec[] {
   return [
     { name: "rows", datatype: "FP32", shape: [-1, d] },
     { name: "max_atoms", datatype: "INT32", shape: [-1, 1], optional: true },
-    ...(ONE_PASS.has(kind) ? [] : [{ name: "tolerance", datatype: "FP32", shape: [-1, 1], optional: true } as const]),
+    { name: "tolerance", datatype: "FP32", shape: [-1, 1], optional: true },
   ];
 }
 

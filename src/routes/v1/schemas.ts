@@ -1,14 +1,7 @@
 import Type, { type Static, type TSchema } from "typebox";
-import {
-  DICTIONARY_ID_PATTERN,
-  ENCODER_KINDS,
-  INPUT_NORMS,
-  ORTHOGONAL_SCORES,
-  RESELECTS,
-  SCORES,
-  PURSUIT_PATHS,
-} from "../../engine/core/dictionary.ts";
-import { DICTIONARY_STATES, REQUEST_ENCODERS } from "../../engine/engine.ts";
+import { DICTIONARY_ID_PATTERN, INPUT_NORMS, PURSUIT_PATHS, REQUEST_ENCODERS } from "../../engine/core/dictionary.ts";
+import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
+import { DICTIONARY_STATES } from "../../engine/engine.ts";
 import { STOP_REASONS } from "../../engine/core/sparse-codes.ts";
 import { DTYPES } from "../../codecs/array-data.ts";
 import { FORMATS } from "../../codecs/write-codes.ts";
@@ -204,38 +197,13 @@ export const TransferAnswerSchema = Type.Object({
   from: coded(numbers("One per index"), { indices }),
 });
 
-const PursuitSettingsSchema = Type.Object({
-  score: oneOf(SCORES),
-  reselect: oneOf(RESELECTS),
-  center: Type.Boolean(),
-  residual_threshold: Type.Number(),
-  max_atoms: Type.Union([Type.Integer(), Type.Null()]),
-  input_norm: oneOf(INPUT_NORMS),
-});
-const OrthogonalSettingsSchema = Type.Object({
-  score: oneOf(ORTHOGONAL_SCORES),
-  raw_scores: Type.Boolean(),
-  center: Type.Boolean(),
-  residual_threshold: Type.Number(),
-  max_atoms: Type.Union([Type.Integer(), Type.Null()]),
-  input_norm: oneOf(INPUT_NORMS),
-});
-const TopkSettingsSchema = Type.Object({
-  k: Type.Integer(),
-  center: Type.Boolean(),
-  subtract_center: Type.Boolean(),
-  input_norm: oneOf(INPUT_NORMS),
-});
-
 export const DictionarySchema = Type.Object({
   id: Type.String(),
   state: oneOf(DICTIONARY_STATES),
   kind: Type.Optional(oneOf(ENCODER_KINDS)),
   d: Type.Optional(Type.Integer({ description: "Row length" })),
   m: Type.Optional(Type.Integer({ description: "Atoms" })),
-  encoder: Type.Optional(
-    Type.Union([PursuitSettingsSchema, OrthogonalSettingsSchema, TopkSettingsSchema], { description: "By kind" }),
-  ),
+  encoder: Type.Optional(Type.Union([...ENCODER_SCHEMAS], { description: "Settings of the encoder, by kind" })),
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
   path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),

@@ -9,15 +9,14 @@ describe("checkWidth", () => {
   });
 });
 
-const PURSUIT = { cap: 64, standard: 64, limits: true };
-const ONE_PASS = { cap: 64, standard: 8, limits: false };
+const PURSUIT = { cap: 64, unset: 64 };
+const ONE_PASS = { cap: 64, unset: 512 };
 
 describe("budgetColumns", () => {
-  it("gives a one-pass encoder its own k where the budget does not say, and no limit on the residual", () => {
-    expect([...budgetColumns([{}, { maxAtoms: 40 }], 2, ONE_PASS).maxAtoms]).toEqual([8, 40]);
-    expect(() => budgetColumns({ tolerance: 0.1 }, 2, ONE_PASS)).toThrow(
-      "budget.tolerance: this encoder makes one pass",
-    );
+  it("sets no cap on a one-pass row whose budget does not, and takes every limit", () => {
+    const columns = budgetColumns([{}, { maxAtoms: 40, tolerance: 0.1 }], 2, ONE_PASS);
+    expect([...columns.maxAtoms]).toEqual([512, 40]);
+    expect([...columns.tolerance]).toEqual([0, 0.1]);
   });
 
   it("fills defaults in, for one budget and for one per row", () => {

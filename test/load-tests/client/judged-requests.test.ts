@@ -1,4 +1,5 @@
 import { pack } from "msgpackr";
+import type { PursuitWeights } from "../../../src/engine/core/dictionary-weights.ts";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type Codec, WrittenOnce, writeRequest } from "../../../load-tests/client/codecs.ts";
 import { expectedCodes, firstSteps } from "../../../load-tests/client/expected-codes.ts";
@@ -27,7 +28,7 @@ const pool = poolOf(
       maxAtoms: null,
       inputNorm: "none",
     },
-  },
+  } as PursuitWeights,
   Float32Array.from(rows.flatMap((row) => [...row])),
 );
 

@@ -1,16 +1,16 @@
 import { atomNorms } from "../../core/atom-norms.ts";
-import type { TopkWeights } from "../../core/dictionary-weights.ts";
+import type { OnePassWeights } from "../../encoders/one-pass.ts";
 
 /**
  * The same codes and reconstructions as scores multiplied by ||D_j|| before the selection and divided by it in decode:
  * the norms go into the encoder, and the atoms become unit atoms.
  */
-export function foldNorms(weights: TopkWeights): TopkWeights {
+export function foldNorms<W extends OnePassWeights>(weights: W): W {
   const { d, m } = weights;
   const norms = atomNorms(weights);
   const atoms = weights.atoms.slice();
-  const encoderWeight = weights.encoderWeight.slice();
-  const encoderBias = weights.encoderBias.slice();
+  const encoderWeight = weights.tensors["encoder_weight"]!.slice();
+  const encoderBias = weights.tensors["encoder_bias"]!.slice();
   for (let j = 0; j < m; j++) {
     const norm = norms[j]!;
     // A zero atom stays one, and is refused by name with the others.
@@ -21,5 +21,9 @@ export function foldNorms(weights: TopkWeights): TopkWeights {
       encoderWeight[at]! *= norm;
     }
   }
-  return { ...weights, atoms, encoderWeight, encoderBias };
+  return {
+    ...weights,
+    atoms,
+    tensors: { ...weights.tensors, encoder_weight: encoderWeight, encoder_bias: encoderBias },
+  };
 }

@@ -1,11 +1,11 @@
-import type { EncoderKind, InputNorm, Reselect, Score } from "../../core/dictionary.ts";
+import type { InputNorm, Reselect, Score } from "../../core/dictionary.ts";
 
 /** Layouts of dictionaries as people have them. */
 export const SOURCES = ["sae-lens", "sparsify", "overcomplete", "mp-sae", "atoms"] as const;
 export type Source = (typeof SOURCES)[number];
 
 /** Kinds of encoder that bare atoms can be given. */
-export const PURSUIT_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit"] as const satisfies EncoderKind[];
+export const PURSUIT_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit"] as const;
 export type PursuitKind = (typeof PURSUIT_KINDS)[number];
 
 /**

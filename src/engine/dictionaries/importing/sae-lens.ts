@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { INPUT_NORMS, type InputNorm, type TopkSettings } from "../../core/dictionary.ts";
+import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
+import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { isObject } from "../../core/is-object.ts";
@@ -125,9 +126,11 @@ async function readTopk(config: Config, file: TensorFile, flags: ImportFlags): P
     m,
     atoms: await file.readFloats("W_dec"),
     center: await file.readFloats("b_dec"),
-    encoderWeight: transpose(await file.readFloats("W_enc"), d, m),
-    encoderBias: await file.readFloats("b_enc"),
     settings,
+    tensors: {
+      encoder_weight: transpose(await file.readFloats("W_enc"), d, m),
+      encoder_bias: await file.readFloats("b_enc"),
+    },
   };
   if (!rescales.value) return { weights, origins, notes: [] };
   return {

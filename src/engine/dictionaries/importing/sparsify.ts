@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { TopkSettings } from "../../core/dictionary.ts";
+import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { expectShape } from "./expect-shape.ts";
 import type { ImportFlags } from "./import-flags.ts";
@@ -45,9 +45,11 @@ export async function understandSparsify(folder: string, flags: ImportFlags): Pr
         m,
         atoms: await file.readFloats("W_dec"),
         center: await file.readFloats("b_dec"),
-        encoderWeight: await file.readFloats("encoder.weight"),
-        encoderBias: await file.readFloats("encoder.bias"),
         settings,
+        tensors: {
+          encoder_weight: await file.readFloats("encoder.weight"),
+          encoder_bias: await file.readFloats("encoder.bias"),
+        },
       },
       origins,
       notes: [],

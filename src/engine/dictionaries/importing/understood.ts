@@ -3,8 +3,8 @@ import {
   type OrthogonalSettings,
   type Provenance,
   type PursuitSettings,
-  type TopkSettings,
 } from "../../core/dictionary.ts";
+import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
@@ -31,11 +31,11 @@ export interface Understood {
 }
 
 /** Settings apart from where they come from. */
-export function parted<S extends object>(known: { readonly [K in keyof S]: Known<S[K]> }): {
+export function parted<S extends object>(known: { readonly [K in keyof S]?: Known<S[K]> }): {
   readonly settings: S;
   readonly origins: Readonly<Record<string, string>>;
 } {
-  const entries = Object.entries<Known<unknown>>(known);
+  const entries = Object.entries(known as Readonly<Record<string, Known<unknown>>>);
   return {
     settings: Object.fromEntries(entries.map(([name, { value }]) => [name, value])) as S,
     origins: Object.fromEntries(entries.map(([name, { from }]) => [name, from])),
@@ -129,11 +129,13 @@ function overridden(name: keyof typeof FLAG_VALUES, said: unknown, known: Known<
   return known && known.value !== said ? `${flag}, instead of ${JSON.stringify(known.value)} (${known.from})` : flag;
 }
 
+/** Settings of a TopK encoder, each with where it comes from. */
+export type KnownTopk = {
+  readonly [K in Exclude<keyof TopkSettings, "rectify" | "scaleByDecoderNorm">]: Known<TopkSettings[K]>;
+};
+
 /** Flags that settle something of a TopK encoder over what the file says. @throws ImportFault for those that cannot */
-export function topkFlags(
-  file: { readonly [K in keyof TopkSettings]: Known<TopkSettings[K]> },
-  flags: ImportFlags,
-): { readonly [K in keyof TopkSettings]: Known<TopkSettings[K]> } {
+export function topkFlags(file: KnownTopk, flags: ImportFlags): KnownTopk {
   const meaningless = (["score", "reselect", "rawScores", "residualThreshold", "center"] as const).filter(
     (name) => flags[name] !== undefined,
   );

@@ -2,6 +2,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises
 import { join } from "node:path";
 import type { DictionaryManifest } from "../../core/dictionary.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
+import { specOf } from "../../encoders/registry.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
 import { type LoadedWeights, loadWeights, WEIGHTS_FILE } from "../weights.ts";
 import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
@@ -30,7 +31,7 @@ export async function writeDictionary(
     throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
   const { d, m, kind, settings: encoder } = weights;
-  const manifest = { id, kind, d, m, encoder, provenance } as DictionaryManifest;
+  const manifest: DictionaryManifest = { id, kind, d, m, encoder, provenance };
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
@@ -47,14 +48,12 @@ export async function writeDictionary(
 }
 
 function tensorsOf(weights: DictionaryWeights): Readonly<Record<string, FloatTensor>> {
-  const { d, m, atoms, center } = weights;
+  const { d, m, atoms, center, settings, tensors = {} } = weights;
+  const shapes = specOf(weights).tensors({ d, m }, settings);
   return {
     atoms: { shape: [m, d], data: atoms },
     ...(center && { center: { shape: [d], data: center } }),
-    ...(weights.kind === "topk" && {
-      encoder_weight: { shape: [m, d], data: weights.encoderWeight },
-      encoder_bias: { shape: [m], data: weights.encoderBias },
-    }),
+    ...Object.fromEntries(Object.entries(tensors).map(([name, data]) => [name, { shape: shapes[name]!, data }])),
   };
 }
 

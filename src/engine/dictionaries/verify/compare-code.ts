@@ -1,12 +1,14 @@
-import type {
-  DictionaryWeights,
-  OrthogonalWeights,
-  PursuitWeights,
-  TopkWeights,
+import {
+  type DictionaryWeights,
+  isOrthogonal,
+  isPursuit,
+  type OrthogonalWeights,
+  type PursuitWeights,
 } from "../../core/dictionary-weights.ts";
+import type { OnePassWeights } from "../../encoders/one-pass.ts";
+import { compareOnePass } from "./compare-one-pass.ts";
 import type { ServedCode } from "./served-code.ts";
 import { firstUndecidedStep, lengthOf, pursuitStart } from "./step-margins.ts";
-import { topkScores } from "./topk-scores.ts";
 
 /** Share of a row's largest |value| that two values of one atom may be apart. */
 const VALUE_TOLERANCE = 1e-5;
@@ -38,6 +40,7 @@ export type Verdict =
  * @param x [d], as posted. @param z [m]
  */
 export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array, weights: DictionaryWeights): Verdict {
+  if (!isPursuit(weights) && !isOrthogonal(weights)) return compareOnePass(served, x, z, weights as OnePassWeights);
   const merged = new Map<number, number>();
   for (let k = 0; k < served.indices.length; k++) merged.set(served.indices[k]!, served.values[k]!);
   let largest = 0;
@@ -52,10 +55,7 @@ export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array
   const differs = (atom: number): boolean => apart(atom) > VALUE_TOLERANCE;
   const at = firstDifference(served, merged, z, differs);
   const start = pursuitStart(x, served, weights);
-  const undecided =
-    weights.kind === "topk"
-      ? undecidedEntry(served, x, z, weights, differs)
-      : undecidedStep(served, start, z, weights, largest);
+  const undecided = undecidedStep(served, start, z, weights, largest);
   // Where a repeat ends a row, the undecided step also decides how long it goes on: then their ends say nothing.
   const ends = weights.kind === "matching_pursuit" && weights.settings.reselect === "stop";
   const free = undecided.excuses && (ends || endEquallyWell(start, merged, z, weights));
@@ -87,23 +87,6 @@ function undecidedStep(
       ? mayContain(served, undecided, z, weights)
       : mayBegin(served, undecided, z, weights.settings, largest);
   return { step: undecided + 1, excuses };
-}
-
-/** The last entry kept is undecided against the first left out when their scores are as good as equal. */
-function undecidedEntry(
-  served: ServedCode,
-  x: Float32Array,
-  z: Float32Array,
-  weights: TopkWeights,
-  differs: (atom: number) => boolean,
-): Undecided {
-  const scores = topkScores(x, served, weights);
-  const kept = served.trace.indices.length;
-  const last = kept === 0 ? 0 : scores[served.trace.indices[kept - 1]!]!;
-  const margin = 1e-5 * scores.reduce((most, score) => Math.max(most, score), 0);
-  const parted = [...z.keys()].filter(differs);
-  const excuses = parted.every((atom) => Math.abs(Math.max(scores[atom]!, 0) - last) <= margin);
-  return { step: excuses ? kept : null, excuses };
 }
 
 /** The same of an orthogonal pursuit: it keeps what it selected, unless its coefficient must not be negative. */

@@ -1,8 +1,8 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
-import { buildDenseModel } from "./dense-graph.ts";
+import { buildDenseModel, type DenseWeights } from "./dense-graph.ts";
 import { createOnnxSession, type OnnxSessionOptions } from "./onnx-session.ts";
 
-/** rows · atomsᵀ by the runtime's matrix product. */
+/** rows · atomsᵀ + bias by the runtime's matrix product. */
 export class DensePass {
   readonly #session: InferenceSession;
   readonly #d: number;
@@ -12,11 +12,8 @@ export class DensePass {
     this.#d = d;
   }
 
-  static async create(
-    atoms: { readonly atoms: Float32Array; readonly m: number; readonly d: number },
-    options: OnnxSessionOptions,
-  ): Promise<DensePass> {
-    return new DensePass(await createOnnxSession(buildDenseModel(atoms), options), atoms.d);
+  static async create(weights: DenseWeights, options: OnnxSessionOptions): Promise<DensePass> {
+    return new DensePass(await createOnnxSession(buildDenseModel(weights), options), weights.d);
   }
 
   /**

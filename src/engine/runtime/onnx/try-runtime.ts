@@ -2,30 +2,29 @@
  * Run as a process of its own by `pursuit doctor`: encodes one row of a two-atom dictionary on the runtime named in the
  * first argument and prints one line of JSON. A process of its own because a broken provider may abort it.
  */
+import type { PursuitWeights } from "../../core/dictionary-weights.ts";
 import { createEncoderSession } from "../sessions/create-session.ts";
 
 process.env["ORT_DISABLE_TELEMETRY"] = "1";
 
+const TWO_ATOMS: PursuitWeights = {
+  kind: "matching_pursuit",
+  d: 2,
+  m: 2,
+  atoms: Float32Array.of(1, 0, 0, 1),
+  center: null,
+  settings: {
+    score: "relu",
+    reselect: "stop",
+    center: false,
+    residualThreshold: 0,
+    maxAtoms: null,
+    inputNorm: "none",
+  },
+};
 const runtime = process.argv[2] === "cuda" ? "cuda" : "cpu";
 try {
-  const session = await createEncoderSession(
-    {
-      kind: "matching_pursuit",
-      d: 2,
-      m: 2,
-      atoms: Float32Array.of(1, 0, 0, 1),
-      center: null,
-      settings: {
-        score: "relu",
-        reselect: "stop",
-        center: false,
-        residualThreshold: 0,
-        maxAtoms: null,
-        inputNorm: "none",
-      },
-    },
-    { runtime, path: "residual", threads: 1 },
-  );
+  const session = await createEncoderSession(TWO_ATOMS, { runtime, path: "residual", threads: 1 });
   const codes = await session.encode({
     rows: Float32Array.of(3, 4),
     count: 1,

@@ -1,10 +1,11 @@
-import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
+import { type DictionaryWeights, isOrthogonal, isPursuit, type PursuitWeights } from "../../core/dictionary-weights.ts";
 import type { EncoderSession } from "../process/encoder-session.ts";
 import type { PursuitPath } from "../../core/dictionary.ts";
 import { FusedSession } from "./fused-session.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
-import { TopkSession } from "./topk-session.ts";
+import type { OnePassWeights } from "../../encoders/one-pass.ts";
+import { OnePassSession } from "./one-pass-session.ts";
 
 /** Steps in one turn of the loop; 1, 4 and 8 give the same codes. */
 const UNROLL = 4;
@@ -17,14 +18,11 @@ export interface SessionOptions extends OnnxSessionOptions {
 
 /** A session for a dictionary, by its encoder's kind. @throws Error when the runtime refuses. */
 export function createEncoderSession(weights: DictionaryWeights, options: SessionOptions): Promise<EncoderSession> {
-  switch (weights.kind) {
-    case "matching_pursuit":
-      return createPursuitSession(weights, options);
-    case "orthogonal_matching_pursuit":
-      return FusedSession.create(weights, { ...options, runtime: "cpu", gram: usesGram(options.path) });
-    case "topk":
-      return TopkSession.create(weights, options);
+  if (isPursuit(weights)) return createPursuitSession(weights, options);
+  if (isOrthogonal(weights)) {
+    return FusedSession.create(weights, { ...options, runtime: "cpu", gram: usesGram(options.path) });
   }
+  return OnePassSession.create(weights as OnePassWeights, options);
 }
 
 /** Orthogonal pursuit has its loop in the kernel only. */

@@ -1,10 +1,10 @@
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import type { TopkWeights } from "../../core/dictionary-weights.ts";
+import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { applyInputNorm } from "./input-norm.ts";
 import type { CenteredRows } from "./prepare-rows.ts";
 
-/** A batch as the TopK graph takes it, and as its codes are measured. */
-export interface TopkRows extends CenteredRows {
+/** A batch as the dense pass of a one-pass encoder takes it, and as its codes are measured. */
+export interface OnePassRows extends CenteredRows {
   /** [count, d] normed, and centred where the encoder wants it. */
   readonly input: Float32Array;
 }
@@ -14,10 +14,10 @@ export interface TopkRows extends CenteredRows {
  *
  * At least two rows come out: the runtime multiplies a single row another way than many, and rounds differently.
  */
-export function topkRows(
+export function onePassRows(
   { rows, count }: EncodeBatch,
-  { d, center, settings }: Pick<TopkWeights, "d" | "center" | "settings">,
-): TopkRows {
+  { d, center, settings }: Pick<OnePassWeights, "d" | "center" | "settings">,
+): OnePassRows {
   const padded = Math.max(count, 2);
   const normed = new Float32Array(padded * d);
   normed.set(rows);

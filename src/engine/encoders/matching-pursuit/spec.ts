@@ -1,0 +1,20 @@
+import Type from "typebox";
+import { type PursuitSettings, RESELECTS, SCORES } from "../../core/dictionary.ts";
+import { closed, commonSchema, type EncoderSpec, oneOf } from "../spec.ts";
+import { pursuitBudget, pursuitSchema } from "../pursuit.ts";
+
+/** Selects the atom of the largest score, subtracts it, and repeats until the budget is met (docs/algorithm.md). */
+export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
+  kind: "matching_pursuit",
+  family: "pursuit",
+  schema: Type.Object({ ...commonSchema, ...pursuitSchema, score: oneOf(SCORES), reselect: oneOf(RESELECTS) }, closed),
+  alternatives: ["orthogonal"],
+  tensors: () => ({}),
+  budget: pursuitBudget,
+  warnings: (_weights, largestSquaredNorm) =>
+    largestSquaredNorm < 2
+      ? []
+      : [
+          `The largest squared atom norm is ${largestSquaredNorm.toPrecision(4)}; from 2 on, a step can lengthen the residual and the pursuit can diverge.`,
+        ],
+};

@@ -1,0 +1,60 @@
+import Type, { type TProperties } from "typebox";
+import type { EncoderSettings } from "../core/dictionary.ts";
+import type { DictionaryWeights } from "../core/dictionary-weights.ts";
+import { type BudgetRule, closed, commonSchema, type EncoderSpec, type Widths } from "./spec.ts";
+
+/** Settings of every one-pass kind: h = W·(norm(x) − b) + bias, activations of h, x̂ = Dᵀa + b. */
+export interface OnePassSettings extends EncoderSettings {
+  /** Whether b is subtracted before the encoder. Decode adds it under `center` either way. */
+  readonly subtractCenter: boolean;
+}
+
+/** A one-pass dictionary in memory. */
+export interface OnePassWeights<S extends OnePassSettings = OnePassSettings> extends DictionaryWeights<S> {
+  /** `encoder_weight` [m, d], `encoder_bias` [m] unless the kind has its own biases, and the kind's own tensors. */
+  readonly tensors: Readonly<Record<string, Float32Array>>;
+}
+
+/** Settings whose selections are ranked by h_j · ||D_j||. */
+export interface ScaledSettings extends OnePassSettings {
+  /**
+   * Default `false`. `true`: scores h_j · ||D_j|| are also the values, and decode uses unit atoms (SAELens' rescale_acts_by_decoder_norm).
+   * `"select"`: scores only select; values are h_j (OpenMOSS).
+   */
+  readonly scaleByDecoderNorm?: boolean | "select";
+}
+
+export const scaleByDecoderNormSchema = Type.Union([Type.Boolean(), Type.Literal("select")]);
+
+/** What differs from kind to kind. */
+interface OnePassKind<S extends OnePassSettings> {
+  readonly kind: string;
+  /** Settings beside the common ones. */
+  readonly schema: TProperties;
+  /** Tensors beside `encoder_weight`; default `encoder_bias` [m]. */
+  readonly tensors?: (widths: Widths) => Readonly<Record<string, readonly number[]>>;
+  readonly faults?: (settings: S, widths: Widths) => readonly string[];
+}
+
+/** The spec of a one-pass kind. */
+export function onePassSpec<S extends OnePassSettings>({
+  kind,
+  schema,
+  tensors = ({ m }) => ({ encoder_bias: [m] }),
+  faults,
+}: OnePassKind<S>): EncoderSpec<S> {
+  return {
+    kind,
+    family: "one_pass",
+    schema: Type.Object({ ...commonSchema, subtract_center: Type.Boolean(), ...schema }, closed),
+    alternatives: [],
+    tensors: (widths) => ({ encoder_weight: [widths.m, widths.d], ...tensors(widths) }),
+    // Without a budget a row keeps every active atom, however many those are.
+    budget: (_settings, { m }, serverCap): BudgetRule => ({ cap: Math.min(m, serverCap), unset: m }),
+    ...(faults && { faults }),
+  };
+}
+
+/** The fault of a k that is larger than the dictionary. */
+export const kFaults = ({ k }: { readonly k: number }, { m }: Widths): readonly string[] =>
+  k > m ? [`encoder.k is ${k}; the dictionary has ${m} atoms, so it must be 1 to ${m}.`] : [];

@@ -1,0 +1,17 @@
+import Type from "typebox";
+import { ORTHOGONAL_SCORES, type OrthogonalSettings } from "../../core/dictionary.ts";
+import { closed, commonSchema, type EncoderSpec, oneOf } from "../spec.ts";
+import { pursuitBudget, pursuitSchema } from "../pursuit.ts";
+
+/** Matching pursuit that solves for all coefficients again after every selection (docs/algorithm.md). */
+export const orthogonalMatchingPursuitSpec: EncoderSpec<OrthogonalSettings> = {
+  kind: "orthogonal_matching_pursuit",
+  family: "pursuit",
+  schema: Type.Object(
+    { ...commonSchema, ...pursuitSchema, score: oneOf(ORTHOGONAL_SCORES), raw_scores: Type.Boolean() },
+    closed,
+  ),
+  alternatives: [],
+  tensors: () => ({}),
+  budget: pursuitBudget,
+};

@@ -1,0 +1,50 @@
+import Type, { type TSchema } from "typebox";
+import { type EncoderSettings, INPUT_NORMS, type RequestEncoder } from "../core/dictionary.ts";
+import type { DictionaryWeights } from "../core/dictionary-weights.ts";
+
+/** Lengths that the tensors of a dictionary are made of. */
+export interface Widths {
+  /** Row length. */
+  readonly d: number;
+  /** Number of atoms. */
+  readonly m: number;
+}
+
+/** Limits on `max_atoms` of one row. */
+export interface BudgetRule {
+  /** Largest `max_atoms` of a budget. */
+  readonly cap: number;
+  /** Atoms of one row where the budget sets no `max_atoms`. */
+  readonly unset: number;
+}
+
+/**
+ * Everything that the server, import and verify need to know about an encoder kind. Methods get the settings as the
+ * kind's own schema checked them. To add a kind: a folder with `spec`, `activation` and `reference`, and a line in each
+ * of `registry.ts` and `activations.ts`.
+ */
+export interface EncoderSpec<S extends EncoderSettings = EncoderSettings> {
+  readonly kind: string;
+  /** `pursuit` selects atom after atom; `one_pass` takes its activations from one matrix product. */
+  readonly family: "pursuit" | "one_pass";
+  /** Of `encoder` in dictionary.json, snake_case. */
+  readonly schema: TSchema;
+  /** Encoders that a request may choose instead of this one. */
+  readonly alternatives: readonly RequestEncoder[];
+  /** Tensors beside `atoms` and `center`: name → shape. */
+  tensors(widths: Widths, settings: S): Readonly<Record<string, readonly number[]>>;
+  /** @param serverCap PURSUIT_MAX_ATOMS */
+  budget(settings: S, widths: Widths, serverCap: number): BudgetRule;
+  /** Sentences about settings that contradict the widths, naming the field of dictionary.json. */
+  faults?(settings: S, widths: Widths): readonly string[];
+  /** Sentences about weights that are allowed and deserve attention. */
+  warnings?(weights: DictionaryWeights<S>, largestSquaredNorm: number): readonly string[];
+}
+
+/** Refuses fields that the schema does not name. */
+export const closed = { additionalProperties: false } as const;
+
+export const oneOf = <T extends string>(values: readonly T[]) => Type.Enum(values as [T, ...T[]]);
+
+/** Settings that every kind has. */
+export const commonSchema = { center: Type.Boolean(), input_norm: oneOf(INPUT_NORMS) } as const;

@@ -1,0 +1,42 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ActiveAtoms, LargestKeys } from "../../../src/engine/encoders/active-atoms.ts";
+
+/** Few distinct values, so that ties are common. */
+const keys = fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constantFrom(Infinity, -Infinity, NaN)), {
+  minLength: 1,
+  maxLength: 60,
+});
+
+describe("LargestKeys", () => {
+  it("selects what a stable sort puts first, lower indices first on a tie, NaN never", () => {
+    fc.assert(
+      fc.property(keys, fc.integer({ min: 1, max: 70 }), (row, k) => {
+        const expected = Array.from(row.keys())
+          .filter((j) => !Number.isNaN(row[j]))
+          .sort((a, b) => (row[a] === row[b] ? a - b : row[b]! > row[a]! ? 1 : -1))
+          .slice(0, k)
+          .sort((a, b) => a - b);
+        expect([...new LargestKeys(k).select(Float32Array.from(row))]).toEqual(expected);
+      }),
+      { seed: 1, numRuns: 2000 },
+    );
+  });
+
+  it("starts anew with every row", () => {
+    const largest = new LargestKeys(2);
+    expect([...largest.select(Float32Array.of(9, 8, 7))]).toEqual([0, 1]);
+    expect([...largest.select(Float32Array.of(1, 2, 3))]).toEqual([1, 2]);
+    expect([...largest.select(Float32Array.of(NaN, 1, NaN))]).toEqual([1]);
+  });
+});
+
+describe("ActiveAtoms", () => {
+  it("keeps everything that was pushed beyond its first capacity", () => {
+    const active = new ActiveAtoms(2);
+    for (let j = 0; j < 100; j++) active.push(j, j / 2);
+    expect(active.length).toBe(100);
+    expect([...active.indices.subarray(0, 100)]).toEqual(Array.from({ length: 100 }, (_, j) => j));
+    expect(active.values[99]).toBe(49.5);
+  });
+});
