@@ -7,6 +7,7 @@ import type {
   Neighbour,
   RequestEncoder,
   RuntimeChoice,
+  RuntimeState,
 } from "./core/dictionary.ts";
 import type { StageTimes } from "./core/observer.ts";
 import type { Rows } from "./core/rows.ts";
@@ -33,6 +34,8 @@ export interface DictionaryStatus {
   readonly sha256?: string;
   readonly labels: boolean;
   readonly chosen?: RuntimeChoice;
+  /** Of its runtime process; absent where it has none. */
+  readonly runtimeState?: RuntimeState;
   readonly coherence?: CoherenceFigures;
 }
 
@@ -115,8 +118,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** One sentence; absent when ready. */
   readonly reason?: string;
-  /** Owed dictionaries that do not answer, with their faults; absent when there is none. */
-  readonly missing?: readonly Pick<DictionaryStatus, "id" | "state" | "faults">[];
+  /** Owed dictionaries that do not answer now, with their faults; absent when there is none. */
+  readonly missing?: readonly Pick<DictionaryStatus, "id" | "state" | "faults" | "runtimeState">[];
 }
 
 /**

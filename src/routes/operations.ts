@@ -34,7 +34,14 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
       return {
         status: ready ? "ready" : "not ready",
         ...(reason !== undefined && { reason }),
-        ...(missing !== undefined && { dictionaries: missing }),
+        ...(missing !== undefined && {
+          dictionaries: missing.map(({ id, state, faults, runtimeState }) => ({
+            id,
+            state,
+            ...(runtimeState !== undefined && { runtime_state: runtimeState }),
+            faults,
+          })),
+        }),
       };
     },
   );

@@ -1,15 +1,17 @@
 /** What becomes of requests when processes die, hang or are told to stop. Linux: reads /proc. */
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
+import { isAlive } from "../support/process-figures.ts";
 import { openSocket } from "../support/raw-http.ts";
 import { runCli } from "../support/run-cli.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { until } from "../support/until.ts";
 
 const D = 64;
 const models = temporaryFolder();
@@ -32,11 +34,18 @@ const body = (seed: number): object => ({ inputs: [[...normals(D, seed)]], budge
 const encode = (server: RunningServer, id: string, seed: number): Promise<Encoded> =>
   post(server.base, `/v1/dictionaries/${id}/encode`, body(seed));
 
-const isAlive = (pid: number): boolean =>
-  existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+async function stateOf(server: RunningServer, id: string): Promise<string | undefined> {
+  const { runtime_state } = (await (await fetch(`${server.base}/v1/dictionaries/${id}`)).json()) as {
+    runtime_state?: string;
+  };
+  return runtime_state;
+}
 
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setImmediate(resolve));
+/** The runtime process of a dictionary; once its exec is over, before which it is still the server. */
+async function runtimeOf(server: RunningServer, id: string): Promise<number> {
+  const serves = (pid: number): boolean => readFileSync(`/proc/${pid}/cmdline`, "utf8").endsWith(`main.js\0${id}\0`);
+  await until(() => server.runtimes().some(serves));
+  return server.runtimes().find(serves)!;
 }
 
 describe("the server", () => {
@@ -57,24 +66,17 @@ describe("the server", () => {
   it("answers for one dictionary while the runtime process of another is started anew", async () => {
     const server = await start();
     const expected = { one: await encode(server, "one", 1), two: await encode(server, "two", 1) };
-    const before = server.runtimes();
-    process.kill(before[0]!, "SIGKILL");
-    let anew: number | undefined;
-    await until(() => {
-      anew = server.runtimes().find((pid) => !before.includes(pid));
-      // Before its exec it is still the server, which waits for that.
-      return anew !== undefined && readFileSync(`/proc/${anew}/cmdline`, "utf8").includes("executor");
-    });
+    const before = await runtimeOf(server, "one");
+    process.kill(before, "SIGKILL");
+    await until(() => !server.runtimes().includes(before));
+    const anew = await runtimeOf(server, "one");
     // It loads for as long as it is stopped.
-    process.kill(anew!, "SIGSTOP");
-    const metrics = await (await fetch(`${server.base}/metrics`)).text();
-    const [hung, other] = metrics.includes('pursuit_runtime_restarts_total{dictionary="one",reason="crash"} 1')
-      ? (["one", "two"] as const)
-      : (["two", "one"] as const);
-    const waiting = encode(server, hung, 1);
-    for (let i = 0; i < 3; i++) expect(await encode(server, other, 1)).toEqual(expected[other]);
-    process.kill(anew!, "SIGCONT");
-    expect(await waiting).toEqual(expected[hung]);
+    process.kill(anew, "SIGSTOP");
+    const waiting = encode(server, "one", 1);
+    for (let i = 0; i < 3; i++) expect(await encode(server, "two", 1)).toEqual(expected.two);
+    expect(await stateOf(server, "one")).toBe("restarting");
+    process.kill(anew, "SIGCONT");
+    expect(await waiting).toEqual(expected.one);
   });
 
   it("encodes by the manifest that it has loaded, whatever lies in the folder when a runtime process is started anew", async () => {
@@ -100,6 +102,34 @@ describe("the server", () => {
     expect(await encode(server, "one", 1)).toEqual(expected);
     const metrics = await (await fetch(`${server.base}/metrics`)).text();
     expect(metrics).toContain('pursuit_runtime_restarts_total{dictionary="one",reason="watchdog"} 1');
+  });
+
+  it("answers for one dictionary while the runtime process of another hangs, and says which one does", async () => {
+    // Within the time of this test nobody is rescued by the watchdog.
+    const server = await start({ PURSUIT_WATCHDOG_MS: "600000" });
+    const expected = await encode(server, "two", 1);
+    const hung = await runtimeOf(server, "one");
+    process.kill(hung, "SIGSTOP");
+    const code = { indices: [0], values: [1] };
+    const stuck = [
+      encode(server, "one", 1),
+      post(server.base, "/v1/dictionaries/one/decode", { codes: [code] }),
+      encode(server, "one", 2),
+    ];
+    for (let i = 0; i < 5; i++) expect(await encode(server, "two", 1)).toEqual(expected);
+    await until(async () => (await stateOf(server, "one")) === "hung");
+    expect(await stateOf(server, "two")).toBe("running");
+    const ready = await fetch(`${server.base}/health/ready`);
+    expect(ready.status).toBe(200);
+    expect(await ready.json()).toEqual({
+      status: "ready",
+      dictionaries: [{ id: "one", state: "ready", runtime_state: "hung", faults: [] }],
+    });
+    expect((await fetch(`${server.base}/v2/models/one/ready`)).status).toBe(503);
+    expect((await fetch(`${server.base}/v2/models/two/ready`)).status).toBe(200);
+    process.kill(hung, "SIGCONT");
+    expect(await Promise.all(stuck)).toHaveLength(3);
+    expect(await (await fetch(`${server.base}/health/ready`)).json()).toEqual({ status: "ready" });
   });
 
   it("told to stop, answers what it has accepted and leaves no process behind", async () => {

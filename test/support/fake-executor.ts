@@ -33,7 +33,7 @@ function load(folder: string): void {
   const behaviour = basename(folder);
   if (behaviour === "exits") process.exit(7);
   if (behaviour === "broken")
-    reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."] });
+    reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."], cause: "broken" });
   if (behaviour !== "ok" && behaviour !== "changing") return;
   reply({
     type: "loaded",

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 /** USER_HZ: what /proc counts CPU time in, on every Linux that Node runs on. */
 const TICKS_A_SECOND = 100;
@@ -16,3 +16,12 @@ export function residentMiB(pid: number): number {
   if (kiB === undefined) throw new Error(`/proc/${pid}/status says nothing of VmRSS`);
   return Number(kiB) / 1024;
 }
+
+/** Process ids of the children that its main thread started. Linux. */
+export function childrenOf(pid: number): readonly number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/).filter(Boolean).map(Number);
+}
+
+/** Whether a process is there and has not ended. Linux. */
+export const isAlive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));

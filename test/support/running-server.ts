@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { childrenOf } from "./process-figures.ts";
 import { CLI } from "./run-cli.ts";
 
 /** A built server in a process of its own, listening on a port of its own choice. */
@@ -50,8 +50,7 @@ export async function startServer(
       port: Number(new URL(base).port),
       process: child,
       log: () => log,
-      runtimes: () =>
-        readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/).filter(Boolean).map(Number),
+      runtimes: () => childrenOf(pid!),
       async stop() {
         child.kill("SIGTERM");
         const [code] = (await exited) as [number | null];

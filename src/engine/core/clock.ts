@@ -17,3 +17,23 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Resolves after that time, or at once when `signal` is aborted. */
+export function pause(clock: Clock, milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      cancel();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const cancel = clock.after(signal.aborted ? 0 : milliseconds, end);
+    signal.addEventListener("abort", end);
+  });
+}
+
+/** How many times its predicted time work may take, and how long in any case, before others stop waiting for it. */
+const OVERDUE_FACTOR = 4;
+const OVERDUE_FLOOR = 400;
+
+/** Milliseconds after which work is overdue: it has probably hung, though the watchdog still gives it time. */
+export const overdueAfter = (predicted: number): number => Math.max(OVERDUE_FLOOR, OVERDUE_FACTOR * predicted);

@@ -74,6 +74,10 @@ export const DICTIONARY_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";
 export const PURSUIT_PATHS = ["fused", "fused_residual", "gram", "residual"] as const;
 export type PursuitPath = (typeof PURSUIT_PATHS)[number];
 
+/** `hung`: no answer for many times the predicted time; the watchdog will end it. `restarting`: it is started anew. */
+export const RUNTIME_STATES = ["running", "hung", "restarting"] as const;
+export type RuntimeState = (typeof RUNTIME_STATES)[number];
+
 /** What executes a dictionary, as chosen at load. */
 export interface RuntimeChoice {
   readonly runtime: "cpu" | "cuda";

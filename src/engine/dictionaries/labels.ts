@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FeatureFacts } from "../core/dictionary.ts";
 import { isObject } from "../core/is-object.ts";
+import { shortageOf } from "../core/shortage.ts";
 
 export const LABELS_FILE = "labels.json";
 
@@ -18,13 +19,14 @@ export interface Labels {
   readonly warnings: readonly string[];
 }
 
-/** The labels of a dictionary folder; null where it has none. */
+/** The labels of a dictionary folder; null where it has none. @throws Error of a shortage: a later try may read them */
 export async function readLabels(folder: string, m: number): Promise<Labels | null> {
   let text: string;
   try {
     text = await readFile(join(folder, LABELS_FILE), "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    if (shortageOf(error) !== null) throw error;
     return { facts: new Map(), warnings: [`${LABELS_FILE} cannot be read: ${(error as Error).message}.`] };
   }
   return parseLabels(text, m);

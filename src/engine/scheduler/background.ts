@@ -29,11 +29,12 @@ export class Background {
   }
 
   /**
-   * Runs `use` when its turn has come.
-   * @param ready as of the scheduler's Executor: there is no turn while what is used restarts
+   * Runs `use` when its turn has come, with the milliseconds that it should take.
+   * @param ready as of the scheduler's Executor: there is no turn while what is used restarts or hangs
    */
-  turn<T>(ready: () => Promise<void> | null, use: () => Promise<T>): Promise<T> {
-    return this.#holder.holdWhenReady(ready, () => this.#timed(use));
+  turn<T>(ready: () => Promise<void> | null, use: (expected: number) => Promise<T>): Promise<T> {
+    const expected = this.#each;
+    return this.#holder.holdWhenReady(ready, () => this.#timed(() => use(expected)), expected);
   }
 
   async #timed<T>(use: () => Promise<T>): Promise<T> {

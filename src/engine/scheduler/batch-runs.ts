@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Batch, BatchPart } from "./batch-former.ts";
-import type { LeaseHolder } from "./core-lease.ts";
+import type { LeaseHolder, Turn } from "./core-lease.ts";
 import { type Executor, ExecutorCrash, type Work } from "./executor.ts";
 import type { Pace } from "./pace.ts";
 
@@ -36,7 +36,7 @@ interface Run {
  *     runs    ├── a ──┤── b ──┤── c ─┤                 ├── d ─ …
  *     sent    a  b      c      (others wait: nothing)   d
  *
- * No cores are held while the executor restarts. What it ended under is tried again, one piece a turn: one of them may
+ * No cores are held while the executor restarts or hangs. What it ended under is tried again, one piece a turn: one of them may
  * have ended it, and is then told from the others, whose answers do not change.
  */
 export class BatchRuns<W extends Work, R> {
@@ -77,7 +77,7 @@ export class BatchRuns<W extends Work, R> {
     if (restarted !== null) return this.#pumpAfter(restarted);
     // The batch is formed only when the cores are ours: whoever comes or leaves until then is counted.
     this.#turn = holder
-      .hold(() => this.#takeTurn())
+      .hold((turn) => this.#takeTurn(turn))
       .finally(() => {
         this.#turn = null;
         this.pump();
@@ -97,7 +97,7 @@ export class BatchRuns<W extends Work, R> {
     while (this.#turn !== null || (this.#restart !== null && this.pending)) await (this.#turn ?? this.#restart);
   }
 
-  async #takeTurn(): Promise<void> {
+  async #takeTurn(turn: Turn): Promise<void> {
     const { clock, pace, executor } = this.#options;
     // It may have ended while the cores were waited for.
     if (executor.ready() !== null) return;
@@ -106,7 +106,9 @@ export class BatchRuns<W extends Work, R> {
     for (let run = this.#send(); run !== null; run = this.#ahead) {
       this.#current = run;
       this.#ahead = null;
-      this.#until = clock.now() + pace.of(run.predicted);
+      const expected = pace.of(run.predicted);
+      turn.expect(expected);
+      this.#until = clock.now() + expected;
       this.#sendAhead();
       await run.done;
     }

@@ -1,4 +1,4 @@
-import type { Clock } from "../core/clock.ts";
+import { type Clock, overdueAfter } from "../core/clock.ts";
 
 /** What a holder has before it, in milliseconds of its lease: asked when somebody else's wait is predicted. */
 export interface Backlog {
@@ -6,6 +6,19 @@ export interface Backlog {
   readonly running: () => number;
   /** All of it, what runs included. */
   readonly total: () => number;
+}
+
+/** One turn at the cores, as its user sees it. */
+export interface Turn {
+  /**
+   * From now on the turn should take so many milliseconds. Long after that it loses its cores to the others, though what
+   * it runs goes on: a hung process must not stop other dictionaries.
+   */
+  readonly expect: (milliseconds: number) => void;
+}
+
+interface Granted extends Turn {
+  readonly end: () => void;
 }
 
 interface Wish {
@@ -22,6 +35,8 @@ interface Wish {
  * Turns are fair by time, not by number: cores go to the holder that has used the least of them (start-time fair
  * queueing, Goyal et al. 1996). One that was idle starts level with the others; one that goes on is waited for between
  * its runs, since it could not wish again while it ran.
+ *
+ * A turn has a time of its own. Once it is overdue its cores go to the others, and it shares them until it ends.
  */
 export class CoreLease {
   readonly total: number;
@@ -61,7 +76,7 @@ export class CoreLease {
   delay(holder: LeaseHolder, own: number): number {
     let others = 0;
     for (const other of this.#holders) {
-      if (other === holder) continue;
+      if (other === holder || other.overdue > 0) continue;
       const { running, total } = other.backlog;
       others += (Math.min(total(), Math.max(own * other.share, running())) * other.cores) / this.total;
     }
@@ -76,8 +91,11 @@ export class CoreLease {
     return false;
   }
 
-  /** Waits for a turn of this holder. @returns how to end it */
-  async take(holder: LeaseHolder): Promise<() => void> {
+  /**
+   * Waits for a turn of this holder.
+   * @param expected milliseconds that it should take
+   */
+  async take(holder: LeaseHolder, expected: number): Promise<Granted> {
     const { cores } = holder;
     if (holder.waiting.length === 0 && !holder.goesOn) holder.used = Math.max(holder.used, this.#level);
     holder.goesOn = false;
@@ -86,12 +104,28 @@ export class CoreLease {
       this.#grant();
     });
     const started = this.#clock.now();
-    return () => {
-      holder.used += ((this.#clock.now() - started) * cores) / holder.share;
-      holder.goesOn = holder.wishesAgain();
+    let revoked = false;
+    let stopWatch = (): void => {};
+    const expect = (milliseconds: number): void => {
+      stopWatch();
+      if (!revoked) stopWatch = this.#clock.after(overdueAfter(milliseconds), revoke);
+    };
+    const revoke = (): void => {
+      revoked = true;
+      holder.overdue++;
       this.#free += cores;
       this.#grant();
     };
+    const end = (): void => {
+      stopWatch();
+      holder.used += ((this.#clock.now() - started) * cores) / holder.share;
+      holder.goesOn = holder.wishesAgain();
+      if (revoked) holder.overdue--;
+      else this.#free += cores;
+      this.#grant();
+    };
+    expect(expected);
+    return { expect, end };
   }
 
   /** It does not wish again after all. */
@@ -140,6 +174,8 @@ export class LeaseHolder {
   readonly waiting: Wish[] = [];
   /** Its run has ended and it is about to wish for the next. */
   goesOn = false;
+  /** Turns that have lost their cores and have not ended. */
+  overdue = 0;
   /** Whether it will wish again at once when its run ends; then it must, or {@link pass}. */
   wishesAgain: () => boolean = () => false;
 
@@ -150,25 +186,28 @@ export class LeaseHolder {
     this.share = share;
   }
 
-  /** Runs `use` while holding its cores, waiting for them first. */
-  async hold<T>(use: () => Promise<T>): Promise<T> {
-    const end = await this.#lease.take(this);
+  /**
+   * Runs `use` while holding its cores, waiting for them first.
+   * @param expected milliseconds that it should take; 0: hardly any
+   */
+  async hold<T>(use: (turn: Turn) => Promise<T>, expected = 0): Promise<T> {
+    const turn = await this.#lease.take(this, expected);
     try {
-      return await use();
+      return await use(turn);
     } finally {
-      end();
+      turn.end();
     }
   }
 
   /**
-   * The same for what uses something that may restart: no cores are held meanwhile.
+   * The same for what uses something that may restart or hang: no cores are held meanwhile.
    * @param ready as of the scheduler's Executor
    */
-  async holdWhenReady<T>(ready: () => Promise<void> | null, use: () => Promise<T>): Promise<T> {
+  async holdWhenReady<T>(ready: () => Promise<void> | null, use: () => Promise<T>, expected = 0): Promise<T> {
     for (;;) {
       for (let restarted = ready(); restarted !== null; restarted = ready()) await restarted;
       // Between the wish for cores and the grant it may have ended.
-      const used = await this.hold(async () => (ready() === null ? { value: await use() } : null));
+      const used = await this.hold(async () => (ready() === null ? { value: await use() } : null), expected);
       if (used !== null) return used.value;
     }
   }

@@ -11,7 +11,7 @@ export interface DirectCallsOptions {
   /** Milliseconds of predicted waiting over which a call is refused. */
   readonly maxWait: number;
   readonly onShed: (reason: ShedReason) => void;
-  /** As of {@link Executor.ready}: no cores are held while what is called restarts. */
+  /** As of {@link Executor.ready}: no cores are held while what is called restarts or hangs. */
   readonly ready: () => Promise<void> | null;
 }
 
@@ -36,8 +36,11 @@ export class DirectCalls {
     this.#holder = options.lease.join(backlog, options.cores);
   }
 
-  /** @throws EngineError PURSUIT_QUEUE_FULL; or what the call threw. */
-  async run<T>(call: () => Promise<T>): Promise<T> {
+  /**
+   * @param expected milliseconds that the call should take
+   * @throws EngineError PURSUIT_QUEUE_FULL; or what the call threw.
+   */
+  async run<T>(call: () => Promise<T>, expected = 0): Promise<T> {
     const { maxWait, onShed, ready } = this.#options;
     const wait = this.#open === 0 ? 0 : this.#holder.delay(this.#open * this.#each);
     if (wait > maxWait) {
@@ -47,7 +50,7 @@ export class DirectCalls {
     }
     this.#open++;
     try {
-      return await this.#holder.holdWhenReady(ready, () => this.#timed(call));
+      return await this.#holder.holdWhenReady(ready, () => this.#timed(call), expected);
     } finally {
       this.#open--;
     }

@@ -36,7 +36,7 @@ export interface Executor<W extends Work, R> {
   readonly overhead: number;
   /** Whether `run` may be called while it runs a batch, so that the next one is there when that ends; else it is not. */
   readonly takesAhead: boolean;
-  /** null when a batch would run at once; else resolves, and never rejects, when it is to be asked again: it restarts. */
+  /** null if a batch would run at once; else resolves, and never rejects, when a restart or a hang is over: ask again. */
   ready(): Promise<void> | null;
   /** Predicted cost of one row of this work when it keeps that share of what it may cost (see {@link Piece}), > 0. */
   rowCost(work: W, row: number, keep: number): number;

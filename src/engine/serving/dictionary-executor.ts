@@ -107,7 +107,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
     };
     const { codes, milliseconds } = await runtime
-      .encode(batch, Math.max(watchdog.floor, predicted * watchdog.factor))
+      .encode(batch, { expected: predicted, limit: Math.max(watchdog.floor, predicted * watchdog.factor) })
       .catch((error: unknown) => {
         throw asExecutorError(error);
       });

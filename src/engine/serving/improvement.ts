@@ -48,7 +48,9 @@ export class Improvement {
     const ready = (): Promise<void> | null => runtime.ready();
     while (this.#running) {
       // It may be stopped while it waits for its turn.
-      const improved = await background.turn(ready, async () => (this.#stopped ? null : runtime.improve(watchdog)));
+      const improved = await background.turn(ready, async (expected) =>
+        this.#stopped ? null : runtime.improve({ expected, limit: watchdog }),
+      );
       if (improved === null || this.#stopped) return;
       this.#running = improved.more;
       onImproved(improved);

@@ -1,4 +1,5 @@
-import { RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
+import { overdueAfter } from "../core/clock.ts";
+import { type CallTime, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import { DirectCalls } from "../scheduler/direct-calls.ts";
 import { asEngineError } from "./dictionary-executor.ts";
@@ -8,12 +9,15 @@ import type { ServingOptions } from "./serving-options.ts";
 export class RuntimeCalls {
   readonly #runtime: SupervisedRuntime;
   readonly #calls: DirectCalls;
+  /** Milliseconds after which a call is taken for hung. */
+  readonly #limit: number;
   /** Those under way. */
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(dictionary: string, runtime: SupervisedRuntime, options: ServingOptions) {
-    const { lease, clock, observer, load, maxWait } = options;
+    const { lease, clock, observer, load, maxWait, watchdog } = options;
     this.#runtime = runtime;
+    this.#limit = watchdog.floor;
     this.#calls = new DirectCalls({
       lease,
       cores: load.threads,
@@ -25,12 +29,12 @@ export class RuntimeCalls {
   }
 
   /**
-   * Sent again once when the process ended under it: whatever ended it may have been another request, or someone from
-   * outside.
+   * Sends the call, and once more when the process ended under it: another request may have ended the process.
+   * @param expected milliseconds that it should take
    * @throws EngineError
    */
-  make<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    const answer = this.#underLease(call);
+  make<T>(expected: number, call: (runtime: SupervisedRuntime, time: CallTime) => Promise<T>): Promise<T> {
+    const answer = this.#underLease(expected, call);
     this.#open.add(answer);
     const forget = (): void => void this.#open.delete(answer);
     void answer.then(forget, forget);
@@ -43,8 +47,9 @@ export class RuntimeCalls {
     this.#calls.leave();
   }
 
-  async #underLease<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    const run = (): Promise<T> => this.#calls.run(async () => call(this.#runtime));
+  async #underLease<T>(expected: number, call: (runtime: SupervisedRuntime, time: CallTime) => Promise<T>): Promise<T> {
+    const time = { expected, limit: Math.max(this.#limit, overdueAfter(expected)) };
+    const run = (): Promise<T> => this.#calls.run(async () => call(this.#runtime, time), expected);
     try {
       return await run().catch((error: unknown) => {
         if (!(error instanceof RuntimeGone)) throw error;

@@ -8,6 +8,8 @@ export class ServedDictionaries {
   readonly #open: (id: string) => Promise<ServedDictionary | null>;
   /** Loads and unloads under way, by dictionary: one at a time each. */
   readonly #changes = new Map<string, Promise<unknown>>();
+  /** Versions that are being loaded. */
+  readonly #loading = new Set<ServedDictionary>();
   readonly #ready: ReadyRule;
   /** Ids that the server owes: readiness counts these. A failed load of a new dictionary does not add it. */
   readonly #owed: Set<string>;
@@ -45,7 +47,11 @@ export class ServedDictionaries {
     const owed = [...this.#owed].map((id) => this.find(id).status());
     const missing = owed.filter(({ state }) => state !== "ready");
     const answering = owed.length - missing.length;
-    const shown = missing.length > 0 && { missing: missing.map(({ id, state, faults }) => ({ id, state, faults })) };
+    // A dictionary whose runtime process hangs or restarts is said, and does not make the server unready.
+    const silent = owed
+      .filter(({ state, runtimeState = "running" }) => state !== "ready" || runtimeState !== "running")
+      .map(({ id, state, faults, runtimeState }) => ({ id, state, faults, ...(runtimeState && { runtimeState }) }));
+    const shown = silent.length > 0 && { missing: silent };
     if (this.#draining) return { ready: false, reason: "The server is draining.", ...shown };
     if (this.#present.size === 0) return { ready: false, reason: "There is no dictionary to serve." };
     // With nothing owed an operator has unloaded everything: that does not take the server from its load balancer.
@@ -79,7 +85,7 @@ export class ServedDictionaries {
   /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
   async start(): Promise<void> {
     await Promise.all(
-      [...this.#present.values()].map((dictionary) => this.#change(dictionary.id, () => dictionary.load())),
+      [...this.#present.values()].map((dictionary) => this.#change(dictionary.id, () => this.#load(dictionary))),
     );
     this.#started = true;
   }
@@ -98,7 +104,7 @@ export class ServedDictionaries {
         this.#present.set(id, next);
         await present?.unload();
       }
-      await next.load();
+      await this.#load(next);
       if (this.#draining) {
         await next.unload();
         throw new EngineError("PURSUIT_DRAINING", "The server is shutting down.", { retryAfter: 1 });
@@ -127,16 +133,30 @@ export class ServedDictionaries {
     });
   }
 
-  /** Not ready from now on, though it still answers: the first step of a rolling restart. */
+  /**
+   * Not ready from now on, though it still answers: the first step of a rolling restart. Loads under way end, and a hung
+   * process is given up after seconds.
+   */
   drain(): void {
     this.#draining = true;
+    for (const dictionary of this.#loading) dictionary.giveUpLoading();
+    for (const dictionary of this.#present.values()) dictionary.hurry();
   }
 
   /** Answers what was accepted, then ends every runtime process. */
   async close(): Promise<void> {
-    this.#draining = true;
+    this.drain();
     await Promise.allSettled(this.#changes.values());
     await Promise.all([...this.#present.values()].map((dictionary) => dictionary.unload()));
+  }
+
+  async #load(dictionary: ServedDictionary): Promise<void> {
+    this.#loading.add(dictionary);
+    try {
+      await dictionary.load();
+    } finally {
+      this.#loading.delete(dictionary);
+    }
   }
 
   /** One change of a dictionary at a time. @throws EngineError PURSUIT_BEING_REPLACED, PURSUIT_DRAINING */

@@ -1,9 +1,11 @@
+import { pause } from "../core/clock.ts";
 import type { DictionaryManifest, FeatureFacts } from "../core/dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
-import { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
+import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
+import { shortageOf } from "../core/shortage.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
@@ -39,6 +41,13 @@ export interface ServedLabels {
 /** Nearest atoms shown of one feature. */
 const NEIGHBOURS = 10;
 
+/** Milliseconds between two tries to load while the system is short of something: twice as many each time. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 10_000;
+
+/** Milliseconds of a call that makes so many products of numbers, one after another. */
+const timeOf = (products: number): number => products / 1e6;
+
 /**
  * One dictionary folder from registration to unload. `load` never throws: what is wrong with a folder is its state,
  * shown in the list, and stops no other dictionary.
@@ -61,6 +70,7 @@ export class ServedDictionary {
   #loaded: Loaded | null = null;
   #labels: ServedLabels | null = null;
   #labelWarnings: readonly string[] = [];
+  readonly #givenUp = new AbortController();
 
   constructor(id: string, folder: string, options: ServingOptions) {
     this.id = id;
@@ -74,59 +84,93 @@ export class ServedDictionary {
 
   /** Reads the manifest and starts the runtime process; resolves when the dictionary is `ready` or `failed`. */
   async load(): Promise<void> {
-    const { clock, log, executorEntry, load, loadTimeout } = this.#options;
+    const { clock, log, loadTimeout } = this.#options;
+    const { signal } = this.#givenUp;
     this.#state = "loading";
     const started = clock.now();
-    try {
-      const manifest = await readManifest(this.#folder);
-      if (manifest.id !== this.id) {
-        throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
+    for (let wait = FIRST_PAUSE; ; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
+      try {
+        return await this.#load(started);
+      } catch (error) {
+        if (signal.aborted) {
+          this.#state = "unloaded";
+          return;
+        }
+        const shortage = shortageOf(error);
+        if (shortage === null || clock.now() - started >= loadTimeout) return this.#fail(faultsOf(error));
+        log("warn", `Dictionary ${this.id} is not loaded yet: ${shortage}. Trying again in ${wait} ms.`, {
+          dictionary: this.id,
+        });
+        await pause(clock, wait, signal);
       }
-      this.#manifest = manifest;
-      await this.#loadLabels(manifest);
-      const options = {
-        entry: executorEntry,
-        load: { ...load, folder: this.#folder, manifest },
-        clock,
-        loadTimeout,
-      };
-      const [runtime, facts] = await SupervisedRuntime.start({
-        start: async () => this.#checkSame(await RuntimeProcess.start(options)),
-        clock,
-        onRestart: (reason, detail) => {
-          this.#news = null;
-          this.#options.observer.restart({ dictionary: this.id, reason });
-          log("error", `The runtime process of ${this.id} is started anew.`, { dictionary: this.id, reason, detail });
-        },
-        onRecovered: (anew) => {
-          this.#facts = anew;
-          this.#loaded?.improvement.begin();
-          log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
-        },
-        onFailed: (faults) => this.#fail(faults),
-      });
-      await this.#options.onVersion?.(this.id, facts);
-      this.#facts = facts;
-      this.#loaded = {
-        manifest,
-        sha256: facts.sha256,
-        rule: budgetRule(manifest, this.#options.maxAtoms),
-        runtime,
-        queue: createQueue(this.id, runtime, { d: manifest.d, warmUp: facts.warmUp }, this.#options),
-        calls: new RuntimeCalls(this.id, runtime, this.#options),
-        improvement: this.#improvementOf(runtime),
-      };
-      this.#loaded.improvement.begin();
-      this.#state = "ready";
-      for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
-      const { runtime: name, path } = facts.chosen;
-      log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.d} on ${name}, ${path} path.`, {
-        dictionary: this.id,
-        seconds: Math.round(clock.now() - started) / 1000,
-      });
-    } catch (error) {
-      this.#fail(faultsOf(error));
     }
+  }
+
+  /** Ends a load under way: it resolves soon, and leaves no process. */
+  giveUpLoading(): void {
+    this.#givenUp.abort();
+  }
+
+  /** Gives up a call that hangs after seconds instead of the watchdog's time: the server stops. */
+  hurry(): void {
+    this.#loaded?.runtime.hurry();
+  }
+
+  async #load(started: number): Promise<void> {
+    const { clock, log, executorEntry, load, loadTimeout, observer, onVersion } = this.#options;
+    const manifest = await readManifest(this.#folder);
+    if (manifest.id !== this.id) {
+      throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
+    }
+    this.#manifest = manifest;
+    await this.#loadLabels(manifest);
+    const options = {
+      entry: executorEntry,
+      load: { ...load, folder: this.#folder, manifest },
+      clock,
+      loadTimeout,
+    };
+    const supervision: SupervisedRuntimeOptions = {
+      start: async (signal) => this.#checkSame(await RuntimeProcess.start({ ...options, signal })),
+      clock,
+      onRestart: (reason, detail) => {
+        this.#news = null;
+        observer.restart({ dictionary: this.id, reason });
+        const why = reason === "watchdog" ? "it gave no answer" : detail.replace(/\.$/, "");
+        log("error", `The runtime process of ${this.id} is started anew: ${why}.`, { dictionary: this.id, reason });
+      },
+      onRecovered: (anew) => {
+        this.#facts = anew;
+        this.#loaded?.improvement.begin();
+        log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
+      },
+      onFailed: (faults) => this.#fail(faults),
+    };
+    const [runtime, facts] = await SupervisedRuntime.start(supervision, this.#givenUp.signal);
+    try {
+      await onVersion?.(this.id, facts);
+    } catch (error) {
+      await runtime.close();
+      throw error;
+    }
+    this.#facts = facts;
+    this.#loaded = {
+      manifest,
+      sha256: facts.sha256,
+      rule: budgetRule(manifest, this.#options.maxAtoms),
+      runtime,
+      queue: createQueue(this.id, runtime, { d: manifest.d, warmUp: facts.warmUp }, this.#options),
+      calls: new RuntimeCalls(this.id, runtime, this.#options),
+      improvement: this.#improvementOf(runtime),
+    };
+    this.#loaded.improvement.begin();
+    this.#state = "ready";
+    for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
+    const { runtime: name, path } = facts.chosen;
+    log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.d} on ${name}, ${path} path.`, {
+      dictionary: this.id,
+      seconds: Math.round(clock.now() - started) / 1000,
+    });
   }
 
   /** Why CUDA was not to be had, and the like: said once for the server, not once a dictionary. */
@@ -154,6 +198,7 @@ export class ServedDictionary {
       status.chosen = chosen;
       status.coherence = coherence;
     }
+    if (this.#loaded !== null && this.#state !== "failed") status.runtimeState = this.#loaded.runtime.state;
     return status;
   }
 
@@ -182,10 +227,11 @@ export class ServedDictionary {
    * Codes → rows [count · d].
    * @param check throws where it is no longer wanted when its turn has come
    */
-  decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
-    return this.#direct((runtime) => {
+  async decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
+    const { calls, manifest } = this.serving();
+    return calls.make(timeOf(codes.indices.length * manifest.d), (runtime, time) => {
       check();
-      return runtime.decode(codes, this.#options.watchdog.floor);
+      return runtime.decode(codes, time);
     });
   }
 
@@ -193,24 +239,20 @@ export class ServedDictionary {
    * Rows steered in one call; the caller keeps it short (steering/steer.ts).
    * @param check as of {@link decode}
    */
-  steer(batch: SteerBatch, check: () => void): Promise<SteeredBatch> {
-    return this.#direct((runtime) => {
+  async steer(batch: SteerBatch, check: () => void): Promise<SteeredBatch> {
+    return this.serving().calls.make(0, (runtime, time) => {
       check();
-      return runtime.steer(batch, this.#options.watchdog.floor);
+      return runtime.steer(batch, time);
     });
   }
 
   async feature(index: number): Promise<Feature> {
-    const { floor } = this.#options.watchdog;
-    return this.#direct(async (runtime) => {
-      const atom = await runtime.atoms(Uint32Array.of(index), floor);
+    const { calls, manifest } = this.serving();
+    return calls.make(timeOf(manifest.m * manifest.d), async (runtime, time) => {
+      const atom = await runtime.atoms(Uint32Array.of(index), time);
       const facts = this.#labels?.facts.get(index);
-      return {
-        index,
-        ...facts,
-        norm: Math.hypot(...atom),
-        neighbours: await runtime.neighbours(index, NEIGHBOURS, floor),
-      };
+      const neighbours = await runtime.neighbours(index, NEIGHBOURS, time);
+      return { index, ...facts, norm: Math.hypot(...atom), neighbours };
     });
   }
 
@@ -234,10 +276,6 @@ export class ServedDictionary {
     this.#loaded = null;
     this.#state = "unloaded";
     this.#faults = [];
-  }
-
-  async #direct<T>(call: (runtime: SupervisedRuntime) => Promise<T>): Promise<T> {
-    return this.serving().calls.make(call);
   }
 
   async #loadLabels({ m }: DictionaryManifest): Promise<void> {

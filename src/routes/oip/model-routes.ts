@@ -70,10 +70,15 @@ export function modelRoutes(options: AppOptions, statistics: InferStatistics): r
       operationId: "v2ModelReady",
       answer: Type.Object({ name: Type.String(), ready: Type.Boolean(), live: Type.Boolean() }),
       handle: ({ params: { model } }, reply) => {
-        const { state } = engine.status(model);
-        if (state === "ready") return sendJson(reply, { name: model, ready: true, live: true });
+        const { state, runtimeState = "running" } = engine.status(model);
+        if (state === "ready" && runtimeState === "running")
+          return sendJson(reply, { name: model, ready: true, live: true });
         void reply.code(503);
-        return sendJson(reply, { name: model, ready: false, live: true, error: `Dictionary ${model} is ${state}.` });
+        const error =
+          state === "ready"
+            ? `The runtime process of dictionary ${model} is ${runtimeState}.`
+            : `Dictionary ${model} is ${state}.`;
+        return sendJson(reply, { name: model, ready: false, live: true, error });
       },
     },
     {

@@ -34,7 +34,15 @@ export function registerDictionaries(app: FastifyInstance, { engine }: AppOption
   );
 }
 
-function toWire({ manifest, coherence, chosen, maxAtoms, sha256, ...status }: DictionaryStatus): DictionaryWire {
+function toWire({
+  manifest,
+  coherence,
+  chosen,
+  maxAtoms,
+  sha256,
+  runtimeState,
+  ...status
+}: DictionaryStatus): DictionaryWire {
   const { id, state, labels, warnings, faults } = status;
   return {
     id,
@@ -47,6 +55,7 @@ function toWire({ manifest, coherence, chosen, maxAtoms, sha256, ...status }: Di
     }),
     ...(maxAtoms !== undefined && { max_atoms: maxAtoms }),
     ...chosen,
+    ...(runtimeState !== undefined && { runtime_state: runtimeState }),
     ...(sha256 !== undefined && { sha256 }),
     labels,
     ...(coherence && {

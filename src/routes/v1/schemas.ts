@@ -1,5 +1,11 @@
 import Type, { type Static, type TSchema } from "typebox";
-import { DICTIONARY_ID_PATTERN, INPUT_NORMS, PURSUIT_PATHS, REQUEST_ENCODERS } from "../../engine/core/dictionary.ts";
+import {
+  DICTIONARY_ID_PATTERN,
+  INPUT_NORMS,
+  PURSUIT_PATHS,
+  REQUEST_ENCODERS,
+  RUNTIME_STATES,
+} from "../../engine/core/dictionary.ts";
 import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
 import { DICTIONARY_STATES } from "../../engine/engine.ts";
 import { STOP_REASONS } from "../../engine/core/sparse-codes.ts";
@@ -197,6 +203,10 @@ export const TransferAnswerSchema = Type.Object({
   from: coded(numbers("One per index"), { indices }),
 });
 
+const RuntimeStateSchema = oneOf(RUNTIME_STATES, {
+  description: "hung: no answer for many times the predicted time; restarting: its process is started anew",
+});
+
 export const DictionarySchema = Type.Object({
   id: Type.String(),
   state: oneOf(DICTIONARY_STATES),
@@ -207,6 +217,7 @@ export const DictionarySchema = Type.Object({
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
   path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),
+  runtime_state: Type.Optional(RuntimeStateSchema),
   sha256: Type.Optional(Type.String({ description: VERSION })),
   labels: Type.Boolean(),
   coherence: Type.Optional(
@@ -258,6 +269,13 @@ export const HealthSchema = Type.Object({
   status: Type.String(),
   reason: Type.Optional(Type.String()),
   dictionaries: Type.Optional(
-    Type.Array(Type.Object({ id: Type.String(), state: Type.String(), faults: Type.Array(Type.String()) })),
+    Type.Array(
+      Type.Object({
+        id: Type.String(),
+        state: Type.String(),
+        runtime_state: Type.Optional(RuntimeStateSchema),
+        faults: Type.Array(Type.String()),
+      }),
+    ),
   ),
 });

@@ -201,6 +201,7 @@ describe("BatchQueue", () => {
     await expect(queue.submit(work("c", 1, { deadline: 6 }))).rejects.toMatchObject({ code: "PURSUIT_TIMEOUT" });
     executor.batches[0]!.finish();
     await inTime;
+    await settle();
     expect(clock.pending).toBe(0);
   });
 

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { overdueAfter } from "../../../src/engine/core/clock.ts";
 import { CoreLease, type LeaseHolder } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
 import { settle } from "../../support/queue-world.ts";
 
@@ -130,5 +132,61 @@ describe("CoreLease", () => {
     expect(mine.delay(0)).toBe(4);
     other.leave();
     expect(mine.delay(100)).toBe(130);
+  });
+
+  it("takes the cores from a turn that is long overdue, once, and gives them to the others meanwhile", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(2, clock);
+    const [hung, other] = [lease.join({ running: () => 50, total: () => 50 }, 2), lease.join(NO_BACKLOG, 2)];
+    const stuck = createGate();
+    const turn = hung.hold(() => stuck.passed, 10);
+    let served = false;
+    const waiting = other.hold(() => Promise.resolve((served = true)));
+    await settle();
+    expect(other.delay(100)).toBe(150);
+    clock.advance(overdueAfter(10) - 1);
+    await settle();
+    expect(served).toBe(false);
+    clock.advance(1);
+    await waiting;
+    expect(served).toBe(true);
+    // What waits behind it does not count on cores that it shares.
+    expect(other.delay(100)).toBe(100);
+    stuck.open();
+    await turn;
+    // Two cores are there again, not four: the next two turns come one after the other.
+    const first = createGate();
+    const one = hung.hold(() => first.passed);
+    served = false;
+    const two = other.hold(() => Promise.resolve((served = true)));
+    await settle();
+    expect(served).toBe(false);
+    first.open();
+    await Promise.all([one, two]);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("counts a turn's time anew with each run in it", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(1, clock);
+    const [long, other] = [lease.join(NO_BACKLOG, 1), lease.join(NO_BACKLOG, 1)];
+    const stuck = createGate();
+    let expect1000!: () => void;
+    const turn = long.hold(({ expect: expected }) => {
+      expect1000 = () => expected(1000);
+      return stuck.passed;
+    });
+    let served = false;
+    const waiting = other.hold(() => Promise.resolve((served = true)));
+    await settle();
+    clock.advance(overdueAfter(0) - 1);
+    expect1000();
+    clock.advance(overdueAfter(1000) - 1);
+    await settle();
+    expect(served).toBe(false);
+    clock.advance(1);
+    await waiting;
+    stuck.open();
+    await turn;
   });
 });

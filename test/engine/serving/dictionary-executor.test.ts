@@ -3,6 +3,7 @@ import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { DictionaryExecutor } from "../../../src/engine/serving/dictionary-executor.ts";
 import { budgetClasses } from "../../../src/engine/serving/check-encode.ts";
 import type { EncodeWork } from "../../../src/engine/serving/encode-work.ts";
+import type { CallTime } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
 import type { OutgoingBatch, SupervisedRuntime } from "../../../src/engine/runtime/supervisor/supervised-runtime.ts";
 import { STOP_REASONS, type SparseCodes, type StopReason } from "../../../src/engine/core/sparse-codes.ts";
 import { codesOf } from "../../support/codes.ts";
@@ -29,12 +30,12 @@ function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
 
 function setup({ warmUp = { steps: 8, milliseconds: 1 } } = {}) {
   const batches: OutgoingBatch[] = [];
-  const watchdogs: number[] = [];
+  const watchdogs: CallTime[] = [];
   const seen: SparseCodes[] = [];
   const runtime = {
-    async encode(batch: OutgoingBatch, watchdog: number) {
+    async encode(batch: OutgoingBatch, time: CallTime) {
       batches.push(batch);
-      watchdogs.push(watchdog);
+      watchdogs.push(time);
       const ends = batch.rows.flatMap((rows) => [...rows]);
       const codes = codesOf(
         ends.map((end, i) => {
@@ -102,7 +103,7 @@ describe("DictionaryExecutor", () => {
     for (let i = 0; i < 40; i++) await executor.run([{ work, from: 0, to: 2, keep: 1 }]);
     expect(executor.rowCost(work, 0, 1)).toBeLessThan(10);
     // 10 ms for the run, a row and a step each; 32 steps a row, as such rows are thought to take before any was seen.
-    expect(watchdogs.at(-1)).toBeCloseTo(2 * (10 + 2 * (10 + 32 * 10)), 6);
+    expect(watchdogs.at(-1)!.limit).toBeCloseTo(2 * (10 + 2 * (10 + 32 * 10)), 6);
   });
 
   it("does not take the lowered budget for what such rows need", async () => {

@@ -25,9 +25,9 @@ function setup(...steps: readonly Step[]) {
     runtime: {
       ready: restarts.ready,
       // Calls of a runtime wait for its restart.
-      async improve(watchdog) {
+      async improve({ limit }) {
         await restarts.ready();
-        patience.push(watchdog);
+        patience.push(limit);
         const step = left.shift();
         if (step instanceof Error) throw step;
         return {

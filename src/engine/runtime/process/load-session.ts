@@ -1,7 +1,8 @@
 import { DictionaryFault } from "../../dictionaries/dictionary-fault.ts";
 import { loadWeights } from "../../dictionaries/weights.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
-import type { LoadedFacts, LoadOptions, WarmUp } from "../protocol/messages.ts";
+import type { LoadedFacts, LoadFailureCause, LoadOptions, WarmUp } from "../protocol/messages.ts";
+import { shortageOf } from "../../core/shortage.ts";
 import type { EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "../onnx/cuda-provider.ts";
 import { choosePath, runsOn } from "../sessions/choose-path.ts";
@@ -20,10 +21,15 @@ export async function loadSession(options: LoadOptions): Promise<{ session: Enco
   return { session, facts: { chosen, coherence, sha256, fileSha256, warnings, notes, warmUp } };
 }
 
-/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */
-export function loadFaults(error: unknown): readonly string[] {
-  if (error instanceof DictionaryFault) return error.faults;
-  return [error instanceof Error ? error.message : String(error)];
+/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words; and the cause. */
+export function loadFailure(error: unknown): {
+  readonly faults: readonly string[];
+  readonly cause: LoadFailureCause;
+} {
+  const shortage = shortageOf(error);
+  if (shortage !== null) return { faults: [`It could not be loaded: ${shortage}.`], cause: "shortage" };
+  if (error instanceof DictionaryFault) return { faults: error.faults, cause: "broken" };
+  return { faults: [error instanceof Error ? error.message : String(error)], cause: "other" };
 }
 
 async function createOnRuntime(

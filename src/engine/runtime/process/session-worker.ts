@@ -12,7 +12,7 @@ import type { Columns } from "../protocol/frame.ts";
 import type { Improved, ReplyHead, RequestHead } from "../protocol/messages.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import type { EncoderSession, Progress } from "./encoder-session.ts";
-import { loadSession, loadFaults } from "./load-session.ts";
+import { loadFailure, loadSession } from "./load-session.ts";
 
 if (parentPort === null) throw new Error("session-worker runs as a worker thread of the executor");
 const io = parentPort;
@@ -69,7 +69,7 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
       reply({ type: "loaded", facts: loaded.facts });
       collectGarbage();
     } catch (error) {
-      reply({ type: "load_failed", faults: loadFaults(error) });
+      reply({ type: "load_failed", ...loadFailure(error) });
     }
   } else if (head.type === "close") {
     // Released before the thread ends: ending a thread around a live session has aborted whole processes.

@@ -43,6 +43,9 @@ export interface LoadedFacts {
   readonly warmUp: WarmUp;
 }
 
+/** `broken`: the dictionary itself, so that another try fails too. `shortage`: the machine lacked something for now. */
+export type LoadFailureCause = "broken" | "shortage" | "other";
+
 /** Server → runtime process. Columns are named beside each. */
 export type RequestHead =
   | { readonly type: "load"; readonly options: LoadOptions }
@@ -69,8 +72,7 @@ export type RequestHead =
 /** Runtime process → server. */
 export type ReplyHead =
   | { readonly type: "loaded"; readonly facts: LoadedFacts }
-  /** The dictionary itself is at fault; starting again would not help. */
-  | { readonly type: "load_failed"; readonly faults: readonly string[] }
+  | { readonly type: "load_failed"; readonly faults: readonly string[]; readonly cause: LoadFailureCause }
   /** Columns as in columns.ts for encode; rows f32 for decode and atoms; steeredColumns for steer. */
   | {
       readonly type: "result";

@@ -1,19 +1,21 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import { fileURLToPath } from "node:url";
-import type { Clock } from "../../core/clock.ts";
+import { type Clock, overdueAfter } from "../../core/clock.ts";
 import { type Frame, frameChunks, FrameReader, type OutgoingColumns } from "../protocol/frame.ts";
-import type { LoadedFacts, LoadOptions, ReplyHead, RequestHead } from "../protocol/messages.ts";
+import type { LoadedFacts, LoadFailureCause, LoadOptions, ReplyHead, RequestHead } from "../protocol/messages.ts";
+import { launch } from "./launch.ts";
 
-/** The dictionary itself is at fault: starting another process would fail the same way. */
+/** The process could not load the dictionary, and says why. */
 export class LoadFailed extends Error {
   override readonly name = "LoadFailed";
   readonly faults: readonly string[];
+  readonly reason: LoadFailureCause;
 
-  constructor(faults: readonly string[]) {
+  constructor(faults: readonly string[], reason: LoadFailureCause = "broken") {
     super(faults.join(" "));
     this.faults = faults;
+    this.reason = reason;
   }
 }
 
@@ -35,25 +37,32 @@ export interface RuntimeProcessOptions {
   readonly clock: Clock;
   /** Milliseconds that loading may take. */
   readonly loadTimeout: number;
+  /** Aborted when the process is no longer wanted: it is killed while it loads. */
+  readonly signal?: AbortSignal;
+}
+
+/** How long a call may take, in milliseconds from when the one before it was answered. */
+export interface CallTime {
+  /** Predicted. */
+  readonly expected: number;
+  /** After this the process is taken for hung and killed. */
+  readonly limit: number;
 }
 
 type Call = RequestHead extends infer H ? (H extends { id: number } ? Omit<H, "id"> : never) : never;
 
 interface Pending {
-  readonly watchdog: number;
+  readonly time: CallTime;
   resolve(answer: { head: ReplyHead & { type: "result" }; frame: Frame }): void;
   reject(error: Error): void;
 }
 
-/** How long a process may take to end after it was asked to. Its session is released within one run. */
+/** How long a process may take to end after it was asked to, and a call to be answered once the server stops. */
 const CLOSE_GRACE = 5_000;
 
 /**
  * One runtime process from start to end: it loads one dictionary, answers calls in the order sent, and is then gone
  * for good. Restarting is {@link SupervisedRuntime}'s.
- *
- * File descriptor 3 of the child is one end of a Unix socket pair: no path on disk, nothing to clean up, and the child
- * reads its end when this process ends however it ends.
  */
 export class RuntimeProcess {
   readonly facts: LoadedFacts;
@@ -66,6 +75,9 @@ export class RuntimeProcess {
   #stopWatch: () => void = () => {};
   #nextId = 1;
   #gone: RuntimeGone | null = null;
+  /** Waits for the overdue call; null where none is. */
+  #overdue: { readonly over: Promise<void>; readonly end: () => void } | null = null;
+  #hurried = false;
 
   private constructor(
     child: ChildProcess,
@@ -84,21 +96,17 @@ export class RuntimeProcess {
 
   /**
    * Starts a process and has it load its dictionary.
-   * @throws LoadFailed when the dictionary is at fault, RuntimeGone when the process ended or took too long.
+   * @throws LoadFailed as the process says; RuntimeGone when it ended, took too long or was given up; Error when the
+   *   system did not start it
    */
   static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
-    const { entry, load, clock, loadTimeout } = options;
-    const file = fileURLToPath(entry);
-    const child = spawn(process.execPath, [...(file.endsWith(".ts") ? ["--import", "tsx"] : []), file], {
-      // ONNX Runtime writes to stdout and stderr as it likes; both belong in the server's stderr, never in its stdout.
-      stdio: ["ignore", 2, 2, "pipe"],
-    });
+    const { entry, load, clock, loadTimeout, signal } = options;
+    const child = await launch(entry, load.manifest.id);
     const socket = child.stdio[3] as Socket;
     // A write to a process that has just died fails with EPIPE; its exit, which follows, says all there is to say.
     socket.on("error", () => {});
-    const ended = once(child, "exit").then(
-      ([code, signal]) => (signal === null ? `exit code ${String(code)}` : `signal ${String(signal)}`),
-      (error: unknown) => `not started: ${String(error)}`,
+    const ended = once(child, "exit").then(([code, by]) =>
+      by === null ? `exit code ${String(code)}` : `signal ${String(by)}`,
     );
 
     let receive: (frame: Frame) => void = () => {};
@@ -121,13 +129,17 @@ export class RuntimeProcess {
         const reply = head as ReplyHead;
         stopWatch();
         if (reply.type === "loaded") resolve(reply.facts);
-        else reject(new LoadFailed(reply.type === "load_failed" ? reply.faults : [`unexpected ${reply.type}`]));
+        else if (reply.type === "load_failed") reject(new LoadFailed(reply.faults, reply.cause));
+        else reject(new LoadFailed([`unexpected ${reply.type}`]));
       };
       void ended.then((how) => {
         stopWatch();
         reject(new RuntimeGone("crash", `The runtime process ended while it loaded (${how}).`));
       });
     });
+    const giveUp = (): void => void child.kill("SIGKILL");
+    if (signal?.aborted) giveUp();
+    signal?.addEventListener("abort", giveUp, { once: true });
     write(socket, { type: "load", options: load });
     try {
       const runtime = new RuntimeProcess(child, socket, options, await loaded, ended);
@@ -136,6 +148,8 @@ export class RuntimeProcess {
     } catch (error) {
       child.kill("SIGKILL");
       throw error;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
     }
   }
 
@@ -148,20 +162,30 @@ export class RuntimeProcess {
     return this.#gone;
   }
 
+  /** null while calls are answered in about their time; else resolves once the overdue one is answered or given up. */
+  get overdue(): Promise<void> | null {
+    return this.#overdue?.over ?? null;
+  }
+
+  /** From now on a call that hangs is given up after seconds, whatever its limit: the server stops. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#watchFirst();
+  }
+
   /**
    * Sends one call and waits for its answer.
-   * @param watchdog milliseconds after which the process is taken for hung and killed, from the moment of sending.
    * @throws RuntimeGone when the process ends first; Error with the process's own words when the call failed in it.
    */
   call(
     head: Call,
     columns: OutgoingColumns,
-    watchdog: number,
+    time: CallTime,
   ): Promise<{ head: ReplyHead & { type: "result" }; frame: Frame }> {
     if (this.#gone !== null) return Promise.reject(this.#gone);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { watchdog, resolve, reject });
+      this.#pending.set(id, { time, resolve, reject });
       if (this.#pending.size === 1) this.#watchFirst();
       write(this.#socket, { ...head, id }, columns);
     });
@@ -196,11 +220,25 @@ export class RuntimeProcess {
   /** Calls are answered in the order sent: the time of each begins when the one before it is answered. */
   #watchFirst(): void {
     this.#stopWatch();
+    this.#overdue?.end();
+    this.#overdue = null;
     const [first] = this.#pending.values();
     if (first === undefined) return;
-    const { watchdog } = first;
-    this.#stopWatch = this.#clock.after(watchdog, () => {
-      this.#fail(new RuntimeGone("watchdog", `The runtime process gave no answer in ${Math.round(watchdog)} ms.`));
+    const { expected } = first.time;
+    const soon = overdueAfter(expected);
+    const limit = this.#hurried ? Math.min(first.time.limit, Math.max(CLOSE_GRACE, soon)) : first.time.limit;
+    if (limit <= soon) return this.#giveUpAfter(limit, limit);
+    this.#stopWatch = this.#clock.after(soon, () => {
+      let end!: () => void;
+      const over = new Promise<void>((resolve) => (end = resolve));
+      this.#overdue = { over, end };
+      this.#giveUpAfter(limit - soon, limit);
+    });
+  }
+
+  #giveUpAfter(milliseconds: number, limit: number): void {
+    this.#stopWatch = this.#clock.after(milliseconds, () => {
+      this.#fail(new RuntimeGone("watchdog", `The runtime process gave no answer in ${Math.round(limit)} ms.`));
       this.#child.kill("SIGKILL");
     });
   }

@@ -1,7 +1,7 @@
-import type { Clock } from "../../core/clock.ts";
+import { type Clock, pause } from "../../core/clock.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
-import type { Neighbour } from "../../core/dictionary.ts";
+import type { Neighbour, RuntimeState } from "../../core/dictionary.ts";
 import type { RestartReason } from "../../core/observer.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "../protocol/columns.ts";
 import type { OutgoingColumns } from "../protocol/frame.ts";
 import type { Improved, LoadedFacts } from "../protocol/messages.ts";
-import { LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
+import { type CallTime, LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
 /** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
 export interface OutgoingBatch extends Omit<EncodeBatch, "rows"> {
@@ -21,10 +21,10 @@ export interface OutgoingBatch extends Omit<EncodeBatch, "rows"> {
 }
 
 export interface SupervisedRuntimeOptions {
-  /** Starts one process; called again after each crash. */
-  readonly start: () => Promise<RuntimeProcess>;
+  /** Starts one process; called again after each crash. The signal says that it is no longer wanted. */
+  readonly start: (signal: AbortSignal) => Promise<RuntimeProcess>;
   readonly clock: Clock;
-  /** A process is being started anew, and why. */
+  /** A process has ended, or its successor did not start; another is started. */
   readonly onRestart: (reason: RestartReason, detail: string) => void;
   /** A restarted process is ready. */
   readonly onRecovered: (facts: LoadedFacts) => void;
@@ -49,8 +49,8 @@ export class SupervisedRuntime {
   /** No process is to come. */
   #over = false;
   #crashes = 0;
-  #closing = false;
-  #wake: (() => void) | null = null;
+  #hurried = false;
+  readonly #closing = new AbortController();
 
   private constructor(options: SupervisedRuntimeOptions, first: RuntimeProcess) {
     this.#options = options;
@@ -59,19 +59,22 @@ export class SupervisedRuntime {
     this.#watch(first);
   }
 
-  /** @throws LoadFailed or RuntimeGone when the first start fails: a first start is not tried again. */
-  static async start(options: SupervisedRuntimeOptions): Promise<[SupervisedRuntime, LoadedFacts]> {
-    const first = await options.start();
+  /** @throws whatever the first start throws: it is not tried again here. */
+  static async start(
+    options: SupervisedRuntimeOptions,
+    signal: AbortSignal,
+  ): Promise<[SupervisedRuntime, LoadedFacts]> {
+    const first = await options.start(signal);
     return [new SupervisedRuntime(options, first), first.facts];
   }
 
   /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, LoadFailed, Error */
-  async encode(batch: OutgoingBatch, watchdog: number): Promise<{ codes: SparseCodes; milliseconds: number }> {
+  async encode(batch: OutgoingBatch, time: CallTime): Promise<{ codes: SparseCodes; milliseconds: number }> {
     const { rows, count, budgets, trace, reconstruction, orthogonal = false } = batch;
     const { head, frame } = await this.#call(
       { type: "encode", count, trace, reconstruction, orthogonal },
       { rows, ...budgets },
-      watchdog,
+      time,
     );
     const codes = codesFromColumns({ count: head.count ?? count, width: head.width ?? 0 }, frame.columns);
     this.#crashes = 0;
@@ -79,41 +82,53 @@ export class SupervisedRuntime {
   }
 
   /** Codes → rows [count · d]. */
-  async decode(codes: CodesToDecode, watchdog: number): Promise<Float32Array> {
-    const { frame } = await this.#call({ type: "decode", count: codes.count }, codesToDecodeColumns(codes), watchdog);
+  async decode(codes: CodesToDecode, time: CallTime): Promise<Float32Array> {
+    const { frame } = await this.#call({ type: "decode", count: codes.count }, codesToDecodeColumns(codes), time);
     return rowsFromColumns(frame.columns);
   }
 
-  async steer(batch: SteerBatch, watchdog: number): Promise<SteeredBatch> {
-    const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), watchdog);
+  async steer(batch: SteerBatch, time: CallTime): Promise<SteeredBatch> {
+    const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), time);
     return steeredFromColumns(frame.columns);
   }
 
   /** Atoms by index → [indices.length · d]. */
-  async atoms(indices: Uint32Array, watchdog: number): Promise<Float32Array> {
-    const { frame } = await this.#call({ type: "atoms" }, { indices }, watchdog);
+  async atoms(indices: Uint32Array, time: CallTime): Promise<Float32Array> {
+    const { frame } = await this.#call({ type: "atoms" }, { indices }, time);
     return rowsFromColumns(frame.columns);
   }
 
-  async neighbours(index: number, count: number, watchdog: number): Promise<readonly Neighbour[]> {
-    const { head } = await this.#call({ type: "neighbours", index, count }, {}, watchdog);
+  async neighbours(index: number, count: number, time: CallTime): Promise<readonly Neighbour[]> {
+    const { head } = await this.#call({ type: "neighbours", index, count }, {}, time);
     return head.neighbours ?? [];
   }
 
   /** A piece of what makes it faster, and what it has become by it. */
-  async improve(watchdog: number): Promise<Improved> {
-    const { head } = await this.#call({ type: "improve" }, {}, watchdog);
+  async improve(time: CallTime): Promise<Improved> {
+    const { head } = await this.#call({ type: "improve" }, {}, time);
     if (head.improved === undefined) throw new Error("the runtime did not say what it has become");
     return head.improved;
   }
 
   /**
-   * null when a call would be sent at once, or fail at once; else resolves, and never rejects, when that may be so. Who
-   * holds what others need should wait for that first: a restart takes as long as a load.
+   * null when a call would be sent at once, or fail at once; else resolves, and never rejects, when that may be so. Wait
+   * for it before taking cores: a restart takes as long as a load, and a hung process as long as its watchdog.
    */
   ready(): Promise<void> | null {
-    if (this.#over || this.#closing || this.#live?.gone === null) return null;
-    return this.#settled();
+    if (this.#over || this.#closing.signal.aborted) return null;
+    return this.#live?.gone === null ? this.#live.overdue : this.#settled();
+  }
+
+  /** Whether calls are answered: `hung` where one takes many times its predicted time. */
+  get state(): RuntimeState {
+    if (this.ready() === null) return "running";
+    return this.#live?.gone === null ? "hung" : "restarting";
+  }
+
+  /** As of {@link RuntimeProcess.hurry}, for every process to come too. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#live?.hurry();
   }
 
   /** Process id of the present process; undefined while one is being started. For operators and tests. */
@@ -123,8 +138,7 @@ export class SupervisedRuntime {
 
   /** Ends the process for good, after the calls in flight. */
   async close(): Promise<void> {
-    this.#closing = true;
-    this.#wake?.();
+    this.#closing.abort();
     const process = await this.#current.catch(() => null);
     await process?.close();
   }
@@ -135,14 +149,14 @@ export class SupervisedRuntime {
     await this.#current.catch(() => {});
   }
 
-  async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, watchdog: number) {
+  async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, time: CallTime) {
     for (let restarted = this.ready(); restarted !== null; restarted = this.ready()) await restarted;
-    return (await this.#current).call(head, columns, watchdog);
+    return (await this.#current).call(head, columns, time);
   }
 
   #watch(process: RuntimeProcess): void {
     void process.ended.then((how) => {
-      if (this.#closing) return;
+      if (this.#closing.signal.aborted) return;
       this.#live = null;
       this.#current = this.#restart(process.gone?.reason ?? "crash", how);
       // Calls that come later see the rejection; without any, it must not end the server.
@@ -151,35 +165,29 @@ export class SupervisedRuntime {
   }
 
   async #restart(reason: RestartReason, how: string): Promise<RuntimeProcess> {
+    const { start, clock, onRestart, onRecovered, onFailed } = this.#options;
+    const { signal } = this.#closing;
     for (let detail = how; ;) {
-      this.#options.onRestart(reason, detail);
-      if (this.#crashes > 0) await this.#pause(Math.min(FIRST_PAUSE * 2 ** (this.#crashes - 1), LONGEST_PAUSE));
-      if (this.#closing) throw new RuntimeGone("crash", "The runtime is closing.");
+      onRestart(reason, detail);
+      const wait = Math.min(FIRST_PAUSE * 2 ** (this.#crashes - 1), LONGEST_PAUSE);
+      if (this.#crashes > 0) await pause(clock, wait, signal);
+      if (signal.aborted) throw new RuntimeGone("crash", "The runtime is closing.");
       this.#crashes++;
       try {
-        const process = await this.#options.start();
+        const process = await start(signal);
+        if (this.#hurried) process.hurry();
         this.#live = process;
         this.#watch(process);
-        this.#options.onRecovered(process.facts);
+        onRecovered(process.facts);
         return process;
       } catch (error) {
-        if (error instanceof LoadFailed) {
+        if (error instanceof LoadFailed && error.reason === "broken") {
           this.#over = true;
-          this.#options.onFailed(error.faults);
+          onFailed(error.faults);
           throw error;
         }
         detail = error instanceof Error ? error.message : String(error);
       }
     }
-  }
-
-  #pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(milliseconds, resolve);
-      this.#wake = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 }

@@ -1,14 +1,30 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../../../src/engine/core/clock.ts";
-import { LoadFailed, RuntimeGone, RuntimeProcess } from "../../../../src/engine/runtime/supervisor/runtime-process.ts";
-import { SupervisedRuntime } from "../../../../src/engine/runtime/supervisor/supervised-runtime.ts";
+import { overdueAfter, systemClock } from "../../../../src/engine/core/clock.ts";
+import {
+  type CallTime,
+  LoadFailed,
+  RuntimeGone,
+  RuntimeProcess,
+} from "../../../../src/engine/runtime/supervisor/runtime-process.ts";
+import {
+  SupervisedRuntime,
+  type SupervisedRuntimeOptions,
+} from "../../../../src/engine/runtime/supervisor/supervised-runtime.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
+import { childrenOf } from "../../../support/process-figures.ts";
 import { manifestOf } from "../../../support/model-folder.ts";
+import { until } from "../../../support/until.ts";
 
 const entry = new URL("../../../support/fake-executor.ts", import.meta.url);
-const NO_WATCHDOG = 60_000;
+const within = (limit: number): CallTime => ({ expected: 0, limit });
+const NO_WATCHDOG = within(60_000);
 
-function start(behaviour: string, clock = systemClock, loadTimeout = 60_000): Promise<RuntimeProcess> {
+function start(
+  behaviour: string,
+  clock = systemClock,
+  loadTimeout = 60_000,
+  signal = new AbortController().signal,
+): Promise<RuntimeProcess> {
   const load = {
     folder: behaviour,
     manifest: manifestOf("fake", { atoms: new Float32Array(2), d: 1 }),
@@ -18,7 +34,7 @@ function start(behaviour: string, clock = systemClock, loadTimeout = 60_000): Pr
     threads: 1,
     scratchDir: "",
   } as const;
-  return RuntimeProcess.start({ entry, load, clock, loadTimeout });
+  return RuntimeProcess.start({ entry, load, clock, loadTimeout, signal });
 }
 
 const closing: { close(): Promise<void> }[] = [];
@@ -30,13 +46,14 @@ afterEach(async () => {
 async function supervise(behaviours: string[], clock = systemClock) {
   const restarts: string[] = [];
   const failures: string[][] = [];
-  const [runtime, facts] = await SupervisedRuntime.start({
+  const options: SupervisedRuntimeOptions = {
     start: () => start(behaviours.length > 1 ? behaviours.shift()! : behaviours[0]!),
     clock,
     onRestart: (reason) => restarts.push(reason),
     onRecovered: () => {},
     onFailed: (faults) => failures.push([...faults]),
-  });
+  };
+  const [runtime, facts] = await SupervisedRuntime.start(options, new AbortController().signal);
   closing.push(runtime);
   return { runtime, facts, restarts, failures };
 }
@@ -69,17 +86,18 @@ describe("RuntimeProcess", () => {
   it("kills a process that never loads", async () => {
     const clock = new FakeClock();
     const started = expect(start("mute", clock, 5_000)).rejects.toMatchObject({ reason: "watchdog" });
+    await until(() => clock.pending > 0);
     clock.advance(5_000);
     await started;
   });
 
   it("gives every call its time from when the one before it was answered", async () => {
     const clock = new FakeClock();
-    const process = await start("ok", clock);
+    const runtime = await start("ok", clock);
     const call = (value: number, watchdog: number) => {
       const { budgets, rows } = batch(value);
       const head = { type: "encode", count: 1, trace: false, reconstruction: false, orthogonal: false } as const;
-      return process.call(head, { rows, ...budgets }, watchdog);
+      return runtime.call(head, { rows, ...budgets }, within(watchdog));
     };
     const first = call(1, 100);
     const hung = call(555, 20);
@@ -95,14 +113,58 @@ describe("RuntimeProcess", () => {
       reason: "watchdog",
       message: expect.stringContaining("20 ms") as string,
     });
-    await process.ended;
+    await runtime.ended;
+  });
+
+  it("is overdue while a call takes many times its predicted time, and no longer than that", async () => {
+    const clock = new FakeClock();
+    const runtime = await start("ok", clock);
+    const call = runtime.call({ type: "atoms" }, {}, { expected: 200, limit: 2000 });
+    const gone = call.catch((error: unknown) => error);
+    clock.advance(overdueAfter(200) - 1);
+    expect(runtime.overdue).toBeNull();
+    clock.advance(1);
+    const over = runtime.overdue;
+    expect(over).not.toBeNull();
+    clock.advance(2000 - overdueAfter(200) - 1);
+    expect(runtime.gone).toBeNull();
+    clock.advance(1);
+    await over;
+    expect(runtime.overdue).toBeNull();
+    expect(await gone).toMatchObject({ reason: "watchdog" });
+    await runtime.ended;
+    expect(clock.pending).toBe(0);
+  });
+
+  it("gives a call that hangs seconds, once it is to hurry", async () => {
+    const clock = new FakeClock();
+    const runtime = await start("ok", clock);
+    const call = runtime.call({ type: "atoms" }, {}, { expected: 0, limit: 60_000 });
+    const gone = call.catch((error: unknown) => error);
+    clock.advance(1000);
+    runtime.hurry();
+    clock.advance(5000);
+    expect(await gone).toMatchObject({ reason: "watchdog", message: expect.stringContaining("5000 ms") as string });
+    await runtime.ended;
+  });
+
+  it("ends at once when it is given up while it loads", async () => {
+    const before = childrenOf(process.pid);
+    const loading = (): number[] => childrenOf(process.pid).filter((pid) => !before.includes(pid));
+    const given = new AbortController();
+    const started = expect(start("mute", systemClock, 60_000, given.signal)).rejects.toThrow(/signal SIGKILL/);
+    await until(() => loading().length > 0);
+    given.abort();
+    await started;
+    await expect(start("mute", systemClock, 60_000, given.signal)).rejects.toThrow(/signal SIGKILL/);
+    expect(loading()).toEqual([]);
   });
 
   it("ends when asked to", async () => {
-    const process = await start("ok");
-    await process.close();
-    expect(await process.ended).toBe("exit code 0");
-    await expect(process.call({ type: "atoms" }, {}, NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    const runtime = await start("ok");
+    await runtime.close();
+    expect(await runtime.ended).toBe("exit code 0");
+    await expect(runtime.call({ type: "atoms" }, {}, NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
   });
 });
 
@@ -132,7 +194,7 @@ describe("SupervisedRuntime", () => {
     expect(again).not.toBeNull();
     await again;
     expect(runtime.ready()).toBeNull();
-    await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });
+    await expect(runtime.encode(batch(555), within(20))).rejects.toMatchObject({ reason: "watchdog" });
     const restarted = runtime.ready();
     expect(restarted).not.toBeNull();
     await restarted;
@@ -156,7 +218,7 @@ describe("SupervisedRuntime", () => {
 
   it("takes a call without an answer for a hang, and kills the process", async () => {
     const { runtime, restarts } = await supervise(["ok"]);
-    await expect(runtime.encode(batch(555), 20)).rejects.toMatchObject({ reason: "watchdog" });
+    await expect(runtime.encode(batch(555), within(20))).rejects.toMatchObject({ reason: "watchdog" });
     expect((await runtime.encode(batch(1), NO_WATCHDOG)).codes.count).toBe(1);
     expect(restarts).toEqual(["watchdog"]);
   });
