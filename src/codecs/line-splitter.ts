@@ -1,5 +1,8 @@
 const NEWLINE = 0x0a;
 
+/** Bytes that a line takes beside its own, as an object. */
+const PER_LINE = 128;
+
 /** Consecutive lines, without their ends, joined by newlines. */
 export interface LineGroup {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -38,6 +41,11 @@ export class LineSplitter {
   /** Lines that wait to be taken. */
   get pending(): number {
     return this.#lines.length;
+  }
+
+  /** Bytes of memory that it holds, about. */
+  get heldBytes(): number {
+    return this.#bytes + this.#partialBytes + PER_LINE * (this.#lines.length + this.#partial.length);
   }
 
   get full(): boolean {

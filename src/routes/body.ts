@@ -2,6 +2,7 @@ import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
+import type { Claim } from "./byte-ledger.ts";
 import { askForBody } from "./expectations.ts";
 import { holdBody } from "./hold-body.ts";
 import { inflaterFor } from "./inflate.ts";
@@ -44,8 +45,8 @@ export function registerBodies(
     }
     if (type !== "octet-stream" && KINDS_OF_ROWS.has(kind)) checkQuery(request);
     const inflater = inflaterFor(request.headers["content-encoding"]);
-    const { bytes, release } = await intake.read(request.raw, inflater);
-    holdBody(request, release);
+    const { bytes, claim } = await intake.read(request.raw, inflater);
+    holdBody(request, claim);
     const started = performance.now();
     const body = await pool.read(kind, bytes, limits, formOf(request, type));
     request.decodeMilliseconds = performance.now() - started;
@@ -64,10 +65,15 @@ export function registerBodies(
     if (kind === undefined) return undefined;
     if (!lines) throw notTaken(request);
     const inflater = inflaterFor(request.headers["content-encoding"]);
-    const { grow, release } = intake.reserve(STREAM_BYTES);
-    holdBody(request, release);
+    const claim = intake.open();
+    holdBody(request, claim);
     askForBody(request.raw);
-    return { fields: fieldsOfQuery(request.query as Query), inflater, grow };
+    return {
+      fields: fieldsOfQuery(request.query as Query),
+      inflater,
+      claim,
+      full: (more) => intake.full(more, claim.bytes + more),
+    };
   };
 
   app.removeAllContentTypeParsers();
@@ -77,16 +83,15 @@ export function registerBodies(
   }
 }
 
-/** Bytes that a stream of lines holds of its body and of rows and codes at once, about. */
-const STREAM_BYTES = 4 << 20;
-
 /** A body of lines: its fields are in the query, its rows still on their way. */
 export interface LinesBody {
   readonly fields: Readonly<Record<string, unknown>>;
   /** What is to undo its content-encoding, if it has one. */
   readonly inflater: Transform | null;
-  /** Sets more bytes aside for answers that wait; false where there are no more. */
-  readonly grow: (bytes: number) => boolean;
+  /** For the lines that are held. */
+  readonly claim: Claim;
+  /** The refusal where so many bytes more do not fit. */
+  readonly full: (more: number) => WireError;
 }
 
 export const isLines = (body: unknown): body is LinesBody =>

@@ -31,7 +31,8 @@ export function reportProblem(error: Error, problem: Problem, request: FastifyRe
   if (PROBLEMS[problem.code].status === 500) request.log.error({ err: error }, problem.detail);
   // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
   // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
-  if (problem.code !== "PURSUIT_BODY_STALLED") void reply.removeHeader("connection");
+  if (problem.code === "PURSUIT_BODY_STALLED") void reply.header("connection", "close");
+  else void reply.removeHeader("connection");
   dropBody(request.raw);
 }
 

@@ -1,22 +1,23 @@
 import type { FastifyRequest } from "fastify";
 import { clientClosed } from "../engine/core/errors.ts";
+import type { Claim } from "./byte-ledger.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Gives back what was set aside for the body. Called when the response closes, answered or not. */
-    releaseBody: () => void;
+    /** What is held for the body. Released when the response closes, answered or not. */
+    bodyClaim: Claim | null;
   }
 }
 
 /**
- * Keeps what was set aside for a body until its request is over.
- * @throws EngineError PURSUIT_CLIENT_CLOSED where it is over already, and nobody would give it back: the client left while
- * its body was read or inflated
+ * Keeps the claim of a body until its request is over.
+ * @throws EngineError PURSUIT_CLIENT_CLOSED where it is over already, and nobody would release the claim: the client left
+ * while its body was read or inflated
  */
-export function holdBody(request: FastifyRequest, release: () => void): void {
+export function holdBody(request: FastifyRequest, claim: Claim): void {
   if (request.raw.socket.destroyed) {
-    release();
+    claim.release();
     throw clientClosed();
   }
-  request.releaseBody = release;
+  request.bodyClaim = claim;
 }

@@ -33,7 +33,7 @@ export function registerRequestHooks(app: FastifyInstance, { observer }: Pick<Ap
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
   app.decorateRequest("answerType", "json");
-  app.decorateRequest("releaseBody", () => {});
+  app.decorateRequest("bodyClaim", null);
   app.decorateRequest("cancellation", null);
 
   app.addHook("onRequest", (request, reply, next) => {
@@ -42,7 +42,7 @@ export function registerRequestHooks(app: FastifyInstance, { observer }: Pick<Ap
     // Comes of every request. Fastify's hooks for answered and aborted ones both miss a client that leaves while it waits.
     reply.raw.once("close", () => {
       open--;
-      request.releaseBody();
+      request.bodyClaim?.release();
       if (!reply.raw.writableFinished) request.cancellation?.cancel();
       report(request, reply, observer);
       if (!request.raw.complete && !request.raw.socket.destroyed) endDripping(request.raw);

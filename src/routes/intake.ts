@@ -1,24 +1,17 @@
 import type { IncomingMessage } from "node:http";
 import type { Readable, Transform } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { ByteLedger, type Claim, SMALL_BYTES } from "./byte-ledger.ts";
+import { type Patience, watchClient } from "./client-watch.ts";
 import { askForBody } from "./expectations.ts";
-import { ReleaseRate } from "./release-rate.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
 /** Limits on what is read of a body before anything is parsed. */
-export interface IntakeLimits {
+export interface IntakeLimits extends Patience {
   /** Bytes of one body at most. */
   readonly maxBody: number;
   /** Bytes of all bodies being read or worked on at most. */
   readonly maxBytesInFlight: number;
-  /** Milliseconds without a byte after which a body is given up. */
-  readonly stallMs: number;
-}
-
-/** Bytes set aside. `grow` says whether there were so many more; a released one must not grow. */
-export interface Reservation {
-  readonly grow: (more: number) => boolean;
-  readonly release: () => void;
 }
 
 /** Milliseconds that a client may take to send a whole body, however steadily it drips. */
@@ -27,101 +20,79 @@ export const BODY_TIMEOUT = 300_000;
 /** Bytes of one body after which others get a turn, some half a millisecond: Node would go on for two mebibytes. */
 const TURN_BYTES = 256 * 1024;
 
-/** A body in memory. */
+/** Part of a declared length that must have come before memory for the whole is taken. */
+const PROVEN = 1 / 8;
+
+/** A body in memory, and its claim on the bytes in flight. */
 export interface Held {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly release: () => void;
+  readonly claim: Claim;
 }
 
 /**
- * Pre-admission: reads request bodies into memory within the limits. A body that is refused is drained unparsed, so
- * that the client, which may well send it all before it listens, still gets to read why.
+ * Reads request bodies into memory within the limits. Bytes count as they come: a declared length holds nothing. The
+ * rest of a refused body is dropped unparsed, so that a client which sends it all before it reads still gets the answer.
  */
 export class Intake {
   readonly #limits: IntakeLimits;
   readonly #onShed: () => void;
-  readonly #rate: ReleaseRate;
   readonly #now: () => number;
-  #inFlight = 0;
+  readonly #ledger: ByteLedger;
 
   /** @param now monotonic milliseconds */
   constructor(limits: IntakeLimits, onShed: () => void, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#onShed = onShed;
-    this.#rate = new ReleaseRate(now);
     this.#now = now;
+    this.#ledger = new ByteLedger(limits.maxBytesInFlight, now);
   }
 
   /**
-   * The bytes of a body, and how to say that they are no longer needed. With an inflater, what it makes of them: its
-   * output is counted as it comes, so that a small body which inflates to a huge one is stopped at the limit.
+   * The bytes of a body, inflated where an inflater is given. Release the claim once they are no longer needed.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
   async read(request: IncomingMessage, inflater: Transform | null = null): Promise<Held> {
-    let held = 0;
+    const claim = this.#ledger.open();
+    const header = request.headers["content-length"];
+    const declared = header === undefined ? undefined : Number(header);
+    const length = inflater === null ? declared : undefined;
     const hold = (bytes: number): void => {
-      this.#checkSize(held + bytes);
-      this.#checkInFlight(bytes);
-      this.#inFlight += bytes;
-      held += bytes;
-    };
-    const release = (): void => {
-      this.#inFlight -= held;
-      this.#rate.released(held);
-      held = 0;
+      const held = claim.bytes + bytes;
+      this.#checkSize(held);
+      if (!claim.resize(held, length ?? held)) throw this.full(bytes, length ?? held);
     };
     try {
-      const declared = request.headers["content-length"];
-      if (inflater !== null) {
-        this.#checkSize(Number(declared ?? 0));
-        askForBody(request);
-        return { bytes: await this.#inflate(request, inflater, hold), release };
-      }
-      if (declared !== undefined) hold(Number(declared));
+      this.#checkSize(declared ?? 0);
+      // What has no room now is refused before it is sent.
+      if (length !== undefined && !this.#ledger.fits(length, length)) throw this.full(length, length);
       askForBody(request);
-      if (declared === undefined) return { bytes: await this.#collect(request, hold), release };
-      return { bytes: await this.#fill(request, held), release };
+      if (inflater !== null) return { bytes: await this.#inflate(request, inflater, hold), claim };
+      if (length === undefined) return { bytes: await this.#collect(request, hold), claim };
+      return { bytes: await this.#fill(request, length, hold), claim };
     } catch (error) {
-      release();
+      claim.release();
       request.resume();
       throw error;
     }
   }
 
-  /**
-   * A share of the bytes in flight for work that holds a body in part only.
-   * @throws WireError PURSUIT_BYTES_IN_FLIGHT
-   */
-  reserve(bytes: number): Reservation {
-    this.#checkInFlight(bytes);
-    this.#inFlight += bytes;
-    let held = bytes;
-    return {
-      grow: (more) => {
-        if (this.#inFlight + more > this.#limits.maxBytesInFlight) return false;
-        this.#inFlight += more;
-        held += more;
-        return true;
-      },
-      release: () => {
-        this.#inFlight -= held;
-        this.#rate.released(held);
-        held = 0;
-      },
-    };
+  /** A claim for work that holds a body in part only. */
+  open(): Claim {
+    return this.#ledger.open();
   }
 
-  #checkInFlight(bytes: number): void {
-    const over = this.#inFlight + bytes - this.#limits.maxBytesInFlight;
-    if (over <= 0) return;
+  /** Counts a refusal for want of room, and words it. */
+  full(more: number, size: number): WireError {
     this.#onShed();
-    const message = `${this.#inFlight} bytes of request bodies are being worked on; this one would pass the limit of ${this.#limits.maxBytesInFlight}.`;
-    throw new WireError("PURSUIT_BYTES_IN_FLIGHT", message, this.#rate.untilReleased(over) / 1000);
+    const limit = this.#ledger.limitFor(size);
+    const kept = size <= SMALL_BYTES ? "" : ` (the rest is kept for bodies up to ${SMALL_BYTES} bytes)`;
+    const message = `Request bodies hold ${this.#ledger.held} bytes; with ${more} more they would pass the limit of ${limit}${kept}. Send it again later.`;
+    return new WireError("PURSUIT_BYTES_IN_FLIGHT", message, this.#ledger.untilFits(more, size) / 1000);
   }
 
   #checkSize(bytes: number): void {
     // One that all the room there is could not hold is never going to be taken.
-    const most = Math.min(this.#limits.maxBody, this.#limits.maxBytesInFlight);
+    const most = Math.min(this.#limits.maxBody, this.#ledger.limitFor(bytes));
     if (bytes <= most) return;
     throw new WireError(
       "PURSUIT_BODY_TOO_LARGE",
@@ -129,18 +100,22 @@ export class Intake {
     );
   }
 
-  /**
-   * A body of declared length, at which Node ends the stream: one that comes whole is taken as it is, of another each
-   * chunk is copied once, to its place.
-   */
-  async #fill(request: IncomingMessage, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** A body of declared length. One that comes whole is taken as it is; otherwise each chunk is copied to its place. */
+  async #fill(
+    request: IncomingMessage,
+    length: number,
+    hold: (bytes: number) => void,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     let bytes: Uint8Array<ArrayBuffer> | null = null;
+    const early = new Pieces();
     let at = 0;
     await this.#eachChunk(request, (chunk) => {
+      hold(chunk.length);
       if (chunk.length === length && isAlone(chunk)) bytes = new Uint8Array(chunk.buffer);
+      else if (bytes !== null) bytes.set(chunk, at);
       else {
-        bytes ??= memoryOf(length);
-        bytes.set(chunk, at);
+        early.push(chunk);
+        if (early.length >= length * PROVEN) bytes = joined(early.take(), length);
       }
       at += chunk.length;
     });
@@ -189,24 +164,22 @@ export class Intake {
 
   /** A body whose length shows at its end. */
   async #collect(source: Readable, hold: (bytes: number) => void, request = source): Promise<Uint8Array<ArrayBuffer>> {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const pieces = new Pieces();
     await this.#eachChunk(
       source,
       (chunk) => {
         hold(chunk.length);
-        length += chunk.length;
-        chunks.push(chunk);
+        pieces.push(chunk);
       },
       request,
     );
-    const bytes = memoryOf(length);
+    const bytes = memoryOf(pieces.length);
     let at = 0;
     let inTurn = 0;
-    for (const chunk of chunks) {
-      bytes.set(chunk, at);
-      at += chunk.length;
-      inTurn += chunk.length;
+    for (const piece of pieces.take()) {
+      bytes.set(piece, at);
+      at += piece.length;
+      inTurn += piece.length;
       if (inTurn < TURN_BYTES) continue;
       inTurn = 0;
       await nextTurn();
@@ -216,22 +189,27 @@ export class Intake {
 
   /** @param request whose bytes show that the client goes on, where `source` is what an inflater makes of them */
   #eachChunk(source: Readable, take: (chunk: Buffer) => void, request = source): Promise<void> {
-    const { stallMs } = this.#limits;
+    const { stallMs, minRate } = this.#limits;
     const latest = this.#now() + BODY_TIMEOUT;
+    let received = 0;
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
-        clearTimeout(timer);
+        endWatch();
         source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError);
         request.off("data", onBytes);
         if (error) reject(error);
         else resolve();
       };
       const onStall = (): void =>
-        settle(new WireError("PURSUIT_BODY_STALLED", `No byte of the body came for ${stallMs} ms.`));
-      // Without a timer of its own: while nothing comes the other runs out.
-      const onBytes = (): void => {
+        settle(
+          new WireError(
+            "PURSUIT_BODY_STALLED",
+            `The body came at under ${Math.max(1, minRate)} bytes a second for ${stallMs} ms. Send it again, in parts where the connection is slow.`,
+          ),
+        );
+      const onBytes = (chunk: Buffer): void => {
+        received += chunk.length;
         if (this.#now() > latest) onLate();
-        else timer.refresh();
       };
       let inTurn = 0;
       const onData = (chunk: Buffer): void => {
@@ -257,7 +235,13 @@ export class Intake {
           : onClose();
       const onLate = (): void =>
         settle(new WireError("PURSUIT_BODY_STALLED", `The body was not complete after ${BODY_TIMEOUT} ms.`));
-      const timer = setTimeout(onStall, stallMs);
+      const endWatch = watchClient({
+        patience: this.#limits,
+        progress: () => received,
+        // Paused by an inflater that is behind, or for the turn of others.
+        waitsForClient: () => !request.isPaused(),
+        onStall,
+      });
       request.on("data", onBytes);
       source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });
@@ -271,4 +255,61 @@ const isAlone = (chunk: Buffer): chunk is Buffer<ArrayBuffer> =>
 /** Memory of its own, to be filled: zeroing 15 MB of it first held everybody up for as many milliseconds. */
 function memoryOf(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+}
+
+/** Memory for a whole body, with the pieces that came already. */
+function joined(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const bytes = memoryOf(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** Bytes from which a chunk is kept as it came. */
+const LARGE_CHUNK = 16 * 1024;
+
+/** Bytes of memory for small chunks, the first and the later ones. */
+const FIRST_PIECE = 1024;
+const PIECE = 64 * 1024;
+
+/** The beginning of a body. Small chunks are copied together: kept as objects, chunks of a byte take 200 times their length. */
+class Pieces {
+  readonly #full: Uint8Array[] = [];
+  #open: Uint8Array = new Uint8Array(0);
+  #used = 0;
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#length += chunk.length;
+    if (chunk.length >= LARGE_CHUNK) {
+      this.#close();
+      this.#full.push(chunk);
+      return;
+    }
+    if (this.#used + chunk.length > this.#open.length) {
+      this.#close();
+      this.#open = new Uint8Array(Math.max(chunk.length, Math.min(PIECE, Math.max(FIRST_PIECE, this.#length))));
+    }
+    this.#open.set(chunk, this.#used);
+    this.#used += chunk.length;
+  }
+
+  /** Everything, in order. Nothing may be pushed afterwards. */
+  take(): readonly Uint8Array[] {
+    this.#close();
+    return this.#full;
+  }
+
+  #close(): void {
+    if (this.#used > 0) this.#full.push(this.#open.subarray(0, this.#used));
+    this.#open = new Uint8Array(0);
+    this.#used = 0;
+  }
 }

@@ -46,6 +46,7 @@ export const PROBLEMS = {
   PURSUIT_INVALID_EDIT: { status: 422, title: "An edit is not valid" },
   PURSUIT_QUEUE_FULL: { status: 429, title: "The queue is full" },
   PURSUIT_BYTES_IN_FLIGHT: { status: 429, title: "Too many bytes are in flight" },
+  PURSUIT_ANSWERS_UNREAD: { status: 429, title: "Too many answers wait to be read" },
   PURSUIT_RATE_LIMITED: { status: 429, title: "Too many requests in a minute" },
   PURSUIT_CLIENT_CLOSED: { status: 499, title: "The client went away" },
   PURSUIT_RUNTIME_CRASHED: { status: 500, title: "The request crashes the runtime" },

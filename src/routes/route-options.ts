@@ -3,8 +3,9 @@ import type { Engine } from "../engine/engine.ts";
 import type { Executions } from "./oip/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
 import type { RowLimits } from "../codecs/posted-rows.ts";
+import type { UnreadLimits } from "./unread-answers.ts";
 
-export interface Limits extends IntakeLimits, RowLimits {
+export interface Limits extends IntakeLimits, UnreadLimits, RowLimits {
   /** Bytes of one answer at most. */
   readonly maxAnswer: number;
   /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */
@@ -17,8 +18,8 @@ export interface Limits extends IntakeLimits, RowLimits {
 export interface RouteObserver {
   request(event: { readonly route: string; readonly status: number; readonly seconds: number }): void;
   stage(stage: "decode" | "queue" | "encode" | "steer" | "write", seconds: number): void;
-  /** A body was refused because too many bytes are in flight. */
-  shedBytes(): void;
+  /** A request was refused because too many bytes are in flight, or too many answers unread. */
+  refused(reason: "bytes_in_flight" | "unread_answers"): void;
 }
 
 export interface AppOptions {

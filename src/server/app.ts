@@ -26,6 +26,7 @@ import { type Keys, registerKeys } from "./plugins/keys.ts";
 import { type OriginRule, registerOriginCheck } from "./plugins/origin.ts";
 import { registerPageHeaders } from "./plugins/page-headers.ts";
 import { type RateLimit, registerRateLimit } from "./plugins/rate-limit.ts";
+import { registerUnread, UnreadAnswers } from "../routes/unread-answers.ts";
 import { RequestLogger } from "./request-logger.ts";
 
 /** An id that a client may choose for its request, to find it in our log. */
@@ -69,7 +70,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   app.server.on("connect", answerTunnel);
   const unmatched = new Unmatched(app);
   const pool = new WirePool();
-  const intake = new Intake(options.limits, () => options.observer.shedBytes());
+  const intake = new Intake(options.limits, () => options.observer.refused("bytes_in_flight"));
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
@@ -88,10 +89,12 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
 
   await registerDocs(app, options);
   registerCompression(app, options);
+  const unread = new UnreadAnswers(options.limits, () => options.observer.refused("unread_answers"));
+  registerUnread(app, unread);
   registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);
-  registerEncode(app, pool, options);
+  registerEncode(app, pool, unread, options);
   registerDecode(app, pool, options);
   registerSteer(app, pool, options);
   registerSteeringSets(app, options);

@@ -133,8 +133,8 @@ export class Metrics implements EngineObserver, RouteObserver {
     this.#stageSeconds.tally(stage, seconds);
   }
 
-  shedBytes(): void {
-    this.#shed.tally("bytes_in_flight");
+  refused(reason: Parameters<RouteObserver["refused"]>[0]): void {
+    this.#shed.tally(reason);
   }
 
   batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {

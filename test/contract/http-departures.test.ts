@@ -11,9 +11,9 @@ import { v2Body } from "../support/v2-body.ts";
 const ENCODE = "/v1/dictionaries/small/encode";
 const JSON_BODY = JSON.stringify({ inputs: [[1, 2]], budget: { max_atoms: 3 } });
 const JSON_TYPE = { "content-type": "application/json" };
-/** Room for one of the bodies below and not for two; a stream of lines sets four mebibytes aside. */
+/** Room for one of the bodies below and not for two; a line counts as 128 bytes more than its own. */
 const ROOM = 65;
-const STREAM_ROOM = 5 << 20;
+const STREAM_ROOM = 200;
 
 let test: TestApp;
 afterEach(() => test.app.close());

@@ -251,11 +251,54 @@ describe("a stream of lines", () => {
     const answer = await small.app.inject({
       method: "POST",
       url: "/v1/dictionaries/small/encode",
-      payload: "[1,2]",
+      payload: `[1,${" ".repeat(1000)}2]`,
       headers: { "content-type": "application/x-ndjson" },
     });
     expect([answer.statusCode, answer.json<Answer>()["code"]]).toEqual([429, "PURSUIT_BYTES_IN_FLIGHT"]);
     await small.app.close();
+  });
+
+  it("holds nothing while it is idle", async () => {
+    const tight = await testApp({ maxBytesInFlight: 1000, maxUnread: 1024 });
+    const { port } = new URL(await tight.app.listen({ port: 0, host: "127.0.0.1" }));
+    const path = "/v1/dictionaries/small/encode";
+    const headers = { "content-type": "application/x-ndjson" };
+    const idle: ReturnType<typeof open>[] = [];
+    for (let i = 0; i < 40; i++) {
+      const call = open({ host: "127.0.0.1", port, method: "POST", path, headers, agent: false });
+      call.on("error", () => {}).write("[1,2]\n");
+      const [answer] = (await once(call, "response")) as [IncomingMessage];
+      expect([answer.statusCode, String((await once(answer, "data"))[0])]).toEqual([
+        200,
+        expect.stringContaining("[1]"),
+      ]);
+      idle.push(call);
+    }
+    const other = await tight.app.inject({ method: "POST", url: path, payload: { inputs: [[1, 2]] } });
+    expect(other.statusCode).toBe(200);
+    for (const call of idle) call.destroy();
+    await tight.app.close();
+  });
+
+  it.each([
+    ["blank lines", "\n"],
+    ["spaces", " "],
+    ["a line that has no end", "1"],
+  ])("of %s, a byte now and then, is ended", async (_what, byte) => {
+    const hasty = await testApp({ stallMs: 200, minRate: 10_000 });
+    const { port } = new URL(await hasty.app.listen({ port: 0, host: "127.0.0.1" }));
+    const path = "/v1/dictionaries/small/encode";
+    const headers = { "content-type": "application/x-ndjson" };
+    const call = open({ host: "127.0.0.1", port, method: "POST", path, headers });
+    const drip = setInterval(() => call.write(byte), 10);
+    const [answer] = (await once(
+      call.on("error", () => {}),
+      "response",
+    )) as [IncomingMessage];
+    clearInterval(drip);
+    expect([answer.statusCode, answer.headers["connection"]]).toEqual([408, "close"]);
+    call.destroy();
+    await hasty.app.close();
   });
 
   it("gives its share of the bytes in flight back", async () => {

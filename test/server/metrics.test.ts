@@ -103,7 +103,7 @@ describe("metrics", () => {
     const metrics = new Metrics(() => []);
     metrics.queued(5);
     metrics.queued(-3);
-    metrics.shedBytes();
+    metrics.refused("bytes_in_flight");
     metrics.shed({ dictionary: "a", reason: "timeout" });
     metrics.shed({ dictionary: "b", reason: "timeout" });
     const samples = await scrape(metrics);

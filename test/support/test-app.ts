@@ -30,6 +30,8 @@ export async function testApp(
       maxBody: 1 << 20,
       maxBytesInFlight: 1 << 22,
       stallMs: 60_000,
+      minRate: 1024,
+      maxUnread: 1 << 24,
       maxRows: 100,
       maxAnswer: 1 << 20,
       streamBuffer: 1 << 20,
@@ -39,7 +41,7 @@ export async function testApp(
     observer: {
       request: (event) => requests.push(event),
       stage: (stage) => stages.push(stage),
-      shedBytes: () => stages.push("shed"),
+      refused: () => stages.push("shed"),
     },
     logger,
     access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: ["*"], rateLimit: 0, ...access },

@@ -20,7 +20,7 @@ const app = await buildApp({
   // Describing the routes asks nothing of the engine.
   engine: {} as Engine,
   limits: defaults as unknown as Parameters<typeof buildApp>[0]["limits"],
-  observer: { request() {}, stage() {}, shedBytes() {} },
+  observer: { request() {}, stage() {}, refused() {} },
   access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: [], rateLimit: 0 },
   metrics: { text: () => Promise.resolve(""), contentType: "text/plain", executions: () => [] },
   logger: pino({ enabled: false }),

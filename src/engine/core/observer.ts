@@ -8,6 +8,7 @@ export const SHED_REASONS = [
   "client_closed",
   "draining",
   "bytes_in_flight",
+  "unread_answers",
 ] as const;
 export type ShedReason = (typeof SHED_REASONS)[number];
 

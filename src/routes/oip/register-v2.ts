@@ -61,8 +61,8 @@ function readBodies(v2: FastifyInstance, intake: Intake): void {
   v2.removeAllContentTypeParsers();
   v2.addContentTypeParser("*", async (request: FastifyRequest) => {
     checkContentType(request);
-    const { bytes, release } = await intake.read(request.raw, inflaterFor(request.headers["content-encoding"]));
-    holdBody(request, release);
+    const { bytes, claim } = await intake.read(request.raw, inflaterFor(request.headers["content-encoding"]));
+    holdBody(request, claim);
     return bytes;
   });
 }

@@ -13,8 +13,9 @@ import { streamEncode } from "./stream-encode.ts";
 import { checkFormat } from "../../codecs/answer-size.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
+import type { UnreadAnswers } from "../unread-answers.ts";
 
-/** Lines of one group at most, and bytes that their answers should not take more of. */
+/** Lines of one group at most, and bytes of their answers. */
 const GROUP_LINES = 512;
 const GROUP_ANSWER_BYTES = 4 << 20;
 
@@ -31,6 +32,7 @@ export async function answerLines(
   request: FastifyRequest,
   reply: FastifyReply,
   pool: WirePool,
+  unread: UnreadAnswers,
   { engine, limits, observer }: AppOptions,
   closing: AbortSignal,
 ): Promise<FastifyReply> {
@@ -53,6 +55,7 @@ export async function answerLines(
   if (manifest === undefined) throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${id} is not loaded.`);
 
   const context = contextOf(request, reply, engine);
+  const answerBytes = lineBytes(status, budget.max_atoms, { dense: format === "dense", trace, reconstruction });
   let version: string | undefined;
   const answer = await streamEncode({
     body,
@@ -61,8 +64,11 @@ export async function answerLines(
     context,
     pool,
     width: manifest.d,
-    groupLines: groupLines(status, budget.max_atoms, { dense: format === "dense", trace, reconstruction }),
-    stallMs: limits.stallMs,
+    groupLines: Math.max(1, Math.min(GROUP_LINES, Math.floor(GROUP_ANSWER_BYTES / answerBytes))),
+    answerBytes,
+    patience: limits,
+    unread,
+    answer: unread.open(request, reply),
     closing,
     maxWaiting: limits.streamBuffer,
     onFailure: (error) => request.log.warn({ err: error }, "A stream of lines ended early."),
@@ -94,14 +100,13 @@ export async function answerLines(
   return reply.type(mediaOf("ndjson")).send(answer);
 }
 
-/** So many lines that their answers take about as much room as the lines do. */
-function groupLines(
+/** Bytes that the answer to a line takes at most, about. */
+function lineBytes(
   { manifest, maxAtoms = 4096 }: DictionaryStatus,
   asked: number | undefined,
   { dense, trace, reconstruction }: { dense: boolean; trace: boolean; reconstruction: boolean },
 ): number {
   const atoms = Math.min(asked ?? maxAtoms, maxAtoms);
   const entries = atoms * (ENTRY_BYTES + (trace ? TRACED_BYTES : 0));
-  const numbers = (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.d * NUMBER_BYTES : 0);
-  return Math.max(1, Math.min(GROUP_LINES, Math.floor(GROUP_ANSWER_BYTES / (entries + numbers + 1))));
+  return 1 + entries + (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.d * NUMBER_BYTES : 0);
 }

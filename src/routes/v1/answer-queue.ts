@@ -1,19 +1,14 @@
 import { Readable } from "node:stream";
 
 export interface AnswerQueueOptions {
-  /** Bytes that wait without being asked for. */
-  readonly free: number;
   /** Bytes that may wait at most. */
   readonly most: number;
-  /** Asks for more room; false where there is none. */
-  readonly grow: (bytes: number) => boolean;
+  /** Told whenever the bytes that wait have changed. */
+  readonly onChange: (waiting: number) => void;
 }
 
 /** Bytes handed on at once: progress is seen by the piece. */
 const PIECE_BYTES = 64 * 1024;
-
-/** Room is asked for in steps of this. */
-const STEP_BYTES = 4 << 20;
 
 /**
  * Answers on their way to a client that may be slower than we are: what is added waits in memory, up to `most`, and
@@ -23,7 +18,6 @@ export class AnswerQueue extends Readable {
   readonly #options: AnswerQueueOptions;
   #pieces: Uint8Array[] = [];
   #waiting = 0;
-  #allowed: number;
   #handedOn = 0;
   #wanted = false;
   #finished = false;
@@ -32,7 +26,6 @@ export class AnswerQueue extends Readable {
   constructor(options: AnswerQueueOptions) {
     super({ highWaterMark: PIECE_BYTES });
     this.#options = options;
-    this.#allowed = options.free;
   }
 
   /** Bytes that wait to be taken. */
@@ -48,6 +41,7 @@ export class AnswerQueue extends Readable {
   add(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) this.#pieces.push(bytes.subarray(at, at + PIECE_BYTES));
     this.#waiting += bytes.length;
+    this.#options.onChange(this.#waiting);
     this.#give();
   }
 
@@ -59,7 +53,7 @@ export class AnswerQueue extends Readable {
 
   /** Resolves when there is room for more, or when nobody will read it. */
   async room(): Promise<void> {
-    while (!this.destroyed && this.#waiting >= this.#allowed && !this.#enlarge()) {
+    while (!this.destroyed && this.#waiting >= this.#options.most) {
       await new Promise<void>((resolve) => this.#onRoom.push(resolve));
     }
   }
@@ -72,24 +66,21 @@ export class AnswerQueue extends Readable {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#pieces = [];
     this.#waiting = 0;
+    this.#options.onChange(0);
     this.#tell();
     callback(error);
   }
 
-  #enlarge(): boolean {
-    if (this.#allowed >= this.#options.most || !this.#options.grow(STEP_BYTES)) return false;
-    this.#allowed += STEP_BYTES;
-    return true;
-  }
-
   #give(): void {
+    const before = this.#waiting;
     while (this.#wanted && this.#pieces.length > 0) {
       const piece = this.#pieces.shift()!;
       this.#waiting -= piece.length;
       this.#handedOn += piece.length;
       this.#wanted = this.push(piece);
     }
-    if (this.#waiting < this.#allowed) this.#tell();
+    if (this.#waiting !== before) this.#options.onChange(this.#waiting);
+    if (this.#waiting < this.#options.most) this.#tell();
     if (this.#finished && this.#pieces.length === 0 && !this.destroyed && !this.readableEnded) {
       this.#finished = false;
       this.push(null);

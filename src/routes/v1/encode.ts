@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { FastifyInstance } from "fastify";
 import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "../body.ts";
@@ -15,11 +16,14 @@ import type { WirePool } from "../threads/pool.ts";
 import { type CodesType, CODES_TYPES } from "../../codecs/writers.ts";
 import { certainBytes, checkAnswer, checkFormat, codesAnswerBytes } from "../../codecs/answer-size.ts";
 import { labelsBytes } from "../../codecs/write-codes.ts";
+import type { UnreadAnswers } from "../unread-answers.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
-export function registerEncode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
+export function registerEncode(app: FastifyInstance, pool: WirePool, unread: UnreadAnswers, options: AppOptions): void {
   const { engine, limits } = options;
   const closing = new AbortController();
+  // One for each stream.
+  setMaxListeners(0, closing.signal);
   app.addHook("preClose", async () => closing.abort());
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/encode",
@@ -39,7 +43,8 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, options: Ap
     },
     async (request, reply) => {
       const { id } = request.params;
-      if (isLines(request.body)) return answerLines(id, request.body, request, reply, pool, options, closing.signal);
+      if (isLines(request.body))
+        return answerLines(id, request.body, request, reply, pool, unread, options, closing.signal);
       const { rows, fields } = bodyOf(request, "encode");
       const {
         budget = {},

@@ -5,12 +5,13 @@ import type { RequestContext } from "../../engine/engine.ts";
 import { clientClosed, EngineError } from "../../engine/core/errors.ts";
 import { AnswerQueue } from "./answer-queue.ts";
 import type { LinesBody } from "../body.ts";
-import { watchClient } from "./client-watch.ts";
+import { leastBytes, type Patience, watchClient } from "../client-watch.ts";
 import { encodeLines, type LineEncoder } from "./encode-lines.ts";
 import { type Fault, problemLine } from "./problem-line.ts";
 import { LineSplitter } from "../../codecs/line-splitter.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
+import type { UnreadAnswer, UnreadAnswers } from "../unread-answers.ts";
 
 export interface EncodeStreamOptions {
   readonly body: LinesBody;
@@ -23,7 +24,12 @@ export interface EncodeStreamOptions {
   readonly width: number;
   /** Lines of one group at most. */
   readonly groupLines: number;
-  readonly stallMs: number;
+  /** Bytes that the answer to a line takes at most, about. */
+  readonly answerBytes: number;
+  readonly patience: Patience;
+  /** The sum of unread answers, and this one's part of it. */
+  readonly unread: UnreadAnswers;
+  readonly answer: UnreadAnswer;
   /** Bytes of answers that wait for the client at most. */
   readonly maxWaiting: number;
   /** Aborted when the server closes: what is at work is answered, and then the stream ends. */
@@ -44,13 +50,10 @@ const MOST_GROUPS = 4;
 /** Groups at work below which lines that are there do not wait for more. */
 const EAGER_GROUPS = 2;
 
-/** Bytes of answers that wait without being counted. */
-const FREE_BYTES = 1 << 20;
-
 /** Milliseconds for which a connection stays open after its stream was ended, so that its client gets to read why. */
 const LINGER = 1000;
 
-/** Milliseconds for which a stream that has begun waits for a place in a full queue before it ends. */
+/** Milliseconds for which a stream that has begun waits for a place in a full queue, or for memory, before it ends. */
 const PATIENCE = 60_000;
 
 /** Milliseconds after which it asks again at the latest: what fills the queue may be its own lines before these. */
@@ -82,11 +85,15 @@ class EncodeStream {
   readonly #encoder: LineEncoder;
   /** Bytes of lines so far. */
   #received = 0;
-  /** Groups being read, encoded, written or waiting for those before them. */
+  /** Groups being read, encoded, written or waiting for those before them, and the bytes of their lines. */
   #working = 0;
+  #workingBytes = 0;
+  /** Bytes that the answers to those groups are expected to take. */
+  #expected = 0;
   /** Calls of the engine. The first is refused at once where there is no room: the stream has not begun. */
   #calls = 0;
-  #answered = false;
+  /** Groups that were answered. */
+  #answers = 0;
   #over = false;
   /** The first line that has no answer yet. */
   #nextLine = 1;
@@ -99,12 +106,15 @@ class EncodeStream {
     onStarted: (answer: Readable) => void,
     onRefused: (error: unknown) => void,
   ) {
-    const { body, groupLines, maxWaiting, encoder, context } = options;
+    const { groupLines, maxWaiting, encoder, context, answer } = options;
     this.#options = options;
     this.#onStarted = onStarted;
     this.#onRefused = onRefused;
     this.#splitter = new LineSplitter({ maxLine: MAX_LINE, groupBytes: GROUP_BYTES, groupLines });
-    this.#queue = new AnswerQueue({ free: FREE_BYTES, most: maxWaiting, grow: body.grow });
+    this.#queue = new AnswerQueue({
+      most: maxWaiting,
+      onChange: (waiting) => answer.claim.set(waiting + this.#expected),
+    });
     this.#encoder = {
       ...encoder,
       encode: (rows, budget) => patiently(() => encoder.encode(rows, budget), this.#calls++ > 0, context.cancellation),
@@ -112,11 +122,13 @@ class EncodeStream {
   }
 
   run(): void {
-    const { context, stallMs, response, closing } = this.#options;
+    const { context, patience, response, closing } = this.#options;
+    const least = leastBytes(patience);
     const endWatch = watchClient({
-      stallMs,
-      progress: () => this.#received + this.#queue.handedOn,
-      waitsForClient: () => this.#working === 0 || this.#queue.waiting > 0,
+      patience,
+      // Lines may come slowly, but blank ones, and the parts of one, must keep the rate.
+      progress: () => this.#received + (this.#answers + this.#queue.handedOn) * least,
+      waitsForClient: () => this.#working === 0 && this.#queue.waiting === 0,
       onStall: () => this.#giveUp(),
     });
     const onClosing = (): void =>
@@ -144,6 +156,7 @@ class EncodeStream {
         if (this.#over) return;
         this.#received += chunk.length;
         this.#splitter.push(chunk);
+        await this.#holdLines();
         while (this.#splitter.full && !this.#over) await this.#submit();
         if (this.#working < EAGER_GROUPS) await this.#submit();
       }
@@ -157,7 +170,8 @@ class EncodeStream {
     while (this.#splitter.pending > 0 && !this.#over) await this.#submit();
     await this.#order;
     if (this.#over) return;
-    if (!this.#answered) throw new WireError("PURSUIT_MALFORMED_BODY", "The body holds no lines; send one row a line.");
+    if (this.#answers === 0)
+      throw new WireError("PURSUIT_MALFORMED_BODY", "The body holds no lines; send one row a line.");
     this.#over = true;
     this.#queue.finish();
   }
@@ -167,11 +181,14 @@ class EncodeStream {
     while (this.#working >= MOST_GROUPS && !this.#over) {
       await new Promise<void>((resolve) => (this.#onPlace = resolve));
     }
-    await this.#queue.room();
+    await this.#room();
     const group = this.#over ? null : this.#splitter.take();
     if (group === null) return;
-    const { pool, width } = this.#options;
+    const { pool, width, answerBytes } = this.#options;
     this.#working++;
+    this.#workingBytes += group.bytes.length;
+    const expected = group.lines * answerBytes;
+    this.#expected += expected;
     const answers = pool
       .readLines(group, { width, maxLine: MAX_LINE })
       .then((lines) => encodeLines(lines, this.#encoder));
@@ -179,7 +196,10 @@ class EncodeStream {
     answers.catch(() => {});
     this.#order = this.#order
       .then(async () => {
-        const bytes = await answers;
+        const bytes = await answers.finally(() => {
+          this.#expected -= expected;
+          this.#workingBytes -= group.bytes.length;
+        });
         if (this.#over) return;
         this.#nextLine = group.firstLine + group.lines;
         this.#answer(bytes);
@@ -187,18 +207,40 @@ class EncodeStream {
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         this.#working--;
+        this.#options.body.claim.set(this.#splitter.heldBytes + this.#workingBytes);
+        this.#options.answer.claim.set(this.#queue.waiting + this.#expected);
         this.#onPlace();
         // Lines that came while enough was at work, and that no further byte may follow.
         if (this.#splitter.pending > 0 && !this.#splitter.full && this.#working < EAGER_GROUPS) void this.#submit();
       });
   }
 
+  /** Counts the lines that came. Where there is no room a stream that has begun reads no further until there is. */
+  async #holdLines(): Promise<void> {
+    const { body, context } = this.#options;
+    for (const until = performance.now() + PATIENCE; !this.#over; await pause(RETRY, context.cancellation)) {
+      const held = this.#splitter.heldBytes + this.#workingBytes;
+      if (body.claim.resize(held)) return;
+      if (this.#answers === 0 || performance.now() > until) throw body.full(held - body.claim.bytes);
+    }
+  }
+
+  /** Resolves when there is room for the answers to a further group. */
+  async #room(): Promise<void> {
+    const { unread, answer, answerBytes, groupLines, context } = this.#options;
+    await this.#queue.room();
+    for (const until = performance.now() + PATIENCE; !this.#over; await pause(RETRY, context.cancellation)) {
+      const more = Math.min(this.#splitter.pending, groupLines) * answerBytes;
+      if (unread.resize(answer, this.#queue.waiting + this.#expected + more)) return;
+      if (this.#answers === 0 || performance.now() > until) throw unread.full(more);
+    }
+  }
+
   #answer(bytes: readonly Uint8Array[]): void {
     for (const part of bytes) if (part.length > 0) this.#queue.add(part);
     // Nothing but blank lines has no answer.
-    if (this.#answered || bytes.every(({ length }) => length === 0)) return;
-    this.#answered = true;
-    this.#onStarted(this.#queue);
+    if (bytes.every(({ length }) => length === 0)) return;
+    if (this.#answers++ === 0) this.#onStarted(this.#queue);
   }
 
   /** The end, for a reason: a status of its own before the first line, a record in the stream after it. */
@@ -206,7 +248,7 @@ class EncodeStream {
     if (this.#over) return;
     this.#over = true;
     this.#onPlace();
-    if (!this.#answered) {
+    if (this.#answers === 0) {
       this.#queue.destroy();
       this.#onRefused(error);
       return;
@@ -217,14 +259,10 @@ class EncodeStream {
     this.#queue.finish();
   }
 
-  /** With nothing left to read the client can only have stopped sending, and is told; else it would not read that. */
   #giveUp(): void {
-    const { request, stallMs } = this.#options;
-    if (this.#over || this.#queue.waiting > 0) {
-      request.socket.destroy();
-      return;
-    }
-    this.#end(new WireError("PURSUIT_BODY_STALLED", `Nothing was sent and nothing read for ${stallMs} ms.`));
+    const { stallMs } = this.#options.patience;
+    const message = `No whole line came for ${stallMs} ms, and no bytes at the least rate. Open a stream when there are lines to send.`;
+    this.#end(new WireError("PURSUIT_BODY_STALLED", message));
   }
 
   /** Also the connection's end: nothing more of it is waited for. */
