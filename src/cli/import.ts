@@ -31,10 +31,11 @@ export function registerImport(program: Command): void {
   program
     .command("import <path>")
     .description(
-      "import a dictionary: a SAELens or sparsify folder, or matching-pursuit weights in .safetensors, .npz or .npy",
+      "import a dictionary: a SAELens or sparsify folder, or matching-pursuit weights in .safetensors, .npz, .npy or .pt",
     )
     .option("--id <id>", "name to serve it by; by default the path's own", parseId)
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
+    .option("--key <name>", "the state dict inside a torch checkpoint that holds several, such as model_state_dict")
     .addOption(choice("--kind <kind>", "what bare atoms are encoded by; matching_pursuit if not given", PURSUIT_KINDS))
     .addOption(choice("--score <score>", "which score wins a step", SCORES))
     .addOption(choice("--reselect <rule>", "what a repeated atom does", RESELECTS))
@@ -103,7 +104,7 @@ function idOf(path: string): string {
   const name = basename(resolve(path));
   const id = name.slice(0, name.length - extname(name).length) || name;
   // Of a file's name the ending is dropped; of a folder's such as l0-8.5 it may be part of the name.
-  for (const one of [/\.(safetensors|npz|npy)$/i.test(name) ? id : name, id]) {
+  for (const one of [/\.(safetensors|npz|npy|pt|pth|bin|ckpt|pkl)$/i.test(name) ? id : name, id]) {
     if (new RegExp(DICTIONARY_ID_PATTERN).test(one)) return one;
   }
   throw new ImportFault([`${name} cannot be a dictionary's id; give one: --id <letters, digits, ".", "_", "-">.`]);

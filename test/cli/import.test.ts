@@ -121,6 +121,17 @@ describe("pursuit import", () => {
     expect(weights("bare")).toEqual(weights("mp-sae"));
   });
 
+  it("takes a torch checkpoint, and its weights are those of the other file", async () => {
+    const file = join(fixtures, "mp-sae", "weights.pt");
+    const imported = await runCli(
+      ["import", file, "--id", "checkpoint", "--from", "mp-sae", "--residual-threshold", "0.1"],
+      env,
+    );
+    expect(imported).toMatchObject({ code: 0, stderr: "" });
+    const weights = (id: string): Buffer => readFileSync(join(models, id, "weights.safetensors"));
+    expect(weights("checkpoint")).toEqual(weights("mp-sae"));
+  });
+
   it("shows where each setting comes from, and a flag over the file's word", async () => {
     const { stdout } = await runCli(
       ["import", join(fixtures, "sae-lens-default"), "--dry-run", "--max-atoms", "5", "--no-center"],

@@ -17,6 +17,8 @@ export type Normalization = (typeof NORMALIZATIONS)[number];
 
 /** What a user says beside the file. A flag wins over the file, and is shown as what it is. */
 export interface ImportFlags {
+  /** The state dict inside a checkpoint, where it holds several. */
+  readonly key?: string;
   readonly from?: Source;
   /** What bare atoms are encoded by; matching pursuit if not given. */
   readonly kind?: PursuitKind;

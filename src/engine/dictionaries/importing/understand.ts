@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { basename, extname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
@@ -9,9 +9,6 @@ import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens
 import { SPARSIFY_WEIGHTS, understandSparsify } from "./sparsify.ts";
 import type { Understood } from "./understood.ts";
 import { understandWeights } from "./weights-file.ts";
-
-/** PyTorch's pickles: reading one runs what it says, so the server and its command line never do. */
-const PICKLES = new Set([".pt", ".pth", ".bin", ".ckpt", ".pkl"]);
 
 /**
  * What lies at a path, read and settled but not yet written.
@@ -31,17 +28,11 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     throw new ImportFault([`${path} cannot be read (${error.code ?? error.message}).`]);
   });
   if (!found.isDirectory()) {
-    if (PICKLES.has(extname(path).toLowerCase())) {
-      throw new ImportFault([
-        `${path} is a pickle, which can run code when it is read, so it is not. Convert it once, offline:`,
-        `  python tools/convert/torch_to_safetensors.py ${path}`,
-      ]);
-    }
     return withSource(path, path, () => understandWeights(path, flags));
   }
   if (flags.from !== undefined && flags.from !== "sae-lens" && flags.from !== "sparsify") {
     throw new ImportFault([
-      `--from ${flags.from} takes a weights file (.safetensors, .npz, .npy); ${path} is a folder.`,
+      `--from ${flags.from} takes a weights file (.safetensors, .npz, .npy, .pt); ${path} is a folder.`,
     ]);
   }
   const isFile = (name: string): Promise<boolean> =>

@@ -5,6 +5,7 @@ import type { TensorFile } from "../formats/tensor-file.ts";
 import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
+import { stateDictOf } from "./state-dict.ts";
 import { expectShape } from "./expect-shape.ts";
 import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
 
@@ -31,27 +32,32 @@ const MULTIPLIER = "dictionary.multiplier";
  * @throws ImportFault, FormatError
  */
 export async function understandWeights(path: string, flags: ImportFlags): Promise<Understood> {
-  const file = await openTensorFile(path);
+  const opened = await openTensorFile(path);
   try {
-    const { tensors } = file;
-    for (const [tensor, what] of NOT_YET) {
-      if ([...tensors.keys()].some((name) => name === tensor || name.startsWith(`${tensor}.`))) {
-        throw new ImportFault([`${path} holds ${tensor}: ${what}. That is not served yet.`]);
-      }
-    }
-    switch (flags.from ?? (await suggest(file))) {
-      case "overcomplete":
-        return await understandOvercomplete(file, flags);
-      case "mp-sae":
-        return await understandOfficial(file, flags);
-      case "atoms":
-        return await understandAtoms(file, flags);
-      case "sae-lens":
-      case "sparsify":
-        throw new ImportFault([`--from ${flags.from} takes a folder with cfg.json and its weights, not a file.`]);
-    }
+    const { file, notes } = stateDictOf(opened, flags.key);
+    const understood = await understandTensors(file, flags);
+    return { ...understood, notes: [...understood.notes, ...notes] };
   } finally {
-    await file.close();
+    await opened.close();
+  }
+}
+
+async function understandTensors(file: TensorFile, flags: ImportFlags): Promise<Understood> {
+  for (const [tensor, what] of NOT_YET) {
+    if ([...file.tensors.keys()].some((name) => name === tensor || name.startsWith(`${tensor}.`))) {
+      throw new ImportFault([`${file.path} holds ${tensor}: ${what}. That is not served yet.`]);
+    }
+  }
+  switch (flags.from ?? (await suggest(file))) {
+    case "overcomplete":
+      return await understandOvercomplete(file, flags);
+    case "mp-sae":
+      return await understandOfficial(file, flags);
+    case "atoms":
+      return await understandAtoms(file, flags);
+    case "sae-lens":
+    case "sparsify":
+      throw new ImportFault([`--from ${flags.from} takes a folder with cfg.json and its weights, not a file.`]);
   }
 }
 

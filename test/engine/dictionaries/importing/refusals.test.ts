@@ -1,12 +1,14 @@
 /** What `pursuit import` does not take is refused by name, all reasons at once. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { encodeSafetensors } from "../../../../src/engine/dictionaries/formats/safetensors.ts";
 import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
 import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
+const torch = fileURLToPath(new URL("../../../fixtures/torch/", import.meta.url));
 const root = temporaryFolder();
 let folders = 0;
 
@@ -94,7 +96,21 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
   ["training settings alone", () => folderOf({ "runner_cfg.json": "{}" }), {}, /runner_cfg\.json/],
   ["an empty folder", () => folderOf({}), {}, /holds no cfg\.json/],
   ["a folder as a weights file's layout", () => saeLens({}), { from: "mp-sae" }, /--from mp-sae takes a weights file/],
-  ["a pickle", () => join(folderOf({ "w.pt": "x" }), "w.pt"), {}, /pickle.*\n.*torch_to_safetensors\.py/],
+  ["a checkpoint that holds none", () => join(folderOf({ "w.pt": "x" }), "w.pt"), {}, /is no file of torch\.save/],
+  ["a whole pickled module", () => join(torch, "refused/module.pt"), {}, /names torch\.nn\.modules\.linear\.Linear/],
+  [
+    "a checkpoint of several state dicts",
+    () => join(torch, "checkpoint.pt"),
+    { from: "atoms" },
+    /holds 5 state dicts\. Name the one to import: --key model_state_dict \| optimizer_state_dict\.state\.0/,
+  ],
+  [
+    "a state dict that is not there",
+    () => join(torch, "checkpoint.pt"),
+    { from: "atoms", key: "model" },
+    /--key model: .*holds no such state dict; its state dicts are model_state_dict, /,
+  ],
+  ["a key where nothing is nested", () => weights({ W: [6, 4] }), { key: "model" }, /it holds no nested state dict/],
   ["an unknown ending", () => join(folderOf({ "w.gguf": "x" }), "w.gguf"), {}, /ends in none of \.safetensors/],
   ["a path that is not there", () => join(root, "nowhere"), {}, /cannot be read \(ENOENT\)/],
   [
