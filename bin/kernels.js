@@ -17,10 +17,12 @@ export function compileKernels({ staleOnly }) {
   }
 }
 
-/** Runs a script of the checkout, in its root; its failure is ours. */
+/** Runs a script of the checkout, in its root, without this product's settings: keys are among them. Exits if it fails. */
 export function runInCheckout(script, ...args) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PURSUIT_")));
   const { status } = spawnSync(process.execPath, [join(root, script), ...args], {
     cwd: root,
+    env,
     stdio: ["ignore", 2, 2],
   });
   if (status !== 0) process.exit(status ?? 1);

@@ -6,11 +6,17 @@ import { registerEncode } from "./encode.ts";
 import { registerImport } from "./import.ts";
 import { registerServe } from "./serve.ts";
 import { registerVerify } from "./verify.ts";
+import { hideSecrets, redact } from "../server/config.ts";
+
+hideSecrets();
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 const program = new Command("pursuit").description("Inference server for sparse dictionaries").version(version);
+// A misspelt flag may carry a key: --api-key=….
+const withoutValues = (text: string): string => text.replace(/(unknown option '-[^=']*)=[^']*/, "$1");
+program.configureOutput({ outputError: (text, write) => write(redact(withoutValues(text))) });
 registerServe(program);
 registerEncode(program);
 registerImport(program);
@@ -20,6 +26,6 @@ registerDoctor(program);
 try {
   await program.parseAsync();
 } catch (error) {
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(redact(error instanceof Error ? error.message : String(error)));
   process.exitCode = 1;
 }

@@ -26,6 +26,7 @@ import { type Keys, registerKeys } from "./plugins/keys.ts";
 import { type OriginRule, registerOriginCheck } from "./plugins/origin.ts";
 import { registerPageHeaders } from "./plugins/page-headers.ts";
 import { type RateLimit, registerRateLimit } from "./plugins/rate-limit.ts";
+import { registerRedaction } from "./plugins/redaction.ts";
 import { registerUnread, UnreadAnswers } from "../routes/unread-answers.ts";
 import { RequestLogger } from "./request-logger.ts";
 
@@ -87,6 +88,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   unmatched.register(app);
   registerHeadCheck(app, options);
 
+  registerRedaction(app, access);
   await registerDocs(app, options);
   registerCompression(app, options);
   const unread = new UnreadAnswers(options.limits, () => options.observer.refused("unread_answers"));

@@ -1,3 +1,4 @@
+import { redactor } from "./redact.ts";
 import {
   resolveSettings,
   SECRET_SETTINGS,
@@ -7,18 +8,44 @@ import {
   variableOf,
 } from "./settings.ts";
 
+/** Names of variables that may hold a key, misspelt ones included. */
+const SECRET = /^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD)/;
+
+/** Secrets by variable, once they are taken out of the environment. */
+const secrets: Record<string, string | undefined> = {};
+
 /**
- * The one place that reads the environment. Keys are taken out of it: the processes that this one starts, and reports
- * that are written of it, have no use for them.
+ * Takes keys out of this process's environment, so that the processes it starts do not have them. Call it first. The system
+ * still shows the environment that the process was started with to its own user and to root.
+ */
+export function hideSecrets(): void {
+  for (const name of Object.keys(process.env)) {
+    if (!SECRET.test(name)) continue;
+    secrets[name] = process.env[name];
+    delete process.env[name];
+  }
+}
+
+/**
+ * Reads the environment; nothing else does. Flags win. A key given as a flag is taken out of the process list.
  * @throws SettingsFault with all faults at once.
  */
 export function readSettings(flags: { readonly [K in SettingName]?: string } = {}): Settings {
-  const settings = resolveSettings(process.env, flags);
-  for (const name of SECRET_SETTINGS) delete process.env[variableOf(name)];
-  return settings;
+  hideSecrets();
+  for (const name of SECRET_SETTINGS) {
+    if (flags[name] === undefined) continue;
+    secrets[variableOf(name)] = flags[name];
+    process.title = "pursuit";
+  }
+  return resolveSettings({ ...process.env, ...secrets }, flags);
 }
 
 /** Set variables that begin with PURSUIT_ and are no setting. */
 export function misspeltVariables(): readonly string[] {
-  return unknownVariables(process.env);
+  return unknownVariables({ ...process.env, ...secrets });
+}
+
+/** Takes secrets of the environment out of a text for people. */
+export function redact(text: string): string {
+  return redactor(Object.values(secrets).flatMap((value = "") => value.split(",").map((key) => key.trim())))(text);
 }

@@ -25,7 +25,7 @@ const CLOSE_GRACE = 30_000;
 export async function serve(settings: Settings): Promise<void> {
   const started = performance.now();
   growHeapFreely();
-  const logger = createLogger(settings.logLevel);
+  const logger = createLogger(settings.logLevel, [...settings.apiKeys, ...settings.adminKeys]);
   const modelsDir = resolve(settings.modelsDir);
   const { dictionaries, misnamed } = await scanModels(modelsDir);
   for (const name of misnamed)

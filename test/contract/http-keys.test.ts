@@ -19,7 +19,7 @@ const asked = (method: "GET" | "POST" | "PUT", url: string, key?: string, scheme
     method,
     url,
     ...(key !== undefined && { headers: { authorization: `${scheme} ${key}` } }),
-    ...(method === "POST" && { payload: { inputs: [[1, 2]] } }),
+    ...(method === "POST" && { payload: ROWS }),
     ...(method === "PUT" && { payload: { edits: [] } }),
   });
 
@@ -27,6 +27,7 @@ const HEALTH = ["/health/live", "/health/ready", "/v2/health/live"];
 const PAGES = ["/docs", "/docs/", "/docs/json", "/docs/static/swagger-ui.css"];
 const GUARDED = ["/v1/dictionaries", "/v1/dictionaries/small", "/metrics", "/openapi.json", "/nowhere", "/v2/models"];
 const ENCODE = "/v1/dictionaries/small/encode";
+const ROWS = { inputs: [[1, 2]] };
 const STEERING = "/v1/dictionaries/small/steering/calm";
 const LOAD = "/v2/repository/models/small/load";
 
@@ -114,27 +115,66 @@ describe("with management keys", () => {
 });
 
 describe("a key", () => {
+  /** Where people put keys; each as a path with headers. */
+  const places = (key: string): readonly (readonly [string, Record<string, string>])[] => [
+    ["/v1/dictionaries/small", { authorization: `Bearer ${key}` }],
+    ["/v1/dictionaries/small", { authorization: `Basic ${Buffer.from(`me:${key}`).toString("base64")}` }],
+    ["/v1/dictionaries/small", { "x-api-key": key, cookie: `key=${key}`, "proxy-authorization": key }],
+    ...["key", "api_key", "token", "access_token", "apikey", "anything"].map(
+      (name) => [`/v1/dictionaries/small?${name}=${key}`, {}] as const,
+    ),
+    [`/v1/dictionaries/small?key=${encodeURIComponent(key)}`, {}],
+    [`/v1/dictionaries/small/features?query=a&limit=${key}`, { authorization: `Bearer ${API}` }],
+    [`http://me:${key}@localhost/v1/dictionaries/none`, { authorization: `Bearer ${API}` }],
+    [`http://me:${key}@localhost/nowhere`, {}],
+    ["/metrics", { authorization: `Bearer ${key}` }],
+    ["/openapi.json", { authorization: `Bearer ${key}` }],
+    ["/docs/json", { authorization: `Bearer ${key}` }],
+    ["/docs/static/swagger-initializer.js", { authorization: `Bearer ${key}` }],
+  ];
+  /** Only of a key that the server knows can it tell that it is one. */
+  const placesOfKnown = (key: string): readonly (readonly [string, Record<string, string>])[] => [
+    [`/v1/dictionaries/${key}`, { authorization: `Bearer ${API}` }],
+    [`/v2/models/${key}`, { authorization: `Bearer ${API}` }],
+    [`/nowhere/${key}`, { authorization: `Bearer ${API}` }],
+    ["/v1/dictionaries/small", { authorization: `Bearer ${API}`, accept: `image/${key}` }],
+  ];
+
   it("is in no answer, no log line, no metric and no description", async () => {
-    await app({ apiKeys: [API], adminKeys: [ADMIN], rateLimit: 1000 });
+    await app({ apiKeys: [API, OTHER], adminKeys: [ADMIN], rateLimit: 1000 });
     test.app.log.level = "trace";
-    test.engine.failure = new Error("unforeseen");
-    const said: string[] = [];
-    for (const key of [API, ADMIN, WRONG]) {
-      for (const [method, url] of [
-        ["POST", ENCODE],
-        ["PUT", STEERING],
-        ["GET", "/v1/dictionaries/small"],
-        ["GET", "/openapi.json"],
-        ["GET", "/metrics"],
-        ["GET", "/nowhere"],
-      ] as const) {
-        const answer = await asked(method, url, key);
-        said.push(answer.body, JSON.stringify(answer.headers));
+    test.engine.failure = new Error(`unforeseen: ${OTHER}`);
+    const told: string[] = [];
+    for (const key of [API, OTHER, ADMIN, WRONG]) {
+      for (const [url, headers] of key === WRONG ? places(key) : [...places(key), ...placesOfKnown(key)]) {
+        for (const method of ["GET", "POST", "PUT"] as const) {
+          const answer = await test.app.inject({ method, url, headers });
+          told.push(answer.body, JSON.stringify(answer.headers));
+        }
       }
+      const body = { inputs: [[1, 2]], budget: { [key]: 1 } };
+      const answer = await test.app.inject({
+        method: "POST",
+        url: ENCODE,
+        headers: { authorization: `Bearer ${API}` },
+        payload: key === WRONG ? ROWS : body,
+      });
+      expect(answer.statusCode).toBe(key === WRONG ? 500 : 422);
+      told.push(answer.body);
     }
-    said.push(JSON.stringify(test.logged), JSON.stringify(test.requests));
-    expect(test.logged.length).toBeGreaterThan(0);
-    for (const key of [API, ADMIN, WRONG]) expect(said.join("\n")).not.toContain(key);
+    expect(test.logged.some(({ msg }) => msg === "answered")).toBe(true);
+    expect(test.logged.some(({ level }) => level === 50)).toBe(true);
+    const all = [...told, JSON.stringify(test.logged), JSON.stringify(test.requests)].join("\n");
+    for (const key of [API, OTHER, ADMIN, WRONG]) {
+      expect(all).not.toContain(key);
+      expect(all).not.toContain(encodeURIComponent(key));
+    }
+  });
+
+  it("is not kept by the page at /docs", async () => {
+    await app({ apiKeys: [API] });
+    const { body } = await test.app.inject({ url: "/docs/static/swagger-initializer.js" });
+    expect(body).toContain('"persistAuthorization":false');
   });
 });
 

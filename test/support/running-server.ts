@@ -22,6 +22,7 @@ export interface RunningServer {
  * Starts the server and resolves once it says that it serves.
  *
  * @param cores that it and its runtime processes are kept to (taskset); all if not said
+ * @param flags further ones
  * @throws Error with its log when it ends first
  */
 export async function startServer(
@@ -29,10 +30,11 @@ export async function startServer(
   cacheDir: string,
   env: Readonly<Record<string, string | undefined>> = {},
   cores: readonly number[] = [],
+  flags: readonly string[] = [],
 ): Promise<RunningServer> {
   const state = join(cacheDir, "state");
   const folders = ["--models-dir", modelsDir, "--cache-dir", cacheDir, "--state-dir", state];
-  const serve = [process.execPath, CLI, "serve", "--port", "0", ...folders];
+  const serve = [process.execPath, CLI, "serve", "--port", "0", ...folders, ...flags];
   const [command, ...args] = cores.length > 0 ? ["taskset", "-c", cores.join(","), ...serve] : serve;
   // Requests written by hand name their host "x".
   const settings = { PURSUIT_ALLOWED_HOSTS: "x", ...env };

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
-import { pino } from "pino";
 import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
 import { buildApp, type ServerOptions } from "../../src/server/app.ts";
+import { createLogger } from "../../src/server/logger.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
 export interface TestApp {
@@ -23,7 +23,9 @@ export async function testApp(
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
   const logged: Record<string, unknown>[] = [];
-  const logger = pino({ level: "info" }, { write: (line) => logged.push(JSON.parse(line) as Record<string, unknown>) });
+  const logger = createLogger("info", [...(access.apiKeys ?? []), ...(access.adminKeys ?? [])], {
+    write: (line) => logged.push(JSON.parse(line) as Record<string, unknown>),
+  });
   const app = await buildApp({
     engine,
     limits: {
