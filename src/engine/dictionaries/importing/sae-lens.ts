@@ -5,13 +5,15 @@ import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { isObject } from "../../core/is-object.ts";
-import { expectShape } from "./expect-shape.ts";
-import type { ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
+import { expectTensors } from "./expect-tensors.ts";
 import { foldNorms } from "./fold-norms.ts";
-import { Config, isBoolean, isCount, isNumber, isString } from "./read-config.ts";
+import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
+import { ImportFault } from "./import-fault.ts";
+import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, or, STRING } from "./read-config.ts";
+import { HARMLESS_KEYS, OLD_METADATA } from "./sae-lens-keys.ts";
 import { transpose } from "./transpose.ts";
 import { type Known, parted, pursuitOf, settle, topkFlags, type Understood } from "./understood.ts";
+import { decoderAlone, SERVED_KINDS } from "./unserved.ts";
 
 export const SAE_LENS_CONFIG = "cfg.json";
 export const SAE_LENS_WEIGHTS = "sae_weights.safetensors";
@@ -20,31 +22,30 @@ export const SAE_LENS_WEIGHTS = "sae_weights.safetensors";
 type Architecture = "matching_pursuit" | "topk";
 
 /**
- * A folder that SAELens 6 saved (`SAE.save_model`): cfg.json and sae_weights.safetensors. Keys that old configs lack have
- * SAELens' own defaults (sae_lens/saes/matching_pursuit_sae.py and topk_sae.py).
- * @throws ImportFault, FormatError
+ * A folder that SAELens saved (`SAE.save_model`): cfg.json and sae_weights.safetensors. Configs before SAELens 6 are read
+ * as its loader reads them (sae_lens/loading/pretrained_sae_loaders.py, handle_pre_6_0_config). Where two keys say
+ * different things, or a key is unknown, the folder is refused: versions of SAELens differ in what they make of it.
+ * @throws ImportFault with every fault, FormatError
  */
 export async function understandSaeLens(folder: string, flags: ImportFlags): Promise<Understood> {
   const config = await Config.read(join(folder, SAE_LENS_CONFIG), "SAELens");
   const architecture = architectureOf(config);
-  refuse(config, flags);
+  const settings = commonSettings(config, flags);
+  const read = READERS[architecture](config, settings, flags);
+  config.settle(HARMLESS_KEYS, `SAELens' ${architecture}`);
+
   const path = join(folder, SAE_LENS_WEIGHTS);
   if (!(await stat(path).catch(() => null))) {
     throw new ImportFault([`${folder} holds ${SAE_LENS_CONFIG} but no ${SAE_LENS_WEIGHTS}; save_model writes both.`]);
   }
   const file = await openTensorFile(path);
   try {
-    const { notes, ...understood } = await READERS[architecture](config, file, flags);
-    const metadata = isObject(config.values["metadata"]) ? config.values["metadata"] : {};
-    const version = metadata["sae_lens_version"] ?? config.values["sae_lens_version"];
+    const { notes, ...understood } = await read(file);
     return {
-      source: `SAELens ${typeof version === "string" ? version : "(version not said)"} ${architecture}`,
+      source: `SAELens ${versionOf(config) ?? "(version not said)"} ${architecture}`,
       ...understood,
-      notes: [
-        ...notes,
-        ...(precisionOf(config) === "float32" ? [] : [`${precisionOf(config)} in SAELens, float32 here (--float32).`]),
-      ],
-      provenance: Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== null)),
+      notes: [...notes, ...settings.notes, ...config.notes],
+      provenance: provenanceOf(config),
     };
   } finally {
     await file.close();
@@ -53,26 +54,144 @@ export async function understandSaeLens(folder: string, flags: ImportFlags): Pro
 
 type Read = Omit<Understood, "source" | "provenance">;
 
+/** Settings that every architecture has. */
+interface Common {
+  readonly d: number;
+  readonly m: number;
+  readonly subtractsBias: Known<boolean>;
+  readonly inputNorm: Known<InputNorm>;
+  /** Whether activations are scaled before decoding, by a tensor beside the weights (before SAELens 6). */
+  readonly finetuned: boolean;
+  readonly notes: readonly string[];
+}
+
+/** Reads an architecture's settings, and then its tensors. */
 const READERS = { matching_pursuit: readPursuit, topk: readTopk } as const satisfies Record<
   Architecture,
-  (config: Config, file: TensorFile, flags: ImportFlags) => Promise<Read>
+  (config: Config, common: Common, flags: ImportFlags) => (file: TensorFile) => Promise<Read>
 >;
 
-const sizesOf = (config: Config): { readonly d: number; readonly m: number } => ({
-  d: config.said("d_in", 0, isCount).value,
-  m: config.said("d_sae", 0, isCount).value,
-});
+/**
+ * The architecture, from its own key (SAELens 3.11 on) and from the activation function that stood for it before 6.
+ * @throws ImportFault for one that is not served
+ */
+function architectureOf(config: Config): Architecture {
+  const architecture = config.get("architecture") ?? "standard";
+  const activation = activationOf(config);
+  if (architecture === "matching_pursuit" || architecture === "topk") {
+    const fits = activation === undefined || (architecture === "topk" && activation === "topk");
+    if (!fits) {
+      config.fault(
+        `architecture ${architecture} and activation_fn ${JSON.stringify(activation)} contradict each other. ` +
+          "Keep the one that the dictionary was trained with.",
+      );
+    }
+    return architecture;
+  }
+  if (activation === "topk") {
+    if (architecture === "standard") return "topk";
+    throw new ImportFault([
+      `${config.file}: SAELens 5 and 6 read architecture ${JSON.stringify(architecture)} with activation_fn "topk" ` +
+        `differently, and Pursuit reads neither. ${decoderAlone("sae.W_dec")}`,
+    ]);
+  }
+  throw new ImportFault([`${config.file}: ${unserved(architecture)}`]);
+}
 
-/** Refused where it is not ours, unless a flag takes its place. */
-const inputNormOf = (config: Config): Known<InputNorm> =>
-  config.said("normalize_activations", "none", isString) as Known<InputNorm>;
+/** `activation_fn`, or `activation_fn_str` as SAELens 3 to 5 saved it. */
+function activationOf(config: Config): unknown {
+  const names = [config.get("activation_fn"), config.get("activation_fn_str")].filter((name) => name !== undefined);
+  if (names.length === 2 && names[0] !== names[1]) {
+    config.fault(
+      `activation_fn is ${JSON.stringify(names[0])}, activation_fn_str ${JSON.stringify(names[1])}. Keep the right one.`,
+    );
+  }
+  return names[0];
+}
+
+/** Architectures that are recognised and not served, and what to do with them. */
+function unserved(architecture: unknown): string {
+  const name = JSON.stringify(architecture);
+  const what = `architecture ${name} has an encoder that Pursuit does not run; it runs ${SERVED_KINDS}.`;
+  if (typeof architecture === "string" && architecture.includes("transcoder")) {
+    return `${what} A transcoder predicts another activation than its input, so a pursuit over its decoder has no meaning: encode it with SAELens.`;
+  }
+  if (architecture === "temporal") return `${what} It needs whole sequences, not rows: encode it with SAELens.`;
+  return `${what} ${decoderAlone("sae.W_dec")}`;
+}
+
+function commonSettings(config: Config, flags: ImportFlags): Common {
+  const d = config.required("d_in", 1, COUNT);
+  const m = config.required("d_sae", 1, COUNT);
+  if (flags.normalize !== undefined) config.fault("--normalize: SAELens uses W_dec as it is; leave the flag out.");
+  const precision = config.setting("dtype", "float32", STRING).value.replace("torch.", "");
+  if (precision !== "float32" && flags.float32 !== true) {
+    config.fault(
+      `dtype ${precision}: SAELens selects in that precision, Pursuit in float32, so codes may differ. ` +
+        "Add --float32 to import it all the same.",
+    );
+  }
+  return {
+    d,
+    m,
+    subtractsBias: config.setting("apply_b_dec_to_input", true, BOOLEAN),
+    inputNorm: inputNormOf(config, flags),
+    finetuned: config.setting("finetuning_scaling_factor", false, or(BOOLEAN, null)).value === true,
+    notes: [
+      ...(precision === "float32" ? [] : [`${precision} in SAELens, float32 here (--float32).`]),
+      ...(foldsHeads(config) ? [`Rows come flattened: n_heads · d_head = ${d} numbers each (hook_z).`] : []),
+    ],
+  };
+}
+
+/** null and false are "none", true is "expected_average_only_in", as configs before SAELens 6 have it. */
+function inputNormOf(config: Config, flags: ImportFlags): Known<InputNorm> {
+  const said = config.get("normalize_activations");
+  const norm = said === true ? "expected_average_only_in" : said === false ? "none" : said;
+  if (norm === undefined) return { value: "none", from: "SAELens' default" };
+  const known = INPUT_NORMS.find((one) => one === norm);
+  // A flag takes the place of any norm, and `settle` and `topkFlags` show that it does.
+  if (known !== undefined || flags.inputNorm !== undefined) return { value: norm as InputNorm, from: config.file };
+  if (norm === "expected_average_only_in") {
+    config.fault(
+      "normalize_activations expected_average_only_in is a factor that SAELens folds into the weights: " +
+        "sae.fold_activation_norm_scaling_factor(factor), then sae.save_model. If the weights have it already, add --input-norm none.",
+    );
+  } else if (norm === "covariance_whitening") {
+    config.fault(
+      "normalize_activations covariance_whitening is a map that SAELens folds into the weights: " +
+        "sae.fold_activation_whitening(…), then sae.save_model. If the weights have it already, add --input-norm none.",
+    );
+  } else {
+    config.fault(
+      `normalize_activations is ${JSON.stringify(said)}; Pursuit knows ${INPUT_NORMS.join(", ")}. ` +
+        `If one of them does the same to a row, add it: ${FLAG_VALUES.inputNorm}.`,
+    );
+  }
+  return { value: "none", from: config.file };
+}
+
+/** Whether rows are attention heads laid side by side. A reshape: flattened rows are encoded as they are. */
+function foldsHeads(config: Config): boolean {
+  const reshape = config.get("reshape_activations");
+  if (reshape === "hook_z" || reshape === "none") return reshape === "hook_z";
+  if (reshape !== undefined) {
+    config.fault(
+      `reshape_activations is ${JSON.stringify(reshape)}; Pursuit knows none and hook_z. ` +
+        "If it only lays parts of a row side by side, set it to none and post rows laid out that way.",
+    );
+  }
+  const { hook_name: hook } = provenanceOf(config);
+  return typeof hook === "string" && hook.includes("hook_z");
+}
 
 /** W_dec [d_sae, d_in] and b_dec [d_in] (MatchingPursuitSAEConfig). */
-async function readPursuit(config: Config, file: TensorFile, flags: ImportFlags): Promise<Read> {
-  const { d, m } = sizesOf(config);
-  const stops = config.said("stop_on_duplicate_support", true, isBoolean);
-  const cap = config.said("max_iterations", null, (value): value is number | null => value === null || isCount(value));
-  const threshold = config.said("residual_threshold", 1e-2, isNumber);
+function readPursuit(config: Config, common: Common, flags: ImportFlags): (file: TensorFile) => Promise<Read> {
+  const { d, m, subtractsBias, inputNorm } = common;
+  const stops = config.setting("stop_on_duplicate_support", true, BOOLEAN);
+  const cap = config.setting("max_iterations", null, or(COUNT, null));
+  const threshold = config.setting("residual_threshold", 1e-2, NUMBER);
+  refuseActivationArguments(config);
   const settings = settle(
     config.file,
     {
@@ -81,21 +200,22 @@ async function readPursuit(config: Config, file: TensorFile, flags: ImportFlags)
         value: stops.value ? "stop" : "add",
         from: `${stops.from}: stop_on_duplicate_support ${stops.value}`,
       },
-      center: config.said("apply_b_dec_to_input", true, isBoolean),
+      center: subtractsBias,
       // Off at 0 and below.
       residualThreshold: { ...threshold, value: Math.max(0, threshold.value) },
       maxAtoms: cap.value === null ? { value: d, from: `${cap.from}: max_iterations null, so d_in` } : cap,
-      inputNorm: inputNormOf(config),
+      inputNorm,
     },
     flags,
   );
-  expectShape(file.path, file.tensors.get("W_dec")?.shape, "W_dec", [m, d]);
-  expectShape(file.path, file.tensors.get("b_dec")?.shape, "b_dec", [d]);
-  const atoms = await file.readFloats("W_dec");
-  const center = settings.center.value ? await file.readFloats("b_dec") : null;
-  return {
-    ...pursuitOf({ d, m, atoms, center }, settings),
-    notes: center ? [] : ["b_dec is left out: it is neither subtracted nor added back."],
+  return async (file) => {
+    await checkTensors(file, { W_dec: [m, d], b_dec: [d] }, "matching_pursuit", common);
+    const atoms = await file.readFloats("W_dec");
+    const center = settings.center.value ? await file.readFloats("b_dec") : null;
+    return {
+      ...pursuitOf({ d, m, atoms, center }, settings),
+      notes: center ? [] : ["b_dec is left out: it is neither subtracted nor added back."],
+    };
   };
 }
 
@@ -103,94 +223,142 @@ async function readPursuit(config: Config, file: TensorFile, flags: ImportFlags)
  * W_enc [d_in, d_sae], b_enc [d_sae], W_dec [d_sae, d_in], b_dec [d_in] (TopKSAEConfig). b_dec is always added, and
  * subtracted under apply_b_dec_to_input.
  */
-async function readTopk(config: Config, file: TensorFile, flags: ImportFlags): Promise<Read> {
-  const { d, m } = sizesOf(config);
-  const rescales = config.said("rescale_acts_by_decoder_norm", false, isBoolean);
+function readTopk(config: Config, common: Common, flags: ImportFlags): (file: TensorFile) => Promise<Read> {
+  const { d, m, subtractsBias, inputNorm } = common;
+  const rescales = config.setting("rescale_acts_by_decoder_norm", false, BOOLEAN);
   const { settings, origins } = parted<TopkSettings>(
     topkFlags(
       {
-        k: oldK(config) ?? config.said("k", 100, isCount),
+        k: kOf(config, flags),
         center: { value: true, from: "SAELens' topk" },
-        subtractCenter: config.said("apply_b_dec_to_input", true, isBoolean),
-        inputNorm: inputNormOf(config),
+        subtractCenter: subtractsBias,
+        inputNorm,
       },
       flags,
     ),
   );
-  for (const [name, shape] of Object.entries({ W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] })) {
-    expectShape(file.path, file.tensors.get(name)?.shape, name, shape);
-  }
-  const weights = {
-    kind: "topk" as const,
-    d,
-    m,
-    atoms: await file.readFloats("W_dec"),
-    center: await file.readFloats("b_dec"),
-    settings,
-    tensors: {
-      encoder_weight: transpose(await file.readFloats("W_enc"), d, m),
-      encoder_bias: await file.readFloats("b_enc"),
-    },
+  return async (file) => {
+    await checkTensors(file, { W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] }, "topk", common);
+    const weights = {
+      kind: "topk" as const,
+      d,
+      m,
+      atoms: await file.readFloats("W_dec"),
+      center: await file.readFloats("b_dec"),
+      settings,
+      tensors: {
+        encoder_weight: transpose(await file.readFloats("W_enc"), d, m),
+        encoder_bias: await file.readFloats("b_enc"),
+      },
+    };
+    if (!rescales.value) return { weights, origins, notes: [] };
+    return {
+      weights: foldNorms(weights),
+      origins,
+      notes: [
+        "The atoms' norms are folded into the encoder, as rescale_acts_by_decoder_norm applies them; atoms are of unit norm.",
+      ],
+    };
   };
-  if (!rescales.value) return { weights, origins, notes: [] };
-  return {
-    weights: foldNorms(weights),
-    origins,
-    notes: [
-      "The atoms' norms are folded into the encoder, as rescale_acts_by_decoder_norm applies them; atoms are of unit norm.",
-    ],
-  };
 }
 
-/** SAELens before 6: activation_fn "topk" with its k in activation_fn_kwargs, and no architecture of that name. */
-function oldK({ values, file }: Config): Known<number> | null {
-  const kwargs = values["activation_fn_kwargs"];
-  if (values["architecture"] === "topk" || !isObject(kwargs) || !isCount(kwargs["k"])) return null;
-  return { value: kwargs["k"], from: `${file}: activation_fn_kwargs.k` };
-}
-
-/** @throws ImportFault for one that is not served */
-function architectureOf(config: Config): Architecture {
-  const { architecture = "standard", activation_fn: fn, activation_fn_str: oldFn } = config.values;
-  if (architecture === "matching_pursuit" || architecture === "topk") return architecture;
-  if (architecture === "standard" && (fn ?? oldFn) === "topk" && oldK(config) !== null) return "topk";
-  throw new ImportFault([
-    `${config.file}: architecture ${JSON.stringify(architecture)} is not served yet; matching_pursuit and topk are.`,
-  ]);
-}
-
-/** What SAELens can do and this version cannot, by name, all of it at once. @throws ImportFault */
-function refuse(config: Config, flags: ImportFlags): void {
-  const { reshape_activations: reshape, normalize_activations: norm, d_in: d, d_sae: m } = config.values;
-  const faults: string[] = [];
-  if (!isCount(d) || !isCount(m)) faults.push(`${config.file} must hold d_in and d_sae, integers ≥ 1.`);
-  if (reshape !== undefined && reshape !== "none") {
-    faults.push(
-      `reshape_activations ${JSON.stringify(reshape)} is not served yet: fold the heads into one axis before you post rows.`,
+/** From SAELens 6 on `k`; before, `activation_fn_kwargs.k`. Both may stand there, if they agree. */
+function kOf(config: Config, flags: ImportFlags): Known<number> {
+  const kwargs = config.setting("activation_fn_kwargs", null, or(OBJECT, null)).value ?? {};
+  const { k: oldK, postact_fn: postActivation, ...others } = kwargs;
+  if (postActivation !== undefined && !isRelu(postActivation)) {
+    config.fault(
+      `activation_fn_kwargs.postact_fn is ${JSON.stringify(postActivation)}; Pursuit's topk applies ReLU. ${decoderAlone("sae.W_dec")}`,
     );
   }
-  if (norm === "expected_average_only_in" && flags.inputNorm === undefined) {
-    faults.push(
-      "normalize_activations expected_average_only_in is a factor that SAELens folds into the weights (fold_activation_norm_scaling_factor). " +
-        "Fold it and save again, or, if the weights have it already, say --input-norm none.",
-    );
-  } else if (norm !== undefined && !INPUT_NORMS.some((known) => known === norm) && flags.inputNorm === undefined) {
-    faults.push(`normalize_activations ${JSON.stringify(norm)} is not served yet; ${INPUT_NORMS.join(", ")} are.`);
-  }
-  if (flags.normalize !== undefined) {
-    faults.push("--normalize: SAELens uses W_dec as it is; leave the flag out.");
-  }
-  const precision = precisionOf(config);
-  if (precision !== "float32" && flags.float32 !== true) {
-    faults.push(
-      `dtype ${precision}: SAELens selects in that precision, we in float32, so codes may differ. Say --float32 to import it all the same.`,
+  const unknown = Object.keys(others);
+  if (unknown.length > 0) {
+    config.fault(
+      `activation_fn_kwargs holds ${unknown.slice(0, 8).join(", ")}, which SAELens' topk does not take. Take it out if it plays no part.`,
     );
   }
-  if (faults.length > 0) throw new ImportFault(faults);
+  const newK = config.get("k");
+  const found = [
+    ...(newK === undefined ? [] : [{ value: newK, key: "k" }]),
+    ...(oldK === undefined || oldK === null ? [] : [{ value: oldK, key: "activation_fn_kwargs.k" }]),
+  ];
+  // A flag settles it, whatever the file says.
+  const settled = flags.maxAtoms !== undefined;
+  for (const { value, key } of found) {
+    if (!COUNT.test(value) && !settled) config.fault(`${key} is ${JSON.stringify(value)}; it must be ${COUNT.words}.`);
+  }
+  const [first, second] = found;
+  if (second !== undefined && first!.value !== second.value && !settled) {
+    config.fault(
+      `k is ${JSON.stringify(first!.value)}, activation_fn_kwargs.k ${JSON.stringify(second.value)}. Say which: --max-atoms <n>.`,
+    );
+  }
+  if (first !== undefined) return { value: first.value as number, from: `${config.file}: ${first.key}` };
+  if (isSinceSix(config)) return { value: 100, from: "SAELens' default" };
+  if (!settled) config.fault("it names no k, neither as k nor as activation_fn_kwargs.k. Add --max-atoms <n>.");
+  return { value: 1, from: "--max-atoms" };
 }
 
-/** SAELens writes "float32" or "torch.float32"; a config without one has its default. */
-function precisionOf({ values: { dtype } }: Config): string {
-  if (dtype === undefined) return "float32";
-  return typeof dtype === "string" ? dtype.replace("torch.", "") : JSON.stringify(dtype);
+/** As Python prints torch.nn.ReLU, a class, an object or a name. */
+const isRelu = (value: unknown): boolean =>
+  typeof value === "string" && /^(?:torch\.)?(?:nn\.)?relu(?:\(\))?$/i.test(value);
+
+/** A pursuit has no activation function, so arguments for one belong to another architecture. */
+function refuseActivationArguments(config: Config): void {
+  const kwargs = config.get("activation_fn_kwargs");
+  if (kwargs === undefined || (isObject(kwargs) && Object.keys(kwargs).length === 0)) return;
+  config.fault(
+    `activation_fn_kwargs is ${JSON.stringify(kwargs)}, but architecture matching_pursuit has no activation function. ` +
+      "Keep the one that the dictionary was trained with.",
+  );
 }
+
+/**
+ * The architecture's own tensors, each of its shape, and no other. Factors of ones are passed over; others are refused.
+ * @throws FormatError, ImportFault
+ */
+async function checkTensors(
+  file: TensorFile,
+  shapes: Readonly<Record<string, readonly number[]>>,
+  architecture: Architecture,
+  { finetuned }: Common,
+): Promise<void> {
+  expectTensors(file, shapes, `SAELens' ${architecture}`, FINETUNING);
+  const factors = FINETUNING.filter((name) => file.tensors.has(name));
+  if (finetuned && factors.length === 0) {
+    throw new ImportFault([
+      `${SAE_LENS_CONFIG}: finetuning_scaling_factor is true, but ${file.path} holds no scaling_factor. ` +
+        "Save it again with its factors, or set the key to false if W_dec has them already.",
+    ]);
+  }
+  for (const name of factors) {
+    if ((await file.readFloats(name)).every((factor) => Math.abs(factor - 1) <= 1e-5)) continue;
+    throw new ImportFault([
+      `${file.path}: ${name} scales activations before decoding. Fold it: W_dec *= ${name}[:, None], ` +
+        `then save without ${name} and with finetuning_scaling_factor false.`,
+    ]);
+  }
+}
+
+/** Factors that SAELens before 6 saved; ones have no effect (and older versions saved nothing but ones). */
+const FINETUNING = ["scaling_factor", "finetuning_scaling_factor"];
+
+function versionOf(config: Config): string | null {
+  const metadata = config.get("metadata");
+  const version = (isObject(metadata) ? metadata["sae_lens_version"] : undefined) ?? config.get("sae_lens_version");
+  return typeof version === "string" ? version : null;
+}
+
+const isSinceSix = (config: Config): boolean => Number.parseInt(versionOf(config) ?? "0", 10) >= 6;
+
+/** metadata, and the flat keys that stood for it before SAELens 6. */
+function provenanceOf(config: Config): Readonly<Record<string, unknown>> {
+  const metadata = config.get("metadata");
+  const flat = Object.entries(OLD_METADATA).map(([key, name]) => [name, config.get(key)] as const);
+  const entries = [...flat, ...Object.entries(isObject(metadata) ? metadata : {})];
+  return Object.fromEntries(
+    entries.filter(([, value]) => value !== undefined && value !== null && !isNonFinite(value)),
+  );
+}
+
+const isNonFinite = (value: unknown): boolean => typeof value === "number" && !Number.isFinite(value);

@@ -1,29 +1,32 @@
 import { join } from "node:path";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
-import { expectShape } from "./expect-shape.ts";
+import { expectTensors } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
-import { Config, isBoolean, isCount, isString } from "./read-config.ts";
+import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
 import { parted, topkFlags, type Understood } from "./understood.ts";
+import { decoderAlone, SERVED_KINDS } from "./unserved.ts";
 
 export const SPARSIFY_WEIGHTS = "sae.safetensors";
+
+/** Keys of cfg.json without a part in encoding: how it was trained (sparsify/config.py, releases 0.0.1 to 1.3.3). */
+const HARMLESS_KEYS: ReadonlySet<string> = new Set(["normalize_decoder", "multi_topk"]);
 
 /**
  * A hookpoint's folder that EleutherAI's sparsify saved: cfg.json and sae.safetensors with encoder.weight [m, d],
  * encoder.bias [m], W_dec [m, d], b_dec [d]. sparsify/sparse_coder.py subtracts b_dec from every input and adds it back.
- * @throws ImportFault, FormatError
+ * @throws ImportFault with every fault, FormatError
  */
 export async function understandSparsify(folder: string, flags: ImportFlags): Promise<Understood> {
   const config = await Config.read(join(folder, "cfg.json"), "sparsify");
-  refuse(config, flags);
-  const d = config.said("d_in", 0, isCount).value;
-  const latents = config.said("num_latents", 0, (value): value is number => value === 0 || isCount(value)).value;
-  const m = latents || d * config.said("expansion_factor", 32, isCount).value;
+  const d = config.required("d_in", 1, COUNT);
+  const expansion = config.setting("expansion_factor", 32, COUNT).value;
+  // 0 leaves it to the expansion factor.
+  const m = config.setting("num_latents", 0, or(COUNT, 0)).value || d * expansion;
   const { settings, origins } = parted<TopkSettings>(
     topkFlags(
       {
-        k: config.said("k", 32, isCount),
+        k: config.setting("k", 32, COUNT),
         center: { value: true, from: "sparsify" },
         subtractCenter: { value: true, from: "sparsify" },
         inputNorm: { value: "none", from: "sparsify" },
@@ -31,12 +34,12 @@ export async function understandSparsify(folder: string, flags: ImportFlags): Pr
       flags,
     ),
   );
+  refuseUnserved(config, flags);
+  config.settle(HARMLESS_KEYS, "sparsify's topk");
   const file = await openTensorFile(join(folder, SPARSIFY_WEIGHTS));
   try {
     const shapes = { "encoder.weight": [m, d], "encoder.bias": [m], W_dec: [m, d], b_dec: [d] };
-    for (const [name, shape] of Object.entries(shapes)) {
-      expectShape(file.path, file.tensors.get(name)?.shape, name, shape);
-    }
+    expectTensors(file, shapes, "sparsify's topk");
     return {
       source: "sparsify topk",
       weights: {
@@ -52,7 +55,7 @@ export async function understandSparsify(folder: string, flags: ImportFlags): Pr
         },
       },
       origins,
-      notes: [],
+      notes: config.notes,
       provenance: { library: "sparsify" },
     };
   } finally {
@@ -60,16 +63,22 @@ export async function understandSparsify(folder: string, flags: ImportFlags): Pr
   }
 }
 
-/** @throws ImportFault */
-function refuse(config: Config, flags: ImportFlags): void {
-  const activation = config.said("activation", "topk", isString).value;
-  const faults: string[] = [];
-  if (!isCount(config.values["d_in"]))
-    faults.push(`${config.file} must hold d_in, an integer ≥ 1: import a hookpoint's folder.`);
-  if (activation !== "topk") faults.push(`activation ${JSON.stringify(activation)} is not served yet; topk is.`);
-  for (const key of ["transcode", "skip_connection", "signed"]) {
-    if (config.said(key, false, isBoolean).value) faults.push(`${key} is not served yet.`);
+function refuseUnserved(config: Config, flags: ImportFlags): void {
+  const activation = config.setting("activation", "topk", STRING).value;
+  if (activation !== "topk") {
+    config.fault(
+      `activation ${JSON.stringify(activation)} has an encoder that Pursuit does not run; it runs ${SERVED_KINDS}. ${decoderAlone("sae.W_dec")}`,
+    );
   }
-  if (flags.normalize !== undefined) faults.push("--normalize: sparsify uses W_dec as it is; leave the flag out.");
-  if (faults.length > 0) throw new ImportFault(faults.map((fault) => `${config.file}: ${fault}`));
+  if (config.setting("transcode", false, BOOLEAN).value) {
+    config.fault("transcode is true: it predicts another activation than its input. Encode it with sparsify.");
+  }
+  if (config.setting("skip_connection", false, BOOLEAN).value) {
+    config.fault("skip_connection is true: it adds a linear map of the row. Encode it with sparsify.");
+  }
+  // Before its first release on PyPI.
+  if (config.setting("signed", false, BOOLEAN).value) {
+    config.fault(`signed is true: Pursuit's topk keeps positive activations only. ${decoderAlone("sae.W_dec")}`);
+  }
+  if (flags.normalize !== undefined) config.fault("--normalize: sparsify uses W_dec as it is; leave the flag out.");
 }

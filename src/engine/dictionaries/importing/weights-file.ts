@@ -6,7 +6,7 @@ import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
 import { stateDictOf } from "./state-dict.ts";
-import { expectShape } from "./expect-shape.ts";
+import { expectOnly } from "./expect-tensors.ts";
 import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
 
 /** Tensors of layouts that are not served yet: each would be read as something that it is not. */
@@ -200,19 +200,6 @@ async function atomsOf(file: TensorFile, name: string, d: number, { normalize = 
   };
 }
 
-/**
- * A tensor that a class does not save is a sign of another class, whose encoder does something with it.
- * @throws ImportFault
- */
-function expectOnly({ path, tensors }: TensorFile, known: readonly string[], layout: string): void {
-  const others = [...tensors.keys()].filter((name) => !known.includes(name));
-  if (others.length === 0) return;
-  throw new ImportFault([
-    `${path} holds ${others.slice(0, 8).join(", ")}, which ${layout} does not save: it may be another class. ` +
-      `If they play no part in the encoder, save ${known.join(" and ")} alone.`,
-  ]);
-}
-
 function noCenter(wanted: boolean, { path }: TensorFile): null {
   if (wanted)
     throw new ImportFault([`--center: this layout has no bias, and ${path} holds none that could be the centre.`]);
@@ -222,6 +209,6 @@ function noCenter(wanted: boolean, { path }: TensorFile): null {
 function matrixOf(file: TensorFile, name: string): readonly [number, number] {
   const shape = file.tensors.get(name)?.shape;
   if (shape?.length === 2 && shape[0]! > 0 && shape[1]! > 0) return [shape[0]!, shape[1]!];
-  if (shape === undefined) expectShape(file.path, shape, name, []);
-  throw new FormatError(file.path, `${name} is [${shape!.join(", ")}]; a matrix [m, d] was due.`);
+  if (shape === undefined) throw new FormatError(file.path, `holds no tensor ${name} [m, d].`);
+  throw new FormatError(file.path, `${name} is [${shape.join(", ")}]; it should be a matrix [m, d].`);
 }

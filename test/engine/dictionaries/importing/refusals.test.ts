@@ -1,51 +1,26 @@
 /** What `pursuit import` does not take is refused by name, all reasons at once. */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { encodeSafetensors } from "../../../../src/engine/dictionaries/formats/safetensors.ts";
 import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
 import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
-import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { ImportFolders, type Shapes, tensorsOf } from "../../../support/import-folder.ts";
 
 const torch = fileURLToPath(new URL("../../../fixtures/torch/", import.meta.url));
-const root = temporaryFolder();
-let folders = 0;
-
-function folderOf(files: Readonly<Record<string, string | Uint8Array>>): string {
-  const folder = join(root, String(folders++));
-  mkdirSync(folder);
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
-  return folder;
-}
-
-const tensors = (shapes: Readonly<Record<string, readonly number[]>>): Uint8Array =>
-  Buffer.concat(
-    encodeSafetensors(
-      Object.fromEntries(
-        Object.entries(shapes).map(([name, shape]) => [
-          name,
-          { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.5) },
-        ]),
-      ),
-    ),
-  );
+const folders = new ImportFolders();
+const folderOf = folders.of.bind(folders);
+const weights = (shapes: Shapes): string => folders.weights(shapes);
 
 const CONFIG = { architecture: "matching_pursuit", d_in: 4, d_sae: 6 };
 const saeLens = (config: object): string =>
-  folderOf({
-    "cfg.json": JSON.stringify({ ...CONFIG, ...config }),
-    "sae_weights.safetensors": tensors({ W_dec: [6, 4], b_dec: [4] }),
-  });
-const weights = (shapes: Readonly<Record<string, readonly number[]>>): string =>
-  join(folderOf({ "w.safetensors": tensors(shapes) }), "w.safetensors");
+  folders.saeLens({ ...CONFIG, ...config }, tensorsOf({ W_dec: [6, 4], b_dec: [4] }));
 
 const REFUSED: readonly (readonly [what: string, path: () => string, flags: ImportFlags, said: RegExp])[] = [
   [
     "another architecture of SAELens",
     () => saeLens({ architecture: "jumprelu" }),
     {},
-    /architecture "jumprelu" is not served yet/,
+    /architecture "jumprelu" has an encoder that Pursuit does not run/,
   ],
   [
     "an old config, which had no architecture",
@@ -53,7 +28,6 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     {},
     /architecture "standard"/,
   ],
-  ["heads to be folded", () => saeLens({ reshape_activations: "hook_z" }), {}, /"hook_z" is not served yet/],
   ["bfloat16 arithmetic", () => saeLens({ dtype: "torch.bfloat16" }), {}, /dtype bfloat16.*--float32/],
   [
     "a factor that may or may not be folded",
@@ -65,17 +39,22 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     "an input norm of later versions",
     () => saeLens({ normalize_activations: "covariance_whitening" }),
     {},
-    /"covariance_whitening" is not served yet/,
+    /covariance_whitening is a map that SAELens folds/,
   ],
   ["a value that SAELens does not take", () => saeLens({ max_iterations: "many" }), {}, /max_iterations is "many"/],
   [
     "several faults, all at once",
-    () => saeLens({ reshape_activations: "hook_z", dtype: "float16" }),
+    () => saeLens({ stop_on_duplicate_support: "yes", dtype: "float16" }),
     {},
-    /hook_z(.|\n)*dtype float16/,
+    /dtype float16(.|\n)*stop_on_duplicate_support is "yes"/,
   ],
-  ["weights that the config does not describe", () => saeLens({ d_in: 5 }), {}, /W_dec is \[6, 4\]; \[6, 5\] was due/],
-  ["a config that is no JSON", () => folderOf({ "cfg.json": "{" }), {}, /is not a JSON object/],
+  [
+    "weights that the config does not describe",
+    () => saeLens({ d_in: 5 }),
+    {},
+    /W_dec is \[6, 4\]; it should be \[6, 5\]/,
+  ],
+  ["a config that is no JSON", () => folderOf({ "cfg.json": "{" }), {}, /cfg\.json: is cut off/],
   [
     "what sparsify can do and is not served, all at once",
     () =>
@@ -84,7 +63,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
         "sae.safetensors": "",
       }),
     {},
-    /activation "groupmax" is not served yet(.|\n)*transcode is not served yet/,
+    /activation "groupmax" has an encoder that Pursuit does not run(.|\n)*transcode is true/,
   ],
   [
     "a pursuit's flags for a TopK encoder",
@@ -112,7 +91,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
   ],
   ["a key where nothing is nested", () => weights({ W: [6, 4] }), { key: "model" }, /it holds no nested state dict/],
   ["an unknown ending", () => join(folderOf({ "w.gguf": "x" }), "w.gguf"), {}, /ends in none of \.safetensors/],
-  ["a path that is not there", () => join(root, "nowhere"), {}, /cannot be read \(ENOENT\)/],
+  ["a path that is not there", () => join(folders.root, "nowhere"), {}, /cannot be read \(ENOENT\)/],
   [
     "overcomplete's weights without their class",
     () => weights({ "dictionary._weights": [6, 4] }),

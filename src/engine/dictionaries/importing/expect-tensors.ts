@@ -1,0 +1,40 @@
+import { FormatError } from "../formats/format-error.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { ImportFault } from "./import-fault.ts";
+
+/** @throws FormatError where a tensor is absent or of another shape. */
+export function expectShape({ path, tensors }: TensorFile, name: string, shape: readonly number[]): void {
+  const found = tensors.get(name)?.shape;
+  if (found?.join() === shape.join()) return;
+  const wanted = `[${shape.join(", ")}]`;
+  throw new FormatError(
+    path,
+    found ? `${name} is [${found.join(", ")}]; it should be ${wanted}.` : `holds no tensor ${name} ${wanted}.`,
+  );
+}
+
+/**
+ * A layout's tensors, each of its shape, and no other.
+ * @param settled other tensors that the caller has looked at
+ * @throws FormatError, ImportFault
+ */
+export function expectTensors(
+  file: TensorFile,
+  shapes: Readonly<Record<string, readonly number[]>>,
+  layout: string,
+  settled: readonly string[] = [],
+): void {
+  for (const [name, shape] of Object.entries(shapes)) expectShape(file, name, shape);
+  expectOnly(file, [...Object.keys(shapes), ...settled], layout);
+}
+
+/** A tensor that a layout lacks is a sign of another class, whose encoder does something with it. @throws ImportFault */
+export function expectOnly({ path, tensors }: TensorFile, known: readonly string[], layout: string): void {
+  const others = [...tensors.keys()].filter((name) => !known.includes(name));
+  if (others.length === 0) return;
+  const shown = others.slice(0, 8).map((name) => name.slice(0, 80));
+  throw new ImportFault([
+    `${path} holds ${shown.join(", ")}, which ${layout} does not save: it may be another class. ` +
+      `If they play no part in the encoder, save ${known.join(" and ")} alone.`,
+  ]);
+}
