@@ -35,7 +35,8 @@ export async function greet(
 async function firstRows(engine: Engine, modelsDir: string): Promise<TryableRows | null> {
   for (const { id, state, manifest, labels } of engine.list()) {
     if (state !== "ready" || !manifest) continue;
-    const examples = await readExamples(resolve(modelsDir, id), manifest.d);
+    const warn = (sentence: string): void => console.error(`${id}: ${sentence}`);
+    const examples = await readExamples(resolve(modelsDir, id), manifest.d, warn);
     if (examples === null) continue;
     const all = [...examples.texts.keys()];
     const chosen = (labels ? await byLabels(engine, id, examples, manifest.d) : all).slice(0, SHOWN);

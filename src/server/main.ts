@@ -27,9 +27,8 @@ export async function serve(settings: Settings): Promise<void> {
   growHeapFreely();
   const logger = createLogger(settings.logLevel, [...settings.apiKeys, ...settings.adminKeys]);
   const modelsDir = resolve(settings.modelsDir);
-  const { dictionaries, misnamed } = await scanModels(modelsDir);
-  for (const name of misnamed)
-    logger.error(`The folder ${name} in ${modelsDir} is not served: its name is no dictionary id.`);
+  const { dictionaries, warnings } = await scanModels(modelsDir);
+  for (const warning of warnings) logger.warn(warning);
   if (dictionaries.length === 0)
     logger.error(`There is no dictionary in ${modelsDir}; "pursuit import" puts one there.`);
 

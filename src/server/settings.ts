@@ -13,7 +13,11 @@ interface Setting<T> {
 const text = (describe: string, fallback: string): Setting<string> => ({
   describe,
   fallback,
-  parse: (value) => (value === "" ? { fault: "must not be empty" } : { value }),
+  parse: (value) => {
+    if (value === "") return { fault: "must not be empty" };
+    if (/^(["']).*\1$/.test(value)) return { fault: "must not be in quotes" };
+    return /\p{Cc}/u.test(value) ? { fault: "must not hold control characters" } : { value };
+  },
 });
 
 const integer = (describe: string, fallback: number, min: number, max = Number.MAX_SAFE_INTEGER): Setting<number> => ({
@@ -181,7 +185,8 @@ export function resolveSettings(
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
     const setting: Setting<unknown> = SETTINGS[name];
     const variable = variableOf(name);
-    const given = flags[name] ?? environment[variable];
+    // An --env-file with Windows line endings leaves a carriage return at the end of every value.
+    const given = flags[name] ?? environment[variable]?.replace(/\r$/, "");
     if (given === undefined) {
       values[name] = setting.fallback;
       continue;
@@ -190,18 +195,24 @@ export function resolveSettings(
     if ("value" in parsed) values[name] = parsed.value;
     else {
       const where = flags[name] === undefined ? variable : flagOf(name);
-      faults.push(`${where}${SECRET_SETTINGS.includes(name) ? "" : `=${given}`} ${parsed.fault}.${hint(given)}`);
+      const shown = SECRET_SETTINGS.includes(name) ? "" : `=${visible(given)}`;
+      faults.push(`${where}${shown} ${parsed.fault}.${hint(given)}`);
     }
   }
   if (faults.length > 0) throw new SettingsFault(faults);
   return values as Settings;
 }
 
-/** Kubernetes writes PURSUIT_PORT=tcp://… into pods beside a Service named "pursuit". */
+/** As it is, or quoted where it holds characters that would not show. */
+const visible = (given: string): string => (/^[!-~]+$/.test(given) ? given : JSON.stringify(given));
+
 function hint(given: string): string {
-  return given.startsWith("tcp://")
-    ? " Kubernetes sets this for a Service of that name; set enableServiceLinks: false in the pod."
-    : "";
+  // Kubernetes writes PURSUIT_PORT=tcp://… into pods beside a Service named "pursuit".
+  if (given.startsWith("tcp://")) {
+    return " Kubernetes sets this for a Service of that name; set enableServiceLinks: false in the pod.";
+  }
+  if (/^(["']).*\1$/.test(given)) return " The quotes are part of the value: docker's --env-file keeps them.";
+  return "";
 }
 
 /** Variables that look like settings but are none: most likely misspelt. */

@@ -93,6 +93,25 @@ describe("settings", () => {
     expect(faultsOf({ PURSUIT_PORT: "tcp://10.0.0.1:8080" })[0]).toContain("enableServiceLinks: false");
   });
 
+  it("lose the carriage return that an --env-file with Windows line endings leaves", () => {
+    const settings = resolveSettings({
+      PURSUIT_MAX_ROWS: "100\r",
+      PURSUIT_LOG_LEVEL: "warn\r",
+      PURSUIT_HOST: "0.0.0.0\r",
+      PURSUIT_API_KEYS: `${"a".repeat(16)}\r`,
+    });
+    expect(settings).toMatchObject({ maxRows: 100, logLevel: "warn", host: "0.0.0.0", apiKeys: ["a".repeat(16)] });
+  });
+
+  it("show characters that would not be seen, and say that quotes are part of a value", () => {
+    expect(faultsOf({ PURSUIT_MAX_ROWS: "10\t0", PURSUIT_PORT: "'80'", PURSUIT_HOST: '"0.0.0.0"' })).toEqual([
+      expect.stringMatching(/^PURSUIT_HOST="0\.0\.0\.0" must not be in quotes\. The quotes are part of the value/),
+      expect.stringMatching(/^PURSUIT_PORT='80' must be an integer.*The quotes are part of the value/),
+      expect.stringMatching(/^PURSUIT_MAX_ROWS="10\\t0" must be an integer/),
+    ]);
+    expect(faultsOf({ PURSUIT_MODELS_DIR: "mod\u0007els" })[0]).toMatch(/must not hold control characters/);
+  });
+
   it("say which variables are no settings", () => {
     expect(unknownVariables({ PURSUIT_PROT: "1", PURSUIT_PORT: "1", PATH: "" })).toEqual(["PURSUIT_PROT"]);
   });

@@ -1,5 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { FormatError } from "./formats/format-error.ts";
+import { readJsonFile } from "./formats/json-file.ts";
 import { SafetensorsFile } from "./formats/safetensors.ts";
 
 /** A dictionary's held-out rows to try, and what they are. */
@@ -9,19 +10,42 @@ export interface Examples {
   readonly texts: readonly string[];
 }
 
-/** The examples of a dictionary folder, or null where it has none that can be read: nothing depends on them. */
-export async function readExamples(folder: string, d: number): Promise<Examples | null> {
+const TEXTS_FILE = "examples.json";
+const ROWS_FILE = "examples.safetensors";
+
+/** Some rows to try, each with a sentence. */
+const MAX_TEXTS_BYTES = 64 << 20;
+
+/**
+ * The examples of a dictionary folder, or null where it has none that can be read: nothing depends on them.
+ * @param d the dictionary's row length
+ * @param warn is told why examples that are there cannot be used
+ */
+export async function readExamples(
+  folder: string,
+  d: number,
+  warn?: (sentence: string) => void,
+): Promise<Examples | null> {
   try {
-    const texts: unknown = JSON.parse(await readFile(join(folder, "examples.json"), "utf8"));
-    const file = await SafetensorsFile.open(join(folder, "examples.safetensors"));
+    const { value: texts } = await readJsonFile(join(folder, TEXTS_FILE), MAX_TEXTS_BYTES);
+    const file = await SafetensorsFile.open(join(folder, ROWS_FILE));
     try {
       const shape = file.tensors.get("rows")?.shape;
-      if (!Array.isArray(texts) || shape?.length !== 2 || shape[1] !== d || shape[0] !== texts.length) return null;
+      if (!Array.isArray(texts)) throw new FormatError(TEXTS_FILE, "is not a list of texts.");
+      if (shape?.length !== 2 || shape[1] !== d || shape[0] !== texts.length) {
+        const found = shape === undefined ? "no tensor rows" : `rows [${shape.join(", ")}]`;
+        throw new FormatError(
+          ROWS_FILE,
+          `holds ${found}; ${TEXTS_FILE} has ${texts.length} texts, and rows are ${d} wide.`,
+        );
+      }
       return { rows: await file.readFloats("rows"), texts: texts.map(String) };
     } finally {
       await file.close();
     }
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+      warn?.(`${(error as Error).message} Examples are not used.`);
     return null;
   }
 }

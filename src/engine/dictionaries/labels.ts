@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FeatureFacts } from "../core/dictionary.ts";
 import { isObject } from "../core/is-object.ts";
 import { shortageOf } from "../core/shortage.ts";
+import { FormatError } from "./formats/format-error.ts";
+import { readJsonFile } from "./formats/json-file.ts";
 
 export const LABELS_FILE = "labels.json";
 
@@ -21,55 +22,56 @@ export interface Labels {
 
 /** The labels of a dictionary folder; null where it has none. @throws Error of a shortage: a later try may read them */
 export async function readLabels(folder: string, m: number): Promise<Labels | null> {
-  let text: string;
   try {
-    text = await readFile(join(folder, LABELS_FILE), "utf8");
+    return labelsOf((await readJsonFile(join(folder, LABELS_FILE), MAX_LABELS_BYTES)).value, m);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    if (shortageOf(error) !== null) throw error;
-    return { facts: new Map(), warnings: [`${LABELS_FILE} cannot be read: ${(error as Error).message}.`] };
+    if (error instanceof FormatError) return unused(error.message);
+    if (!(error instanceof Error && "code" in error) || shortageOf(error) !== null) throw error;
+    return error.code === "ENOENT" ? null : unused(`${LABELS_FILE} cannot be read: ${error.message}.`);
   }
-  return parseLabels(text, m);
 }
 
-/** The same from the file's text. */
-export function parseLabels(text: string, m: number): Labels {
-  const none = (why: string): Labels => ({ facts: new Map(), warnings: [`${LABELS_FILE} ${why}; it is not used.`] });
-  if (text.length > MAX_LABELS_BYTES) return none(`is over ${MAX_LABELS_BYTES} bytes`);
-  let file: unknown;
-  try {
-    file = JSON.parse(text);
-  } catch (error) {
-    return none(`is not JSON (${(error as Error).message})`);
-  }
-  if (!isObject(file)) return none("is not a JSON object");
+const unused = (why: string): Labels => ({ facts: new Map(), warnings: [`${why} It is not used.`] });
+
+/** The labels of a parsed file. A part of an entry that is not of its form is left out; the rest is kept. */
+export function labelsOf(file: unknown, m: number): Labels {
+  if (!isObject(file)) return unused(`${LABELS_FILE} is not a JSON object: {"<feature>": {"text": …}}.`);
   const facts = new Map<number, FeatureFacts>();
-  const left: string[] = [];
+  const unknown: string[] = [];
+  const parts: string[] = [];
   for (const [feature, entry] of Object.entries(file)) {
     const index = /^\d{1,10}$/.test(feature) ? Number(feature) : Number.NaN;
-    const known = index < m ? factsOf(entry) : null;
-    if (known === null) left.push(feature);
-    else facts.set(index, known);
+    if (!(index < m) || !isObject(entry)) {
+      unknown.push(quoted(feature));
+      continue;
+    }
+    const known = factsOf(entry, (part) => parts.push(`${quoted(feature)}.${part}`));
+    if (Object.keys(known).length > 0) facts.set(index, known);
   }
-  if (left.length === 0) return { facts, warnings: [] };
-  const shown = left.slice(0, 5).map((feature) => JSON.stringify(feature.slice(0, 40)));
-  return {
-    facts,
-    warnings: [
-      `${LABELS_FILE}: ${left.length} entries are left out (${shown.join(", ")}${left.length > 5 ? ", …" : ""}): ` +
-        `features are 0 to ${m - 1}, text is a string, score and rate are numbers.`,
-    ],
-  };
+  const warnings = [
+    ...left(unknown, "entries", `features are 0 to ${m - 1}, and each entry is an object`),
+    ...left(parts, "fields", `text is a string of 1 to ${MAX_TEXT} characters, score and rate are numbers`),
+  ];
+  return { facts, warnings };
 }
 
-function factsOf(entry: unknown): FeatureFacts | null {
-  if (!isObject(entry)) return null;
-  const { text, score, rate } = entry;
-  if (text !== undefined && !(typeof text === "string" && text !== "" && text.length <= MAX_TEXT)) return null;
-  if (![score, rate].every((value) => value === undefined || Number.isFinite(value))) return null;
-  return {
-    ...(text !== undefined && { text }),
-    ...(score !== undefined && { score: score as number }),
-    ...(rate !== undefined && { rate: rate as number }),
-  };
+function left(names: readonly string[], what: string, form: string): readonly string[] {
+  if (names.length === 0) return [];
+  const shown = names.slice(0, 5).join(", ");
+  const more = names.length > 5 ? ", …" : "";
+  return [`${LABELS_FILE}: ${names.length} ${what} are left out (${shown}${more}): ${form}.`];
+}
+
+const quoted = (feature: string): string => JSON.stringify(feature.slice(0, 40));
+
+/** What an entry says in its right form. */
+function factsOf(entry: Record<string, unknown>, leaveOut: (part: string) => void): FeatureFacts {
+  // Python writes null for a part that it has not.
+  const [text, score, rate] = [entry["text"] ?? undefined, entry["score"] ?? undefined, entry["rate"] ?? undefined];
+  const isText = typeof text === "string" && text !== "" && text.length <= MAX_TEXT;
+  const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+  if (text !== undefined && !isText) leaveOut("text");
+  if (score !== undefined && !isNumber(score)) leaveOut("score");
+  if (rate !== undefined && !isNumber(rate)) leaveOut("rate");
+  return { ...(isText && { text }), ...(isNumber(score) && { score }), ...(isNumber(rate) && { rate }) };
 }

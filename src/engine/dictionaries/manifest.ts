@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import Type from "typebox";
 import { Compile } from "typebox/compile";
@@ -8,6 +7,8 @@ import { camelCase, snakeCase } from "../core/snake-case.ts";
 import { ENCODER_KINDS, findSpec, specOf } from "../encoders/registry.ts";
 import { closed, type EncoderSpec, oneOf } from "../encoders/spec.ts";
 import { DictionaryFault } from "./dictionary-fault.ts";
+import { FormatError } from "./formats/format-error.ts";
+import { type JsonText, type NonFinite, parseJsonText, readJsonFile } from "./formats/json-file.ts";
 
 export const MANIFEST_FILE = "dictionary.json";
 
@@ -50,30 +51,33 @@ function schemaFor(value: unknown): { readonly spec: EncoderSpec; readonly schem
 
 /**
  * Reads and checks the manifest of a dictionary folder.
+ * @param warn is told of numbers in provenance that JSON lacks: they cost nobody their codes
  * @throws DictionaryFault with every fault: the field, what it holds, what is allowed.
  */
-export async function readManifest(folder: string): Promise<DictionaryManifest> {
-  let text: string;
+export async function readManifest(folder: string, warn?: (sentence: string) => void): Promise<DictionaryManifest> {
   try {
-    text = await readFile(join(folder, MANIFEST_FILE), "utf8");
+    return checkManifest(await readJsonFile(join(folder, MANIFEST_FILE), MAX_MANIFEST_BYTES), warn);
   } catch (error) {
-    throw new DictionaryFault([`${MANIFEST_FILE} cannot be read: ${(error as Error).message}.`]);
+    if (error instanceof FormatError) throw new DictionaryFault([error.message]);
+    if (!(error instanceof Error && "code" in error)) throw error;
+    throw new DictionaryFault([`${MANIFEST_FILE} cannot be read: ${error.message}.`]);
   }
-  return parseManifest(text);
 }
 
 /** The same from the file's text. @throws DictionaryFault */
 export function parseManifest(text: string): DictionaryManifest {
-  if (text.length > MAX_MANIFEST_BYTES)
-    throw new DictionaryFault([`${MANIFEST_FILE} is over ${MAX_MANIFEST_BYTES} bytes.`]);
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return checkManifest(parseJsonText(MANIFEST_FILE, Buffer.from(text)));
   } catch (error) {
-    throw new DictionaryFault([`${MANIFEST_FILE} is not JSON: ${(error as Error).message}.`]);
+    if (error instanceof FormatError) throw new DictionaryFault([error.message]);
+    throw error;
   }
+}
+
+function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string) => void): DictionaryManifest {
   const { spec, schema } = schemaFor(value);
-  if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value));
+  if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value, nonFinite));
+  for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
   const {
     id,
     d,
@@ -88,7 +92,7 @@ export function parseManifest(text: string): DictionaryManifest {
   return { id, d, m, kind, encoder: settings, provenance };
 }
 
-function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown): string[] {
+function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite: readonly NonFinite[]): string[] {
   const faults = new Map<string, string>();
   for (const error of schema.Errors(value)) {
     // An unknown field, which the complaint about the object around it names too.
@@ -99,10 +103,15 @@ function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown): string[]
     const members = describe(error.params);
     const constant = "allowedValue" in error.params ? `must be ${JSON.stringify(error.params.allowedValue)}` : null;
     const detail = members ?? constant ?? `${error.message}${allowed}`;
+    const place = nonFinite.find(({ path }) => path.join(".") === field)?.text;
     const shown = held === undefined || typeof held === "object" ? "" : ` is ${JSON.stringify(held)}; it`;
     // The first complaint about a field is the plainest; a union adds one for each of its arms.
     const about = members === null ? field : `${field} ${members}`;
-    if (!faults.has(about)) faults.set(about, `${MANIFEST_FILE}: ${field || "the file"}${shown} ${detail}.`);
+    if (!faults.has(about))
+      faults.set(
+        about,
+        `${MANIFEST_FILE}: ${place === undefined ? `${field || "the file"}${shown}` : `${place}; it`} ${detail}.`,
+      );
   }
   return [...faults.values()];
 }

@@ -6,29 +6,44 @@ const ID = new RegExp(DICTIONARY_ID_PATTERN);
 
 export interface ModelsFolder {
   readonly dictionaries: readonly { readonly id: string; readonly folder: string }[];
-  /** Folders whose names no path of the API could name. */
-  readonly misnamed: readonly string[];
+  /** Sentences about entries that look like dictionaries and cannot be served. */
+  readonly warnings: readonly string[];
 }
 
+/** Folders that file systems and tools put into a folder of folders. */
+const NOT_OURS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "__pycache__"]);
+
 /**
- * The dictionary folders in a models folder, by name. Files and hidden folders, such as an import's half-written one,
- * are not looked at.
+ * The dictionary folders in a models folder, by name; links to folders count. Files, links to files, hidden folders (such
+ * as an import's half-written one) and folders of the file system are passed over.
  * @throws Error that says which folder cannot be read and which setting names it.
  */
 export async function scanModels(modelsDir: string): Promise<ModelsFolder> {
-  const entries = await readdir(modelsDir, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+  const entries = await readdir(modelsDir).catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       `The models folder ${modelsDir} cannot be read (${error.code}). PURSUIT_MODELS_DIR or --models-dir names another.`,
     );
   });
-  const names = entries
-    .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && !entry.name.startsWith("."))
-    .map(({ name }) => name)
-    .sort();
-  return {
-    dictionaries: names.filter((name) => ID.test(name)).map((id) => ({ id, folder: join(modelsDir, id) })),
-    misnamed: names.filter((name) => !ID.test(name)),
-  };
+  const dictionaries: { readonly id: string; readonly folder: string }[] = [];
+  const warnings: string[] = [];
+  for (const name of entries.toSorted()) {
+    if (name.startsWith(".") || NOT_OURS.has(name)) continue;
+    const folder = join(modelsDir, name);
+    // Follows links.
+    const found = await stat(folder).catch((error: NodeJS.ErrnoException) => error);
+    if (found instanceof Error) {
+      warnings.push(
+        `${name} in ${modelsDir} is not served: it cannot be read (${found.code}). Is it a link to nowhere?`,
+      );
+    } else if (!found.isDirectory()) continue;
+    else if (ID.test(name)) dictionaries.push({ id: name, folder });
+    else {
+      warnings.push(
+        `The folder ${name} in ${modelsDir} is not served: its name is no dictionary id. Rename it to letters, digits, ".", "_", "-".`,
+      );
+    }
+  }
+  return { dictionaries, warnings };
 }
 
 /** The folder of one dictionary; null where there is none, or where that is no id. */

@@ -69,7 +69,8 @@ export class ServedDictionary {
   #news: Pick<LoadedFacts, "chosen" | "coherence"> | null = null;
   #loaded: Loaded | null = null;
   #labels: ServedLabels | null = null;
-  #labelWarnings: readonly string[] = [];
+  /** About files that are not the weights. */
+  #folderWarnings: readonly string[] = [];
   readonly #givenUp = new AbortController();
 
   constructor(id: string, folder: string, options: ServingOptions) {
@@ -118,12 +119,13 @@ export class ServedDictionary {
 
   async #load(started: number): Promise<void> {
     const { clock, log, executorEntry, load, loadTimeout, observer, onVersion } = this.#options;
-    const manifest = await readManifest(this.#folder);
+    const warnings: string[] = [];
+    const manifest = await readManifest(this.#folder, (warning) => warnings.push(warning));
     if (manifest.id !== this.id) {
       throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
     }
     this.#manifest = manifest;
-    await this.#loadLabels(manifest);
+    await this.#loadLabels(manifest, warnings);
     const options = {
       entry: executorEntry,
       load: { ...load, folder: this.#folder, manifest },
@@ -185,7 +187,7 @@ export class ServedDictionary {
       id: this.id,
       state: this.#state,
       faults: this.#faults,
-      warnings: facts === null ? this.#labelWarnings : facts.warnings.concat(this.#labelWarnings),
+      warnings: facts === null ? this.#folderWarnings : facts.warnings.concat(this.#folderWarnings),
       labels: this.#labels !== null,
     };
     if (this.#manifest !== null) {
@@ -278,9 +280,9 @@ export class ServedDictionary {
     this.#faults = [];
   }
 
-  async #loadLabels({ m }: DictionaryManifest): Promise<void> {
+  async #loadLabels({ m }: DictionaryManifest, warnings: readonly string[]): Promise<void> {
     const labels = await readLabels(this.#folder, m);
-    this.#labelWarnings = labels?.warnings ?? [];
+    this.#folderWarnings = [...warnings, ...(labels?.warnings ?? [])];
     this.#labels =
       labels === null || labels.facts.size === 0
         ? null

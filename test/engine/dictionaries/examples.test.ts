@@ -37,4 +37,16 @@ describe("examples of a dictionary", () => {
   ])("are none where %s", async (_why, folder) => {
     expect(await readExamples(folder, 3)).toBeNull();
   });
+
+  it("say why they cannot be used, unless there are none", async () => {
+    const warnings: string[] = [];
+    const warn = (sentence: string) => warnings.push(sentence);
+    await readExamples(folderOf('["one", ', [2, 3]), 3, warn);
+    await readExamples(folderOf('["one", "two"]', [2, 4]), 3, warn);
+    await readExamples(join(root, "none"), 3, warn);
+    expect(warnings).toEqual([
+      "examples.json: is cut off: its JSON ends unfinished at line 1, column 8. Examples are not used.",
+      expect.stringMatching(/holds rows \[2, 4\]; examples\.json has 2 texts, and rows are 3 wide\./),
+    ]);
+  });
 });

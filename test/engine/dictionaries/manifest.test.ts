@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -129,13 +129,38 @@ describe("a manifest", () => {
   });
 
   it.each([
-    ["", /is not JSON/],
-    ["{", /is not JSON/],
+    ["", /^dictionary\.json: is empty/],
+    ["{", /is cut off: its JSON ends unfinished at line 1, column 2/],
+    ["version https://git-lfs.github.com/spec/v1\noid", /is a git-lfs pointer/],
     ["null", /the file must be object/],
     ["[]", /the file must be object/],
-    [`"${"a".repeat(1 << 20)}"`, /is over 1048576 bytes/],
   ])("whose text is %.9j is refused", (text, message) => {
     expect(faultsOf(text)).toEqual([expect.stringMatching(message)]);
+  });
+
+  it("with NaN is told where: of a setting as a fault, of provenance as a warning", async () => {
+    const text = (settings: string, provenance: string): string =>
+      `\uFEFF{"format": 1, "id": "nan", "kind": "matching_pursuit", "d": 2, "m": 3,\n "encoder": {${settings}, ` +
+      `"score": "relu", "reselect": "stop", "center": false, "max_atoms": null, "input_norm": "none"},\n ${provenance}}`;
+    expect(faultsOf(text('"residual_threshold": NaN', '"provenance": {}'))).toEqual([
+      expect.stringMatching(
+        /^dictionary\.json: encoder\.residual_threshold is NaN \(line 2, column 36\); it must be number/,
+      ),
+    ]);
+    mkdirSync(join(folder, "nan"));
+    writeFileSync(
+      join(folder, "nan", "dictionary.json"),
+      text('"residual_threshold": 0', '"provenance": {"loss": NaN}'),
+    );
+    const warnings: string[] = [];
+    expect(await readManifest(join(folder, "nan"), (warning) => warnings.push(warning))).toMatchObject({ id: "nan" });
+    expect(warnings).toEqual(["dictionary.json: provenance.loss is NaN (line 3, column 25); it is shown as null."]);
+  });
+
+  it("of over a megabyte is not read", async () => {
+    mkdirSync(join(folder, "large"));
+    writeFileSync(join(folder, "large", "dictionary.json"), " ".repeat((1 << 20) + 1));
+    await expect(readManifest(join(folder, "large"))).rejects.toThrow(/is 1048577 bytes long, over 1048576 bytes/);
   });
 
   it("that is not there, or is a folder, is a fault of the dictionary and not of the server", async () => {

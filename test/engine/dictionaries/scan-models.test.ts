@@ -12,10 +12,35 @@ describe("scanModels", () => {
       mkdirSync(join(models, name));
     }
     symlinkSync(join(models, "a.1"), join(models, "c"));
-    writeFileSync(join(models, "README.md"), "not a folder");
-    const { dictionaries, misnamed } = await scanModels(models);
+    writeFileSync(join(models, "plain.md"), "not a folder");
+    const { dictionaries, warnings } = await scanModels(models);
     expect(dictionaries).toEqual(["a.1", "a".repeat(128), "b-2", "c"].map((id) => ({ id, folder: join(models, id) })));
-    expect(misnamed).toEqual(["_hidden", "a".repeat(129), "with space", "é"]);
+    expect(warnings).toEqual(
+      ["_hidden", "a".repeat(129), "with space", "é"].map((name) =>
+        expect.stringContaining(`The folder ${name} in ${models} is not served: its name is no dictionary id.`),
+      ),
+    );
+  });
+
+  it("passes over links to files, as a snapshot of Hugging Face has, and folders of the file system", async () => {
+    const snapshot = temporaryFolder();
+    for (const name of ["one", "lost+found", ".cache", "__pycache__"]) mkdirSync(join(snapshot, name));
+    writeFileSync(join(snapshot, "plain.md"), "");
+    symlinkSync(join(snapshot, "plain.md"), join(snapshot, "README.md"));
+    expect(await scanModels(snapshot)).toEqual({
+      dictionaries: [{ id: "one", folder: join(snapshot, "one") }],
+      warnings: [],
+    });
+  });
+
+  it("says that a link leads nowhere", async () => {
+    const broken = temporaryFolder();
+    symlinkSync(join(broken, "gone"), join(broken, "one"));
+    const { dictionaries, warnings } = await scanModels(broken);
+    expect(dictionaries).toEqual([]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^one in .* cannot be read \(ENOENT\)\. Is it a link to nowhere\?$/),
+    ]);
   });
 
   it("names the setting when there is no such folder", async () => {

@@ -2,9 +2,12 @@
 export class FormatError extends Error {
   override readonly name = "FormatError";
   readonly file: string;
+  /** The message without the file's name. */
+  readonly reason: string;
 
-  constructor(file: string, message: string) {
-    super(`${file}: ${message}`);
+  constructor(file: string, reason: string) {
+    super(`${file}: ${reason}`);
     this.file = file;
+    this.reason = reason;
   }
 }

@@ -81,7 +81,20 @@ export function floatTypeOf(file: string, { dtype }: NpyHeader): FloatType {
       "holds pickled Python objects, which are never read: they can run code. Save plain arrays.",
     );
   }
-  throw new FormatError(file, `is of type ${dtype}; <f8, <f4 and <f2 are read. Convert it: array.astype("<f4").`);
+  throw new FormatError(file, `is of type ${dtype}; <f8, <f4 and <f2 are read. ${adviceOn(dtype)}`);
+}
+
+/** Python that turns an array of a type that is not read into one that is. */
+function adviceOn(dtype: string): string {
+  // ml_dtypes (jax, tensorflow) has no name in numpy's format: its arrays are saved as raw bytes.
+  if (/^[<|]V2$/.test(dtype)) {
+    return (
+      "It is likely bfloat16. Import ml_dtypes, load it with numpy.load(path).view(ml_dtypes.bfloat16), " +
+      "and save array.astype(numpy.float32)."
+    );
+  }
+  if (/^[<>=|][fiub]\d+$/.test(dtype)) return "Save array.astype(numpy.float32).";
+  return "Save an array of floating-point numbers.";
 }
 
 /** Column-major data of that shape as row-major; the same array where that makes no difference. */

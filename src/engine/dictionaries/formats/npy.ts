@@ -1,8 +1,7 @@
-import { open } from "node:fs/promises";
 import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
 import { elements, floatTypeOf, NPY_HEAD_BYTES, parseNpyHeader, inRowMajor } from "./npy-header.ts";
-import { readExactly } from "./read-exactly.ts";
+import { openPlainFile, readExactly } from "./plain-file.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
 /** What the one array of a .npy file is called here: the format has no name for it. */
@@ -16,9 +15,8 @@ const READ_BYTES = 16 << 20;
  * @throws FormatError; the system's error when it cannot be read.
  */
 export async function openNpy(path: string): Promise<TensorFile> {
-  const handle = await open(path, "r");
+  const { handle, size } = await openPlainFile(path);
   try {
-    const { size } = await handle.stat();
     const header = parseNpyHeader(path, await readExactly(handle, path, 0, Math.min(size, NPY_HEAD_BYTES)));
     return {
       path,

@@ -1,6 +1,7 @@
 import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
 import { elements, floatTypeOf, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader, inRowMajor } from "./npy-header.ts";
+import { checkPlainFile } from "./plain-file.ts";
 import type { TensorFile } from "./tensor-file.ts";
 import { ZipArchive, type ZipMember } from "./zip.ts";
 
@@ -10,29 +11,36 @@ const MAX_ARRAYS = 1000;
 /** numpy's ending of an array's name inside the zip. */
 const ENDING = ".npy";
 
+/** Stands for a member that is no simple array, such as a structured one: a fault only where it is asked for. */
+const UNREADABLE = { dtype: "unreadable", shape: [] };
+
 /**
  * A .npz file: a zip of .npy files, stored or deflated. It comes from strangers: sizes in the zip's directory are
  * limits on what is inflated, and each array's header is held against them.
  * @throws FormatError; the system's error when it cannot be read.
  */
 export async function openNpz(path: string): Promise<TensorFile> {
+  await checkPlainFile(path);
   const zip = await ZipArchive.open(path, ".npz", MAX_ARRAYS);
   try {
-    const arrays = new Map<string, { readonly member: ZipMember; readonly header: NpyHeader }>();
+    const arrays = new Map<string, { readonly member: ZipMember; readonly header: NpyHeader | FormatError }>();
     for (const member of zip.members) {
       const name = member.name.endsWith(ENDING) ? member.name.slice(0, -ENDING.length) : member.name;
       if (arrays.has(name)) throw new FormatError(path, `holds ${JSON.stringify(name)} twice.`);
       const head = await zip.readBytes(member, NPY_HEAD_BYTES);
-      arrays.set(name, { member, header: parseNpyHeader(`${path}/${member.name}`, head) });
+      arrays.set(name, { member, header: headerOrFault(`${path}/${member.name}`, head) });
     }
     return {
       path,
-      tensors: new Map([...arrays].map(([name, { header }]) => [name, header])),
+      tensors: new Map(
+        [...arrays].map(([name, { header }]) => [name, header instanceof FormatError ? UNREADABLE : header]),
+      ),
       async readFloats(name) {
         const found = arrays.get(name);
         if (found === undefined)
           throw new FormatError(path, `holds no array "${name}"; it holds ${[...arrays.keys()].join(", ")}.`);
         const { member, header } = found;
+        if (header instanceof FormatError) throw header;
         const file = `${path}/${member.name}`;
         const type = floatTypeOf(file, header);
         const end = header.dataStart + elements(header.shape) * FLOAT_BYTES[type];
@@ -52,6 +60,15 @@ export async function openNpz(path: string): Promise<TensorFile> {
     };
   } catch (error) {
     zip.close();
+    throw error;
+  }
+}
+
+function headerOrFault(file: string, head: Uint8Array): NpyHeader | FormatError {
+  try {
+    return parseNpyHeader(file, head);
+  } catch (error) {
+    if (error instanceof FormatError) return error;
     throw error;
   }
 }

@@ -1,8 +1,8 @@
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
 import { isObject } from "../../core/is-object.ts";
 import { FormatError } from "./format-error.ts";
-import { readExactly } from "./read-exactly.ts";
+import { openPlainFile, readExactly } from "./plain-file.ts";
 
 /**
  * The safetensors format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
@@ -18,6 +18,7 @@ const MAX_TENSORS = 100_000;
 /** Read in pieces: one read() of Node moves 2 GiB at most. */
 const READ_BYTES = 16 << 20;
 
+/** Bytes of one element. Of newer types (F8_E8M0, F4, C64 …) the offsets alone say how long a tensor is. */
 const DTYPE_BYTES: Readonly<Record<string, number>> = {
   ...FLOAT_BYTES,
   BOOL: 1,
@@ -32,6 +33,8 @@ const DTYPE_BYTES: Readonly<Record<string, number>> = {
   U64: 8,
   I64: 8,
 };
+
+const ADVICE = "Save it as float32: tensor.to(torch.float32) in PyTorch.";
 
 /** Where one tensor lies. */
 export interface TensorEntry {
@@ -61,9 +64,8 @@ export class SafetensorsFile {
 
   /** @throws FormatError when the file is no sound safetensors file; the system's error when it cannot be read. */
   static async open(path: string): Promise<SafetensorsFile> {
-    const handle = await open(path, "r");
+    const { handle, size } = await openPlainFile(path);
     try {
-      const { size } = await handle.stat();
       if (size < 8) throw new FormatError(path, `${size} bytes are no safetensors file.`);
       const length = Number((await readExactly(handle, path, 0, 8)).readBigUInt64LE());
       if (length > MAX_HEADER_BYTES || length > size - 8) {
@@ -88,7 +90,10 @@ export class SafetensorsFile {
   async readFloats(name: string, onBytes: (bytes: Uint8Array) => void = () => {}): Promise<Float32Array> {
     const entry = this.#entry(name);
     if (!(entry.dtype in FLOAT_BYTES)) {
-      throw new FormatError(this.path, `tensor "${name}" is of type ${entry.dtype}; F64, F32, F16 and BF16 are read.`);
+      throw new FormatError(
+        this.path,
+        `tensor "${name}" is of type ${entry.dtype}; F64, F32, F16 and BF16 are read. ${ADVICE}`,
+      );
     }
     const type = entry.dtype as FloatType;
     const into = new Float32Array((entry.to - entry.from) / FLOAT_BYTES[type]);
@@ -162,14 +167,15 @@ function checkEntry(path: string, name: string, entry: unknown, dataStart: numbe
   const fault = (message: string): FormatError => new FormatError(path, `tensor "${name.slice(0, 80)}" ${message}`);
   if (!isObject(entry)) throw fault("is described by no object.");
   const { dtype, shape, data_offsets: offsets } = entry;
-  const width = typeof dtype === "string" && Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype] : undefined;
-  if (typeof dtype !== "string" || width === undefined) throw fault(`is of unknown type ${shown(dtype)}.`);
+  if (typeof dtype !== "string" || !/^[A-Z][A-Z0-9_]{0,30}$/.test(dtype))
+    throw fault(`is of unknown type ${shown(dtype)}.`);
   if (!isSizes(shape)) throw fault(`has no sound shape: ${shown(shape)}.`);
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
     throw fault(`has no sound data_offsets: ${shown(offsets)}.`);
   }
-  const bytes = shape.reduce((product, size) => product * size, width);
-  if (offsets[1]! - offsets[0]! !== bytes) {
+  const width = Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype] : undefined;
+  const bytes = shape.reduce((product, size) => product * size, width ?? 0);
+  if (width !== undefined && offsets[1]! - offsets[0]! !== bytes) {
     throw fault(`of shape ${shown(shape)} needs ${bytes} bytes, but its offsets span ${offsets[1]! - offsets[0]!}.`);
   }
   return { dtype, shape, from: dataStart + offsets[0]!, to: dataStart + offsets[1]! };

@@ -1,10 +1,17 @@
 /** A value beside tensors, such as a number of epochs. */
 export type Setting = null | boolean | number | string | readonly Setting[];
 
+/** What a file says of a tensor before any of it is read. */
+export interface TensorHead {
+  /** As the format names it: "F32", "<f4". */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
 /** An open file of named tensors. Its head has been checked; no tensor is read yet. */
 export interface TensorFile {
   readonly path: string;
-  readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
+  readonly tensors: ReadonlyMap<string, TensorHead>;
   /** Plain values that the file holds beside its tensors, by dotted name. */
   readonly settings?: ReadonlyMap<string, Setting>;
   /** Names of nested dicts that hold tensors themselves; "" is the outermost. Their tensors' names begin with it. */
@@ -16,3 +23,8 @@ export interface TensorFile {
   readFloats(name: string): Promise<Float32Array>;
   close(): Promise<void>;
 }
+
+const FLOAT_TYPES = new Set(["F64", "F32", "F16", "BF16", "<f8", "<f4", "<f2"]);
+
+/** Whether {@link TensorFile.readFloats} reads tensors of this type. */
+export const isFloatType = (dtype: string): boolean => FLOAT_TYPES.has(dtype);

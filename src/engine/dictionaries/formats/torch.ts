@@ -1,10 +1,10 @@
 import { once } from "node:events";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { readExactly } from "./read-exactly.ts";
+import { openPlainFile, readExactly } from "./plain-file.ts";
 import { isRowMajor, toRowMajor } from "./strided.ts";
 import type { Setting, TensorFile } from "./tensor-file.ts";
 import { LEGACY_MAGIC, type TorchContents, type TorchStorage, type TorchTensor } from "./torch-objects.ts";
@@ -45,11 +45,9 @@ const READ_BYTES = 16 << 20;
  *   file cannot be read
  */
 export async function openTorch(path: string): Promise<TensorFile> {
-  const handle = await open(path, "r");
+  const { handle, size } = await openPlainFile(path);
   let head: Buffer;
-  let size: number;
   try {
-    size = (await handle.stat()).size;
     head = await readExactly(handle, path, 0, Math.min(size, 512));
     if (startsWith(head, LEGACY_MAGIC)) return await openLegacy(path, handle, size);
   } catch (error) {

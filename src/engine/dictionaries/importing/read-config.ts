@@ -1,10 +1,12 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { isObject } from "../../core/is-object.ts";
 import { FormatError } from "../formats/format-error.ts";
-import { type NonFinite, parseJsonText } from "../formats/json-text.ts";
+import { type NonFinite, readJsonFile } from "../formats/json-file.ts";
 import { ImportFault } from "./import-fault.ts";
 import type { Known } from "./understood.ts";
+
+/** Settings and metadata take some kilobytes. */
+const MAX_CONFIG_BYTES = 16 << 20;
 
 /** A test of a setting's value, and the values that pass it in words. */
 export interface Check<T> {
@@ -30,7 +32,7 @@ export class Config {
 
   /** @throws FormatError when it is no JSON object; the system's error when it cannot be read */
   static async read(path: string, library: string): Promise<Config> {
-    const { value, nonFinite } = parseJsonText(path, await readFile(path));
+    const { value, nonFinite } = await readJsonFile(path, MAX_CONFIG_BYTES, path);
     if (!isObject(value)) throw new FormatError(path, `holds no JSON object; ${library} writes {"d_in": …}.`);
     return new Config(path, value, nonFinite, library);
   }

@@ -1,7 +1,7 @@
 import { FormatError } from "../formats/format-error.ts";
 import { NPY_TENSOR } from "../formats/npy.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
-import type { TensorFile } from "../formats/tensor-file.ts";
+import { isFloatType, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
 import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
@@ -151,38 +151,49 @@ async function understandOfficial(file: TensorFile, flags: ImportFlags): Promise
 
 /** Atoms and nothing else: every setting must be given. A second tensor [d] may be the centre. */
 async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Understood> {
-  const matrices = [...file.tensors].filter(([, { shape }]) => shape.length === 2);
+  const matrices = [...file.tensors].filter(([, { shape, dtype }]) => shape.length === 2 && isFloatType(dtype));
   if (matrices.length !== 1) {
-    const found = [...file.tensors].map(([name, { shape }]) => `${name} [${shape.join(", ")}]`).join(", ");
     throw new ImportFault([
-      `${file.path} must hold one matrix, the atoms [m, d]; it holds ${found}. Save the atoms alone.`,
+      `${file.path} must hold one matrix of floats, the atoms [m, d]; it holds ${described([...file.tensors])}. Save the atoms alone.`,
     ]);
   }
   const [name] = matrices[0]!;
   const [m, d] = matrixOf(file, name);
   const biases = [...file.tensors]
-    .filter(([, { shape }]) => shape.length === 1 && shape[0] === d)
+    .filter(([, { shape, dtype }]) => shape.length === 1 && shape[0] === d && isFloatType(dtype))
     .map(([bias]) => bias);
   const bias = biases.length === 1 ? biases[0]! : null;
   const said =
-    bias === null && flags.center === undefined ? { center: { value: false, from: "no tensor [d] in the file" } } : {};
+    biases.length === 0 && flags.center === undefined
+      ? { center: { value: false, from: "no tensor [d] in the file" } }
+      : {};
   const settled =
     flags.kind === "orthogonal_matching_pursuit"
       ? withKnown(settleOrthogonal(file.path, said, flags, ["normalize"]), orthogonalOf)
       : withKnown(settle(file.path, said, flags, ["normalize"]), pursuitOf);
   if (settled.center && bias === null) {
     throw new ImportFault([
-      `--center: ${file.path} holds ${biases.length === 0 ? "no tensor" : "several tensors"} of shape [${d}] to be the centre.`,
+      `--center: ${file.path} holds ${biases.length === 0 ? "no tensor" : biases.join(" and ")} of shape [${d}]; ` +
+        "the centre must be the one tensor of that shape. Save it and the atoms alone, or add --no-center.",
     ]);
   }
   const { atoms, notes } = await atomsOf(file, name, d, flags);
   const center = settled.center ? await file.readFloats(bias!) : null;
+  const unread = [...file.tensors].filter(([other]) => other !== name && !(settled.center && other === bias));
   return {
     source: name === NPY_TENSOR ? "bare atoms" : `bare atoms (tensor ${name})`,
     ...settled.of({ d, m, atoms, center }),
-    notes,
+    notes: unread.length === 0 ? notes : [...notes, `Not read: ${described(unread)}.`],
     provenance: {},
   };
+}
+
+/** Tensors by name, shape and type, the first eight. */
+function described(tensors: readonly (readonly [string, TensorHead])[]): string {
+  const shown = tensors
+    .slice(0, 8)
+    .map(([name, { dtype, shape }]) => `${name.slice(0, 80)} [${shape.slice(0, 8).join(", ")}] ${dtype}`);
+  return shown.join(", ") + (tensors.length > shown.length ? `, and ${tensors.length - shown.length} more` : "");
 }
 
 /** Settings, and the dictionary that they make of weights. */

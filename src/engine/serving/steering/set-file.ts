@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import type { Edit } from "../../core/edits.ts";
 import { readEdits } from "../../core/read-edits.ts";
 import { isObject } from "../../core/is-object.ts";
+import { FormatError } from "../../dictionaries/formats/format-error.ts";
+import { parseJsonText } from "../../dictionaries/formats/json-file.ts";
 
 /** A named set as it lies on disk. */
 export interface StoredSet {
@@ -26,13 +28,8 @@ export function versionOf({ sha256, edits }: StoredSet): string {
 }
 
 /** @throws Error in words when it is no whole set file. */
-export function readSetFile(text: string): StoredSet {
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch {
-    throw new Error("it is not JSON");
-  }
+export function readSetFile(bytes: Uint8Array): StoredSet {
+  const content = contentOf(bytes);
   if (!isObject(content)) throw new Error("it is no JSON object");
   const { format, sha256, edits, check } = content;
   if (format !== FORMAT) throw new Error(`its format is ${JSON.stringify(format) ?? "missing"}, not ${FORMAT}`);
@@ -41,4 +38,12 @@ export function readSetFile(text: string): StoredSet {
   if (check !== versionOf(set))
     throw new Error("its check does not fit what it says: it is torn, or was edited by hand");
   return set;
+}
+
+function contentOf(bytes: Uint8Array): unknown {
+  try {
+    return parseJsonText("the file", bytes).value;
+  } catch (error) {
+    throw error instanceof FormatError ? new Error(`it ${error.reason.replace(/\.$/, "")}`, { cause: error }) : error;
+  }
 }

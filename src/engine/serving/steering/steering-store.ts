@@ -119,7 +119,7 @@ export class SteeringStore {
       const { size, isFile } = await lstat(path).then((found) => ({ size: found.size, isFile: found.isFile() }));
       if (!isFile) throw new Error("it is not a plain file");
       if (size > MAX_FILE_BYTES) throw new Error(`it is ${size} bytes long, over ${MAX_FILE_BYTES}`);
-      const set = readSetFile(await readFile(path, "utf8"));
+      const set = readSetFile(await readFile(path));
       const sets = this.#sets.get(dictionary) ?? new Map<string, StoredSet>();
       this.#sets.set(dictionary, sets.set(name, set));
     } catch (error) {

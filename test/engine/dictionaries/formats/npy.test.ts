@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -68,10 +69,23 @@ describe("a .npy file", () => {
 
   it.each([
     ["|O", /pickled Python objects/],
-    [">f4", /<f8, <f4 and <f2 are read.*astype/],
-    ["<i8", /is of type <i8/],
+    [">f4", /<f8, <f4 and <f2 are read\. Save array\.astype\(numpy\.float32\)\.$/],
+    ["<i8", /is of type <i8.*Save array\.astype\(numpy\.float32\)\.$/],
+    // numpy saves ml_dtypes' bfloat16 so, and gives raw bytes back, of which astype fails.
+    ["<V2", /likely bfloat16\..*numpy\.load\(path\)\.view\(ml_dtypes\.bfloat16\).*astype\(numpy\.float32\)/],
+    // astype would drop the imaginary part.
+    ["<c8", /is of type <c8.*Save an array of floating-point numbers\.$/],
   ])("of type %s is refused with what to do", async (dtype, said) => {
     await expect(read(npyBytes([1], [0], { dtype }))).rejects.toThrow(said);
+  });
+
+  it("that is a git-lfs pointer, a web page or a pipe is named as one", async () => {
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    await expect(read(Buffer.from(pointer))).rejects.toThrow(/is a git-lfs pointer.*git lfs pull/);
+    await expect(read(Buffer.from("<!doctype html>\n"))).rejects.toThrow(/is a web page/);
+    const pipe = join(folder, "pipe.npy");
+    execFileSync("mkfifo", [pipe]);
+    await expect(openNpy(pipe)).rejects.toThrow(/pipe\.npy: is not a plain file/);
   });
 
   it("of a shape beyond any file is refused before memory is taken", async () => {

@@ -7,6 +7,7 @@ import { FormatError } from "../../../../src/engine/dictionaries/formats/format-
 import { openNpz } from "../../../../src/engine/dictionaries/formats/npz.ts";
 import { npyBytes } from "../../../support/npy-bytes.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { zipBytes } from "../../../support/zip-bytes.ts";
 
 const fixtures = new URL("../../../fixtures/imports/", import.meta.url);
 const stored = new URL("mp-sae/weights.npz", fixtures).pathname;
@@ -37,6 +38,32 @@ describe("a .npz file", () => {
     const file = await openNpz(stored);
     await expect(file.readFloats("b")).rejects.toThrow('holds no array "b"; it holds W.');
     await file.close();
+  });
+
+  it("may hold what is no simple array, as long as nobody asks for it", async () => {
+    const path = join(folder, "odd.npz");
+    const structured = Buffer.from(npyBytes([1], [1]))
+      .toString("latin1")
+      .replace("'<f4'", "[('a', '<f4')]");
+    writeFileSync(
+      path,
+      zipBytes({
+        "atoms.npy": npyBytes([2], [1, 2]),
+        "s.npy": Buffer.from(structured, "latin1"),
+        "x.txt": Buffer.of(1),
+      }),
+    );
+    const file = await openNpz(path);
+    expect([...(await file.readFloats("atoms"))]).toEqual([1, 2]);
+    await expect(file.readFloats("s")).rejects.toThrow(/s\.npy: its header names no simple element type/);
+    await expect(file.readFloats("x.txt")).rejects.toThrow(/x\.txt: is no \.npy file/);
+    await file.close();
+  });
+
+  it("that is a git-lfs pointer is named as one", async () => {
+    const path = join(folder, "pointer.npz");
+    writeFileSync(path, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n");
+    await expect(openNpz(path)).rejects.toThrow(/pointer\.npz: is a git-lfs pointer.*git lfs pull/);
   });
 
   it("whose content was changed fails the zip's CRC-32", async () => {

@@ -116,7 +116,12 @@ describe("a safetensors file", () => {
     ["whose header is null", fileOf("null"), /not a JSON object/],
     ["with metadata of numbers", fileOf('{"__metadata__": {"a": 1}}'), /__metadata__/],
     ["with a tensor that is no object", fileOf('{"a": []}'), /"a" is described by no object/],
-    ["of an unknown type", fileOf(entry({ dtype: "F4" }), 8), /unknown type "F4"/],
+    ["of a type that is not read", fileOf(entry({ dtype: "F4" }), 8), /type F4.*Save it as float32/],
+    [
+      "that is a git-lfs pointer",
+      Buffer.from("version https://git-lfs.github.com/spec/v1\noid"),
+      /is a git-lfs pointer/,
+    ],
     ["of a type that is a number", fileOf(entry({ dtype: 32 }), 8), /unknown type 32/],
     ["of a type that every object has", fileOf(entry({ dtype: "toString" }), 8), /unknown type "toString"/],
     ["with a negative size", fileOf(entry({ shape: [-2] }), 8), /no sound shape/],
@@ -170,6 +175,25 @@ describe("a safetensors file", () => {
     const file = await SafetensorsFile.open(path);
     await expect(file.readFloats("a")).rejects.toThrow(/tensor "a" is of type I32/);
     await expect(file.readFloats("b")).rejects.toThrow(/holds no tensor "b"; it holds a\./);
+    await file.close();
+  });
+
+  it.each([
+    ["F8_E8M0", 3],
+    ["F4", 4],
+    ["F6_E2M3", 6],
+    ["C64", 8],
+    ["A_TYPE_TO_COME", 5],
+  ])("may hold a tensor of type %s that nobody asks for", async (dtype, length) => {
+    const header = {
+      atoms: { dtype: "F32", shape: [1], data_offsets: [0, 4] },
+      other: { dtype, shape: [2, 4], data_offsets: [4, 4 + length] },
+    };
+    const path = join(folder, `${dtype}.safetensors`);
+    writeFileSync(path, fileOf(JSON.stringify(header), 4 + length));
+    const file = await SafetensorsFile.open(path);
+    expect([...(await file.readFloats("atoms"))]).toEqual([0]);
+    await expect(file.readFloats("other")).rejects.toThrow(`tensor "other" is of type ${dtype}`);
     await file.close();
   });
 

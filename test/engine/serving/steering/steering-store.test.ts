@@ -126,7 +126,9 @@ describe("SteeringStore", () => {
     );
     expect(readFileSync(at("notes.txt.set-aside"), "utf8")).toBe("mine");
     expect(again.log).toHaveLength(aside.length + 1);
-    expect(again.log.join("\n")).toMatch(/torn\.json is no steering set \(it is not JSON\); it was set aside as/);
+    expect(again.log.join("\n")).toMatch(
+      /torn\.json is no steering set \(it is cut off.*column 41\); it was set aside as/,
+    );
     expect(again.log.join("\n")).toMatch(/edited\.json .*its check does not fit/);
     expect(again.log.join("\n")).toMatch(/wrong\.json .*edits\[0\]\.value is missing/);
     expect((await open(folder)).log).toEqual([]);
@@ -144,11 +146,20 @@ describe("SteeringStore", () => {
 
 describe("a set's file", () => {
   it("is read as it was written", () => {
-    expect(readSetFile(setFileText(SET))).toEqual(SET);
+    expect(readSetFile(Buffer.from(setFileText(SET)))).toEqual(SET);
   });
 
   it("cut anywhere is none", () => {
-    const text = setFileText(SET).trimEnd();
-    for (let length = 0; length < text.length; length++) expect(() => readSetFile(text.slice(0, length))).toThrow(/./);
+    const bytes = Buffer.from(setFileText(SET).trimEnd());
+    for (let length = 1; length < bytes.length; length++) {
+      expect(() => readSetFile(bytes.subarray(0, length))).toThrow(/^it is cut off.* line 1, column \d+$/);
+    }
+  });
+
+  it("is told where Python or an editor changed it", () => {
+    const text = setFileText(SET);
+    expect(() => readSetFile(Buffer.from(text.replace(/"value":[^,}]+/, '"value":NaN')))).toThrow(/NaN/);
+    expect(() => readSetFile(Buffer.from(`// mine\n${text}`))).toThrow(/^it is not JSON at line 1, column 1/);
+    expect(readSetFile(Buffer.from(`\uFEFF${text}`))).toEqual(SET);
   });
 });

@@ -1,7 +1,7 @@
 /** JSON files as Python and editors write them. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseJsonText } from "../../../../src/engine/dictionaries/formats/json-text.ts";
+import { parseJsonText } from "../../../../src/engine/dictionaries/formats/json-file.ts";
 
 const parse = (text: string) => parseJsonText("f.json", Buffer.from(text));
 

@@ -1,4 +1,6 @@
 import { randomUUID } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { FormatError } from "./format-error.ts";
 import { refuseStandIn } from "./stand-in.ts";
 
@@ -23,6 +25,19 @@ const MAX_DEPTH = 64;
 const MAX_SEARCHED = 16 << 20;
 
 const BOM = "\uFEFF";
+
+/**
+ * Reads a file as {@link parseJsonText} does.
+ * @param name what messages call it
+ * @throws FormatError also for what is no plain file, or over `maxBytes`; the system's error when it cannot be read
+ */
+export async function readJsonFile(path: string, maxBytes: number, name = basename(path)): Promise<JsonText> {
+  const found = await stat(path);
+  // A pipe would be waited for, and a device read for ever; of a folder the system says so itself.
+  if (!found.isFile() && !found.isDirectory()) throw new FormatError(name, "is not a plain file.");
+  if (found.size > maxBytes) throw new FormatError(name, `is ${found.size} bytes long, over ${maxBytes} bytes.`);
+  return parseJsonText(name, await readFile(path));
+}
 
 /**
  * Reads JSON as Python and editors write it: a byte order mark is skipped, NaN and Infinity become numbers.

@@ -1,0 +1,39 @@
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { FormatError } from "./format-error.ts";
+import { refuseStandIn, STAND_IN_BYTES } from "./stand-in.ts";
+
+/**
+ * Opens a file for reading, if it is a plain one and not a stand-in for another.
+ * @returns the open file and its size in bytes
+ * @throws FormatError; the system's error when it cannot be opened
+ */
+export async function openPlainFile(path: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+  // Before it is opened: a pipe would be waited for.
+  if (!(await stat(path)).isFile()) throw new FormatError(path, "is not a plain file.");
+  const handle = await open(path, "r");
+  try {
+    const { size } = await handle.stat();
+    refuseStandIn(path, await readExactly(handle, path, 0, Math.min(size, STAND_IN_BYTES)));
+    return { handle, size };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** Checks what {@link openPlainFile} checks, for a library that opens the file itself. @throws as it does */
+export async function checkPlainFile(path: string): Promise<void> {
+  const { handle } = await openPlainFile(path);
+  await handle.close();
+}
+
+/** `length` bytes of a file from position `from` on. @throws FormatError when it ends before them. */
+export async function readExactly(handle: FileHandle, path: string, from: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let at = 0; at < length;) {
+    const { bytesRead } = await handle.read(bytes, at, length - at, from + at);
+    if (bytesRead === 0) throw new FormatError(path, `ends at byte ${from + at}, before it should.`);
+    at += bytesRead;
+  }
+  return bytes;
+}
