@@ -151,7 +151,10 @@ async function understandOfficial(file: TensorFile, flags: ImportFlags): Promise
 
 /** Atoms and nothing else: every setting must be given. A second tensor [d] may be the centre. */
 async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Understood> {
-  const matrices = [...file.tensors].filter(([, { shape, dtype }]) => shape.length === 2 && isFloatType(dtype));
+  const every = [...file.tensors].filter(([, { shape }]) => shape.length === 2);
+  const matrices = every.filter(([, { dtype }]) => isFloatType(dtype));
+  // Says what to do about its type.
+  if (matrices.length === 0 && every.length === 1) await file.readFloats(every[0]![0]);
   if (matrices.length !== 1) {
     throw new ImportFault([
       `${file.path} must hold one matrix of floats, the atoms [m, d]; it holds ${described([...file.tensors])}. Save the atoms alone.`,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
 import { ImportFolders } from "../../../support/import-folder.ts";
+import { npyBytes } from "../../../support/npy-bytes.ts";
 
 const folders = new ImportFolders();
 const FLAGS = {
@@ -42,11 +43,17 @@ describe("bare atoms", () => {
     expect(notes).toEqual([`Not read: other [${shape.join(", ")}] ${dtype}.`]);
   });
 
-  it("of a type that is not read are refused by name", async () => {
+  it("beside another matrix of floats are refused, each tensor by name", async () => {
     const path = atomsBeside({ dtype: "F32", shape: [2, 4] }, 32);
     await expect(understand(path, FLAGS)).rejects.toThrow(
       /must hold one matrix of floats.*atoms \[2, 4\] F32, other \[2, 4\] F32\. Save the atoms alone/,
     );
+  });
+
+  it("of a type that is not read are refused with what to do", async () => {
+    const path = join(folders.of({}), "bf16.npy");
+    writeFileSync(path, npyBytes([2, 1], [1, 1], { dtype: "<V2" }));
+    await expect(understand(path, FLAGS)).rejects.toThrow(/<V2.*likely bfloat16.*astype\(numpy\.float32\)/);
   });
 
   it("have no centre by themselves where several tensors could be it", async () => {
