@@ -1,9 +1,10 @@
 import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
-import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
-import { readNumbers } from "./number-column.ts";
+import type { Sizes } from "./body-form.ts";
 import { WireError } from "./codec-error.ts";
+import { readNumbers } from "./number-column.ts";
+import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
 
-/** What else a code of an encode answer holds: it may be posted back as it came, but in JSON a trace nests too deep. */
+/** Fields of an answered code that decoding has no use for: a code may be posted back as it came. */
 const IGNORED = new Set([
   "atoms",
   "steps",
@@ -13,23 +14,31 @@ const IGNORED = new Set([
   "labels",
   "trace",
   "reconstruction",
+  // A line names its row.
+  "id",
+  // Of a csr answer.
+  "dictionary",
+  "sha256",
+  "mean_atoms",
+  "explained_variance",
+  "shape",
 ]);
 
 /**
- * `codes` of a decode request, checked number by number as rows are: a list of `{indices, values}`, or all of them in
- * compressed-row form, `{indptr, indices, values}`. Any list of numbers may come as `{data, dtype, shape: [k]}`.
+ * `codes` of a decode request, in every form in which encode answers them, checked number by number: a list of codes, each
+ * `{indices, values}`, `{values: {"17": 0.3}}` (map) or `{values: […m]}` (dense), or all in columns, `{indptr, indices,
+ * values}` (csr). Any list of numbers may come as `{data, dtype, shape: [k]}`.
+ * @param sizes of the dictionary, null where it is not known yet
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_INVALID_CODE, PURSUIT_TOO_MANY_ROWS
  */
-export function readCodes(codes: unknown, limits: RowLimits): CodesToDecode {
+export function readCodes(codes: unknown, limits: RowLimits, sizes: Sizes | null = null): CodesToDecode {
   if (typeof codes === "object" && codes !== null && "indptr" in codes) return readColumns(codes, limits);
   if (!Array.isArray(codes)) throw invalid(`codes must be a list of {"indices", "values"}; it is ${describe(codes)}.`);
   if (codes.length === 0) throw invalid("codes holds no codes.");
   checkCount(codes.length, limits, "codes");
-  const rows = codes.map(readCode);
+  const rows = codes.map((code, row) => readCode(code, `codes[${row}]`, sizes));
   const indptr = new Uint32Array(rows.length + 1);
   for (const [i, { indices }] of rows.entries()) indptr[i + 1] = indptr[i]! + indices.length;
-  const normed = rows.filter(({ norm }) => norm !== null).length;
-  if (normed > 0 && normed < rows.length) throw invalid("codes: either every code carries a norm or none does.");
   const joined = {
     count: rows.length,
     indptr,
@@ -40,35 +49,22 @@ export function readCodes(codes: unknown, limits: RowLimits): CodesToDecode {
     joined.indices.set(indices, indptr[i]);
     joined.values.set(values, indptr[i]);
   }
-  if (normed === 0) return joined;
-  return {
-    ...joined,
-    norm: {
-      shift: Float32Array.from(rows, ({ norm }) => norm!.shift),
-      scale: Float32Array.from(rows, ({ norm }) => norm!.scale),
-    },
-  };
+  const norm = joinNorms(
+    rows.map((row) => row.norm),
+    "codes",
+  );
+  return norm === null ? joined : { ...joined, norm };
 }
 
 /** Codes in compressed-row form. */
 function readColumns(codes: object, limits: RowLimits): CodesToDecode {
-  const { indptr: pointers, indices, values, norm, shape: _, ...rest } = codes as Record<string, unknown>;
-  for (const key of Object.keys(rest)) {
-    if (!IGNORED.has(key))
-      throw invalid(`codes has no field ${named(key)}; it takes indptr, indices, values and norm.`);
-  }
+  const { indptr: pointers, indices, values, norm, ...rest } = codes as Record<string, unknown>;
+  checkKeys(rest, "codes", "indptr, indices, values and norm");
   const indptr = readNumbers(pointers, "codes.indptr", "index");
   const count = indptr.length - 1;
   if (count < 1) throw invalid("codes holds no codes: indptr has one entry more than there are rows.");
   checkCount(count, limits, "codes");
-  const columns = {
-    indices: readNumbers(indices, "codes.indices", "index"),
-    values: readNumbers(values, "codes.values", "float"),
-  };
-  if (columns.indices.length !== columns.values.length) {
-    const message = `codes holds ${columns.indices.length} indices and ${columns.values.length} values.`;
-    throw new WireError("PURSUIT_INVALID_CODE", message);
-  }
+  const columns = readEntries(indices, values, "codes");
   if (indptr[0] !== 0 || indptr[count] !== columns.indices.length) {
     const message = `codes.indptr goes from ${indptr[0]} to ${indptr[count]}; it must go from 0 to ${columns.indices.length}.`;
     throw new WireError("PURSUIT_INVALID_CODE", message);
@@ -77,11 +73,21 @@ function readColumns(codes: object, limits: RowLimits): CodesToDecode {
     if (indptr[row]! <= indptr[row + 1]!) continue;
     throw new WireError("PURSUIT_INVALID_CODE", `codes.indptr falls after entry ${row}; it must ascend.`);
   }
-  if (norm === undefined) return { count, indptr, ...columns };
-  return { count, indptr, ...columns, norm: readNormColumns(norm, count) };
+  const read = norm === undefined ? null : readNorms(norm, count);
+  return read === null ? { count, indptr, ...columns } : { count, indptr, ...columns, norm: read };
 }
 
-function readNormColumns(norm: unknown, count: number): NonNullable<CodesToDecode["norm"]> {
+type Norms = NonNullable<CodesToDecode["norm"]>;
+
+/** The norms of all rows: a list of `{shift, scale}`, as JSON answers them, or two columns, as MessagePack does. */
+function readNorms(norm: unknown, count: number): Norms | null {
+  if (Array.isArray(norm)) {
+    if (norm.length !== count) throw invalid(`codes.norm holds ${norm.length} norms; there are ${count} codes.`);
+    return joinNorms(
+      norm.map((one, row) => readNorm(one, `codes.norm[${row}]`)),
+      "codes.norm",
+    );
+  }
   const { shift, scale, ...rest } = (typeof norm === "object" && norm !== null ? norm : {}) as Record<string, unknown>;
   const columns = {
     shift: readNumbers(shift, "codes.norm.shift", "float"),
@@ -93,36 +99,90 @@ function readNormColumns(norm: unknown, count: number): NonNullable<CodesToDecod
   return columns;
 }
 
-interface Code {
-  readonly indices: Uint32Array;
-  readonly values: Float32Array;
-  readonly norm: { readonly shift: number; readonly scale: number } | null;
+type Norm = { readonly shift: number; readonly scale: number } | null;
+
+/** null where no code has one. */
+function joinNorms(norms: readonly Norm[], at: string): Norms | null {
+  const normed = norms.filter((norm) => norm !== null);
+  if (normed.length === 0) return null;
+  if (normed.length < norms.length) throw invalid(`${at}: either every code carries a norm or none does.`);
+  return {
+    shift: Float32Array.from(normed, ({ shift }) => shift),
+    scale: Float32Array.from(normed, ({ scale }) => scale),
+  };
 }
 
-function readCode(code: unknown, row: number): Code {
-  const at = `codes[${row}]`;
+interface Entries {
+  readonly indices: Uint32Array;
+  readonly values: Float32Array;
+}
+
+function readCode(code: unknown, at: string, sizes: Sizes | null): Entries & { readonly norm: Norm } {
   if (typeof code !== "object" || code === null || Array.isArray(code)) {
     throw invalid(`${at} must be {"indices", "values"}; it is ${describe(code)}.`);
   }
   const { indices, values, norm, ...rest } = code as Record<string, unknown>;
-  for (const key of Object.keys(rest)) {
-    if (!IGNORED.has(key)) throw invalid(`${at} has no field ${named(key)}; it takes indices, values and norm.`);
-  }
+  checkKeys(rest, at, "indices, values and norm");
+  const read =
+    indices !== undefined
+      ? readEntries(indices, values, at)
+      : isMap(values)
+        ? readMap(values, `${at}.values`)
+        : readDense(values, at, sizes);
+  return { ...read, norm: norm === undefined ? null : readNorm(norm, `${at}.norm`) };
+}
+
+function readEntries(indices: unknown, values: unknown, at: string): Entries {
   const columns = {
     indices: readNumbers(indices, `${at}.indices`, "index"),
     values: readNumbers(values, `${at}.values`, "float"),
   };
-  if (columns.indices.length !== columns.values.length) {
-    const message = `${at} holds ${columns.indices.length} indices and ${columns.values.length} values.`;
-    throw new WireError("PURSUIT_INVALID_CODE", message);
-  }
-  return { ...columns, norm: norm === undefined ? null : readNorm(norm, `${at}.norm`) };
+  if (columns.indices.length === columns.values.length) return columns;
+  const message = `${at} holds ${columns.indices.length} indices and ${columns.values.length} values.`;
+  throw new WireError("PURSUIT_INVALID_CODE", message);
 }
 
-function readNorm(norm: unknown, at: string): { shift: number; scale: number } {
+const isMap = (values: unknown): values is Readonly<Record<string, unknown>> =>
+  typeof values === "object" && values !== null && !Array.isArray(values) && !("data" in values);
+
+/** Format map: `{"17": 0.3}`. */
+function readMap(values: Readonly<Record<string, unknown>>, at: string): Entries {
+  const entries = Object.entries(values);
+  const indices = entries.map(([key]) => (/^(?:0|[1-9]\d{0,9})$/.test(key) ? Number(key) : key));
+  const wrong = indices.find((index) => typeof index === "string");
+  if (wrong !== undefined) throw invalid(`${at} has the key ${named(wrong)}; each must be a feature's number.`);
+  return {
+    indices: readNumbers(indices, `${at}: key`, "index"),
+    values: readNumbers(
+      entries.map(([, value]) => value),
+      at,
+      "float",
+    ),
+  };
+}
+
+/** Format dense: one value an atom, zeros included. */
+function readDense(values: unknown, at: string, sizes: Sizes | null): Entries {
+  if (values === undefined) throw invalid(`${at}.indices must be a list of numbers; it is missing.`);
+  const dense = readNumbers(values, `${at}.values`, "float");
+  if (dense.length === 0) throw invalid(`${at}.indices must be a list of numbers; it is missing.`);
+  if (sizes !== null && dense.length !== sizes.m) {
+    const message = `${at} has no indices, and ${dense.length} values; a dense code has one for each of the ${sizes.m} atoms.`;
+    throw new WireError("PURSUIT_INVALID_CODE", message);
+  }
+  const indices = Uint32Array.from(dense.keys()).filter((index) => dense[index] !== 0);
+  return { indices, values: Float32Array.from(indices, (index) => dense[index]!) };
+}
+
+function readNorm(norm: unknown, at: string): Norm {
   const { shift, scale, ...rest } = (typeof norm === "object" && norm !== null ? norm : {}) as Record<string, unknown>;
   if (!Number.isFinite(shift) || !Number.isFinite(scale) || Object.keys(rest).length > 0) {
     throw invalid(`${at} must be {"shift", "scale"}, two finite numbers, as encode gave them.`);
   }
   return { shift: shift as number, scale: scale as number };
+}
+
+function checkKeys(rest: Readonly<Record<string, unknown>>, at: string, taken: string): void {
+  const unknown = Object.keys(rest).find((key) => !IGNORED.has(key));
+  if (unknown !== undefined) throw invalid(`${at} has no field ${named(unknown)}; it takes ${taken}.`);
 }

@@ -1,16 +1,14 @@
-import { tooDeepAt } from "./json-depth.ts";
 import { WireError } from "./codec-error.ts";
-
-/** Deepest nesting of a JSON body: [batch, seq, d] rows in their object are 4 deep. */
-export const MAX_DEPTH = 4;
+import type { Extent } from "./extent.ts";
+import { measureJson } from "./measure-json.ts";
 
 /**
  * JSON of a request body, or of what else its messages are to name.
- * @param maxDepth objects and arrays inside one another at most
- * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_NAN_TOKEN, PURSUIT_MALFORMED_BODY
+ * @param extent what it may hold; counted before it is parsed
+ * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE, PURSUIT_NAN_TOKEN, PURSUIT_MALFORMED_BODY
  */
-export function parseJson(bytes: Uint8Array, maxDepth = MAX_DEPTH, what = "The body"): unknown {
-  checkDepth(bytes, maxDepth, what);
+export function parseJson(bytes: Uint8Array, extent: Extent, what = "The body"): unknown {
+  measureJson(bytes, extent, what);
   const text = decodeUtf8(bytes, what);
   try {
     return JSON.parse(text);
@@ -27,13 +25,6 @@ function decodeUtf8(bytes: Uint8Array, what: string): string {
   } catch {
     throw new WireError("PURSUIT_MALFORMED_BODY", `${what} is not JSON: it is not UTF-8.`);
   }
-}
-
-/** Before parsing, since a body of nothing but brackets becomes a heap of nested arrays a hundred times its size. */
-function checkDepth(bytes: Uint8Array, maxDepth: number, what: string): void {
-  const at = tooDeepAt(bytes, maxDepth);
-  if (at < 0) return;
-  throw new WireError("PURSUIT_TOO_DEEP", `${what} nests deeper than ${maxDepth} objects and arrays at byte ${at}.`);
 }
 
 const NAN_TOKEN = /(?:NaN|Infinity)\b/y;

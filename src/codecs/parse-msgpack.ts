@@ -1,12 +1,7 @@
 import { Unpackr } from "msgpackr";
-import { invalid } from "./posted-rows.ts";
 import { WireError } from "./codec-error.ts";
-
-/**
- * Maps and lists inside one another at most. JSON's four, and the two that an array as {data, dtype, shape} has of its
- * own: a code's trace is the deepest that encode answers.
- */
-export const MAX_MSGPACK_DEPTH = 6;
+import { type Extent, Measure } from "./extent.ts";
+import { invalid } from "./posted-rows.ts";
 
 /** Integers of 64 bits become doubles: what is beyond 2^53 is out of every range that the API has. */
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
@@ -14,14 +9,16 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 /**
  * MessagePack of a request body. Binary data stays where it lies: a view of `bytes`.
  *
- * The bytes are walked before they are unpacked, since what a length announces is set aside before it is read: nothing
- * nests too deep, every length is covered by bytes that are there, and no extension calls for code of its own.
- * @throws WireError PURSUIT_MALFORMED_BODY, PURSUIT_TOO_DEEP, PURSUIT_INVALID_FIELD
+ * The bytes are walked before they are unpacked, since what a length announces is set aside before it is read: all that
+ * they hold is counted, every length is covered by bytes that are there, and no extension calls for code of its own.
+ * @throws WireError PURSUIT_MALFORMED_BODY, PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE, PURSUIT_INVALID_FIELD
  */
-export function parseMsgpack(bytes: Uint8Array): unknown {
+export function parseMsgpack(bytes: Uint8Array, extent: Extent): unknown {
   if (bytes.length === 0) throw malformed("it is empty.");
-  const cursor = { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
+  const measure = new Measure(extent, "The body");
+  const cursor = { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), measure, at: 0 };
   walk(cursor, 0);
+  measure.check();
   if (cursor.at < bytes.length) throw malformed(`${bytes.length - cursor.at} bytes follow the value that it holds.`);
   return unpackr.unpack(bytes);
 }
@@ -29,6 +26,7 @@ export function parseMsgpack(bytes: Uint8Array): unknown {
 interface Cursor {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  readonly measure: Measure;
   at: number;
 }
 
@@ -39,7 +37,7 @@ function walk(cursor: Cursor, depth: number): void {
   if (type < 0x80 || type >= 0xe0) return;
   if (type < 0x90) return walkMap(cursor, type & 0x0f, depth);
   if (type < 0xa0) return walkList(cursor, type & 0x0f, depth);
-  if (type < 0xc0) return skip(cursor, type & 0x1f);
+  if (type < 0xc0) return skipText(cursor, type & 0x1f);
   switch (type) {
     case 0xc0: // nil, false, true
     case 0xc2:
@@ -59,15 +57,18 @@ function walk(cursor: Cursor, depth: number): void {
     case 0xcf:
     case 0xd3:
       return skip(cursor, 8);
-    case 0xc4: // bin, str
-    case 0xd9:
-      return skip(cursor, length(cursor, 1));
+    case 0xc4: // bin
+      return skipBinary(cursor, length(cursor, 1));
     case 0xc5:
-    case 0xda:
-      return skip(cursor, length(cursor, 2));
+      return skipBinary(cursor, length(cursor, 2));
     case 0xc6:
+      return skipBinary(cursor, length(cursor, 4));
+    case 0xd9: // str
+      return skipText(cursor, length(cursor, 1));
+    case 0xda:
+      return skipText(cursor, length(cursor, 2));
     case 0xdb:
-      return skip(cursor, length(cursor, 4));
+      return skipText(cursor, length(cursor, 4));
     case 0xdc:
       return walkList(cursor, length(cursor, 2), depth);
     case 0xdd:
@@ -86,29 +87,32 @@ function walk(cursor: Cursor, depth: number): void {
 }
 
 function walkList(cursor: Cursor, count: number, depth: number): void {
-  deeper(cursor, depth);
   if (count > cursor.bytes.length - cursor.at) throw truncated(cursor);
+  cursor.measure.container(depth, cursor.at - 1, count);
   for (let i = 0; i < count; i++) walk(cursor, depth + 1);
 }
 
 function walkMap(cursor: Cursor, count: number, depth: number): void {
-  deeper(cursor, depth);
   if (count * 2 > cursor.bytes.length - cursor.at) throw truncated(cursor);
+  cursor.measure.container(depth, cursor.at - 1, count);
   for (let i = 0; i < count; i++) {
     const key = cursor.bytes[cursor.at]!;
     if (!((key >= 0xa0 && key < 0xc0) || (key >= 0xd9 && key <= 0xdb))) {
       if (cursor.at >= cursor.bytes.length) throw truncated(cursor);
       throw invalid(`The body holds a key that is no text, at byte ${cursor.at}.`);
     }
-    walk(cursor, depth + 1);
+    walkKey(cursor, key, depth + 1);
     walk(cursor, depth + 1);
   }
 }
 
-function deeper({ at }: Cursor, depth: number): void {
-  if (depth < MAX_MSGPACK_DEPTH) return;
-  const message = `The body nests deeper than ${MAX_MSGPACK_DEPTH} maps and lists at byte ${at - 1}.`;
-  throw new WireError("PURSUIT_TOO_DEEP", message);
+/** @param type what it begins with: a text */
+function walkKey(cursor: Cursor, type: number, depth: number): void {
+  cursor.at++;
+  const size = type < 0xc0 ? type & 0x1f : length(cursor, type === 0xd9 ? 1 : type === 0xda ? 2 : 4);
+  const from = cursor.at;
+  skip(cursor, size);
+  cursor.measure.key(depth, cursor.bytes, from, cursor.at);
 }
 
 function length(cursor: Cursor, size: 1 | 2 | 4): number {
@@ -121,6 +125,17 @@ function length(cursor: Cursor, size: 1 | 2 | 4): number {
 function skip(cursor: Cursor, count: number): void {
   if (count > cursor.bytes.length - cursor.at) throw truncated(cursor);
   cursor.at += count;
+}
+
+/** Each becomes a view of the body. */
+function skipBinary(cursor: Cursor, count: number): void {
+  cursor.measure.view();
+  skip(cursor, count);
+}
+
+function skipText(cursor: Cursor, count: number): void {
+  cursor.measure.text();
+  skip(cursor, count);
 }
 
 const truncated = ({ bytes }: Cursor): WireError =>

@@ -10,12 +10,20 @@ export interface RowLimits {
   readonly maxRows: number;
 }
 
+/** Limits on what is read of one body. */
+export interface BodyLimits extends RowLimits {
+  /** Bytes of memory that its lists, objects and texts may take once they are read. */
+  readonly maxUnpacked: number;
+}
+
 export function checkCount(count: number, { maxRows }: RowLimits, field: string): void {
-  if (count <= maxRows) return;
-  throw new WireError(
-    "PURSUIT_TOO_MANY_ROWS",
-    `${field} holds ${count} rows; at most ${maxRows} are taken at once. Send them in parts.`,
-  );
+  if (count > maxRows) throw tooManyRows(field, String(count), maxRows);
+}
+
+/** @param count as the error says it */
+export function tooManyRows(field: string, count: string, maxRows: number): WireError {
+  const message = `${field} holds ${count} rows; at most ${maxRows} are taken at once. Send them in parts.`;
+  return new WireError("PURSUIT_TOO_MANY_ROWS", message);
 }
 
 export function describe(value: unknown): string {

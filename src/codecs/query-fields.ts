@@ -1,9 +1,13 @@
 import type { Query } from "./body-form.ts";
-import { MAX_DEPTH, parseJson } from "./parse-json.ts";
+import { fieldsExtent } from "./extent.ts";
+import { parseJson } from "./parse-json.ts";
 import { invalid, named } from "./posted-rows.ts";
 
 const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain"]);
 const NUMBERS = new Set([...BUDGET_PARTS, "timeout_ms"]);
+
+/** Its length is that of a header, and bounded. */
+const QUERY = fieldsExtent();
 
 /** As JSON writes numbers. What does not match stays text, and the schema says what it should have been. */
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
@@ -34,7 +38,6 @@ export function fieldsOfQuery(query: Query): Record<string, unknown> {
 function valueOf(name: string, text: string): unknown {
   if (name === "include") return text === "" ? [] : text.split(",");
   if (NUMBERS.has(name)) return NUMBER.test(text) ? Number(text) : text;
-  if (text.startsWith("[") || text.startsWith("{"))
-    return parseJson(Buffer.from(text), MAX_DEPTH, `${name} in the query`);
+  if (text.startsWith("[") || text.startsWith("{")) return parseJson(Buffer.from(text), QUERY, `${name} in the query`);
   return text;
 }

@@ -1,10 +1,11 @@
 import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
-import type { BodyForm } from "./body-form.ts";
+import type { BodyForm, Sizes } from "./body-form.ts";
 import { readCodes } from "./codes.ts";
+import { checkFields, codesExtent, editsExtent, type Extent, rowsExtent, together } from "./extent.ts";
 import { parseOctets } from "./octets.ts";
 import { parseJsonRows } from "./parse-json-rows.ts";
 import { parseMsgpack } from "./parse-msgpack.ts";
-import { describe, invalid, type PostedRows, type RowLimits } from "./posted-rows.ts";
+import { type BodyLimits, describe, invalid, type PostedRows } from "./posted-rows.ts";
 import { readRows } from "./rows.ts";
 
 /** An encode request: its rows, read and checked; the other fields as posted, for the schema to check. */
@@ -23,7 +24,26 @@ export interface DecodeBody {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-const readEncode = ({ inputs, ...fields }: PostedObject, limits: RowLimits): EncodeBody => ({
+interface BodyReader<B> {
+  /** What the bytes may hold. @param d row length; null: not known yet */
+  readonly extent: (limits: BodyLimits, d: number | null) => Extent;
+  readonly read: (posted: PostedObject, limits: BodyLimits, sizes: Sizes | null) => B;
+}
+
+/** Fields of an encode answer beside its codes: it may be posted back whole. */
+const ANSWER_FIELDS = new Set(["dictionary", "mean_atoms", "explained_variance", "shape"]);
+
+function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | null): DecodeBody {
+  const { sha256, ...rest } = posted;
+  const fields = { ...(sha256 !== undefined && { sha256 }) };
+  // A csr answer has its columns where others have codes.
+  if (!("codes" in rest) && "indptr" in rest) return { codes: readCodes(rest, limits, sizes), fields };
+  const { codes, ...others } = rest;
+  const kept = Object.entries(others).filter(([name]) => !ANSWER_FIELDS.has(name));
+  return { codes: readCodes(codes, limits, sizes), fields: { ...Object.fromEntries(kept), ...fields } };
+}
+
+const readRowsBeside = ({ inputs, ...fields }: PostedObject, limits: BodyLimits): EncodeBody => ({
   rows: readRows(inputs, limits),
   fields,
 });
@@ -33,18 +53,18 @@ const readEncode = ({ inputs, ...fields }: PostedObject, limits: RowLimits): Enc
  * every kind. A kind whose numbers are `inputs` may also come as octet-stream, its other fields in the query.
  */
 export const BODY_READERS = {
-  encode: readEncode,
+  encode: { extent: rowsExtent, read: readRowsBeside },
   /** Rows beside fields, as in encode; its edits are read with their dictionary at hand. */
-  steer: readEncode,
-  fields: (posted: PostedObject): FieldsBody => ({ fields: posted }),
-  decode: ({ codes, ...fields }: PostedObject, limits: RowLimits): DecodeBody => ({
-    codes: readCodes(codes, limits),
-    fields,
-  }),
-} as const;
+  steer: {
+    extent: (limits, d) => together(rowsExtent(limits, d), editsExtent(limits, d)),
+    read: readRowsBeside,
+  },
+  fields: { extent: editsExtent, read: (posted: PostedObject): FieldsBody => ({ fields: posted }) },
+  decode: { extent: codesExtent, read: readDecode },
+} as const satisfies Record<string, BodyReader<unknown>>;
 
 export type BodyKind = keyof typeof BODY_READERS;
-export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]>;
+export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]["read"]>;
 export type Body = BodyOf<BodyKind>;
 
 /** Kinds whose numbers are `inputs`. */
@@ -53,13 +73,23 @@ export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode"]);
 type PostedObject = Readonly<Record<string, unknown>>;
 
 /** @throws WireError whatever the codec or the kind's reader finds */
-export function readBody<K extends BodyKind>(kind: K, bytes: Uint8Array, form: BodyForm, limits: RowLimits): BodyOf<K> {
-  return BODY_READERS[kind](parse(bytes, form), limits) as BodyOf<K>;
+export function readBody<K extends BodyKind>(
+  kind: K,
+  bytes: Uint8Array,
+  form: BodyForm,
+  limits: BodyLimits,
+): BodyOf<K> {
+  const reader: BodyReader<Body> = BODY_READERS[kind];
+  const extent = reader.extent(limits, form.sizes?.d ?? null);
+  const body = reader.read(parse(bytes, form, extent, limits), limits, form.sizes);
+  checkFields(body.fields, extent.fields);
+  return body as BodyOf<K>;
 }
 
-function parse(bytes: Uint8Array, form: BodyForm): PostedObject {
+function parse(bytes: Uint8Array, form: BodyForm, extent: Extent, limits: BodyLimits): PostedObject {
   if (form.type === "octet-stream") return parseOctets(bytes, form);
-  const [name, body] = form.type === "json" ? ["JSON object", parseJsonRows(bytes)] : ["map", parseMsgpack(bytes)];
+  const [name, body] =
+    form.type === "json" ? ["JSON object", parseJsonRows(bytes, extent, limits)] : ["map", parseMsgpack(bytes, extent)];
   if (typeof body !== "object" || body === null || Array.isArray(body) || body instanceof Uint8Array) {
     throw invalid(`The body must be a ${name}; it is ${describe(body)}.`);
   }

@@ -1,6 +1,7 @@
 import type { Rows } from "../engine/core/rows.ts";
 import type { LineGroup } from "./line-splitter.ts";
 import { NumberRows } from "./numbers/find-rows.ts";
+import { lineExtent } from "./extent.ts";
 import { parseJsonLine } from "./parse-json-rows.ts";
 import { describe, invalid, named } from "./posted-rows.ts";
 import { WireError, type WireFault } from "./codec-error.ts";
@@ -70,7 +71,7 @@ const isBlank = (text: Uint8Array): boolean => text.every((byte) => byte === 0x2
 function readLine(text: Uint8Array, width: number, into: Float32Array): Omit<Line, "line"> {
   let id: string | number | undefined;
   try {
-    const posted = parseJsonLine(text);
+    const posted = parseJsonLine(text, lineExtent(width));
     if (Array.isArray(posted) || posted instanceof NumberRows) {
       readRow(posted, width, into, "The row");
       return {};

@@ -3,13 +3,14 @@ import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
 import type { Claim } from "./byte-ledger.ts";
+import type { DictionaryStatus } from "../engine/engine.ts";
 import { askForBody } from "./expectations.ts";
 import { holdBody } from "./hold-body.ts";
 import { inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
 import type { AppOptions } from "./route-options.ts";
 import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
-import type { BodyForm, BodyType, Query } from "../codecs/body-form.ts";
+import type { BodyForm, BodyType, Query, Sizes } from "../codecs/body-form.ts";
 import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "../codecs/read-body.ts";
 import { fieldsOfQuery } from "../codecs/query-fields.ts";
 import { WireError } from "../codecs/codec-error.ts";
@@ -54,10 +55,10 @@ export function registerBodies(
   };
 
   const formOf = (request: FastifyRequest, type: BodyType): BodyForm => {
-    if (type !== "octet-stream") return { type };
     const { id } = request.params as { id?: string };
-    const width = id === undefined ? undefined : engine.status(id).manifest?.d;
-    return { type, query: request.query as Query, width: width ?? null };
+    const sizes = largest(id === undefined ? engine.list() : [engine.status(id)]);
+    if (type !== "octet-stream") return { type, sizes };
+    return { type, sizes, query: request.query as Query, width: id === undefined ? null : (sizes?.d ?? null) };
   };
 
   const readLines = async (request: FastifyRequest): Promise<LinesBody | undefined> => {
@@ -81,6 +82,13 @@ export function registerBodies(
   for (const [media, type] of BODY_MEDIA) {
     app.addContentTypeParser(media, (request: FastifyRequest) => read(request, type));
   }
+}
+
+/** Sizes of the dictionary, or the largest of those that a body may name itself; null where none is known yet. */
+function largest(dictionaries: readonly DictionaryStatus[]): Sizes | null {
+  const known = dictionaries.flatMap(({ manifest }) => manifest ?? []);
+  if (known.length === 0) return null;
+  return { d: Math.max(...known.map(({ d }) => d)), m: Math.max(...known.map(({ m }) => m)) };
 }
 
 /** A body of lines: its fields are in the query, its rows still on their way. */

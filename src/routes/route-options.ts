@@ -2,10 +2,10 @@ import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
 import type { Executions } from "./oip/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
-import type { RowLimits } from "../codecs/posted-rows.ts";
+import type { BodyLimits } from "../codecs/posted-rows.ts";
 import type { UnreadLimits } from "./unread-answers.ts";
 
-export interface Limits extends IntakeLimits, UnreadLimits, RowLimits {
+export interface Limits extends IntakeLimits, UnreadLimits, BodyLimits {
   /** Bytes of one answer at most. */
   readonly maxAnswer: number;
   /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */

@@ -104,6 +104,11 @@ export const SETTINGS = {
   maxAtoms: integer("selections of one row at most, where a dictionary sets no cap", 4096, 1, 65_536),
   maxRows: integer("rows of one request at most", 16_384, 1),
   maxBody: integer("bytes of one request body at most", 64 * MiB, 1024),
+  maxUnpacked: integer(
+    "bytes of memory that reading one body may take; unless set, a quarter of the memory, 256 MiB at most",
+    Math.min(256 * MiB, Math.floor(memory() / 4)),
+    1024,
+  ),
   maxBytesInFlight: integer(
     "bytes of all request bodies, as they come, at most; an eighth is kept for small ones",
     512 * MiB,

@@ -5,12 +5,12 @@ import type { Query } from "../../src/codecs/body-form.ts";
 import { readBody } from "../../src/codecs/read-body.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
 
-const LIMITS = { maxRows: 1000 };
+const LIMITS = { maxRows: 1000, maxUnpacked: 1 << 20 };
 const WIDTH = 3;
 const BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2 } as const;
 
 const read = (bytes: Uint8Array, query: Query, width: number | null = WIDTH) =>
-  readBody("encode", bytes, { type: "octet-stream", query, width }, LIMITS);
+  readBody("encode", bytes, { type: "octet-stream", query, width, sizes: null }, LIMITS);
 
 function faultOf(bytes: Uint8Array, query: Query, width: number | null = WIDTH): WireError {
   try {

@@ -1,9 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { NumberRows } from "../../src/codecs/numbers/find-rows.ts";
-import { parseJsonLine, parseJsonRows } from "../../src/codecs/parse-json-rows.ts";
-import { MAX_DEPTH, parseJson } from "../../src/codecs/parse-json.ts";
+import * as readers from "../../src/codecs/parse-json-rows.ts";
+import { lineExtent } from "../../src/codecs/extent.ts";
+import { parseJson } from "../../src/codecs/parse-json.ts";
+import { BODY_LIMITS, ROWS_EXTENT } from "../support/limits.ts";
 import { readRows } from "../../src/codecs/rows.ts";
+
+const LINE = lineExtent(384);
+const parseInFull = (bytes: Uint8Array): unknown => parseJson(bytes, ROWS_EXTENT);
+const parseJsonRows = (bytes: Uint8Array): unknown => readers.parseJsonRows(bytes, ROWS_EXTENT, BODY_LIMITS);
+const parseJsonLine = (bytes: Uint8Array): unknown => readers.parseJsonLine(bytes, LINE);
 
 /** What becomes of a body's rows and of its other fields, or of both together the fault. */
 function outcome(parse: (bytes: Uint8Array) => unknown, text: string): unknown {
@@ -60,7 +67,7 @@ describe("parseJsonRows", () => {
   it("reads any body as parseJson does", () => {
     fc.assert(
       fc.property(body, (text) => {
-        expect(outcome(parseJsonRows, text)).toEqual(outcome(parseJson, text));
+        expect(outcome(parseJsonRows, text)).toEqual(outcome(parseInFull, text));
       }),
       { numRuns: 5000 },
     );
@@ -75,9 +82,9 @@ describe("parseJsonRows", () => {
         (text, at, by) => {
           const place = at % text.length;
           const damaged = text.slice(0, place) + by + text.slice(place + 1);
-          expect(outcome(parseJsonRows, damaged)).toEqual(outcome(parseJson, damaged));
+          expect(outcome(parseJsonRows, damaged)).toEqual(outcome(parseInFull, damaged));
           const cut = text.slice(0, place);
-          expect(outcome(parseJsonRows, cut)).toEqual(outcome(parseJson, cut));
+          expect(outcome(parseJsonRows, cut)).toEqual(outcome(parseInFull, cut));
         },
       ),
       { numRuns: 5000 },
@@ -129,7 +136,7 @@ const line = fc
     const all = [["input", row] as const, ...fields].map(([name, value]) => `"${name}"${inside}:${inside}${value}`);
     return `${around}{${inside}${all.join(`,${inside}`)}${inside}}${around}`;
   });
-const lineInFull = (bytes: Uint8Array): unknown => parseJson(bytes, MAX_DEPTH, "The line");
+const lineInFull = (bytes: Uint8Array): unknown => parseJson(bytes, LINE, "The line");
 
 describe("parseJsonLine", () => {
   it("reads any line, sound or damaged, as parseJson does", () => {

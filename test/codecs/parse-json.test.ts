@@ -1,13 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MAX_DEPTH, parseJson } from "../../src/codecs/parse-json.ts";
+import { parseJson } from "../../src/codecs/parse-json.ts";
+import { ROWS_EXTENT } from "../support/limits.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
 
-const parse = (text: string): unknown => parseJson(new TextEncoder().encode(text));
+const parse = (text: string): unknown => parseJson(new TextEncoder().encode(text), ROWS_EXTENT);
 
 function faultOf(bytes: string | Uint8Array): Pick<WireError, "code" | "message"> {
   try {
-    parseJson(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes);
+    parseJson(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes, ROWS_EXTENT);
   } catch (error) {
     expect(error).toBeInstanceOf(WireError);
     return error as WireError;
@@ -23,7 +24,7 @@ describe("parseJson", () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 6 }), fc.integer({ min: 0, max: 2 }), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
-        if (depthOf(value) <= MAX_DEPTH) expect(parse(text)).toEqual(JSON.parse(text));
+        if (depthOf(value) <= ROWS_EXTENT.depth) expect(parse(text)).toEqual(JSON.parse(text));
         else expect(faultOf(text).code).toBe("PURSUIT_TOO_DEEP");
       }),
       { seed: 1, numRuns: 500 },

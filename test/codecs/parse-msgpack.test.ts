@@ -1,8 +1,12 @@
 import fc from "fast-check";
 import { pack } from "msgpackr";
 import { describe, expect, it } from "vitest";
-import { MAX_MSGPACK_DEPTH, parseMsgpack } from "../../src/codecs/parse-msgpack.ts";
+import * as reader from "../../src/codecs/parse-msgpack.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
+import { ROWS_EXTENT } from "../support/limits.ts";
+
+const parseMsgpack = (given: Uint8Array): unknown => reader.parseMsgpack(given, ROWS_EXTENT);
+const MAX_DEPTH = ROWS_EXTENT.depth;
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
@@ -110,8 +114,8 @@ describe("parseMsgpack", () => {
 
   it("nests as deep as it must and no deeper, a million lists within lists included", () => {
     const nested = (depth: number): Uint8Array => bytes(...Array<number>(depth).fill(0x91), 0xc0);
-    expect(() => parseMsgpack(nested(MAX_MSGPACK_DEPTH))).not.toThrow();
-    expect(faultOf(nested(MAX_MSGPACK_DEPTH + 1)).code).toBe("PURSUIT_TOO_DEEP");
+    expect(() => parseMsgpack(nested(MAX_DEPTH))).not.toThrow();
+    expect(faultOf(nested(MAX_DEPTH + 1)).code).toBe("PURSUIT_TOO_DEEP");
     expect(faultOf(new Uint8Array(1_000_000).fill(0x91)).code).toBe("PURSUIT_TOO_DEEP");
     expect(faultOf(new Uint8Array(1_000_000).fill(0x81)).code).not.toBe("PURSUIT_INTERNAL");
   });

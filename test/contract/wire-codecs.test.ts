@@ -144,11 +144,8 @@ describe("the same codes", () => {
           string,
           unknown
         >;
-        const { indptr, indices, values, norm } = body as Record<string, unknown> & { norm: Record<string, number>[] };
-        const normColumns = Array.isArray(norm)
-          ? { shift: norm.map(({ shift }) => shift), scale: norm.map(({ scale }) => scale) }
-          : norm;
-        const codes = format === "sparse" ? body["codes"] : { indptr, indices, values, norm: normColumns };
+        const { indptr, indices, values, norm } = body;
+        const codes = format === "sparse" ? body["codes"] : { indptr, indices, values, norm };
         const sent = type === "application/json" ? json({ codes }) : msgpack({ codes: codes as object });
         const decoded = await post(sent, { accept: "application/octet-stream" }, DECODE);
         expect(decoded.statusCode, decoded.body).toBe(200);

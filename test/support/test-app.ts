@@ -35,6 +35,7 @@ export async function testApp(
       minRate: 1024,
       maxUnread: 1 << 24,
       maxRows: 100,
+      maxUnpacked: 1 << 26,
       maxAnswer: 1 << 20,
       streamBuffer: 1 << 20,
       compressFrom: 1 << 14,

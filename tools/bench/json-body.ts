@@ -11,6 +11,7 @@
  */
 import { Ajv } from "ajv";
 import { readBody } from "../../src/codecs/read-body.ts";
+import { rowsExtent } from "../../src/codecs/extent.ts";
 import { parseJson } from "../../src/codecs/parse-json.ts";
 import { readRows } from "../../src/codecs/rows.ts";
 import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
@@ -20,7 +21,8 @@ import { normals } from "../../test/support/seeded.ts";
 import { medianMs, table } from "./timing.ts";
 
 const D = 384;
-const limits = { maxRows: 1e6 };
+const limits = { maxRows: 1e6, maxUnpacked: 2 ** 28 };
+const extent = rowsExtent(limits, D);
 const validate = new Ajv({ strict: false }).compile(EncodeBodySchema);
 const pool = new WirePool();
 const lines: (string | number)[][] = [["rows", "KiB", "parse", "lists", "read", "schema", "blocked", "off thread"]];
@@ -33,8 +35,8 @@ for (const count of [1, 8, 64, 512, 4096]) {
   if (!validate(body)) throw new Error("the schema refuses the body");
   const times = count > 500 ? 7 : 51;
   const parse = await medianMs(times, () => JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown);
-  const lists = await medianMs(times, () => readRows((parseJson(bytes) as { inputs: unknown }).inputs, limits));
-  const read = await medianMs(times, () => readBody("encode", bytes, { type: "json" }, limits));
+  const lists = await medianMs(times, () => readRows((parseJson(bytes, extent) as { inputs: unknown }).inputs, limits));
+  const read = await medianMs(times, () => readBody("encode", bytes, { type: "json", sizes: { d: D, m: 1 } }, limits));
   const schema = await medianMs(times, () => validate(body));
   let blocked = 0;
   const offThread = await medianMs(times, async () => {

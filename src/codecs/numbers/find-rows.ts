@@ -1,3 +1,4 @@
+import { type RowLimits, tooManyRows } from "../posted-rows.ts";
 import { NumberKernel } from "./number-kernel.ts";
 
 /** Rows of numbers in a JSON text, or one row. */
@@ -31,11 +32,12 @@ let kernel: NumberKernel | null = null;
  * Rows of numbers at a key of the object that a JSON text is, so that they need not become lists first: they are most of a
  * body. Null where they are not found, or are not all plain numbers in rows of one width: then the whole text must be
  * read as JSON, which also says what is wrong with it. What lies around the rows is not checked.
+ * @throws WireError PURSUIT_TOO_MANY_ROWS at twice the rows that are taken
  */
-export function findRows(text: Uint8Array, key: string): FoundRows | null {
+export function findRows(text: Uint8Array, key: string, limits: RowLimits): FoundRows | null {
   const buffer = bufferOf(text);
   const at = valueOf(buffer, key);
-  return at === null ? null : readerAt(buffer, at).read();
+  return at === null ? null : readerAt(buffer, at).read(key, limits);
 }
 
 /** The same of one row: of the list that the text is, or the one at that key of the object that it is. */
@@ -103,17 +105,23 @@ class RowReader {
     this.#kernel = numbers;
   }
 
-  read(): FoundRows | null {
+  read(key: string, { maxRows }: RowLimits): FoundRows | null {
+    // Somewhat too many are counted to the end, for the error to say how many they are.
+    const most = 2 * maxRows;
+    const row = (): boolean => {
+      if (this.#rows === most) throw tooManyRows(key, `over ${most}`, maxRows);
+      return this.#row();
+    };
     const outer: number[] = [];
     const nested = this.#isNested();
     const read = nested
       ? this.#list(() => {
           const before = this.#rows;
-          if (!this.#list(() => this.#row())) return false;
+          if (!this.#list(row)) return false;
           outer.push(this.#rows - before);
           return this.#rows - before === outer[0];
         })
-      : this.#list(() => this.#row());
+      : this.#list(row);
     if (!read || this.#data === null) return null;
     const data = this.#data.subarray(0, this.#rows * this.#width);
     const leading = nested ? [outer.length, outer[0]!] : [this.#rows];

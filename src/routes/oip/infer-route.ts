@@ -96,7 +96,7 @@ async function infer(
     bytes: bytesOf(request),
     headerLength: headerLengthOf(request),
     d,
-    limits: { maxRows: limits.maxRows },
+    limits: { maxRows: limits.maxRows, maxUnpacked: limits.maxUnpacked },
     inputs: inputTensors(manifest).map(({ name }) => name),
     outputs: outputNames,
   });

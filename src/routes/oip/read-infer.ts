@@ -3,7 +3,8 @@ import type { RequestEncoder } from "../../engine/core/dictionary.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import { readBoolean, readParameters } from "./infer-parameters.ts";
 import { parseJson } from "../../codecs/parse-json.ts";
-import { checkCount, describe, invalid, named, type RowLimits } from "../../codecs/posted-rows.ts";
+import { tensorsExtent } from "../../codecs/extent.ts";
+import { type BodyLimits, checkCount, describe, invalid, named, type RowLimits } from "../../codecs/posted-rows.ts";
 import { type PostedTensor, postedTensor, readFloats, readNumbers } from "./read-tensor.ts";
 import { type OutputName, STANDARD_OUTPUTS } from "./tensor.ts";
 import { WireError } from "../../codecs/codec-error.ts";
@@ -18,7 +19,7 @@ export interface InferBytes {
   readonly headerLength: number | null;
   /** Row length. */
   readonly d: number;
-  readonly limits: RowLimits;
+  readonly limits: BodyLimits;
   /** What the dictionary takes and gives. */
   readonly inputs: readonly string[];
   readonly outputs: readonly OutputName[];
@@ -44,9 +45,6 @@ export interface InferRequest {
   readonly encoder: RequestEncoder | null;
 }
 
-/** Request, `inputs`, an input, its `data`, a row of it. */
-const MAX_DEPTH = 5;
-
 /** @throws WireError */
 export function readInfer(body: InferBytes): InferRequest {
   const { bytes, headerLength, limits, inputs, d } = body;
@@ -57,7 +55,8 @@ export function readInfer(body: InferBytes): InferRequest {
       `Inference-Header-Content-Length is ${headerLength}; the body holds ${bytes.length} bytes.`,
     );
   }
-  const request = parseJson(headerLength === null ? bytes : bytes.subarray(0, headerLength), MAX_DEPTH);
+  const json = headerLength === null ? bytes : bytes.subarray(0, headerLength);
+  const request = parseJson(json, tensorsExtent(limits, d));
   if (typeof request !== "object" || request === null || Array.isArray(request)) {
     throw invalid(`The body must be a JSON object; it is ${describe(request)}.`);
   }

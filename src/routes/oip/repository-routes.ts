@@ -2,6 +2,8 @@ import Type from "typebox";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/core/errors.ts";
+import { WireError } from "../../codecs/codec-error.ts";
+import { fieldsExtent } from "../../codecs/extent.ts";
 import { parseJson } from "../../codecs/parse-json.ts";
 import { describe, invalid, named } from "../../codecs/posted-rows.ts";
 import { sendJson } from "./v2-answer.ts";
@@ -84,10 +86,17 @@ function nameOf(request: V2Request): string {
   throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `${named(name)} is no name of a dictionary.`);
 }
 
+/** Bytes of a body here at most: it is read on the main thread. */
+const MOST_BYTES = 1 << 20;
+
 /** A small JSON object, or nothing: clients post an empty body, and no content type. */
 function fieldsOf({ body }: V2Request): Readonly<Record<string, unknown>> {
   if (!(body instanceof Uint8Array) || body.length === 0) return {};
-  const fields = parseJson(body);
+  if (body.length > MOST_BYTES) {
+    const message = `The body is ${body.length} bytes; this path takes at most ${MOST_BYTES}. A load takes no files: put them into the models folder.`;
+    throw new WireError("PURSUIT_BODY_TOO_LARGE", message);
+  }
+  const fields = parseJson(body, fieldsExtent());
   if (typeof fields === "object" && fields !== null && !Array.isArray(fields)) return fields as Record<string, unknown>;
   throw invalid(`The body must be a JSON object; it is ${describe(fields)}.`);
 }

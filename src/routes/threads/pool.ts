@@ -4,7 +4,7 @@ import { Piscina } from "piscina";
 import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import type { BodyForm } from "../../codecs/body-form.ts";
-import type { RowLimits } from "../../codecs/posted-rows.ts";
+import type { BodyLimits } from "../../codecs/posted-rows.ts";
 import type { BodyKind, BodyOf } from "../../codecs/read-body.ts";
 import type { LineGroup } from "../../codecs/line-splitter.ts";
 import type { LineReading, Lines } from "../../codecs/read-lines.ts";
@@ -60,8 +60,8 @@ export class WirePool {
   async read<K extends BodyKind>(
     kind: K,
     bytes: Uint8Array<ArrayBuffer>,
-    limits: RowLimits,
-    form: BodyForm = { type: "json" },
+    limits: BodyLimits,
+    form: BodyForm = { type: "json", sizes: null },
   ): Promise<BodyOf<K>> {
     // Bytes that are numbers already: there is nothing to do that a thread could take over.
     const work = form.type === "octet-stream" && form.query["dtype"] === "float32" ? 0 : bytes.length;

@@ -2,7 +2,7 @@ import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import type { BodyForm } from "../../codecs/body-form.ts";
 import type { LineGroup } from "../../codecs/line-splitter.ts";
-import type { RowLimits } from "../../codecs/posted-rows.ts";
+import type { BodyLimits } from "../../codecs/posted-rows.ts";
 import { type Body, type BodyKind, readBody } from "../../codecs/read-body.ts";
 import { type InferBytes, type InferRequest, readInfer } from "../oip/read-infer.ts";
 import { type LineReading, type Lines, readLines } from "../../codecs/read-lines.ts";
@@ -20,7 +20,7 @@ export type WireTask =
       readonly kind: BodyKind;
       readonly bytes: Uint8Array;
       readonly form: BodyForm;
-      readonly limits: RowLimits;
+      readonly limits: BodyLimits;
     }
   | { readonly type: "read_lines"; readonly group: LineGroup; readonly reading: LineReading }
   | {

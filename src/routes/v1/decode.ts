@@ -5,8 +5,9 @@ import { describeRoute } from "./describe-route.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
+import { WireError } from "../../codecs/codec-error.ts";
 import { reportStages } from "../stage-times.ts";
-import { DecodeAnswerSchema, DecodeBodySchema, DecodeFieldsSchema } from "./schemas.ts";
+import { DecodeAnswerSchema, DecodeBodySchema, type DecodeFields, DecodeFieldsSchema } from "./schemas.ts";
 import { checkAnswer, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
 import type { WirePool } from "../threads/pool.ts";
 import { ROWS_TYPES } from "../../codecs/writers.ts";
@@ -31,8 +32,9 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
     },
     async (request, reply) => {
       const { id } = request.params;
-      const { codes } = bodyOf(request, "decode");
-      const { manifest } = engine.status(id);
+      const { codes, fields } = bodyOf(request, "decode");
+      const { manifest, sha256 } = engine.status(id);
+      checkVersion((fields as DecodeFields).sha256, sha256);
       const as = request.answerType;
       if (manifest) checkAnswer(leastBytes(codes.count * manifest.d, as), limits.maxAnswer);
       const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
@@ -45,4 +47,11 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
       return answerOf(reply, mediaOf(as), written);
     },
   );
+}
+
+/** Codes that come with the version that made them must be of the one that decodes them. */
+function checkVersion(made: string | undefined, served: string | undefined): void {
+  if (made === undefined || served === undefined || made === served) return;
+  const message = `sha256 says that the codes were made by version ${made.slice(0, 64)}; the dictionary is version ${served} now. Encode the rows again, or leave sha256 out to decode them as they are.`;
+  throw new WireError("PURSUIT_INVALID_CODE", message);
 }

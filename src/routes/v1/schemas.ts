@@ -90,27 +90,56 @@ export const EncodeFieldsSchema = Type.Object(encodeFields, closed);
 export type EncodeFields = Static<typeof EncodeFieldsSchema>;
 export const EncodeBodySchema = Type.Object({ inputs: InputsSchema, ...encodeFields }, closed);
 
-export const DecodeFieldsSchema = Type.Object({}, closed);
-export const DecodeBodySchema = Type.Object(
+/** What is left of a decode body: the codes are read by codecs/codes.ts, other fields of an encode answer are passed over. */
+export const DecodeFieldsSchema = Type.Object(
   {
-    codes: Type.Array(
-      Type.Object({
-        indices: Type.Array(Type.Integer({ minimum: 0 })),
-        values: Type.Array(Type.Number()),
-        norm: Type.Optional(
-          Type.Object(
-            { shift: Type.Number(), scale: Type.Number() },
-            { description: "Required where encode gave one" },
-          ),
-        ),
-      }),
-      {
-        description:
-          "A code as encode answered it may be posted as it is, but for a trace; its other fields are ignored",
-      },
+    sha256: Type.Optional(
+      Type.String({ description: "Version that made the codes; refused if it is another one now" }),
     ),
   },
   closed,
+);
+export type DecodeFields = Static<typeof DecodeFieldsSchema>;
+
+const norm = Type.Object(
+  { shift: Type.Number(), scale: Type.Number() },
+  { description: "Required where encode gave one" },
+);
+const indexList = Type.Array(Type.Integer({ minimum: 0 }));
+const CodeSchema = Type.Union([
+  Type.Object({ indices: indexList, values: Type.Array(Type.Number()), norm: Type.Optional(norm) }),
+  Type.Object(
+    { values: Type.Record(Type.String(), Type.Number()), norm: Type.Optional(norm) },
+    { description: "As format map" },
+  ),
+  Type.Object(
+    { values: Type.Array(Type.Number(), { description: "m numbers" }), norm: Type.Optional(norm) },
+    { description: "As format dense" },
+  ),
+]);
+const ColumnsSchema = Type.Object(
+  {
+    indptr: indexList,
+    indices: indexList,
+    values: Type.Array(Type.Number()),
+    norm: Type.Optional(
+      Type.Union([
+        Type.Array(norm),
+        Type.Object({ shift: Type.Array(Type.Number()), scale: Type.Array(Type.Number()) }),
+      ]),
+    ),
+  },
+  { description: "As format csr" },
+);
+
+export const DecodeBodySchema = Type.Object(
+  {
+    ...DecodeFieldsSchema.properties,
+    codes: Type.Union([Type.Array(CodeSchema), ColumnsSchema], {
+      description: "In any format; a code's other fields are ignored, so an encode answer may be posted back whole",
+    }),
+  },
+  { description: "An encode answer, or its codes" },
 );
 
 const TraceSchema = Type.Object(

@@ -10,7 +10,7 @@ const read = (bytes: Uint8Array, headerLength: number | null, d: number) =>
     bytes: new Uint8Array(bytes),
     headerLength,
     d,
-    limits: { maxRows: 64 },
+    limits: { maxRows: 64, maxUnpacked: 1 << 26 },
     inputs: ["rows", "max_atoms", "tolerance"],
     outputs: OUTPUTS,
   });

@@ -7,7 +7,7 @@ import { random } from "../../support/seeded.ts";
 
 /** The pool moves work of 256 KiB and more to a thread; spaces make a small body such a large one. */
 const LARGE = 300 * 1024;
-const LIMITS = { maxRows: 20_000 };
+const LIMITS = { maxRows: 20_000, maxUnpacked: 1 << 28 };
 const pool = new WirePool();
 afterAll(() => pool.close());
 

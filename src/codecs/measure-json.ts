@@ -1,29 +1,64 @@
+import { type Extent, Measure } from "./extent.ts";
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPENING = [0x5b, 0x7b] as const;
 const CLOSING = [0x5d, 0x7d] as const;
+const COMMA = 0x2c;
+const COLON = 0x3a;
 
 /** Bytes looked at one by one before the C library is asked, whose call costs about as much. */
 const NEAR = 64;
 
+/** Bytes between two looks at the limits. */
+const COUNTED_AT_ONCE = 1 << 16;
+
 /**
- * Where JSON first nests objects and arrays deeper than `maxDepth`; −1 where it nowhere does.
+ * Counts what a JSON text holds before any of it is parsed: a text of nothing but brackets becomes a heap of lists a hundred
+ * times its size.
  *
  * Numbers are most of a body of rows, and `indexOf` goes over them many times as fast as a loop. A body without any is
  * looked at byte by byte, so that nobody can make one call a byte of it.
+ *
+ * @param what the error's subject, such as "The body"
+ * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE
  */
-export function tooDeepAt(bytes: Uint8Array, maxDepth: number): number {
+export function measureJson(bytes: Uint8Array, extent: Extent, what: string): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const measure = new Measure(extent, what);
   const next = new NextOf(buffer);
   let depth = 0;
   for (let i = next.from(0); i < buffer.length; i = next.from(i + 1)) {
     const byte = buffer[i]!;
-    if (byte === QUOTE) i = endOfString(buffer, i + 1);
-    else if (byte === OPENING[0] || byte === OPENING[1]) {
-      if (++depth > maxDepth) return i;
-    } else depth--;
+    if (byte === QUOTE) {
+      const end = endOfString(buffer, i + 1);
+      if (isKey(buffer, end)) measure.key(depth, buffer, i + 1, end);
+      else measure.text();
+      i = end;
+    } else if (byte === OPENING[0] || byte === OPENING[1]) measure.container(depth++, i);
+    else depth--;
   }
-  return -1;
+  measure.check();
+  // An entry takes two bytes at least: few bodies are so long that theirs must be counted.
+  if (!measure.couldHold(Math.ceil(buffer.length / 2))) countEntries(buffer, measure);
+}
+
+/** Whether a string that ends there is a key. */
+function isKey(buffer: Buffer, end: number): boolean {
+  for (let i = end + 1; ; i++) {
+    const byte = buffer[i];
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return byte === COLON;
+  }
+}
+
+/** By their commas, those in texts too. */
+function countEntries(buffer: Buffer, measure: Measure): void {
+  for (let from = 0; from < buffer.length; from += COUNTED_AT_ONCE) {
+    const to = Math.min(from + COUNTED_AT_ONCE, buffer.length);
+    let commas = 0;
+    for (let i = from; i < to; i++) if (buffer[i] === COMMA) commas++;
+    measure.entries(commas);
+  }
 }
 
 /** Finds the next quote or bracket. */

@@ -1,0 +1,8 @@
+import { rowsExtent } from "../../src/codecs/extent.ts";
+import type { BodyLimits } from "../../src/codecs/posted-rows.ts";
+
+/** The server's own limits on bodies. */
+export const BODY_LIMITS: BodyLimits = { maxRows: 16_384, maxUnpacked: 256 << 20 };
+
+/** What a body of rows may hold under them. */
+export const ROWS_EXTENT = rowsExtent(BODY_LIMITS, 384);
