@@ -51,11 +51,12 @@ export class LargestKeys {
   /** @returns the indices of the k largest, ascending; valid until the next call. */
   select(keys: Float32Array): Uint32Array {
     this.#size = 0;
-    for (let j = 0; j < keys.length; j++) {
-      const key = keys[j]!;
-      if (this.#size < this.#k) {
-        if (key === key) this.#add(key, j);
-      } else if (key > this.#keys[0]!) this.#replaceWorst(key, j);
+    let j = 0;
+    for (; j < keys.length && this.#size < this.#k; j++) if (keys[j]! === keys[j]!) this.#add(keys[j]!, j);
+    for (let worst = this.#keys[0]!; j < keys.length; j++) {
+      if (!(keys[j]! > worst)) continue;
+      this.#replaceWorst(keys[j]!, j);
+      worst = this.#keys[0]!;
     }
     return this.#indices.subarray(0, this.#size).sort();
   }

@@ -3,16 +3,30 @@ import type { OnePassWeights } from "../one-pass.ts";
 import type { JumpReluSettings } from "./spec.ts";
 
 export function createJumpReluActivation({ settings, tensors }: OnePassWeights<JumpReluSettings>): Activation {
-  const threshold = tensors["threshold"]!;
-  const { comparison, rectify = true } = settings;
-  const inclusive = comparison === "inclusive";
+  const limits = strictLimits(tensors["threshold"]!, settings);
   return (h, active) => {
     for (let j = 0; j < h.length; j++) {
       const value = h[j]!;
-      const limit = threshold[j]!;
-      if ((value > limit || (inclusive && value === limit)) && (value > 0 || (!rectify && value !== 0))) {
-        if (Math.abs(value) < Infinity) active.push(j, value);
-      }
+      if (value > limits[j]! && value !== 0 && Math.abs(value) < Infinity) active.push(j, value);
     }
   };
+}
+
+/** [m] the numbers that h_j must exceed: one comparison an atom, whatever the settings. */
+function strictLimits(threshold: Float32Array, { comparison, rectify = true }: JumpReluSettings): Float32Array {
+  return threshold.map((limit) => {
+    const strict = comparison === "strict" ? limit : below(limit);
+    return rectify ? Math.max(strict, 0) : strict;
+  });
+}
+
+const float = new Float32Array(1);
+const bits = new Int32Array(float.buffer);
+
+/** The largest float32 under a value. */
+function below(value: number): number {
+  float[0] = value;
+  if (float[0] === 0) return -(2 ** -149);
+  bits[0]! += float[0]! > 0 ? -1 : 1;
+  return float[0]!;
 }

@@ -30,12 +30,16 @@ export function onePassRows(
       norm.scale[i] = scale;
     }
   }
-  const centered = center === null ? normed : normed.map((value, at) => value - center[at % d]!);
-  const energy = Float64Array.from({ length: padded }, (_, i) => {
+  const centered = center === null ? normed : new Float32Array(padded * d);
+  const energy = new Float64Array(padded);
+  for (let i = 0; i < padded; i++) {
     let squares = 0;
-    for (let at = i * d; at < (i + 1) * d; at++) squares += centered[at]! * centered[at]!;
-    return squares;
-  });
+    for (let c = 0, at = i * d; c < d; c++, at++) {
+      if (center !== null) centered[at] = normed[at]! - center[c]!;
+      squares += centered[at]! * centered[at]!;
+    }
+    energy[i] = squares;
+  }
   return {
     count: padded,
     scaled: centered,
