@@ -38,12 +38,12 @@ export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
 
 /** What a row says of itself, as in every format. */
 function factsOf(codes: SparseCodes, i: number, { d }: RowHead): object {
-  const { indptr, norm, reconstruction } = codes;
+  const { indptr, norm, reconstruction, residualNorms, relativeErrors } = codes;
   return {
     atoms: indptr[i + 1]! - indptr[i]!,
     steps: codes.steps[i]!,
-    residual_norm: shortestFloat32(codes.residualNorms[i]!),
-    relative_error: shortestFloat32(codes.relativeErrors[i]!),
+    ...(residualNorms && { residual_norm: shortestFloat32(residualNorms[i]!) }),
+    ...(relativeErrors && { relative_error: shortestFloat32(relativeErrors[i]!) }),
     stop: STOP_REASONS[codes.stops[i]!]!,
     ...(norm && { norm: { shift: shortestFloat32(norm.shift[i]!), scale: shortestFloat32(norm.scale[i]!) } }),
     ...(codes.trace && { trace: traceOf(codes, i) }),
@@ -109,7 +109,7 @@ function traceOf({ trace }: SparseCodes, i: number): object {
   return {
     indices: [...indices.subarray(from, to)],
     values: shortestFloats(values.subarray(from, to)),
-    residual_norms: shortestFloats(residualNorms.subarray(from, to)),
+    ...(residualNorms && { residual_norms: shortestFloats(residualNorms.subarray(from, to)) }),
   };
 }
 
@@ -136,6 +136,8 @@ function floatBytes(value: number): number {
   return magnitude === 0 ? DIGIT_BYTES : 16;
 }
 
+const NONE = new Float32Array(0);
+
 export function floatsBytes(column: Float32Array): number {
   let bytes = 0;
   for (const value of column) bytes += floatBytes(value);
@@ -151,7 +153,9 @@ export function codesBytes(codes: SparseCodes, format: Format): number {
     indices.length * INDEX_BYTES +
     floatsBytes(values) +
     (format === "dense" ? count * width * DIGIT_BYTES : 0) +
-    (trace ? trace.indices.length * INDEX_BYTES + floatsBytes(trace.values) + floatsBytes(trace.residualNorms) : 0) +
+    (trace
+      ? trace.indices.length * INDEX_BYTES + floatsBytes(trace.values) + floatsBytes(trace.residualNorms ?? NONE)
+      : 0) +
     (reconstruction ? floatsBytes(reconstruction) : 0)
   );
 }

@@ -71,12 +71,12 @@ function writeRow(
   head: EncodeAnswerHead,
   format: Exclude<Format, "csr">,
 ) {
-  const { indices, values, norm, trace, reconstruction } = codes;
+  const { indices, values, norm, trace, reconstruction, residualNorms, relativeErrors } = codes;
   const from = codes.indptr[i]!;
   const to = codes.indptr[i + 1]!;
   const { labels, d } = head;
   const optional = Number(labels !== null) + Number(!!norm) + Number(!!trace) + Number(!!reconstruction);
-  out.map((format === "sparse" ? 7 : 6) + optional);
+  out.map((format === "sparse" ? 5 : 4) + 2 * Number(!!residualNorms) + optional);
   if (format === "sparse") out.key(KEY.indices).part(columns.indices, from, to);
   out.key(KEY.values);
   if (format === "sparse") out.part(columns.values, from, to);
@@ -100,22 +100,34 @@ function writeRow(
     .uint(to - from)
     .key(KEY.steps)
     .uint(codes.steps[i]!);
-  out.key(KEY.residual_norm).float32(codes.residualNorms[i]!);
-  out.key(KEY.relative_error).float32(codes.relativeErrors[i]!);
+  if (residualNorms) out.key(KEY.residual_norm).float32(residualNorms[i]!);
+  if (relativeErrors) out.key(KEY.relative_error).float32(relativeErrors[i]!);
   out.key(KEY.stop).key(STOPS[codes.stops[i]!]!);
   if (norm) out.key(KEY.norm).map(2).key(KEY.shift).float32(norm.shift[i]!).key(KEY.scale).float32(norm.scale[i]!);
   if (trace) {
     const first = trace.indptr[i]!;
     const last = trace.indptr[i + 1]!;
-    out.key(KEY.trace).map(3).key(KEY.indices).array(trace.indices.subarray(first, last));
+    out
+      .key(KEY.trace)
+      .map(trace.residualNorms ? 3 : 2)
+      .key(KEY.indices)
+      .array(trace.indices.subarray(first, last));
     out.key(KEY.values).array(trace.values.subarray(first, last));
-    out.key(KEY.residual_norms).array(trace.residualNorms.subarray(first, last));
+    if (trace.residualNorms) out.key(KEY.residual_norms).array(trace.residualNorms.subarray(first, last));
   }
   if (reconstruction) out.key(KEY.reconstruction).array(reconstruction.subarray(i * d, (i + 1) * d));
 }
 
-const columnsPresent = ({ norm, trace, reconstruction }: SparseCodes, { labels }: EncodeAnswerHead): number =>
-  6 + Number(labels !== null) + Number(!!norm) + Number(!!trace) + Number(!!reconstruction);
+const columnsPresent = (
+  { norm, trace, reconstruction, residualNorms }: SparseCodes,
+  { labels }: EncodeAnswerHead,
+): number =>
+  4 +
+  2 * Number(!!residualNorms) +
+  Number(labels !== null) +
+  Number(!!norm) +
+  Number(!!trace) +
+  Number(!!reconstruction);
 
 function writeColumns(out: MsgpackWriter, codes: SparseCodes, { labels, d }: EncodeAnswerHead): MsgpackWriter {
   const { count, width, indptr, norm, trace, reconstruction } = codes;
@@ -126,13 +138,22 @@ function writeColumns(out: MsgpackWriter, codes: SparseCodes, { labels, d }: Enc
     for (const label of labels) writeLabel(out, label);
   }
   out.key(KEY.atoms).array(Uint32Array.from({ length: count }, (_, i) => indptr[i + 1]! - indptr[i]!));
-  out.key(KEY.steps).array(codes.steps).key(KEY.residual_norm).array(codes.residualNorms);
-  out.key(KEY.relative_error).array(codes.relativeErrors).key(KEY.stop).list(count);
+  out.key(KEY.steps).array(codes.steps);
+  if (codes.residualNorms) out.key(KEY.residual_norm).array(codes.residualNorms);
+  if (codes.relativeErrors) out.key(KEY.relative_error).array(codes.relativeErrors);
+  out.key(KEY.stop).list(count);
   for (const stop of codes.stops) out.key(STOPS[stop]!);
   if (norm) out.key(KEY.norm).map(2).key(KEY.shift).array(norm.shift).key(KEY.scale).array(norm.scale);
   if (trace) {
-    out.key(KEY.trace).map(4).key(KEY.indptr).array(trace.indptr).key(KEY.indices).array(trace.indices);
-    out.key(KEY.values).array(trace.values).key(KEY.residual_norms).array(trace.residualNorms);
+    out
+      .key(KEY.trace)
+      .map(trace.residualNorms ? 4 : 3)
+      .key(KEY.indptr)
+      .array(trace.indptr)
+      .key(KEY.indices)
+      .array(trace.indices);
+    out.key(KEY.values).array(trace.values);
+    if (trace.residualNorms) out.key(KEY.residual_norms).array(trace.residualNorms);
   }
   if (reconstruction) out.key(KEY.reconstruction).array(reconstruction, [count, d]);
   return out;

@@ -1,14 +1,12 @@
 import type { Rows } from "../engine/core/rows.ts";
-import { type SparseCodes, STOP_REASONS } from "../engine/core/sparse-codes.ts";
+import { type CodeColumn, columnsOfCodes, type SparseCodes, STOP_REASONS } from "../engine/core/sparse-codes.ts";
 import type { EncodeAnswerHead, Format } from "./write-codes.ts";
 import { denseRow } from "./dense-row.ts";
-
-type Column = Float32Array | Uint32Array | Uint8Array;
 
 interface Tensor {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly data: Column;
+  readonly data: CodeColumn;
 }
 
 /**
@@ -17,28 +15,18 @@ interface Tensor {
  * `reconstruction` where there are any. All that is no number is in the metadata, whose values the format wants as text.
  */
 export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
-  const { count, width, indptr, norm, trace, reconstruction } = codes;
+  const { count, width, indptr } = codes;
   const { format, labels, shape, explainedVariance } = head;
-  const tensors: Tensor[] = [
-    ...(format === "dense"
-      ? [{ name: "values", shape: [count, width], data: denseRows(codes) }]
-      : [flat("indptr", indptr), flat("indices", codes.indices), flat("values", codes.values)]),
-    flat("steps", codes.steps),
-    flat("residual_norm", codes.residualNorms),
-    flat("relative_error", codes.relativeErrors),
-    ...(norm ? [flat("norm_shift", norm.shift), flat("norm_scale", norm.scale)] : []),
-    ...(trace
-      ? [
-          flat("trace_indptr", trace.indptr),
-          flat("trace_indices", trace.indices),
-          flat("trace_values", trace.values),
-          flat("trace_residual_norms", trace.residualNorms),
-        ]
-      : []),
-    ...(reconstruction ? [{ name: "reconstruction", shape: [count, head.d], data: reconstruction }] : []),
-    // The last, since each of its elements is one byte: the others stay on multiples of four.
-    flat("stop", codes.stops),
-  ];
+  const columns = columnsOfCodes(codes);
+  if (format === "dense") {
+    columns.delete("indptr");
+    columns.delete("indices");
+    columns.set("values", denseRows(codes));
+  }
+  const tensors = Array.from(columns, ([name, data]): Tensor => {
+    const matrix = name === "reconstruction" || (format === "dense" && name === "values");
+    return { name, shape: matrix ? [count, data.length / count] : [data.length], data };
+  });
   return assemble(tensors, {
     dictionary: head.dictionary,
     sha256: head.sha256,
@@ -56,8 +44,6 @@ export function writeRowsSafetensors({ data, count, width }: Rows): Buffer<Array
   return assemble([{ name: "outputs", shape: [count, width], data }], {});
 }
 
-const flat = (name: string, data: Column): Tensor => ({ name, shape: [data.length], data });
-
 function denseRows(codes: SparseCodes): Float32Array {
   const { count, width } = codes;
   const dense = new Float32Array(count * width);
@@ -65,7 +51,7 @@ function denseRows(codes: SparseCodes): Float32Array {
   return dense;
 }
 
-const dtypeOf = (data: Column): string =>
+const dtypeOf = (data: CodeColumn): string =>
   data instanceof Float32Array ? "F32" : data instanceof Uint32Array ? "U32" : "U8";
 
 /** u64 length of the header, the header padded to a multiple of eight, the data in the order of their offsets. */

@@ -144,7 +144,7 @@ export class Metrics implements EngineObserver, RouteObserver {
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
       this.#atoms.tally(dictionary, codes.indptr[i + 1]! - codes.indptr[i]!);
-      this.#errors.tally(dictionary, codes.relativeErrors[i]!);
+      if (codes.relativeErrors) this.#errors.tally(dictionary, codes.relativeErrors[i]!);
       stops[codes.stops[i]!]!++;
     }
     for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.tally(dictionary, stop, stops[i]);

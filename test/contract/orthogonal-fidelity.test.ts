@@ -44,7 +44,7 @@ function solvedRow(codes: SparseCodes, i: number) {
   const selected = [...indices.subarray(indptr[i], indptr[i + 1])];
   const values = new Map<number, number>();
   for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) values.set(codes.indices[k]!, codes.values[k]!);
-  return { indices: selected, values: selected.map((j) => values.get(j) ?? 0), residualNorm: codes.residualNorms[i]! };
+  return { indices: selected, values: selected.map((j) => values.get(j) ?? 0), residualNorm: codes.residualNorms![i]! };
 }
 
 function compareSolved(ours: ReturnType<typeof solvedRow>, other: Result, oracle: OrthogonalOracle): Verdict {

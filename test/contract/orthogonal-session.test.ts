@@ -132,7 +132,7 @@ describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path
     ).encode(batchOf(Float32Array.of(3, 2, 1), d, { maxAtoms: 3, minGain: 0.2 }));
     expect([...codes.indices]).toEqual([0, 1]);
     expect([...codes.values]).toEqual([3, 2]);
-    expect(codes.residualNorms[0]).toBe(1);
+    expect(codes.residualNorms![0]).toBe(1);
   });
 
   it("stops before an atom that the others already span", async () => {
@@ -152,7 +152,7 @@ describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path
       await session(weightsOf(atoms, d, { score: "relu" }))
     ).encode(batchOf(rows, d, { maxAtoms: 3 }));
     expect(codes.values.every((value) => value > 0)).toBe(true);
-    expect(codes.residualNorms[0]).toBeLessThan(1e-6);
+    expect(codes.residualNorms![0]).toBeLessThan(1e-6);
   });
 
   it("solves non-negatively at every depth", async () => {
@@ -225,7 +225,7 @@ describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path
     }
     const { agreed, undecided, codes } = await agree(weightsOf(atoms, d), rows, { maxAtoms: 60 });
     expect(agreed + undecided).toBe(3);
-    expect(codes.relativeErrors.every((error) => error < 1e-3)).toBe(true);
+    expect(codes.relativeErrors!.every((error) => error < 1e-3)).toBe(true);
   });
 
   it("is never longer than its row is wide, and then explains it", async () => {
@@ -233,7 +233,7 @@ describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path
     const one = await session(weightsOf(randomAtoms(300, d, 16), d));
     const codes = await one.encode(batchOf(normals(d * 8, 17), d, { maxAtoms: 300 }));
     expect(codes.steps.every((steps) => steps <= d)).toBe(true);
-    expect(codes.relativeErrors.every((error) => error < 1e-5)).toBe(true);
+    expect(codes.relativeErrors!.every((error) => error < 1e-5)).toBe(true);
   });
 
   it("codes a row the same in every batch, alone or among others", async () => {

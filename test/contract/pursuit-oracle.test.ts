@@ -83,8 +83,8 @@ function checkForm(codes: SparseCodes, i: number, { d, atoms, center }: PursuitW
   const start = [...x].map((value, c) => (center ? Math.fround(value - center[c]!) : value));
   const left = start.map((value, c) => value - indices.reduce((sum, j, k) => sum + values[k]! * atoms[j * d + c]!, 0));
   const norm = Math.hypot(...start);
-  expect(Math.abs(codes.residualNorms[i]! - Math.hypot(...left))).toBeLessThanOrEqual(2e-6 * norm);
-  expect(Math.abs(codes.relativeErrors[i]! * norm - Math.hypot(...left))).toBeLessThanOrEqual(2e-6 * norm);
+  expect(Math.abs(codes.residualNorms![i]! - Math.hypot(...left))).toBeLessThanOrEqual(2e-6 * norm);
+  expect(Math.abs(codes.relativeErrors![i]! * norm - Math.hypot(...left))).toBeLessThanOrEqual(2e-6 * norm);
 }
 
 it("selects what the oracle selects, whatever the shapes, settings and budgets", async () => {

@@ -140,7 +140,7 @@ describe.each(PURSUIT_PATHS)("matching pursuit, %s path", (path) => {
       { indices: [1, 0], values: [5, 3], norms: [3, 0], stop: "no_gain", residualNorm: 0 },
       { indices: [], values: [], norms: [], stop: "no_gain", residualNorm: Math.fround(Math.SQRT2) },
     ]);
-    expect([...codes.relativeErrors]).toEqual([0, 0, 1]);
+    expect([...codes.relativeErrors!]).toEqual([0, 0, 1]);
   });
 
   it("keeps norms from 1e-20 to 1e19 apart from overflow and underflow", async () => {
@@ -157,7 +157,7 @@ describe.each(PURSUIT_PATHS)("matching pursuit, %s path", (path) => {
       await session(weightsOf(randomAtoms(32, d, 10, 4), d))
     ).encode(batchOf(normals(d * 3, 11), d, { maxAtoms: 500 }));
     for (const column of [codes.values, codes.residualNorms, codes.trace!.values, codes.trace!.residualNorms]) {
-      expect(column.every(Number.isFinite)).toBe(true);
+      expect(column!.every(Number.isFinite)).toBe(true);
     }
     expect(codes.steps.every((steps) => steps > 3 && steps < 500)).toBe(true);
   });

@@ -16,9 +16,9 @@ export function pursuitOf(codes: SparseCodes, i: number): Pursuit {
   return {
     indices: [...trace.indices.subarray(from, to)],
     values: [...trace.values.subarray(from, to)],
-    norms: [...trace.residualNorms.subarray(from, to)],
+    norms: [...trace.residualNorms!.subarray(from, to)],
     stop: STOP_REASONS[codes.stops[i]!]!,
-    residualNorm: codes.residualNorms[i]!,
+    residualNorm: codes.residualNorms![i]!,
   };
 }
 

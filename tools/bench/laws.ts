@@ -123,7 +123,7 @@ function errorCurves({ count, trace }: SparseCodes, rows: Float32Array, d: numbe
   if (!trace) throw new Error("the codes were encoded without a trace");
   return Array.from({ length: count }, (_, i) => {
     const norm = Math.hypot(...rows.subarray(i * d, (i + 1) * d));
-    const norms = [...trace.residualNorms.subarray(trace.indptr[i], trace.indptr[i + 1])];
+    const norms = [...trace.residualNorms!.subarray(trace.indptr[i], trace.indptr[i + 1])];
     return [1, ...norms.map((left) => left / norm)];
   });
 }

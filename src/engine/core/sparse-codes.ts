@@ -22,8 +22,8 @@ export interface PursuitTrace {
   readonly indptr: Uint32Array;
   readonly indices: Uint32Array;
   readonly values: Float32Array;
-  /** ||r|| after that selection, in pursuit space. */
-  readonly residualNorms: Float32Array;
+  /** ||r|| after that selection, in pursuit space; absent where nothing is known to measure against. */
+  readonly residualNorms?: Float32Array;
 }
 
 /**
@@ -45,15 +45,82 @@ export interface SparseCodes {
   readonly steps: Uint32Array;
   /** [n] positions in {@link STOP_REASONS}. */
   readonly stops: Uint8Array;
-  /** [n] ||r|| in pursuit space, recomputed from x and z. */
-  readonly residualNorms: Float32Array;
-  /** [n] ||r|| / ||x - b||; 0 where x = b. */
-  readonly relativeErrors: Float32Array;
+  /** [n] ||r|| in pursuit space, recomputed from x and z; absent where nothing is known to measure against. */
+  readonly residualNorms?: Float32Array;
+  /** [n] ||r|| / ||x - b||; 0 where x = b. Absent with `residualNorms`. */
+  readonly relativeErrors?: Float32Array;
   /** Present under an input norm: what decode needs to undo it, x = y · scale + shift. */
   readonly norm?: { readonly shift: Float32Array; readonly scale: Float32Array };
   readonly trace?: PursuitTrace;
   /** [n · d] x̂, in the space of the posted rows. */
   readonly reconstruction?: Float32Array;
+}
+
+export type CodeColumn = Uint8Array<ArrayBuffer> | Uint32Array | Float32Array;
+
+/**
+ * What one entry of a column belongs to. `pointers`: row i's entries are `[i] … [i + 1]`. `values`: one number a
+ * coordinate of a row.
+ */
+type Extent = "pointers" | "entries" | "rows" | "trace_pointers" | "trace_entries" | "values";
+
+interface ColumnRule {
+  /** Where it stands in {@link SparseCodes}. */
+  readonly path: readonly [string] | readonly ["norm" | "trace", string];
+  /** Its name in frames and binary answers. */
+  readonly name: string;
+  readonly type: new (length: number) => CodeColumn;
+  readonly extent: Extent;
+}
+
+/**
+ * Every column of codes. Slicing, joining, the protocol and the binary codecs loop over this table; a column that codes do
+ * not have is left out everywhere.
+ */
+export const CODE_COLUMNS: readonly ColumnRule[] = [
+  { path: ["indptr"], name: "indptr", type: Uint32Array, extent: "pointers" },
+  { path: ["indices"], name: "indices", type: Uint32Array, extent: "entries" },
+  { path: ["values"], name: "values", type: Float32Array, extent: "entries" },
+  { path: ["steps"], name: "steps", type: Uint32Array, extent: "rows" },
+  { path: ["residualNorms"], name: "residual_norm", type: Float32Array, extent: "rows" },
+  { path: ["relativeErrors"], name: "relative_error", type: Float32Array, extent: "rows" },
+  { path: ["norm", "shift"], name: "norm_shift", type: Float32Array, extent: "rows" },
+  { path: ["norm", "scale"], name: "norm_scale", type: Float32Array, extent: "rows" },
+  { path: ["trace", "indptr"], name: "trace_indptr", type: Uint32Array, extent: "trace_pointers" },
+  { path: ["trace", "indices"], name: "trace_indices", type: Uint32Array, extent: "trace_entries" },
+  { path: ["trace", "values"], name: "trace_values", type: Float32Array, extent: "trace_entries" },
+  { path: ["trace", "residualNorms"], name: "trace_residual_norms", type: Float32Array, extent: "trace_entries" },
+  { path: ["reconstruction"], name: "reconstruction", type: Float32Array, extent: "values" },
+  // Last, since its entries are single bytes: the others stay on multiples of four.
+  { path: ["stops"], name: "stop", type: Uint8Array, extent: "rows" },
+];
+
+/** The columns that codes have, by name. */
+export function columnsOfCodes(codes: SparseCodes): Map<string, CodeColumn> {
+  const columns = new Map<string, CodeColumn>();
+  for (const { path, name } of CODE_COLUMNS) {
+    const [outer, inner] = path;
+    const held = codes[outer as keyof SparseCodes] as unknown;
+    const column = inner === undefined ? held : (held as Record<string, unknown> | undefined)?.[inner];
+    if (column !== undefined) columns.set(name, column as CodeColumn);
+  }
+  return columns;
+}
+
+/** The way back. @param columnOf undefined for a column that the codes do not have */
+export function codesOfColumns(
+  shape: Pick<SparseCodes, "count" | "width">,
+  columnOf: (rule: ColumnRule) => CodeColumn | undefined,
+): SparseCodes {
+  const codes: Record<string, unknown> = { count: shape.count, width: shape.width };
+  for (const rule of CODE_COLUMNS) {
+    const column = columnOf(rule);
+    if (column === undefined) continue;
+    const [outer, inner] = rule.path;
+    if (inner === undefined) codes[outer] = column;
+    else codes[outer] = { ...(codes[outer] as object | undefined), [inner]: column };
+  }
+  return codes as unknown as SparseCodes;
 }
 
 /** Codes to be decoded: SparseCodes' columns as a client can know them. Indices may come in any order. */

@@ -52,7 +52,7 @@ export class LargestKeys {
   select(keys: Float32Array): Uint32Array {
     this.#size = 0;
     let j = 0;
-    for (; j < keys.length && this.#size < this.#k; j++) if (keys[j]! === keys[j]!) this.#add(keys[j]!, j);
+    for (; j < keys.length && this.#size < this.#k; j++) if (!Number.isNaN(keys[j])) this.#add(keys[j]!, j);
     for (let worst = this.#keys[0]!; j < keys.length; j++) {
       if (!(keys[j]! > worst)) continue;
       this.#replaceWorst(keys[j]!, j);

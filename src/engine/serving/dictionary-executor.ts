@@ -120,7 +120,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     let row = 0;
     return pieces.map(({ work, from, to }) => {
       const part = { from: row, to: (row += to - from), trace: work.trace, reconstruction: work.reconstruction };
-      return sliceCodes(codes, part, d);
+      return sliceCodes(codes, part);
     });
   }
 

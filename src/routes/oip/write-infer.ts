@@ -74,9 +74,9 @@ function columnOf(name: OutputName, codes: SparseCodes, d: number): Column {
     case "stop":
       return { datatype: "BYTES", shape: [count], data: Array.from(codes.stops, (stop) => STOP_REASONS[stop]!) };
     case "relative_error":
-      return { datatype: "FP32", shape: [count], data: codes.relativeErrors };
+      return { datatype: "FP32", shape: [count], data: present(codes.relativeErrors, name) };
     case "residual_norm":
-      return { datatype: "FP32", shape: [count], data: codes.residualNorms };
+      return { datatype: "FP32", shape: [count], data: present(codes.residualNorms, name) };
     case "reconstruction":
       return { datatype: "FP32", shape: [count, d], data: present(codes.reconstruction, name) };
     case "shift":

@@ -6,6 +6,7 @@ import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
  * @param spread Σ||x − mean||²
  */
 export function explainedVariance(spread: number, { count, residualNorms, norm }: SparseCodes): number | null {
+  if (residualNorms === undefined) return null;
   let left = 0;
   // The residual is that of pursuit space; undoing an input norm stretches it by the row's scale.
   for (let i = 0; i < count; i++) left += (residualNorms[i]! * (norm?.scale[i] ?? 1)) ** 2;

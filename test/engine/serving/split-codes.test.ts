@@ -3,8 +3,6 @@ import { describe, expect, it } from "vitest";
 import { joinCodes, sliceCodes } from "../../../src/engine/serving/split-codes.ts";
 import type { SparseCodes } from "../../../src/engine/core/sparse-codes.ts";
 
-const D = 3;
-
 /** Codes whose every number says which row it belongs to. */
 function codesOf(lengths: readonly number[], withNorm: boolean): SparseCodes {
   const indptr = Uint32Array.from([0, ...lengths.map((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b, 0))]);
@@ -43,7 +41,7 @@ describe("codes of a batch", () => {
           const parts: SparseCodes[] = [];
           for (let from = 0, i = 0; from < lengths.length; i++) {
             const to = Math.min(lengths.length, from + cuts[i % cuts.length]!);
-            parts.push(sliceCodes(codes, { from, to, trace: true, reconstruction: true }, D));
+            parts.push(sliceCodes(codes, { from, to, trace: true, reconstruction: true }));
             from = to;
           }
           expect(joinCodes(parts)).toEqual(codes);
@@ -53,7 +51,7 @@ describe("codes of a batch", () => {
   });
 
   it("leave out what a request did not ask for", () => {
-    const part = sliceCodes(codesOf([2, 1], false), { from: 1, to: 2, trace: false, reconstruction: false }, D);
+    const part = sliceCodes(codesOf([2, 1], false), { from: 1, to: 2, trace: false, reconstruction: false });
     expect(part.trace).toBeUndefined();
     expect(part.reconstruction).toBeUndefined();
     expect([...part.indices]).toEqual([100]);

@@ -23,7 +23,7 @@ export function servedCodes({ count, indptr, indices, values, stops, norm, trace
       values: values.subarray(from, to),
       stop: STOP_REASONS[stops[i]!]!,
       trace: { indices: trace.indices.subarray(first, last), values: trace.values.subarray(first, last) },
-      residualNorms: trace.residualNorms.subarray(first, last),
+      residualNorms: trace.residualNorms?.subarray(first, last) ?? [],
       ...(norm && { norm: { shift: norm.shift[i]!, scale: norm.scale[i]! } }),
     };
   });

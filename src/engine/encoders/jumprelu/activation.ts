@@ -27,6 +27,6 @@ const bits = new Int32Array(float.buffer);
 function below(value: number): number {
   float[0] = value;
   if (float[0] === 0) return -(2 ** -149);
-  bits[0]! += float[0]! > 0 ? -1 : 1;
-  return float[0]!;
+  bits[0]! += float[0] > 0 ? -1 : 1;
+  return float[0];
 }

@@ -1,5 +1,5 @@
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
+import { codesOfColumns, type CodesToDecode, columnsOfCodes, type SparseCodes } from "../../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import { type Column, type Columns, FrameError } from "./frame.ts";
 
@@ -30,52 +30,13 @@ export function batchFromColumns(
   };
 }
 
-export function codesColumns(codes: SparseCodes): Columns {
-  const { indptr, indices, values, steps, stops, residualNorms, relativeErrors, norm, trace, reconstruction } = codes;
-  return {
-    indptr,
-    indices,
-    values,
-    steps,
-    stops,
-    residualNorms,
-    relativeErrors,
-    ...(norm && { shift: norm.shift, scale: norm.scale }),
-    ...(trace && {
-      traceIndptr: trace.indptr,
-      traceIndices: trace.indices,
-      traceValues: trace.values,
-      traceResidualNorms: trace.residualNorms,
-    }),
-    ...(reconstruction && { reconstruction }),
-  };
-}
+export const codesColumns = (codes: SparseCodes): Columns => Object.fromEntries(columnsOfCodes(codes));
 
 export function codesFromColumns(
   shape: { readonly count: number; readonly width: number },
   columns: Columns,
 ): SparseCodes {
-  return {
-    count: shape.count,
-    width: shape.width,
-    indptr: take(columns, "indptr", Uint32Array),
-    indices: take(columns, "indices", Uint32Array),
-    values: take(columns, "values", Float32Array),
-    steps: take(columns, "steps", Uint32Array),
-    stops: take(columns, "stops", Uint8Array),
-    residualNorms: take(columns, "residualNorms", Float32Array),
-    relativeErrors: take(columns, "relativeErrors", Float32Array),
-    ...normFromColumns(columns),
-    ...(columns["traceIndptr"] && {
-      trace: {
-        indptr: take(columns, "traceIndptr", Uint32Array),
-        indices: take(columns, "traceIndices", Uint32Array),
-        values: take(columns, "traceValues", Float32Array),
-        residualNorms: take(columns, "traceResidualNorms", Float32Array),
-      },
-    }),
-    ...(columns["reconstruction"] && { reconstruction: take(columns, "reconstruction", Float32Array) }),
-  };
+  return codesOfColumns(shape, ({ name, type }) => (columns[name] ? take(columns, name, type) : undefined));
 }
 
 export function codesToDecodeColumns({ indptr, indices, values, norm }: CodesToDecode): Columns {

@@ -76,7 +76,7 @@ describe("finishCodes", () => {
     ]);
     expect([...codes.trace!.indices]).toEqual([2, 0, 1]);
     expect([...codes.trace!.values]).toEqual([8, 1, 1.5]);
-    expect([...codes.trace!.residualNorms]).toEqual([2, Math.fround(Math.sqrt(3)), 0]);
+    expect([...codes.trace!.residualNorms!]).toEqual([2, Math.fround(Math.sqrt(3)), 0]);
     expect([codes.steps[0], STOP_REASONS[codes.stops[0]!]]).toEqual([3, "max_atoms"]);
   });
 
@@ -112,8 +112,8 @@ describe("finishCodes", () => {
 
   it("takes the residual anew from the row and its code, whatever the run says of it", () => {
     const codes = finish([3, 4], [[[0, 3, 1e-9]]], ["tolerance"]);
-    expect(codes.residualNorms[0]).toBe(4);
-    expect(codes.relativeErrors[0]).toBe(Math.fround(0.8));
+    expect(codes.residualNorms![0]).toBe(4);
+    expect(codes.relativeErrors![0]).toBe(Math.fround(0.8));
   });
 
   it("measures in pursuit space and reconstructs in the rows'", () => {
@@ -121,7 +121,7 @@ describe("finishCodes", () => {
       center: Float32Array.of(10, 0),
       batch: { reconstruction: true },
     });
-    expect(codes.residualNorms[0]).toBe(4);
+    expect(codes.residualNorms![0]).toBe(4);
     expect([...codes.reconstruction!]).toEqual([13, 0]);
   });
 
@@ -139,7 +139,7 @@ describe("finishCodes", () => {
 
   it("calls a row that is its centre explained", () => {
     const codes = finish([10, 1], [[]], ["no_gain"], { center: Float32Array.of(10, 1) });
-    expect([codes.residualNorms[0], codes.relativeErrors[0]]).toEqual([0, 0]);
+    expect([codes.residualNorms![0], codes.relativeErrors![0]]).toEqual([0, 0]);
   });
 
   it("leaves out what was not asked for", () => {
@@ -161,7 +161,7 @@ describe("finishCodes", () => {
 
   it("tells the norm of a row that is longer than float32 reaches as the largest that there is", () => {
     const codes = finish([3e38, 3e38], [[]], ["max_atoms"]);
-    expect(codes.residualNorms[0]).toBe(3.4028234663852886e38);
-    expect(codes.relativeErrors[0]).toBe(1);
+    expect(codes.residualNorms![0]).toBe(3.4028234663852886e38);
+    expect(codes.relativeErrors![0]).toBe(1);
   });
 });
