@@ -56,10 +56,10 @@ export async function openNpz(path: string): Promise<TensorFile> {
         decodeFloats(bytes.subarray(header.dataStart), type, data);
         return inRowMajor(data, header);
       },
-      close: () => Promise.resolve(zip.close()),
+      close: () => zip.close(),
     };
   } catch (error) {
-    zip.close();
+    await zip.close();
     throw error;
   }
 }

@@ -102,10 +102,10 @@ async function openZipped(path: string): Promise<TensorFile> {
           if (part.length > 0) yield part;
         }
       },
-      close: () => Promise.resolve(zip.close()),
+      close: () => zip.close(),
     });
   } catch (error) {
-    zip.close();
+    await zip.close();
     throw error;
   }
 }

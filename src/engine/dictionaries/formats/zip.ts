@@ -1,9 +1,14 @@
+import { type FileHandle, open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
-import { type Entry, openPromise, type ZipFile } from "yauzl";
+import { type Entry, fromFdPromise, type ZipFile } from "yauzl";
 import { FormatError } from "./format-error.ts";
+import { readExactly } from "./read-exactly.ts";
 
 /** Node 20 allocates no larger array. A matching-pursuit dictionary of 262,144 atoms of width 4,096 just fits. */
 const MAX_MEMBER_BYTES = 2 ** 32;
+
+/** Stored members are read in pieces of this many bytes, 16 times as many as those of yauzl's streams. */
+const READ_BYTES = 1 << 20;
 
 /** A file inside a zip, as the zip's directory describes it. */
 export interface ZipMember {
@@ -21,12 +26,14 @@ export interface ZipMember {
 export class ZipArchive {
   readonly path: string;
   readonly members: readonly ZipMember[];
+  readonly #handle: FileHandle;
   readonly #zip: ZipFile;
   readonly #entries: ReadonlyMap<ZipMember, Entry>;
   readonly #format: string;
 
-  private constructor(path: string, format: string, zip: ZipFile, entries: readonly Entry[]) {
+  private constructor(path: string, format: string, handle: FileHandle, zip: ZipFile, entries: readonly Entry[]) {
     this.path = path;
+    this.#handle = handle;
     this.#format = format;
     this.#zip = zip;
     this.#entries = new Map(
@@ -44,14 +51,12 @@ export class ZipArchive {
    * @throws FormatError; the system's error when the file cannot be read
    */
   static async open(path: string, format: string, maxMembers: number): Promise<ZipArchive> {
-    let zip: ZipFile;
+    const handle = await open(path, "r");
     try {
-      zip = await openPromise(path, { lazyEntries: true, autoClose: false });
-    } catch (error) {
-      if (error instanceof Error && "code" in error) throw error;
-      throw unsound(path, format, error);
-    }
-    try {
+      // The handle closes the file: yauzl's own close() is never called.
+      const zip = await fromFdPromise(handle.fd, { lazyEntries: true }).catch((error: unknown) => {
+        throw unsound(path, format, error);
+      });
       if (zip.entryCount > maxMembers) {
         throw new FormatError(path, `claims to hold ${zip.entryCount} files; the limit is ${maxMembers}.`);
       }
@@ -63,15 +68,15 @@ export class ZipArchive {
         if (names.has(fileName)) throw new FormatError(path, `holds ${JSON.stringify(fileName)} twice.`);
         names.add(fileName);
       }
-      return new ZipArchive(path, format, zip, entries);
+      return new ZipArchive(path, format, handle, zip, entries);
     } catch (error) {
-      zip.close();
+      await handle.close();
       throw error;
     }
   }
 
   /**
-   * The content of a member in pieces of some 64 KiB. Reaching the end checks length and CRC-32.
+   * The content of a member in pieces. Reaching the end checks length and CRC-32.
    * @throws FormatError
    */
   async *read(member: ZipMember): AsyncGenerator<Buffer, void> {
@@ -79,14 +84,13 @@ export class ZipArchive {
     let length = 0;
     let crc = 0;
     try {
-      const stream = await this.#zip.openReadStreamPromise(entry);
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
+      for await (const chunk of this.#pieces(entry)) {
         length += chunk.length;
         crc = crc32(chunk, crc);
         yield chunk;
       }
     } catch (error) {
-      throw unsound(this.path, this.#format, error);
+      throw error instanceof FormatError ? error : unsound(this.path, this.#format, error);
     }
     if (length < member.size) {
       throw new FormatError(this.path, `${member.name} ends after ${length} of ${member.size} bytes.`);
@@ -97,6 +101,19 @@ export class ZipArchive {
         this.path,
         `${member.name} is damaged: its CRC-32 is ${hex(crc)}, the zip says ${hex(entry.crc32)}. Fetch the file again.`,
       );
+    }
+  }
+
+  async *#pieces(entry: Entry): AsyncGenerator<Buffer, void> {
+    if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
+      const stream = await this.#zip.openReadStreamPromise(entry);
+      yield* stream as AsyncIterable<Buffer>;
+      return;
+    }
+    const { fileDataStart } = await this.#zip.readLocalFileHeaderPromise(entry, { minimal: true });
+    for (let at = 0; at < entry.uncompressedSize; at += READ_BYTES) {
+      const length = Math.min(READ_BYTES, entry.uncompressedSize - at);
+      yield await readExactly(this.#handle, this.path, fileDataStart + at, length);
     }
   }
 
@@ -120,8 +137,8 @@ export class ZipArchive {
     return bytes;
   }
 
-  close(): void {
-    this.#zip.close();
+  async close(): Promise<void> {
+    await this.#handle.close();
   }
 }
 
