@@ -1,5 +1,5 @@
 /** Checkpoints assembled by hand, hostile ones too: pickles of protocol 2 and stored zips, written independently of the readers. */
-import { crc32 } from "node:zlib";
+import { zipBytes, type ZipFileOf } from "./zip-bytes.ts";
 
 const u8 = (value: number): Buffer => Buffer.of(value);
 const u32 = (value: number): Buffer => {
@@ -126,49 +126,6 @@ export function tensorBytes({ key = "0", count, type = "FloatStorage", offset = 
     false,
     callBytes("collections", "OrderedDict"),
   );
-}
-
-export interface ZipFileOf {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  /** By default that of the bytes. */
-  readonly crc?: number;
-  /** Compression method: 0 stored, 8 deflated. `bytes` are written as they are. */
-  readonly method?: number;
-  /** Size that the directory claims, by default that of the bytes. */
-  readonly size?: number;
-}
-
-/** A zip whose sizes may lie. */
-export function zipBytes(files: readonly ZipFileOf[]): Buffer {
-  const locals: Buffer[] = [];
-  const directory: Buffer[] = [];
-  let at = 0;
-  for (const { name, bytes, method = 0, crc = crc32(bytes), size = bytes.length } of files) {
-    const text = Buffer.from(name);
-    const local = Buffer.alloc(30);
-    local.writeUInt32LE(0x04034b50);
-    local.writeUInt16LE(text.length, 26);
-    const entry = Buffer.alloc(46);
-    entry.writeUInt32LE(0x02014b50);
-    entry.writeUInt16LE(method, 10);
-    entry.writeUInt32LE(crc, 16);
-    entry.writeUInt32LE(bytes.length, 20);
-    entry.writeUInt32LE(size, 24);
-    entry.writeUInt16LE(text.length, 28);
-    entry.writeUInt32LE(at, 42);
-    locals.push(local, text, Buffer.from(bytes));
-    directory.push(entry, text);
-    at += local.length + text.length + bytes.length;
-  }
-  const central = Buffer.concat(directory);
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50);
-  end.writeUInt16LE(files.length, 8);
-  end.writeUInt16LE(files.length, 10);
-  end.writeUInt32LE(central.length, 12);
-  end.writeUInt32LE(at, 16);
-  return Buffer.concat([...locals, central, end]);
 }
 
 /** A checkpoint in zip form. */

@@ -1,34 +1,45 @@
-import { crc32, deflateRawSync } from "node:zlib";
+import { crc32 } from "node:zlib";
 
-/** A zip of these files, stored or deflated, written independently of the reader. */
-export function zipBytes(files: Readonly<Record<string, Uint8Array>>, deflated = false): Uint8Array {
-  const bodies: Uint8Array[] = [];
-  const directory: Uint8Array[] = [];
-  let offset = 0;
-  for (const [name, content] of Object.entries(files)) {
-    const packed = deflated ? deflateRawSync(content) : content;
-    const encoded = Buffer.from(name);
-    // Version, flags (UTF-8), method, time, date, CRC-32, sizes, length of the name and of the extra field.
-    const fields = Buffer.alloc(26);
-    fields.writeUInt16LE(20, 0);
-    fields.writeUInt16LE(0x0800, 2);
-    fields.writeUInt16LE(deflated ? 8 : 0, 4);
-    fields.writeUInt32LE(crc32(content), 10);
-    fields.writeUInt32LE(packed.length, 14);
-    fields.writeUInt32LE(content.length, 18);
-    fields.writeUInt16LE(encoded.length, 22);
-    const local = Buffer.concat([Buffer.from("PK\u0003\u0004"), fields, encoded, packed]);
-    const place = Buffer.alloc(14);
-    place.writeUInt32LE(offset, 10);
-    directory.push(Buffer.concat([Buffer.from("PK\u0001\u0002\u0014\u0000"), fields, place, encoded]));
-    bodies.push(local);
-    offset += local.length;
+/** A file in a zip. */
+export interface ZipFileOf {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** By default that of the bytes. */
+  readonly crc?: number;
+  /** Compression method: 0 stored, 8 deflated. `bytes` are written as they are. */
+  readonly method?: number;
+  /** Size that the directory claims, by default that of the bytes. */
+  readonly size?: number;
+}
+
+/** A zip whose directory may lie, written independently of the reader. */
+export function zipBytes(files: readonly ZipFileOf[]): Buffer {
+  const locals: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  for (const { name, bytes, method = 0, crc = crc32(bytes), size = bytes.length } of files) {
+    const text = Buffer.from(name);
+    const local = Buffer.alloc(30);
+    local.writeUInt32LE(0x04034b50);
+    local.writeUInt16LE(text.length, 26);
+    const entry = Buffer.alloc(46);
+    entry.writeUInt32LE(0x02014b50);
+    entry.writeUInt16LE(method, 10);
+    entry.writeUInt32LE(crc, 16);
+    entry.writeUInt32LE(bytes.length, 20);
+    entry.writeUInt32LE(size, 24);
+    entry.writeUInt16LE(text.length, 28);
+    entry.writeUInt32LE(at, 42);
+    locals.push(local, text, Buffer.from(bytes));
+    directory.push(entry, text);
+    at += local.length + text.length + bytes.length;
   }
-  const end = Buffer.alloc(18);
-  const length = directory.reduce((sum, entry) => sum + entry.length, 0);
-  end.writeUInt16LE(directory.length, 4);
-  end.writeUInt16LE(directory.length, 6);
-  end.writeUInt32LE(length, 8);
-  end.writeUInt32LE(offset, 12);
-  return Buffer.concat([...bodies, ...directory, Buffer.from("PK\u0005\u0006"), end]);
+  const central = Buffer.concat(directory);
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50);
+  end.writeUInt16LE(files.length, 8);
+  end.writeUInt16LE(files.length, 10);
+  end.writeUInt32LE(central.length, 12);
+  end.writeUInt32LE(at, 16);
+  return Buffer.concat([...locals, central, end]);
 }

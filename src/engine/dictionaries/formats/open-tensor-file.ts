@@ -1,4 +1,5 @@
-import { extname } from "node:path";
+import { stat } from "node:fs/promises";
+import { extname, join } from "node:path";
 import { FormatError } from "./format-error.ts";
 import { openNpy } from "./npy.ts";
 import { openNpz } from "./npz.ts";
@@ -21,4 +22,14 @@ export function openTensorFile(path: string): Promise<TensorFile> {
   return Promise.reject(
     new FormatError(path, `ends in none of ${Object.keys(OPENERS).join(", ")}, the formats that are read.`),
   );
+}
+
+/** The file of tensors in a folder whose name without ending is `stem`: the safetensors file, or another that is read. */
+export async function findTensorFile(folder: string, stem: string): Promise<string | null> {
+  for (const ending of Object.keys(OPENERS)) {
+    const path = join(folder, stem + ending);
+    const found = await stat(path).catch(() => null);
+    if (found?.isFile()) return path;
+  }
+  return null;
 }

@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { type Entry, fromFdPromise, type ZipFile } from "yauzl";
 import { FormatError } from "./format-error.ts";
-import { readExactly } from "./read-exactly.ts";
+import { readExactly } from "./plain-file.ts";
 
 /** Node 20 allocates no larger array. A matching-pursuit dictionary of 262,144 atoms of width 4,096 just fits. */
 const MAX_MEMBER_BYTES = 2 ** 32;

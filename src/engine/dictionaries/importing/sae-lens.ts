@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
@@ -11,12 +10,14 @@ import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, or, STRING } from "./read-config.ts";
 import { HARMLESS_KEYS, OLD_METADATA } from "./sae-lens-keys.ts";
+import { stateDictOf } from "./state-dict.ts";
 import { transpose } from "./transpose.ts";
 import { type Known, parted, pursuitOf, settle, topkFlags, type Understood } from "./understood.ts";
 import { decoderAlone, SERVED_KINDS } from "./unserved.ts";
 
 export const SAE_LENS_CONFIG = "cfg.json";
-export const SAE_LENS_WEIGHTS = "sae_weights.safetensors";
+/** Name of the weights without their ending. */
+export const SAE_LENS_WEIGHTS = "sae_weights";
 
 /** Architectures of SAELens that are served. */
 type Architecture = "matching_pursuit" | "topk";
@@ -25,26 +26,33 @@ type Architecture = "matching_pursuit" | "topk";
  * A folder that SAELens saved (`SAE.save_model`): cfg.json and sae_weights.safetensors. Configs before SAELens 6 are read
  * as its loader reads them (sae_lens/loading/pretrained_sae_loaders.py, handle_pre_6_0_config). Where two keys say
  * different things, or a key is unknown, the folder is refused: versions of SAELens differ in what they make of it.
+ * @param weights sae_weights.safetensors, or the same tensors in another format
  * @throws ImportFault with every fault, FormatError
  */
-export async function understandSaeLens(folder: string, flags: ImportFlags): Promise<Understood> {
+export async function understandSaeLens(
+  folder: string,
+  weights: string | null,
+  flags: ImportFlags,
+): Promise<Understood> {
   const config = await Config.read(join(folder, SAE_LENS_CONFIG), "SAELens");
   const architecture = architectureOf(config);
   const settings = commonSettings(config, flags);
   const read = READERS[architecture](config, settings, flags);
   config.settle(HARMLESS_KEYS, `SAELens' ${architecture}`);
 
-  const path = join(folder, SAE_LENS_WEIGHTS);
-  if (!(await stat(path).catch(() => null))) {
-    throw new ImportFault([`${folder} holds ${SAE_LENS_CONFIG} but no ${SAE_LENS_WEIGHTS}; save_model writes both.`]);
+  if (weights === null) {
+    throw new ImportFault([
+      `${folder} holds ${SAE_LENS_CONFIG} but no ${SAE_LENS_WEIGHTS}.safetensors; save_model writes both.`,
+    ]);
   }
-  const file = await openTensorFile(path);
+  const file = await openTensorFile(weights);
   try {
-    const { notes, ...understood } = await read(file);
+    const { file: tensors, notes: held } = stateDictOf(file, flags.key);
+    const { notes, ...understood } = await read(tensors);
     return {
       source: `SAELens ${versionOf(config) ?? "(version not said)"} ${architecture}`,
       ...understood,
-      notes: [...notes, ...settings.notes, ...config.notes],
+      notes: [...notes, ...settings.notes, ...config.notes, ...held],
       provenance: provenanceOf(config),
     };
   } finally {

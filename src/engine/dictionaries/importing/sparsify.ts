@@ -4,10 +4,12 @@ import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
+import { stateDictOf } from "./state-dict.ts";
 import { parted, topkFlags, type Understood } from "./understood.ts";
 import { decoderAlone, SERVED_KINDS } from "./unserved.ts";
 
-export const SPARSIFY_WEIGHTS = "sae.safetensors";
+/** Name of the weights without their ending. */
+export const SPARSIFY_WEIGHTS = "sae";
 
 /** Keys of cfg.json without a part in encoding: how it was trained (sparsify/config.py, releases 0.0.1 to 1.3.3). */
 const HARMLESS_KEYS: ReadonlySet<string> = new Set(["normalize_decoder", "multi_topk"]);
@@ -15,9 +17,10 @@ const HARMLESS_KEYS: ReadonlySet<string> = new Set(["normalize_decoder", "multi_
 /**
  * A hookpoint's folder that EleutherAI's sparsify saved: cfg.json and sae.safetensors with encoder.weight [m, d],
  * encoder.bias [m], W_dec [m, d], b_dec [d]. sparsify/sparse_coder.py subtracts b_dec from every input and adds it back.
+ * @param weights sae.safetensors, or the same tensors in another format
  * @throws ImportFault with every fault, FormatError
  */
-export async function understandSparsify(folder: string, flags: ImportFlags): Promise<Understood> {
+export async function understandSparsify(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   const config = await Config.read(join(folder, "cfg.json"), "sparsify");
   const d = config.required("d_in", 1, COUNT);
   const expansion = config.setting("expansion_factor", 32, COUNT).value;
@@ -36,8 +39,9 @@ export async function understandSparsify(folder: string, flags: ImportFlags): Pr
   );
   refuseUnserved(config, flags);
   config.settle(HARMLESS_KEYS, "sparsify's topk");
-  const file = await openTensorFile(join(folder, SPARSIFY_WEIGHTS));
+  const opened = await openTensorFile(weights);
   try {
+    const { file, notes } = stateDictOf(opened, flags.key);
     const shapes = { "encoder.weight": [m, d], "encoder.bias": [m], W_dec: [m, d], b_dec: [d] };
     expectTensors(file, shapes, "sparsify's topk");
     return {
@@ -55,11 +59,11 @@ export async function understandSparsify(folder: string, flags: ImportFlags): Pr
         },
       },
       origins,
-      notes: config.notes,
+      notes: [...config.notes, ...notes],
       provenance: { library: "sparsify" },
     };
   } finally {
-    await file.close();
+    await opened.close();
   }
 }
 

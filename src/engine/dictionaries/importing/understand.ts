@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { findTensorFile } from "../formats/open-tensor-file.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
@@ -41,11 +42,11 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
       () => false,
     );
   if (await isFile(SAE_LENS_CONFIG)) {
+    const saeLens = await findTensorFile(path, SAE_LENS_WEIGHTS);
     // sparsify's folders have a cfg.json, too, but other weights beside it.
-    if (await isFile(SPARSIFY_WEIGHTS)) {
-      return withSource(path, join(path, SPARSIFY_WEIGHTS), () => understandSparsify(path, flags));
-    }
-    return withSource(path, join(path, SAE_LENS_WEIGHTS), () => understandSaeLens(path, flags));
+    const sparsify = saeLens === null ? await findTensorFile(path, SPARSIFY_WEIGHTS) : null;
+    if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
+    return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
   }
   if (await isFile("params.npz"))
     throw new ImportFault([`${path} is a Gemma Scope folder; jumprelu is not served yet.`]);

@@ -68,7 +68,7 @@ function suggest({ path, tensors }: TensorFile): Promise<Source> {
       new ImportFault([`${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`]),
     );
   }
-  const names = [...tensors.keys()].join(", ");
+  const names = [...tensors.keys()].slice(0, 20).join(", ");
   const [fits, why] = tensors.has(WEIGHTS)
     ? [
         "--from overcomplete, if its class is MpSAE",

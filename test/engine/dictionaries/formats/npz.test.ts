@@ -47,11 +47,11 @@ describe("a .npz file", () => {
       .replace("'<f4'", "[('a', '<f4')]");
     writeFileSync(
       path,
-      zipBytes({
-        "atoms.npy": npyBytes([2], [1, 2]),
-        "s.npy": Buffer.from(structured, "latin1"),
-        "x.txt": Buffer.of(1),
-      }),
+      zipBytes([
+        { name: "atoms.npy", bytes: npyBytes([2], [1, 2]) },
+        { name: "s.npy", bytes: Buffer.from(structured, "latin1") },
+        { name: "x.txt", bytes: Buffer.of(1) },
+      ]),
     );
     const file = await openNpz(path);
     expect([...(await file.readFloats("atoms"))]).toEqual([1, 2]);

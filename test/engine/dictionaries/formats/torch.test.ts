@@ -22,8 +22,8 @@ import {
   Tuple,
   valueBytes,
   type View,
-  zipBytes,
 } from "../../../support/torch-bytes.ts";
+import { zipBytes } from "../../../support/zip-bytes.ts";
 
 interface Expected {
   readonly tensors: Readonly<Record<string, { dtype: string; shape: number[]; values: number[] }>>;

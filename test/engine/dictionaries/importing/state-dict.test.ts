@@ -1,4 +1,5 @@
 /** Dictionaries in torch checkpoints: which tensors are taken, and that they are the ones of other files. */
+import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -6,7 +7,9 @@ import { openTorch } from "../../../../src/engine/dictionaries/formats/torch.ts"
 import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
 import { stateDictOf } from "../../../../src/engine/dictionaries/importing/state-dict.ts";
 import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
+const temporary = temporaryFolder();
 const fixtures = fileURLToPath(new URL("../../../fixtures/", import.meta.url));
 
 describe("a dictionary in a torch checkpoint", () => {
@@ -18,6 +21,19 @@ describe("a dictionary in a torch checkpoint", () => {
     const [checkpoint, other] = await Promise.all(
       ["pt", ending].map((one) => understand(join(path, `weights.${one}`), flags)),
     );
+    expect(checkpoint!.weights).toEqual(other!.weights);
+    expect(checkpoint!.origins).toEqual(other!.origins);
+  });
+
+  it.each([
+    ["sae-lens-topk", "sae_weights"],
+    ["sparsify-topk", "sae"],
+  ])("in a folder of its library (%s) is the one of the .safetensors file", async (name, stem) => {
+    const original = join(fixtures, "imports", name);
+    const folder = join(temporary, name);
+    mkdirSync(folder);
+    for (const file of ["cfg.json", `${stem}.pt`]) copyFileSync(join(original, file), join(folder, file));
+    const [checkpoint, other] = await Promise.all([folder, original].map((path) => understand(path, {})));
     expect(checkpoint!.weights).toEqual(other!.weights);
     expect(checkpoint!.origins).toEqual(other!.origins);
   });
