@@ -35,7 +35,8 @@ export async function startLoaded(
   const cache = await mkdtemp(join(tmpdir(), "pursuit-load-"));
   const removeCache = (): Promise<void> => rm(cache, { recursive: true, force: true });
   try {
-    const server = await startServer(modelsDir, cache, { PURSUIT_LOG_LEVEL: "warn", ...env }, cores);
+    const prefix = cores === undefined ? [] : ["taskset", "-c", cores.join(",")];
+    const server = await startServer(modelsDir, cache, { PURSUIT_LOG_LEVEL: "warn", ...env }, { prefix });
     const pid = server.process.pid!;
     return {
       base: server.base,

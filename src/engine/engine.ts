@@ -171,6 +171,8 @@ export interface Engine {
    */
   unload(id: string): Promise<DictionaryStatus>;
   readiness(): Readiness;
+  /** Whether it is to end soon: clients should come back over another connection. */
+  readonly draining: boolean;
   /** Milliseconds on the clock that deadlines are measured by. */
   now(): number;
 }

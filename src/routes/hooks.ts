@@ -19,7 +19,10 @@ declare module "fastify" {
  * Counts and times every request, and ends connections while the server closes. Register it first. These hooks wait for
  * nothing, so they are no promises: thousands of requests a second pass them.
  */
-export function registerRequestHooks(app: FastifyInstance, { observer }: Pick<AppOptions, "observer">): void {
+export function registerRequestHooks(
+  app: FastifyInstance,
+  { engine, observer }: Pick<AppOptions, "engine" | "observer">,
+): void {
   let closing = false;
   let open = 0;
   // Node closes connections between two requests, but waits for those that have never sent one.
@@ -52,16 +55,16 @@ export function registerRequestHooks(app: FastifyInstance, { observer }: Pick<Ap
     next();
   });
 
-  // Also what was in flight when closing began: a connection kept alive would hold the server open until it idles out.
-  // And whoever was not asked for the body that it announced: Node cannot know whether it comes, and ends the connection.
+  // Connections end with the answers that are given while draining: one kept alive would hold the server open, and its next
+  // request could meet the closing door. So do those of clients that were not asked for the body that they announced.
   app.addHook("onSend", (request, reply, _payload, next) => {
     const goOn = (ends: boolean): void => {
       if (ends) void reply.header("connection", "close");
       next();
     };
-    if (!waitsToBeAsked(request.raw)) return goOn(closing);
+    if (!waitsToBeAsked(request.raw)) return goOn(closing || engine.draining);
     // A refusal may come of the head at once: what was sent with it is only parsed after that.
-    setImmediate(() => goOn(endsUnasked(request.raw) || closing));
+    setImmediate(() => goOn(endsUnasked(request.raw) || closing || engine.draining));
   });
 }
 

@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import closeWithGrace from "close-with-grace";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
@@ -12,18 +11,18 @@ import { systemClock } from "../engine/core/clock.ts";
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
 import { growHeapFreely } from "./heap-growth.ts";
+import { endOnSignals, outliveTerminal } from "./lifecycle.ts";
 import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
 import { isLoopback } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
-
-/** Milliseconds after which a shutdown is forced, beyond the drain. */
-const CLOSE_GRACE = 30_000;
+import { lockStateFolder } from "./state-lock.ts";
 
 /** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
 export async function serve(settings: Settings): Promise<void> {
   const started = performance.now();
+  outliveTerminal();
   growHeapFreely();
   const logger = createLogger(settings.logLevel, [...settings.apiKeys, ...settings.adminKeys]);
   const modelsDir = resolve(settings.modelsDir);
@@ -35,7 +34,9 @@ export async function serve(settings: Settings): Promise<void> {
   let engine: CatalogEngine | null = null;
   const metrics = new Metrics(() => engine?.list() ?? []);
   const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
-  const sets = await SteeringStore.open(join(resolve(settings.stateDir), "steering"), log);
+  const stateDir = resolve(settings.stateDir);
+  await lockStateFolder(stateDir, (message) => logger.warn(message));
+  const sets = await SteeringStore.open(join(stateDir, "steering"), log);
   const options: ServingOptions = {
     ...servingOptions(settings, metrics, log),
     // Earlier releases bound sets to the digest of the weights file.
@@ -66,6 +67,7 @@ export async function serve(settings: Settings): Promise<void> {
   warnIfOpen(app, settings, logger);
 
   await engine.start();
+  if (engine.draining) return;
   for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
   const { ready, reason } = engine.readiness();
   const serves = engine.list().some(({ state }) => state === "ready");
@@ -109,14 +111,17 @@ async function listen(app: FastifyInstance, { host, port }: Settings): Promise<s
 }
 
 /** Not ready first, so that a load balancer turns away; then no new requests; then, when all are answered, the end. */
-function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, { drainMs }: Settings, logger: Logger): void {
-  closeWithGrace({ delay: drainMs + CLOSE_GRACE, logger }, async ({ signal, err }) => {
-    if (err) logger.fatal({ err }, "A fault that nothing caught.");
-    else logger.info({ signal }, "Closing: what was accepted is answered first.");
-    engine.drain();
-    if (!err && drainMs > 0) await new Promise((done) => setTimeout(done, drainMs));
-    await app.close();
-    await engine.close();
+function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, settings: Settings, logger: Logger): void {
+  const { drainMs, closeMs } = settings;
+  endOnSignals({
+    logger,
+    limit: drainMs + closeMs,
+    close: async (cause) => {
+      engine.drain();
+      if ("signal" in cause && drainMs > 0) await new Promise((done) => setTimeout(done, drainMs));
+      await app.close();
+      await engine.close();
+    },
   });
 }
 

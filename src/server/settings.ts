@@ -137,6 +137,7 @@ export const SETTINGS = {
     READY_RULES,
   ),
   drainMs: integer("milliseconds between not being ready and closing the door, when told to stop", 0, 0, 600_000),
+  closeMs: integer("after that, milliseconds for answering what was accepted; the rest is cut", 30_000, 0, 86_400_000),
   logLevel: choice("least severe log line written", "info", ["trace", "debug", "info", "warn", "error", "fatal"]),
   apiKeys: keys("keys of which every request but health needs one; separated by commas"),
   adminKeys: keys("keys of which a management call needs one; good for other calls too"),

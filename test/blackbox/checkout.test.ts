@@ -1,9 +1,13 @@
 /** `npm ci && npm start` in a fresh checkout: bin/pursuit.js builds what is missing, WebAssembly modules too. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
+import { childrenOf, isAlive } from "../support/process-figures.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { until } from "../support/until.ts";
 
 const BUILT_FROM = ["bin", "src", "package.json", "tsconfig.json", "tsconfig.build.json"];
 const HERE = join(import.meta.dirname, "../..");
@@ -38,4 +42,19 @@ it("builds the command line and every WebAssembly module where they are missing 
   for (const file of built) utimesSync(file, before, before);
   help();
   for (const file of built) expect(statSync(file).mtimeMs).toBeGreaterThan(before.getTime());
+}, 240_000);
+
+it("ends the server when npm, which started it, is told to end", async () => {
+  const folder = temporaryFolder();
+  const flags = ["--port", "0", "--cache-dir", join(folder, "cache"), "--state-dir", join(folder, "state")];
+  const npm = spawn("npm", ["start", "--", ...flags], { cwd: HERE, stdio: ["ignore", "pipe", "ignore"] });
+  const exited = once(npm, "exit");
+  for await (const line of createInterface({ input: npm.stdout })) if (line.startsWith("Pursuit serves")) break;
+  npm.stdout.resume();
+  const below = (pid: number): number[] => childrenOf(pid).flatMap((child) => [child, ...below(child)]);
+  const processes = below(npm.pid!);
+  expect(processes.length).toBeGreaterThan(2);
+  npm.kill("SIGTERM");
+  await exited;
+  await until(() => !processes.some(isAlive));
 }, 240_000);

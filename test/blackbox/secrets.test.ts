@@ -47,7 +47,7 @@ describe("a server", () => {
     const { env, started } = recorder();
     const settings = { ...env, PURSUIT_API_KEYS: API, PURSUIT_API_KEY: MISSPELT, PURSUIT_LOG_LEVEL: "trace" };
     const flags = ["--admin-keys", ADMIN];
-    const server = await startServer(models, temporaryFolder(), settings, [], flags);
+    const server = await startServer(models, temporaryFolder(), settings, { flags });
 
     const encode = `${server.base}/v1/dictionaries/small/encode`;
     const body = JSON.stringify({ inputs: Array.from({ length: 10_000 }, () => [1, 2]) });

@@ -198,6 +198,8 @@ export class FakeEngine implements Engine {
     return this.status(id);
   }
 
+  draining = false;
+
   readiness(): Readiness {
     return this.ready;
   }

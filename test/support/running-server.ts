@@ -5,60 +5,79 @@ import { createInterface } from "node:readline";
 import { childrenOf } from "./process-figures.ts";
 import { CLI } from "./run-cli.ts";
 
-/** A built server in a process of its own, listening on a port of its own choice. */
-export interface RunningServer {
-  readonly base: string;
-  readonly port: number;
+/** A built server in a process of its own, which may still be loading. */
+export interface ServerProcess {
   readonly process: ChildProcess;
   /** Everything on standard error so far. */
   readonly log: () => string;
   /** Process ids of its runtime processes (Linux). */
   readonly runtimes: () => readonly number[];
+  /** Its exit code, null where a signal ended it. */
+  readonly exited: Promise<number | null>;
   /** Asks it to end; resolves with its exit code. */
   readonly stop: () => Promise<number | null>;
+}
+
+/** The same once it serves, listening on a port of its own choice. */
+export interface RunningServer extends ServerProcess {
+  readonly base: string;
+  readonly port: number;
+}
+
+export interface ServerOptions {
+  /** Put before the command, such as `["taskset", "-c", "0"]`. */
+  readonly prefix?: readonly string[];
+  /** Further flags of `serve`. */
+  readonly flags?: readonly string[];
+  /** Folder for what clients save; one beside the generated files if not said. */
+  readonly stateDir?: string;
+}
+
+/** Starts the server and waits for nothing. */
+export function spawnServer(
+  modelsDir: string,
+  cacheDir: string,
+  env: Readonly<Record<string, string | undefined>> = {},
+  { prefix = [], flags = [], stateDir = join(cacheDir, "state") }: ServerOptions = {},
+): ServerProcess {
+  const folders = ["--models-dir", modelsDir, "--cache-dir", cacheDir, "--state-dir", stateDir];
+  const [command, ...args] = [...prefix, process.execPath, CLI, "serve", "--port", "0", ...folders, ...flags];
+  // Requests written by hand name their host "x".
+  const settings = { PURSUIT_ALLOWED_HOSTS: "x", ...env };
+  const child = spawn(command!, args, { env: { ...process.env, ...settings }, stdio: ["ignore", "pipe", "pipe"] });
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  const exited = once(child, "exit").then(([code]) => code as number | null);
+  return {
+    process: child,
+    log: () => log,
+    runtimes: () => childrenOf(child.pid!),
+    exited,
+    stop() {
+      child.kill("SIGTERM");
+      return exited;
+    },
+  };
 }
 
 /**
  * Starts the server and resolves once it says that it serves.
  *
- * @param cores that it and its runtime processes are kept to (taskset); all if not said
- * @param flags further ones
  * @throws Error with its log when it ends first
  */
 export async function startServer(
   modelsDir: string,
   cacheDir: string,
   env: Readonly<Record<string, string | undefined>> = {},
-  cores: readonly number[] = [],
-  flags: readonly string[] = [],
+  options: ServerOptions = {},
 ): Promise<RunningServer> {
-  const state = join(cacheDir, "state");
-  const folders = ["--models-dir", modelsDir, "--cache-dir", cacheDir, "--state-dir", state];
-  const serve = [process.execPath, CLI, "serve", "--port", "0", ...folders, ...flags];
-  const [command, ...args] = cores.length > 0 ? ["taskset", "-c", cores.join(","), ...serve] : serve;
-  // Requests written by hand name their host "x".
-  const settings = { PURSUIT_ALLOWED_HOSTS: "x", ...env };
-  const child = spawn(command!, args, { env: { ...process.env, ...settings }, stdio: ["ignore", "pipe", "pipe"] });
-  let log = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
-  const exited = once(child, "exit");
-  for await (const line of createInterface({ input: child.stdout })) {
+  const server = spawnServer(modelsDir, cacheDir, env, options);
+  const { stdout } = server.process;
+  for await (const line of createInterface({ input: stdout! })) {
     const base = /^Pursuit serves .* at (http:\S+)/.exec(line)?.[1];
     if (base === undefined) continue;
-    child.stdout.resume();
-    const { pid } = child;
-    return {
-      base,
-      port: Number(new URL(base).port),
-      process: child,
-      log: () => log,
-      runtimes: () => childrenOf(pid!),
-      async stop() {
-        child.kill("SIGTERM");
-        const [code] = (await exited) as [number | null];
-        return code;
-      },
-    };
+    stdout!.resume();
+    return { ...server, base, port: Number(new URL(base).port) };
   }
-  throw new Error(`the server ended before it served: ${log}`);
+  throw new Error(`the server ended before it served: ${server.log()}`);
 }

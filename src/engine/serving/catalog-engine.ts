@@ -88,6 +88,10 @@ export class CatalogEngine implements Engine {
     return this.#dictionaries.readiness();
   }
 
+  get draining(): boolean {
+    return this.#dictionaries.draining;
+  }
+
   admit(id: string): void {
     this.#dictionaries.find(id).serving().queue.admit();
   }

@@ -29,6 +29,10 @@ export class ServedDictionaries {
     this.#ready = ready;
   }
 
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   list(): readonly DictionaryStatus[] {
     return [...this.#present.values()].map((dictionary) => dictionary.status());
   }

@@ -8,9 +8,8 @@ import { Worker } from "node:worker_threads";
 import { type Columns, type Frame, frameChunks, FrameReader } from "../protocol/frame.ts";
 import type { ReplyHead, RequestHead } from "../protocol/messages.ts";
 
-// A terminal's Ctrl-C reaches the whole process group; the server decides when a runtime process ends.
-process.on("SIGINT", () => {});
-process.on("SIGTERM", () => {});
+// A terminal signals the whole process group; the server alone decides when a runtime process ends.
+for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"]) process.on(signal, () => {});
 
 // Must stand in the real environment before the first session; set inside a worker thread it would not.
 process.env["ORT_DISABLE_TELEMETRY"] = "1";

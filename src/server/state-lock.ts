@@ -1,0 +1,53 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+
+const LOCK_FILE = "lock";
+
+/** Exit code of `flock -n` where another open file holds the lock. */
+const TAKEN = 1;
+
+/**
+ * Keeps the state folder for this process: two servers that write the same files would undo each other's changes. The
+ * kernel holds the lock for the open file, so that it ends with this process, however that ends, and is seen from other
+ * containers over the same folder.
+ * @param warn told why the folder is not locked, where that cannot be done; the server serves all the same
+ * @throws Error that names the process which has the folder
+ */
+export async function lockStateFolder(folder: string, warn: (message: string) => void): Promise<void> {
+  const path = join(folder, LOCK_FILE);
+  const unlocked = (why: string): void =>
+    warn(`${folder} could not be locked (${why}): see that no other server has it as its PURSUIT_STATE_DIR.`);
+  let file: number;
+  try {
+    mkdirSync(folder, { recursive: true });
+    // Never closed: that would end the lock. Nor is it handed to the processes that are started later.
+    file = openSync(path, "a+");
+  } catch (error) {
+    return unlocked((error as Error).message);
+  }
+  const code = await flock(file);
+  if (code === TAKEN) {
+    closeSync(file);
+    const holder = readFileSync(path, "utf8").trim();
+    throw new Error(
+      `The state folder ${folder} is in use by another server${holder && ` (${holder})`}: stop that one, or set ` +
+        "PURSUIT_STATE_DIR or --state-dir to a folder of this server's own.",
+    );
+  }
+  if (code !== 0) return unlocked(String(code));
+  ftruncateSync(file);
+  writeSync(file, `process ${process.pid} on ${hostname()}\n`);
+}
+
+/** Locks what the descriptor refers to. @returns the exit code of flock, or why it could not be run */
+async function flock(file: number): Promise<number | string> {
+  try {
+    const [code] = await once(spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", file] }), "exit");
+    return code as number;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
