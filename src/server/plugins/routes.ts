@@ -10,7 +10,8 @@ declare module "fastify" {
 }
 
 /** Health routes of both APIs. Platforms ask them without a key, by any name, as often as they like. */
-export const isHealth = ({ routeOptions }: FastifyRequest): boolean =>
-  /^(\/v2)?\/health\//.test(routeOptions.url ?? "");
+export const isHealthPath = (path: string): boolean => /^(\/v2)?\/health\//.test(path);
+
+export const isHealth = ({ routeOptions }: FastifyRequest): boolean => isHealthPath(routeOptions.url ?? "");
 
 export const isPage = ({ routeOptions }: FastifyRequest): boolean => routeOptions.config.page === true;
