@@ -20,7 +20,8 @@ export function encodeThere(base: string, id: string, encoder: EncoderName, sha2
           dtype: "float32",
           shape: [count, width],
         },
-        ...(maxAtoms !== undefined && { budget: { max_atoms: maxAtoms } }),
+        // Without a field of its own it would be the dictionary's default budget.
+        budget: maxAtoms === undefined ? {} : { max_atoms: maxAtoms },
         ...(encoder !== "own" && { encoder }),
         include: ["trace"],
       };

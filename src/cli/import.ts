@@ -79,7 +79,7 @@ export function registerImport(program: Command): void {
     });
 }
 
-function report(path: string, { source, weights, origins, notes }: Understood): string {
+function report(path: string, { source, weights, origins, notes, defaultBudget }: Understood): string {
   const { d, m, settings } = weights;
   const norms = atomNorms(weights).toSorted();
   const [least, most] = [norms[0]!, norms.at(-1)!];
@@ -90,6 +90,9 @@ function report(path: string, { source, weights, origins, notes }: Understood): 
       value === null ? "none" : String(value),
       origins[name] ?? "",
     ]),
+    ...(defaultBudget === undefined
+      ? []
+      : [["default_budget", JSON.stringify(snakeCase(defaultBudget)), "of rows without a budget"] as const]),
   ];
   const width = Math.max(...lines.map(([, value]) => value.length));
   return [

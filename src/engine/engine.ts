@@ -1,4 +1,4 @@
-import type { Budget } from "./core/budget.ts";
+import type { RequestBudget } from "./core/budget.ts";
 import type { Cancellation } from "./core/cancellation.ts";
 import type {
   CoherenceFigures,
@@ -53,7 +53,7 @@ export interface RequestContext {
 export interface EncodeRequest {
   readonly rows: Rows;
   /** One for all rows, or one per row (length n). */
-  readonly budget: Budget | readonly Budget[];
+  readonly budget: RequestBudget;
   readonly trace: boolean;
   readonly reconstruction: boolean;
   /** Another encoder than the dictionary's own; absent: its own. */
@@ -76,7 +76,7 @@ export interface TransferRequest {
   readonly from: string;
   readonly to: string;
   readonly rows: Rows;
-  readonly budget: Budget | readonly Budget[];
+  readonly budget: RequestBudget;
   /** By orthogonal pursuit, or by the first dictionary's own encoder. */
   readonly encoder: RequestEncoder | "own";
 }

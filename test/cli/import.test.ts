@@ -19,6 +19,8 @@ interface Case {
   readonly file?: string;
   readonly flags?: readonly string[];
   readonly encoder: object;
+  /** What the file has of a cap of its own. */
+  readonly defaultBudget?: object;
 }
 
 const OVERCOMPLETE = {
@@ -55,11 +57,15 @@ const OFFICIAL = {
 const TOPK = { k: 5, center: true, subtractCenter: true, inputNorm: "none" };
 
 const CASES: readonly Case[] = [
-  { name: "sae-lens-topk", encoder: TOPK },
-  { name: "sae-lens-topk-rescaled", encoder: { ...TOPK, subtractCenter: false } },
-  { name: "sparsify-topk", encoder: TOPK },
+  { name: "sae-lens-topk", encoder: TOPK, defaultBudget: { maxAtoms: 5 } },
+  { name: "sae-lens-topk-rescaled", encoder: { ...TOPK, subtractCenter: false }, defaultBudget: { maxAtoms: 5 } },
+  { name: "sparsify-topk", encoder: TOPK, defaultBudget: { maxAtoms: 5 } },
   { name: "sae-lens-default", encoder: SAE_LENS },
-  { name: "sae-lens-fixed", encoder: { ...SAE_LENS, reselect: "add", residualThreshold: 0, maxAtoms: 6 } },
+  {
+    name: "sae-lens-fixed",
+    encoder: { ...SAE_LENS, reselect: "add", residualThreshold: 0, maxAtoms: 6 },
+    defaultBudget: { maxAtoms: 6 },
+  },
   { name: "sae-lens-uncentred", encoder: { ...SAE_LENS, center: false, residualThreshold: 0.5 } },
   { name: "sae-lens-layer-norm", encoder: { ...SAE_LENS, inputNorm: "layer_norm" } },
   overcomplete("l2", "weights.safetensors"),
@@ -78,16 +84,13 @@ const CASES: readonly Case[] = [
 describe("pursuit import", () => {
   it.each(CASES)(
     "understands $name, and its codes are then the library's own",
-    async ({ name, file = "", flags = [], encoder }) => {
+    async ({ name, file = "", flags = [], encoder, defaultBudget }) => {
       const folder = join(fixtures, name);
       const imported = await runCli(["import", join(folder, file), "--id", name, ...flags], env);
       expect(imported).toMatchObject({ code: 0, stderr: "" });
-      expect(parseManifest(readFileSync(join(models, name, "dictionary.json"), "utf8"))).toMatchObject({
-        id: name,
-        d: 8,
-        m: 24,
-        encoder,
-      });
+      const manifest = parseManifest(readFileSync(join(models, name, "dictionary.json"), "utf8"));
+      expect(manifest).toMatchObject({ id: name, d: 8, m: 24, encoder });
+      expect(manifest.defaultBudget).toEqual(defaultBudget);
 
       const verified = await runCli(
         ["verify", name, "--rows", join(folder, "x.npy"), "--codes", join(folder, "z.npy")],
@@ -97,6 +100,33 @@ describe("pursuit import", () => {
       expect(verified.stdout).toMatch(/^\d+ agreed, \d+ undecided, 0 differ, of 16 rows\.$/m);
     },
   );
+
+  it("keeps the file's cap as the default budget where a flag lifts it", async () => {
+    const folder = join(fixtures, "sae-lens-fixed");
+    const imported = await runCli(["import", folder, "--id", "lifted", "--max-atoms", "none"], env);
+    expect(imported).toMatchObject({ code: 0, stderr: "" });
+    expect(imported.stdout).toMatch(/^ {2}default_budget +\{"max_atoms":6\} +of rows without a budget$/m);
+    expect(imported.stdout).not.toMatch(/warning/);
+    const manifest = parseManifest(readFileSync(join(models, "lifted", "dictionary.json"), "utf8"));
+    expect(manifest).toMatchObject({ encoder: { maxAtoms: null }, defaultBudget: { maxAtoms: 6 } });
+  });
+
+  it("warns where nothing caps a row without a budget", async () => {
+    const imported = await runCli(
+      [
+        "import",
+        join(fixtures, "mp-sae", "weights.npz"),
+        "--id",
+        "open",
+        "--from",
+        "mp-sae",
+        "--residual-threshold",
+        "0",
+      ],
+      env,
+    );
+    expect(imported.stdout).toMatch(/warning: dictionary\.json has neither default_budget nor encoder\.max_atoms/);
+  });
 
   it("takes bare atoms, column-major float64, once everything is said", async () => {
     const atoms = join(fixtures, "mp-sae", "atoms.npy");

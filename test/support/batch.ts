@@ -1,10 +1,10 @@
-import type { Budget } from "../../src/engine/core/budget.ts";
+import type { Budget, RequestBudget } from "../../src/engine/core/budget.ts";
 import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
 
 /** Rows [n · d] as a traced batch under one budget or one per row. */
-export function batchOf(rows: Float32Array, d: number, budget: Budget | readonly Budget[]): EncodeBatch {
+export function batchOf(rows: Float32Array, d: number, budget: RequestBudget): EncodeBatch {
   const count = rows.length / d;
-  const of = (i: number): Budget => (Array.isArray(budget) ? (budget[i] as Budget) : (budget as Budget));
+  const of = (i: number): Budget => ((Array.isArray(budget) ? budget[i] : budget) ?? {}) as Budget;
   const column = (part: "tolerance" | "residualNorm" | "minGain"): Float64Array =>
     Float64Array.from({ length: count }, (_, i) => of(i)[part] ?? 0);
   return {

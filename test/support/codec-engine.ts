@@ -15,7 +15,7 @@ export class CodecEngine extends FakeEngine {
     const { rows, budget, trace, reconstruction } = request;
     const codes = Array.from({ length: rows.count }, (_, i) => {
       const row = rows.data.slice(i * FAKE_D, (i + 1) * FAKE_D);
-      const own: Budget = Array.isArray(budget) ? (budget[i] as Budget) : (budget as Budget);
+      const own = ((Array.isArray(budget) ? budget[i] : budget) ?? {}) as Budget;
       return codeOf(row, own.maxAtoms ?? FAKE_M, { trace, reconstruction });
     });
     return { ...answer, codes: codesOf(codes, FAKE_M) };

@@ -15,6 +15,7 @@ def write_dictionary(
     *,
     kind: str,
     encoder: dict,
+    default_budget: dict,
     tensors: dict[str, np.ndarray],
     examples: tuple[np.ndarray, list[str]],
     trained_by: str,
@@ -32,6 +33,7 @@ def write_dictionary(
         "d": d,
         "m": m,
         "encoder": encoder,
+        "default_budget": default_budget,
         "provenance": {
             "model": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), sentence embeddings of unit length",
             "data": "WordNet 3.1 (WordNet License), each synset as 'lemma: definition'; a tenth of the synsets held out",

@@ -50,6 +50,7 @@ def main() -> None:
         arguments.out,
         kind="matching_pursuit",
         encoder=ENCODER,
+        default_budget={"max_atoms": arguments.steps},
         tensors={"atoms": atoms.numpy(), "center": center.numpy()},
         examples=embedded.examples(),
         trained_by="tools/train/train.py",

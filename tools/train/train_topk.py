@@ -53,6 +53,7 @@ def main() -> None:
         arguments.out,
         kind="topk",
         encoder={"k": arguments.k, "center": True, "subtract_center": True, "input_norm": "none"},
+        default_budget={"max_atoms": arguments.k},
         tensors={name: tensor.numpy() for name, tensor in stored._asdict().items()},
         examples=embedded.examples(),
         trained_by="tools/train/train_topk.py",

@@ -10,6 +10,12 @@ export interface Budget {
   readonly minGain?: number;
 }
 
+/**
+ * Budgets of a request: one for all rows, or one per row. null is no budget at all: the dictionary's default holds.
+ * Any budget replaces the default whole, `{}` too.
+ */
+export type RequestBudget = Budget | null | readonly (Budget | null)[];
+
 /** Budgets of a batch, one column entry per row, with every default filled in: what the executor takes. */
 export interface BudgetColumns {
   readonly maxAtoms: Int32Array;

@@ -1,4 +1,5 @@
 /** Facts about a dictionary that every folder may know: its shape, its encoder's settings, where it came from. */
+import type { Budget } from "./budget.ts";
 
 /** Which score wins a step (docs/algorithm.md, Matching pursuit). */
 export const SCORES = ["relu", "signed", "absolute"] as const;
@@ -65,6 +66,8 @@ export interface DictionaryManifest {
   /** Number of atoms. */
   readonly m: number;
   readonly provenance: Provenance;
+  /** Holds for rows without any budget; absent: no limit but the encoder's own. */
+  readonly defaultBudget?: Budget;
 }
 
 /** `{id}` in paths and folder names. No separator, no leading dot: it can never leave the models folder. */

@@ -1,11 +1,11 @@
-import type { Budget } from "./budget.ts";
+import type { RequestBudget } from "./budget.ts";
 import type { Edit } from "./edits.ts";
 import type { StageTimes } from "./observer.ts";
 import type { Rows } from "./rows.ts";
 
 export interface SteerRequest {
   readonly rows: Rows;
-  readonly budget: Budget | readonly Budget[];
+  readonly budget: RequestBudget;
   /** Name of a kept set, whose edits come first. */
   readonly set?: string;
   readonly edits: readonly Edit[];

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import Type from "typebox";
 import { Compile } from "typebox/compile";
+import type { Budget } from "../core/budget.ts";
 import { DICTIONARY_ID_PATTERN, type DictionaryManifest, type EncoderSettings } from "../core/dictionary.ts";
 import { isObject } from "../core/is-object.ts";
 import { camelCase, snakeCase } from "../core/snake-case.ts";
@@ -22,6 +23,16 @@ const MAX_MANIFEST_BYTES = 1 << 20;
 const MAX_D = 131_072;
 const MAX_M = 8_388_608;
 
+const DEFAULT_BUDGET = Type.Object(
+  {
+    max_atoms: Type.Optional(Type.Integer({ minimum: 0 })),
+    tolerance: Type.Optional(Type.Number({ minimum: 0 })),
+    residual_norm: Type.Optional(Type.Number({ minimum: 0 })),
+    min_gain: Type.Optional(Type.Number({ minimum: 0 })),
+  },
+  closed,
+);
+
 /** Schema of `dictionary.json` for one kind, so that errors name that kind's settings only (docs/import.md, On disk). */
 const schemaOf = (spec: EncoderSpec) =>
   Compile(
@@ -33,6 +44,7 @@ const schemaOf = (spec: EncoderSpec) =>
         d: Type.Integer({ minimum: 1, maximum: MAX_D }),
         m: Type.Integer({ minimum: 1, maximum: MAX_M }),
         encoder: spec.schema,
+        default_budget: Type.Optional(DEFAULT_BUDGET),
         provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
       },
       closed,
@@ -51,7 +63,8 @@ function schemaFor(value: unknown): { readonly spec: EncoderSpec; readonly schem
 
 /**
  * Reads and checks the manifest of a dictionary folder.
- * @param warn is told of numbers in provenance that JSON lacks: they cost nobody their codes
+ * @param warn gets sentences about what is allowed and deserves attention: numbers in provenance that JSON lacks, a
+ *   pursuit that nothing caps
  * @throws DictionaryFault with every fault: the field, what it holds, what is allowed.
  */
 export async function readManifest(folder: string, warn?: (sentence: string) => void): Promise<DictionaryManifest> {
@@ -78,19 +91,34 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
   const { spec, schema } = schemaFor(value);
   if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value, nonFinite));
   for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
-  const {
-    id,
-    d,
-    m,
-    kind,
-    encoder,
-    provenance = {},
-  } = value as unknown as Omit<DictionaryManifest, "provenance"> & Partial<Pick<DictionaryManifest, "provenance">>;
+  const { id, d, m, kind, encoder, default_budget: budget, provenance = {} } = value as unknown as ManifestFile;
   const settings = camelCase(encoder) as unknown as EncoderSettings;
-  const faults = spec.faults?.(settings, { d, m }) ?? [];
+  const defaultBudget = budget === undefined ? {} : { defaultBudget: camelCase(budget) as Budget };
+  const manifest = { id, d, m, kind, encoder: settings, ...defaultBudget, provenance };
+  const faults = [...(spec.faults?.(settings, { d, m }) ?? []), ...budgetFaults(manifest, spec)];
   if (faults.length > 0) throw new DictionaryFault(faults.map((fault) => `${MANIFEST_FILE}: ${fault}`));
-  return { id, d, m, kind, encoder: settings, provenance };
+  if (warn && isUncapped(manifest, spec)) {
+    warn(
+      `${MANIFEST_FILE} has neither default_budget nor encoder.max_atoms, so a row without a budget may take ` +
+        'PURSUIT_MAX_ATOMS selections. Add "default_budget": {"max_atoms": n}, with n as in its training.',
+    );
+  }
+  return manifest;
 }
+
+/** `dictionary.json` once its schema has checked it. */
+type ManifestFile = Omit<DictionaryManifest, "provenance" | "defaultBudget"> &
+  Partial<Pick<DictionaryManifest, "provenance">> & { readonly default_budget?: object };
+
+function budgetFaults({ d, m, encoder, defaultBudget }: DictionaryManifest, spec: EncoderSpec): readonly string[] {
+  const { cap } = spec.budget(encoder, { d, m }, Infinity);
+  const { maxAtoms = 0 } = defaultBudget ?? {};
+  return maxAtoms > cap ? [`default_budget.max_atoms is ${maxAtoms}; this encoder takes ${cap} atoms at most.`] : [];
+}
+
+/** Whether only the server limits the selections of a row without a budget. */
+const isUncapped = ({ d, m, encoder, defaultBudget }: DictionaryManifest, spec: EncoderSpec): boolean =>
+  defaultBudget === undefined && spec.family === "pursuit" && spec.budget(encoder, { d, m }, Infinity).cap === Infinity;
 
 function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite: readonly NonFinite[]): string[] {
   const faults = new Map<string, string>();
@@ -131,6 +159,7 @@ function at(value: unknown, pointer: string): unknown {
 }
 
 /** The manifest as it is written to disk. */
-export function manifestText({ id, kind, d, m, encoder, provenance }: DictionaryManifest): string {
-  return `${JSON.stringify({ format: 1, id, kind, d, m, encoder: snakeCase(encoder), provenance }, null, 2)}\n`;
+export function manifestText({ id, kind, d, m, encoder, defaultBudget, provenance }: DictionaryManifest): string {
+  const budget = defaultBudget === undefined ? {} : { default_budget: snakeCase(defaultBudget) };
+  return `${JSON.stringify({ format: 1, id, kind, d, m, encoder: snakeCase(encoder), ...budget, provenance }, null, 2)}\n`;
 }

@@ -1,6 +1,8 @@
-import type { Budget, BudgetColumns } from "../core/budget.ts";
+import type { Budget, BudgetColumns, RequestBudget } from "../core/budget.ts";
+import type { DictionaryManifest } from "../core/dictionary.ts";
 import { EngineError } from "../core/errors.ts";
 import { budgetClass } from "../scheduler/cost-model.ts";
+import { specOf } from "../encoders/registry.ts";
 import type { BudgetRule } from "../encoders/spec.ts";
 import type { Rows } from "../core/rows.ts";
 
@@ -11,12 +13,27 @@ export function checkWidth({ width }: Rows, d: number): void {
   throw new EngineError("PURSUIT_WRONG_WIDTH", message);
 }
 
+/** What the budgets of one dictionary's rows may be. */
+export interface RowBudgetRule extends BudgetRule {
+  /** Budget of a row that has none. */
+  readonly fallback: Budget;
+}
+
+/** @param serverCap PURSUIT_MAX_ATOMS; it limits the default budget too. */
+export function budgetRule(manifest: DictionaryManifest, serverCap: number): RowBudgetRule {
+  const { encoder, defaultBudget = {} } = manifest;
+  const rule = specOf(manifest).budget(encoder, manifest, serverCap);
+  const { maxAtoms } = defaultBudget;
+  const capped = maxAtoms === undefined ? {} : { maxAtoms: Math.min(maxAtoms, rule.cap) };
+  return { ...rule, fallback: { ...defaultBudget, ...capped } };
+}
+
 /**
  * One column entry per row, every default filled in.
  * @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE naming the part, and the row where budgets came one per row.
  */
-export function budgetColumns(budget: Budget | readonly Budget[], count: number, rule: BudgetRule): BudgetColumns {
-  const perRow = Array.isArray(budget) ? (budget as readonly Budget[]) : null;
+export function budgetColumns(budget: RequestBudget, count: number, rule: RowBudgetRule): BudgetColumns {
+  const perRow = Array.isArray(budget) ? (budget as readonly (Budget | null)[]) : null;
   if (perRow !== null && perRow.length !== count) {
     throw outOfRange(`budget holds ${perRow.length} entries for ${count} rows; give one object, or one per row.`);
   }
@@ -27,12 +44,13 @@ export function budgetColumns(budget: Budget | readonly Budget[], count: number,
     minGain: new Float64Array(count),
   };
   if (perRow === null) {
-    checkBudget(budget as Budget, "budget", rule);
-    fill(columns, budget as Budget, rule, 0, count);
+    const one = budget as Budget | null;
+    if (one !== null) checkBudget(one, "budget", rule);
+    fill(columns, one ?? rule.fallback, rule, 0, count);
   } else {
     for (const [row, one] of perRow.entries()) {
-      checkBudget(one, `budget[${row}]`, rule);
-      fill(columns, one, rule, row, row + 1);
+      if (one !== null) checkBudget(one, `budget[${row}]`, rule);
+      fill(columns, one ?? rule.fallback, rule, row, row + 1);
     }
   }
   return columns;

@@ -9,12 +9,11 @@ import { shortageOf } from "../core/shortage.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
-import { specOf } from "../encoders/registry.ts";
-import type { BudgetRule } from "../encoders/spec.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
 import { readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
+import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
 import { Improvement } from "./improvement.ts";
 import { LabelSearch } from "./label-search.ts";
@@ -25,7 +24,7 @@ import type { ServingOptions } from "./serving-options.ts";
 interface Loaded {
   readonly manifest: DictionaryManifest;
   readonly sha256: string;
-  readonly rule: BudgetRule;
+  readonly rule: RowBudgetRule;
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
   readonly calls: RuntimeCalls;
@@ -333,6 +332,3 @@ function faultsOf(error: unknown): readonly string[] {
   if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
   return [error instanceof Error ? error.message : String(error)];
 }
-
-const budgetRule = (manifest: DictionaryManifest, serverCap: number): BudgetRule =>
-  specOf(manifest).budget(manifest.encoder, manifest, serverCap);

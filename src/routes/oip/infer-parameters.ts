@@ -17,7 +17,8 @@ const HARMLESS = new Set(["priority", "triton_enable_empty_final_response"]);
 
 /** What the `parameters` of an inference request say. */
 export interface InferParameters {
-  readonly budget: Budget;
+  /** null where no parameter is one of a budget. */
+  readonly budget: Budget | null;
   readonly timeoutMs: number | null;
   readonly binary: boolean;
   readonly degrade: boolean;
@@ -27,7 +28,7 @@ export interface InferParameters {
 /** @throws WireError PURSUIT_INVALID_FIELD */
 export function readParameters(parameters: unknown): InferParameters {
   if (parameters === undefined || parameters === null) {
-    return { budget: {}, timeoutMs: null, binary: false, degrade: false, encoder: null };
+    return { budget: null, timeoutMs: null, binary: false, degrade: false, encoder: null };
   }
   if (typeof parameters !== "object" || Array.isArray(parameters)) {
     throw invalid(`parameters must be an object; it is ${describe(parameters)}.`);
@@ -64,7 +65,7 @@ export function readParameters(parameters: unknown): InferParameters {
       throw invalid(`There is no parameter ${named(name)}; there are ${there}.`);
     }
   }
-  return { budget, timeoutMs, binary, degrade, encoder };
+  return { budget: Object.keys(budget).length === 0 ? null : budget, timeoutMs, binary, degrade, encoder };
 }
 
 /** @throws WireError PURSUIT_INVALID_FIELD */

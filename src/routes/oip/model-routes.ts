@@ -116,8 +116,15 @@ function metadata(manifest: DictionaryManifest): object {
 
 /** As Triton shows a model's configuration: sizes without the first, which is the batch's. */
 function config({ chosen, sha256 }: DictionaryStatus, manifest: DictionaryManifest, maxRows: number): object {
-  const { id, kind, m, encoder } = manifest;
-  const settings = { kind, m, ...(sha256 !== undefined && { sha256 }), ...chosen, ...snakeCase(encoder) };
+  const { id, kind, m, encoder, defaultBudget } = manifest;
+  const settings = {
+    kind,
+    m,
+    ...(sha256 !== undefined && { sha256 }),
+    ...chosen,
+    ...snakeCase(encoder),
+    ...(defaultBudget && { default_budget: JSON.stringify(snakeCase(defaultBudget)) }),
+  };
   return {
     name: id,
     platform: PLATFORM,

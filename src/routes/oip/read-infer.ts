@@ -1,4 +1,4 @@
-import type { Budget } from "../../engine/core/budget.ts";
+import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
 import type { RequestEncoder } from "../../engine/core/dictionary.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import { readBoolean, readParameters } from "./infer-parameters.ts";
@@ -35,7 +35,7 @@ export interface WantedOutput {
 export interface InferRequest {
   readonly id: string | null;
   readonly rows: Rows;
-  readonly budget: Budget | readonly Budget[];
+  readonly budget: RequestBudget;
   /** In the order in which they are answered. */
   readonly outputs: readonly WantedOutput[];
   readonly timeoutMs: number | null;
@@ -98,7 +98,7 @@ function readRaw({ bytes, d, limits }: InferBytes): InferRequest {
   } as const;
   const outputs = STANDARD_OUTPUTS.map((name) => ({ name, binary: true }));
   const rows = { data: readFloats(tensor), count, width: d };
-  return { id: null, rows, budget: {}, outputs, timeoutMs: null, degrade: false, encoder: null };
+  return { id: null, rows, budget: null, outputs, timeoutMs: null, degrade: false, encoder: null };
 }
 
 /** Hands out the binary data that follows the JSON, in the order of the inputs. */
@@ -160,15 +160,11 @@ type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 /** Inputs that are budgets, one entry a row, and their names in the house. */
 const COLUMNS = { max_atoms: "maxAtoms", tolerance: "tolerance" } as const;
 
-function withColumns(
-  budget: Budget,
-  tensors: ReadonlyMap<string, PostedTensor>,
-  count: number,
-): Budget | readonly Budget[] {
+function withColumns(budget: Budget | null, tensors: ReadonlyMap<string, PostedTensor>, count: number): RequestBudget {
   const columns = Object.entries(COLUMNS).flatMap(([name, part]) => {
     const tensor = tensors.get(name);
     if (tensor === undefined) return [];
-    if (budget[part] !== undefined) throw invalid(`${name} is an input and a parameter; send one of them.`);
+    if (budget?.[part] !== undefined) throw invalid(`${name} is an input and a parameter; send one of them.`);
     const { shape } = tensor;
     if (shape[0] !== count || shape.length > 2 || (shape[1] ?? 1) !== 1) {
       const wanted = `[${count}], one entry for each of the rows`;

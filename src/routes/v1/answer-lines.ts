@@ -8,7 +8,7 @@ import { encodeAsRead, replaced } from "./encode-as-read.ts";
 import { mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
-import type { EncodeFields } from "./schemas.ts";
+import type { BudgetWire, EncodeFields } from "./schemas.ts";
 import { streamEncode } from "./stream-encode.ts";
 import { checkFormat } from "../../codecs/answer-size.ts";
 import { WireError } from "../../codecs/codec-error.ts";
@@ -37,7 +37,7 @@ export async function answerLines(
   closing: AbortSignal,
 ): Promise<FastifyReply> {
   const fields = body.fields as EncodeFields;
-  const { budget = {}, encoder, format = "sparse", include = [], timeout_ms: timeoutMs } = fields;
+  const { budget, encoder, format = "sparse", include = [], timeout_ms: timeoutMs } = fields;
   const degrade = fields.on_overload === "degrade";
   if (Array.isArray(budget)) {
     throw new WireError(
@@ -55,7 +55,7 @@ export async function answerLines(
   if (manifest === undefined) throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${id} is not loaded.`);
 
   const context = contextOf(request, reply, engine);
-  const answerBytes = lineBytes(status, budget.max_atoms, { dense: format === "dense", trace, reconstruction });
+  const answerBytes = lineBytes(status, budget, { dense: format === "dense", trace, reconstruction });
   let version: string | undefined;
   const answer = await streamEncode({
     body,
@@ -73,7 +73,7 @@ export async function answerLines(
     maxWaiting: limits.streamBuffer,
     onFailure: (error) => request.log.warn({ err: error }, "A stream of lines ended early."),
     encoder: {
-      budget: budgetOf(budget),
+      budget: budget === undefined ? null : budgetOf(budget),
       head: { format, d: manifest.d },
       labels: wantsLabels ? ({ codes, sha256 }) => labelsOf(engine, id, sha256, codes.indices) : null,
       async encode(rows, budgets) {
@@ -103,9 +103,10 @@ export async function answerLines(
 /** Bytes that the answer to a line takes at most, about. */
 function lineBytes(
   { manifest, maxAtoms = 4096 }: DictionaryStatus,
-  asked: number | undefined,
+  budget: BudgetWire | undefined,
   { dense, trace, reconstruction }: { dense: boolean; trace: boolean; reconstruction: boolean },
 ): number {
+  const asked = budget === undefined ? manifest!.defaultBudget?.maxAtoms : budget.max_atoms;
   const atoms = Math.min(asked ?? maxAtoms, maxAtoms);
   const entries = atoms * (ENTRY_BYTES + (trace ? TRACED_BYTES : 0));
   return 1 + entries + (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.d * NUMBER_BYTES : 0);

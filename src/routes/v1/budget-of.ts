@@ -1,4 +1,4 @@
-import type { Budget } from "../../engine/core/budget.ts";
+import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
 import type { BudgetWire } from "./schemas.ts";
 
 /** A budget of the wire in the engine's names. */
@@ -14,4 +14,10 @@ export function budgetOf({
     ...(residualNorm !== undefined && { residualNorm }),
     ...(minGain !== undefined && { minGain }),
   };
+}
+
+/** Budgets of a request as its fields say them; null where it has none. */
+export function requestBudget(budget: BudgetWire | BudgetWire[] | undefined): RequestBudget {
+  if (budget === undefined) return null;
+  return Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget);
 }

@@ -52,6 +52,7 @@ function toWire({
       d: manifest.d,
       m: manifest.m,
       encoder: snakeCase(manifest.encoder) as NonNullable<DictionaryWire["encoder"]>,
+      ...(manifest.defaultBudget && { default_budget: snakeCase(manifest.defaultBudget) }),
     }),
     ...(maxAtoms !== undefined && { max_atoms: maxAtoms }),
     ...chosen,

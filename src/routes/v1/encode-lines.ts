@@ -1,4 +1,4 @@
-import type { Budget } from "../../engine/core/budget.ts";
+import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
 import type { EncodeAnswer } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 import type { Rows } from "../../engine/core/rows.ts";
@@ -11,9 +11,9 @@ import type { AnswerLine } from "../../codecs/write-lines.ts";
 
 /** What encodes the lines of one request, whatever they hold. */
 export interface LineEncoder {
-  readonly encode: (rows: Rows, budget: Budget | readonly Budget[]) => Promise<EncodeAnswer>;
-  /** For lines that bring no budget of their own. */
-  readonly budget: Budget;
+  readonly encode: (rows: Rows, budget: RequestBudget) => Promise<EncodeAnswer>;
+  /** For lines that bring no budget of their own; null: the dictionary's default. */
+  readonly budget: Budget | null;
   readonly head: Omit<RowHead, "labels">;
   /** Texts of features; null where none are asked for. */
   readonly labels: ((answer: EncodeAnswer) => RowHead["labels"]) | null;
@@ -69,11 +69,11 @@ export async function encodeLines({ rows, lines }: Lines, encoder: LineEncoder):
 }
 
 /** One budget where no line has its own. */
-function budgetsOf(lines: readonly Line[], standard: Budget): Budget | readonly Budget[] {
-  if (lines.every(({ budget }) => budget === undefined)) return standard;
+function budgetsOf(lines: readonly Line[], common: Budget | null): RequestBudget {
+  if (lines.every(({ budget }) => budget === undefined)) return common;
   return lines
     .filter(({ fault }) => fault === undefined)
-    .map(({ budget }) => (budget === undefined ? standard : budgetOf(budget)));
+    .map(({ budget }) => (budget === undefined ? common : budgetOf(budget)));
 }
 
 function answerOf({ line, id, fault }: Omit<Line, "fault"> & { readonly fault?: Fault }): AnswerLine {

@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "../body.ts";
 import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
-import { budgetOf } from "./budget-of.ts";
+import { requestBudget } from "./budget-of.ts";
 import { checkLabels, labelsOf } from "./check-labels.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
@@ -47,7 +47,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         return answerLines(id, request.body, request, reply, pool, unread, options, closing.signal);
       const { rows, fields } = bodyOf(request, "encode");
       const {
-        budget = {},
+        budget,
         encoder,
         format = "sparse",
         include = [],
@@ -64,7 +64,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
 
       const work = {
         rows,
-        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        budget: requestBudget(budget),
         trace: include.includes("trace"),
         reconstruction,
         ...(encoder !== undefined && { encoder }),

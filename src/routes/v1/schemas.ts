@@ -66,10 +66,11 @@ export const InputsSchema = Type.Union([
   ),
 ]);
 
+export const BUDGET =
+  "One for all rows, or one per row. Without it the dictionary's default_budget holds; {} is no limit but max_atoms of the dictionary";
+
 const encodeFields = {
-  budget: Type.Optional(
-    Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" }),
-  ),
+  budget: Type.Optional(Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: BUDGET })),
   encoder: Type.Optional(
     oneOf(REQUEST_ENCODERS, {
       description: "orthogonal: every selection re-solves all coefficients; if not given, the dictionary's own encoder",
@@ -173,7 +174,8 @@ const answerFields = {
   sha256: Type.String({ description: VERSION }),
   mean_atoms: Type.Number(),
   explained_variance: Type.Union([Type.Number(), Type.Null()], {
-    description: "1 − Σ‖x − x̂‖² / Σ‖x − mean‖² over this batch; null where the rows do not vary",
+    description:
+      "1 − Σ‖x − x̂‖² / Σ‖x − mean‖², the mean being that of the rows of this request; null where they do not vary. Few rows give a figure that is not comparable with a published one, which is over the mean of many rows",
   }),
 };
 const shape = Type.Optional(
@@ -243,6 +245,12 @@ export const DictionarySchema = Type.Object({
   d: Type.Optional(Type.Integer({ description: "Row length" })),
   m: Type.Optional(Type.Integer({ description: "Atoms" })),
   encoder: Type.Optional(Type.Union([...ENCODER_SCHEMAS], { description: "Settings of the encoder, by kind" })),
+  default_budget: Type.Optional(
+    Type.Object(BudgetSchema.properties, {
+      ...closed,
+      description: "Budget of a row that has none; any budget replaces it, {} too",
+    }),
+  ),
   max_atoms: Type.Optional(Type.Integer({ description: "Selections of one row at most" })),
   runtime: Type.Optional(oneOf(["cpu", "cuda"])),
   path: Type.Optional(oneOf([...PURSUIT_PATHS, "dense"])),

@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox";
 import { CODE_OPS, DIRECTION_OPS, MAX_EDITS } from "../../engine/core/edits.ts";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
-import { BudgetSchema, InputsSchema } from "./schemas.ts";
+import { BUDGET, BudgetSchema, InputsSchema } from "./schemas.ts";
 
 /** The wire's shapes of steering: what Ajv validates by, and what openapi/openapi.json is made of. */
 
@@ -59,9 +59,7 @@ const steerFields = {
   rows: Type.Optional(
     Type.Array(Type.Integer({ minimum: 0 }), { description: "Rows that edits without rows of their own apply to" }),
   ),
-  budget: Type.Optional(
-    Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: "One for all rows, or one per row" }),
-  ),
+  budget: Type.Optional(Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: BUDGET })),
   include: Type.Optional(
     Type.Array(oneOf(["effect"]), { uniqueItems: true, description: "effect: coefficients, and what else moved" }),
   ),

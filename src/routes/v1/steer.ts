@@ -3,7 +3,7 @@ import { checkRowNumbers, readEdits } from "../../engine/core/read-edits.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
-import { budgetOf } from "./budget-of.ts";
+import { requestBudget } from "./budget-of.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
@@ -37,7 +37,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
     async (request, reply) => {
       const { id } = request.params;
       const { rows, fields } = bodyOf(request, "steer");
-      const { set, budget = {}, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
+      const { set, budget, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
       if (edits === undefined && set === undefined) {
         throw new WireError("PURSUIT_INVALID_FIELD", 'The field edits is missing: give edits, a "set", or both.');
       }
@@ -53,7 +53,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
 
       const work = {
         rows,
-        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        budget: requestBudget(budget),
         edits: edits === undefined ? [] : readEdits(edits),
         effect,
         ...(set !== undefined && { set }),

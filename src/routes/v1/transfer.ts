@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
-import { budgetOf } from "./budget-of.ts";
+import { requestBudget } from "./budget-of.ts";
 import { describeRoute } from "./describe-route.ts";
 import { explainedVariance } from "./explained-variance.ts";
 import { answerOf } from "../media-types.ts";
@@ -38,14 +38,14 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
     },
     async (request, reply) => {
       const { rows, fields } = bodyOf(request, "encode");
-      const { from, to, budget = {}, encoder = "orthogonal", timeout_ms: timeoutMs } = fields as TransferFields;
+      const { from, to, budget, encoder = "orthogonal", timeout_ms: timeoutMs } = fields as TransferFields;
       const [source, target] = [engine.status(from), engine.status(to)];
       if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.d, "json"), limits.maxAnswer);
       const work = {
         from,
         to,
         rows,
-        budget: Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget),
+        budget: requestBudget(budget),
         encoder,
       };
       const { outputs, codes, spread, sha256, times } = await engine.transfer(

@@ -154,7 +154,10 @@ describe("a manifest", () => {
     );
     const warnings: string[] = [];
     expect(await readManifest(join(folder, "nan"), (warning) => warnings.push(warning))).toMatchObject({ id: "nan" });
-    expect(warnings).toEqual(["dictionary.json: provenance.loss is NaN (line 3, column 25); it is shown as null."]);
+    expect(warnings).toEqual([
+      "dictionary.json: provenance.loss is NaN (line 3, column 25); it is shown as null.",
+      expect.stringMatching(/neither default_budget nor/),
+    ]);
   });
 
   it("of over a megabyte is not read", async () => {
@@ -167,5 +170,63 @@ describe("a manifest", () => {
     await expect(readManifest(join(folder, "none"))).rejects.toThrow(/dictionary\.json cannot be read: ENOENT/);
     mkdirSync(join(folder, "odd", "dictionary.json"), { recursive: true });
     await expect(readManifest(join(folder, "odd"))).rejects.toThrow(/dictionary\.json cannot be read: EISDIR/);
+  });
+
+  describe("default_budget", () => {
+    const manifest = manifestOf("good", { atoms: new Float32Array(6), d: 2 });
+    const topk = { kind: "topk", encoder: { k: 2, center: true, subtract_center: true, input_norm: "none" } };
+
+    it("is read and written", () => {
+      const full = { ...manifest, defaultBudget: { maxAtoms: 16, tolerance: 0.1, residualNorm: 0.5, minGain: 0.01 } };
+      expect(parseManifest(manifestText(full))).toEqual(full);
+      expect(JSON.parse(manifestText(full))).toMatchObject({
+        default_budget: { max_atoms: 16, tolerance: 0.1, residual_norm: 0.5, min_gain: 0.01 },
+      });
+      expect(parseManifest(manifestText(manifest))).not.toHaveProperty("defaultBudget");
+      expect(parseManifest(JSON.stringify({ ...GOOD, default_budget: {} }))).toHaveProperty("defaultBudget", {});
+    });
+
+    it.each<[string, object, readonly string[]]>([
+      [
+        "over the encoder's cap",
+        { encoder: { ...GOOD.encoder, max_atoms: 8 }, default_budget: { max_atoms: 9 } },
+        ["dictionary.json: default_budget.max_atoms is 9; this encoder takes 8 atoms at most."],
+      ],
+      [
+        "of an unknown part",
+        { default_budget: { atoms: 9 } },
+        ["dictionary.json: default_budget must not have atoms."],
+      ],
+      [
+        "negative",
+        { default_budget: { max_atoms: -1 } },
+        ["dictionary.json: default_budget.max_atoms is -1; it must be >= 0."],
+      ],
+      [
+        "over a one-pass encoder's m",
+        { ...topk, default_budget: { max_atoms: 4, min_gain: 0.1 } },
+        ["dictionary.json: default_budget.max_atoms is 4; this encoder takes 3 atoms at most."],
+      ],
+    ])("%s is a fault", (_what, fields, faults) => {
+      expect(faultsWith(fields)).toEqual(faults);
+    });
+
+    it("is asked for where nothing else caps a pursuit", async () => {
+      const warningsOf = async (name: string, fields: object): Promise<readonly string[]> => {
+        mkdirSync(join(folder, name));
+        writeFileSync(join(folder, name, "dictionary.json"), JSON.stringify({ ...GOOD, ...fields }));
+        const warnings: string[] = [];
+        await readManifest(join(folder, name), (warning) => warnings.push(warning));
+        return warnings;
+      };
+      expect(await warningsOf("uncapped", {})).toEqual([
+        expect.stringMatching(
+          /neither default_budget nor encoder\.max_atoms.*Add "default_budget": \{"max_atoms": n\}/,
+        ),
+      ]);
+      expect(await warningsOf("defaulted", { default_budget: {} })).toEqual([]);
+      expect(await warningsOf("capped", { encoder: { ...GOOD.encoder, max_atoms: 8 } })).toEqual([]);
+      expect(await warningsOf("one-pass", topk)).toEqual([]);
+    });
   });
 });

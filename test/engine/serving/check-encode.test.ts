@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { budgetColumns, checkWidth } from "../../../src/engine/serving/check-encode.ts";
+import type { Budget } from "../../../src/engine/core/budget.ts";
+import type { DictionaryManifest } from "../../../src/engine/core/dictionary.ts";
+import { budgetColumns, budgetRule, checkWidth } from "../../../src/engine/serving/check-encode.ts";
+import { manifestOf } from "../../support/model-folder.ts";
 
 const rows = (...data: number[]) => ({ data: Float32Array.from(data), count: data.length / 2, width: 2 });
 
@@ -9,8 +12,8 @@ describe("checkWidth", () => {
   });
 });
 
-const PURSUIT = { cap: 64, unset: 64 };
-const ONE_PASS = { cap: 64, unset: 512 };
+const PURSUIT = { cap: 64, unset: 64, fallback: { maxAtoms: 16, tolerance: 0.5 } };
+const ONE_PASS = { cap: 64, unset: 512, fallback: {} };
 
 describe("budgetColumns", () => {
   it("sets no cap on a one-pass row whose budget does not, and takes every limit", () => {
@@ -32,6 +35,19 @@ describe("budgetColumns", () => {
     expect([...perRow.minGain]).toEqual([0, 0.01]);
   });
 
+  it("gives the fallback to rows without a budget, and nothing of it to others", () => {
+    expect(budgetColumns(null, 2, PURSUIT)).toEqual({
+      maxAtoms: Int32Array.of(16, 16),
+      tolerance: Float64Array.of(0.5, 0.5),
+      residualNorm: Float64Array.of(0, 0),
+      minGain: Float64Array.of(0, 0),
+    });
+    const perRow = budgetColumns([null, {}, { maxAtoms: 3 }, { tolerance: 0.1 }], 4, PURSUIT);
+    expect([...perRow.maxAtoms]).toEqual([16, 64, 3, 64]);
+    expect([...perRow.tolerance]).toEqual([0.5, 0, 0, 0.1]);
+    expect([...budgetColumns(null, 1, ONE_PASS).maxAtoms]).toEqual([512]);
+  });
+
   it.each([
     [{ maxAtoms: -1 }, "budget.max_atoms is -1; it must be an integer from 0 to 64."],
     [{ maxAtoms: 1.5 }, "budget.max_atoms is 1.5"],
@@ -43,5 +59,26 @@ describe("budgetColumns", () => {
     [[{}], "budget holds 1 entries for 2 rows"],
   ])("refuses %j", (budget, message) => {
     expect(() => budgetColumns(budget, 2, PURSUIT)).toThrow(message);
+  });
+});
+
+describe("the budget of a row that has none", () => {
+  const pursuit = (maxAtoms: number | null, defaultBudget?: Budget): DictionaryManifest => ({
+    ...manifestOf("a", { atoms: new Float32Array(200), d: 2, settings: { maxAtoms } }),
+    ...(defaultBudget && { defaultBudget }),
+  });
+
+  it("is the dictionary's default, else no limit but the cap", () => {
+    expect(budgetRule(pursuit(null, { maxAtoms: 16, tolerance: 0.1 }), 4096)).toEqual({
+      cap: 4096,
+      unset: 4096,
+      fallback: { maxAtoms: 16, tolerance: 0.1 },
+    });
+    expect(budgetRule(pursuit(32), 4096)).toMatchObject({ cap: 32, fallback: {} });
+    expect(budgetRule(pursuit(32, { tolerance: 0.1 }), 4096).fallback).toEqual({ tolerance: 0.1 });
+  });
+
+  it("never exceeds the server's cap", () => {
+    expect(budgetRule(pursuit(null, { maxAtoms: 16 }), 8)).toMatchObject({ cap: 8, fallback: { maxAtoms: 8 } });
   });
 });

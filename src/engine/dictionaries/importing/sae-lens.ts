@@ -222,6 +222,9 @@ function readPursuit(config: Config, common: Common, flags: ImportFlags): (file:
     const center = settings.center.value ? await file.readFloats("b_dec") : null;
     return {
       ...pursuitOf({ d, m, atoms, center }, settings),
+      ...(cap.value !== null && {
+        defaultBudget: { maxAtoms: Math.min(cap.value, settings.maxAtoms.value ?? cap.value) },
+      }),
       notes: center ? [] : ["b_dec is left out: it is neither subtracted nor added back."],
     };
   };
@@ -259,10 +262,12 @@ function readTopk(config: Config, common: Common, flags: ImportFlags): (file: Te
         encoder_bias: await file.readFloats("b_enc"),
       },
     };
-    if (!rescales.value) return { weights, origins, notes: [] };
+    const defaultBudget = { maxAtoms: Math.min(settings.k, m) };
+    if (!rescales.value) return { weights, origins, defaultBudget, notes: [] };
     return {
       weights: foldNorms(weights),
       origins,
+      defaultBudget,
       notes: [
         "The atoms' norms are folded into the encoder, as rescale_acts_by_decoder_norm applies them; atoms are of unit norm.",
       ],

@@ -59,6 +59,7 @@ export async function understandSparsify(folder: string, weights: string, flags:
         },
       },
       origins,
+      defaultBudget: { maxAtoms: Math.min(settings.k, m) },
       notes: [...config.notes, ...notes],
       provenance: { library: "sparsify" },
     };

@@ -1,3 +1,4 @@
+import type { Budget } from "../../core/budget.ts";
 import {
   ORTHOGONAL_SCORES,
   type OrthogonalSettings,
@@ -28,6 +29,8 @@ export interface Understood {
   /** What else was done or seen, a sentence each. */
   readonly notes: readonly string[];
   readonly provenance: Provenance;
+  /** The file's own k or cap on iterations; absent where it has none. */
+  readonly defaultBudget?: Budget;
 }
 
 /** Settings apart from where they come from. */

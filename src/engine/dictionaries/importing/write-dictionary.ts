@@ -23,7 +23,7 @@ export interface WriteOptions {
  * @throws ImportFault when the id is taken, DictionaryFault when the weights are unsound.
  */
 export async function writeDictionary(
-  { weights, provenance }: Understood,
+  { weights, provenance, defaultBudget }: Understood,
   { modelsDir, id, force }: WriteOptions,
 ): Promise<{ readonly folder: string; readonly loaded: LoadedWeights }> {
   const folder = join(modelsDir, id);
@@ -31,17 +31,19 @@ export async function writeDictionary(
     throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
   const { d, m, kind, settings: encoder } = weights;
-  const manifest: DictionaryManifest = { id, kind, d, m, encoder, provenance };
+  const budget = defaultBudget === undefined ? {} : { defaultBudget };
+  const manifest: DictionaryManifest = { id, kind, d, m, encoder, ...budget, provenance };
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
     await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights)));
     await writeSynced(join(partial, MANIFEST_FILE), [Buffer.from(manifestText(manifest))]);
-    const loaded = await loadWeights(partial, await readManifest(partial));
+    const warnings: string[] = [];
+    const loaded = await loadWeights(partial, await readManifest(partial, (warning) => warnings.push(warning)));
     await synced(partial);
     await swapIn(partial, folder, force);
     await synced(modelsDir);
-    return { folder, loaded };
+    return { folder, loaded: { ...loaded, warnings: [...warnings, ...loaded.warnings] } };
   } finally {
     await rm(partial, { recursive: true, force: true });
   }
