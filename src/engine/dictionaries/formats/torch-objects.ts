@@ -86,25 +86,35 @@ export interface TorchContents {
 /** The name of a tensor that was saved by itself. */
 export const TORCH_TENSOR = "tensor";
 
-/** @param pickle data.pkl of a checkpoint in zip form @throws FormatError */
-export function readTorchPickle(file: string, pickle: Uint8Array): TorchContents {
+/** The pickles of one checkpoint. */
+export interface TorchPickles {
+  readonly form: "zip" | "legacy";
+  /** The checkpoint's path, for messages. */
+  readonly file: string;
+  /** data.pkl, or the start of a legacy file. */
+  readonly bytes: Uint8Array;
+}
+
+/** What they say. `keys` and `end` are of the legacy form: the storages in the order of their data, and its start. */
+export interface TorchDescription {
+  readonly contents: TorchContents;
+  readonly keys: readonly string[];
+  readonly end: number;
+}
+
+/** @throws FormatError */
+export function describeTorch({ form, file, bytes }: TorchPickles): TorchDescription {
+  if (form === "legacy") return readLegacyPickles(file, bytes);
   const rules = new TorchRules(5);
-  return contentsOf(file, readPickle(file, pickle, rules).value, rules.storages);
+  const { value, end } = readPickle(file, bytes, rules);
+  return { contents: contentsOf(file, value, rules.storages), keys: [], end };
 }
 
 /** 0x1950a86a20f9469cfc6c, the first pickle of the form before the zip. */
 export const LEGACY_MAGIC = Buffer.from("80028a0a6cfc9c46f9206aa850192e", "hex");
 
-/**
- * The five pickles that a checkpoint of torch before 1.6 starts with: magic number, protocol, system, object, keys.
- * @param head from the file's start
- * @returns also the storages' keys in the order of their data, and where the first begins
- * @throws FormatError
- */
-export function readLegacyPickles(
-  file: string,
-  head: Uint8Array,
-): { readonly contents: TorchContents; readonly keys: readonly string[]; readonly end: number } {
+/** The five pickles that a checkpoint of torch before 1.6 starts with: magic number, protocol, system, object, keys. */
+function readLegacyPickles(file: string, head: Uint8Array): TorchDescription {
   let end = LEGACY_MAGIC.length;
   const rules = new TorchRules(6);
   const next = (): unknown => {

@@ -7,8 +7,15 @@ import { FormatError } from "./format-error.ts";
 import { openPlainFile, readExactly } from "./plain-file.ts";
 import { isRowMajor, toRowMajor } from "./strided.ts";
 import type { Setting, TensorFile } from "./tensor-file.ts";
-import { LEGACY_MAGIC, type TorchContents, type TorchStorage, type TorchTensor } from "./torch-objects.ts";
-import type { TorchAnswer, TorchTask } from "./torch-worker.ts";
+import {
+  LEGACY_MAGIC,
+  type TorchContents,
+  type TorchDescription,
+  type TorchPickles,
+  type TorchStorage,
+  type TorchTensor,
+} from "./torch-objects.ts";
+import type { TorchAnswer } from "./torch-worker.ts";
 import { ZipArchive, type ZipMember } from "./zip.ts";
 
 /**
@@ -40,22 +47,26 @@ const MAX_SETTING_ELEMENTS = 1024;
 /** Read in pieces: one read() of Node moves 2 GiB at most. */
 const READ_BYTES = 16 << 20;
 
+/** Reads pickles as data. */
+type Describe = (pickles: TorchPickles) => TorchDescription | Promise<TorchDescription>;
+
 /**
+ * @param describe by default on a thread of its own
  * @throws FormatError that names the opcode, global or tensor that is refused, and what to do; the system's error when the
  *   file cannot be read
  */
-export async function openTorch(path: string): Promise<TensorFile> {
+export async function openTorch(path: string, describe: Describe = describeApart): Promise<TensorFile> {
   const { handle, size } = await openPlainFile(path);
   let head: Buffer;
   try {
     head = await readExactly(handle, path, 0, Math.min(size, 512));
-    if (startsWith(head, LEGACY_MAGIC)) return await openLegacy(path, handle, size);
+    if (startsWith(head, LEGACY_MAGIC)) return await openLegacy(path, handle, size, describe);
   } catch (error) {
     await handle.close();
     throw error;
   }
   await handle.close();
-  if (head.toString("latin1", 0, 2) === "PK") return openZipped(path);
+  if (head.toString("latin1", 0, 2) === "PK") return openZipped(path, describe);
   const again = "Load it with torch and save it again: torch.save(model.state_dict(), path).";
   if (head.toString("latin1", 257, 262) === "ustar") {
     throw new FormatError(path, `is a checkpoint of torch 0.1, which is not read. ${again}`);
@@ -71,7 +82,7 @@ interface Storages {
   close(): Promise<void>;
 }
 
-async function openZipped(path: string): Promise<TensorFile> {
+async function openZipped(path: string, describe: Describe): Promise<TensorFile> {
   const zip = await ZipArchive.open(path, "torch.save", MAX_MEMBERS);
   try {
     const byName = new Map(zip.members.map((member) => [member.name, member]));
@@ -87,7 +98,7 @@ async function openZipped(path: string): Promise<TensorFile> {
     if (order !== undefined && Buffer.from(await zip.readBytes(order, 16)).toString("latin1") !== "little") {
       throw new FormatError(path, "was saved on a big-endian machine. Load it with torch and save it again.");
     }
-    const { contents } = await readApart({ form: "zip", file: path, bytes: await zip.readBytes(pickle) });
+    const { contents } = await describe({ form: "zip", file: path, bytes: await zip.readBytes(pickle) });
     const members = new Map<string, ZipMember>();
     for (const storage of contents.storages.values()) {
       members.set(storage.key, memberOf(path, storage, byName.get(`${prefix}data/${storage.key}`)));
@@ -131,9 +142,9 @@ function memberOf(path: string, { key, count, width }: TorchStorage, member: Zip
 }
 
 /** @param handle is closed by the file that is returned, or by the caller on an error */
-async function openLegacy(path: string, handle: FileHandle, size: number): Promise<TensorFile> {
+async function openLegacy(path: string, handle: FileHandle, size: number, describe: Describe): Promise<TensorFile> {
   const head = await readExactly(handle, path, 0, Math.min(size, MAX_PICKLE_BYTES));
-  const { contents, keys, end } = await readApart({ form: "legacy", file: path, bytes: head });
+  const { contents, keys, end } = await describe({ form: "legacy", file: path, bytes: head });
   const starts = new Map<string, number>();
   let at = end;
   for (const key of keys) {
@@ -248,22 +259,22 @@ const INTEGERS: Readonly<Record<string, (bytes: Buffer, at: number) => number | 
   BOOL: (bytes, at) => bytes.readUInt8(at) !== 0,
 };
 
-/** Reads the pickle on a thread of its own, whose heap is limited. @throws FormatError */
-async function readApart(task: TorchTask): Promise<Extract<TorchAnswer, { readonly contents: TorchContents }>> {
+/** On a thread of its own, whose heap is limited. @throws FormatError */
+async function describeApart(pickles: TorchPickles): Promise<TorchDescription> {
   // Threads run built code, wherever this file itself runs from.
   const entry = createRequire(import.meta.url).resolve("#dist/engine/dictionaries/formats/torch-worker.js");
   const worker = new Worker(entry, {
-    workerData: task,
+    workerData: pickles,
     resourceLimits: { maxOldGenerationSizeMb: PICKLE_HEAP_MIB },
     execArgv: [],
   });
   try {
     const [answer] = (await once(worker, "message")) as [TorchAnswer];
-    if ("fault" in answer) throw new FormatError(task.file, answer.fault);
+    if ("fault" in answer) throw new FormatError(pickles.file, answer.fault);
     return answer;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY") {
-      throw new FormatError(task.file, `its pickle takes more than ${PICKLE_HEAP_MIB} MiB to read.`);
+      throw new FormatError(pickles.file, `its pickle takes more than ${PICKLE_HEAP_MIB} MiB to read.`);
     }
     throw error;
   } finally {

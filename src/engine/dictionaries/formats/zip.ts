@@ -1,6 +1,8 @@
+import { read } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { crc32 } from "node:zlib";
-import { type Entry, fromFdPromise, type ZipFile } from "yauzl";
+import { pipeline, Readable } from "node:stream";
+import { crc32, createInflateRaw } from "node:zlib";
+import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from "yauzl";
 import { FormatError } from "./format-error.ts";
 import { readExactly } from "./plain-file.ts";
 
@@ -26,14 +28,14 @@ export interface ZipMember {
 export class ZipArchive {
   readonly path: string;
   readonly members: readonly ZipMember[];
-  readonly #handle: FileHandle;
+  readonly #reader: BoundedReader;
   readonly #zip: ZipFile;
   readonly #entries: ReadonlyMap<ZipMember, Entry>;
   readonly #format: string;
 
-  private constructor(path: string, format: string, handle: FileHandle, zip: ZipFile, entries: readonly Entry[]) {
+  private constructor(path: string, format: string, reader: BoundedReader, zip: ZipFile, entries: readonly Entry[]) {
     this.path = path;
-    this.#handle = handle;
+    this.#reader = reader;
     this.#format = format;
     this.#zip = zip;
     this.#entries = new Map(
@@ -53,8 +55,10 @@ export class ZipArchive {
   static async open(path: string, format: string, maxMembers: number): Promise<ZipArchive> {
     const handle = await open(path, "r");
     try {
+      const { size } = await handle.stat();
       // The handle closes the file: yauzl's own close() is never called.
-      const zip = await fromFdPromise(handle.fd, { lazyEntries: true }).catch((error: unknown) => {
+      const reader = new BoundedReader(handle, path, size);
+      const zip = await fromRandomAccessReaderPromise(reader, size, { lazyEntries: true }).catch((error: unknown) => {
         throw unsound(path, format, error);
       });
       if (zip.entryCount > maxMembers) {
@@ -68,7 +72,7 @@ export class ZipArchive {
         if (names.has(fileName)) throw new FormatError(path, `holds ${JSON.stringify(fileName)} twice.`);
         names.add(fileName);
       }
-      return new ZipArchive(path, format, handle, zip, entries);
+      return new ZipArchive(path, format, reader, zip, entries);
     } catch (error) {
       await handle.close();
       throw error;
@@ -86,15 +90,14 @@ export class ZipArchive {
     try {
       for await (const chunk of this.#pieces(entry)) {
         length += chunk.length;
+        if (length > member.size) throw this.#wrongSize(member, "goes on after all");
         crc = crc32(chunk, crc);
         yield chunk;
       }
     } catch (error) {
       throw error instanceof FormatError ? error : unsound(this.path, this.#format, error);
     }
-    if (length < member.size) {
-      throw new FormatError(this.path, `${member.name} ends after ${length} of ${member.size} bytes.`);
-    }
+    if (length < member.size) throw this.#wrongSize(member, `ends after ${length}`);
     // 0: the writer computed none, as torch.save does on request.
     if (crc !== entry.crc32 && entry.crc32 !== 0) {
       throw new FormatError(
@@ -104,17 +107,19 @@ export class ZipArchive {
     }
   }
 
+  #wrongSize({ name, size }: ZipMember, what: string): FormatError {
+    return new FormatError(this.path, `${name} ${what} of the ${size} bytes that the zip says.`);
+  }
+
   async *#pieces(entry: Entry): AsyncGenerator<Buffer, void> {
-    if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
-      const stream = await this.#zip.openReadStreamPromise(entry);
-      yield* stream as AsyncIterable<Buffer>;
-      return;
-    }
+    if (entry.isEncrypted()) throw new Error(`${entry.fileName} is encrypted`);
     const { fileDataStart } = await this.#zip.readLocalFileHeaderPromise(entry, { minimal: true });
-    for (let at = 0; at < entry.uncompressedSize; at += READ_BYTES) {
-      const length = Math.min(READ_BYTES, entry.uncompressedSize - at);
-      yield await readExactly(this.#handle, this.path, fileDataStart + at, length);
-    }
+    const packed = this.#reader.pieces(fileDataStart, fileDataStart + entry.compressedSize);
+    if (entry.compressionMethod === 0) yield* packed;
+    else if (entry.compressionMethod === 8) {
+      // An error on either side ends the iteration.
+      yield* pipeline(Readable.from(packed), createInflateRaw(), () => {}) as AsyncIterable<Buffer>;
+    } else throw new Error(`${entry.fileName} is compressed by method ${entry.compressionMethod}`);
   }
 
   /**
@@ -138,7 +143,53 @@ export class ZipArchive {
   }
 
   async close(): Promise<void> {
-    await this.#handle.close();
+    await this.#reader.handle.close();
+  }
+}
+
+/** Reads for yauzl. Positions from a hostile zip64 directory, which make fs.read throw inside yauzl, become errors. */
+class BoundedReader extends RandomAccessReader {
+  readonly handle: FileHandle;
+  readonly #path: string;
+  readonly #size: number;
+
+  constructor(handle: FileHandle, path: string, size: number) {
+    super();
+    this.handle = handle;
+    this.#path = path;
+    this.#size = size;
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    if (!this.#holds(position, length)) {
+      setImmediate(callback, this.#outside(position));
+      return;
+    }
+    read(this.handle.fd, buffer, offset, length, position, (error, bytesRead) => {
+      callback(error ?? (bytesRead < length ? this.#outside(position + bytesRead) : null));
+    });
+  }
+
+  /** Bytes [start, end) of the file. */
+  async *pieces(start: number, end: number): AsyncGenerator<Buffer, void> {
+    if (!this.#holds(start, end - start)) throw this.#outside(end);
+    for (let at = start; at < end; at += READ_BYTES) {
+      yield await readExactly(this.handle, this.#path, at, Math.min(READ_BYTES, end - at));
+    }
+  }
+
+  #holds(position: number, length: number): boolean {
+    return position >= 0 && length >= 0 && position + length <= this.#size;
+  }
+
+  #outside(position: number): Error {
+    return new Error(`its directory points to byte ${position} of ${this.#size}`);
   }
 }
 
