@@ -1,20 +1,27 @@
 import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
 import type { Encoder } from "./encode-here.ts";
 import type { EncoderName } from "./encoder-option.ts";
+import type { ServerClient } from "./server-client.ts";
 
 type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly residual_norms: readonly number[] } };
 
-/**
- * A running server over HTTP.
- * @param key sent where there is one.
- * @param sha256 version that the answers are compared by; a server with another one is refused.
- */
-export function encodeThere(base: string, id: string, encoder: EncoderName, sha256: string, key?: string): Encoder {
-  if (!URL.canParse(base)) throw new Error(`--url ${base} is no address; one looks like http://127.0.0.1:8080.`);
-  const url = new URL(`/v1/dictionaries/${id}/encode`, base);
+export interface ThereOptions {
+  /** Version that the answers are compared by; a server with another one is refused. */
+  readonly sha256?: string;
+  /** Whether to ask for labels: a dictionary without any refuses. */
+  readonly labels?: boolean;
+}
+
+/** Encodes by a running server over HTTP. */
+export function encodeThere(
+  server: ServerClient,
+  id: string,
+  encoder: EncoderName,
+  { sha256, labels = false }: ThereOptions,
+): Encoder {
   return {
     async encode({ data, count, width }, { maxAtoms }) {
-      const body = {
+      const { body } = await server.post(`/v1/dictionaries/${encodeURIComponent(id)}/encode`, {
         inputs: {
           data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64"),
           dtype: "float32",
@@ -23,28 +30,15 @@ export function encodeThere(base: string, id: string, encoder: EncoderName, sha2
         // Without a field of its own it would be the dictionary's default budget.
         budget: maxAtoms === undefined ? {} : { max_atoms: maxAtoms },
         ...(encoder !== "own" && { encoder }),
-        include: ["trace"],
-      };
-      const answer = await fetch(url, {
-        method: "POST",
-        headers: { "content-type": "application/json", ...(key !== undefined && { authorization: `Bearer ${key}` }) },
-        body: JSON.stringify(body),
-      }).catch((error: unknown) => {
-        throw new Error(`No server answers at ${base}; start one with "pursuit serve".`, { cause: error });
+        include: labels ? ["trace", "labels"] : ["trace"],
       });
-      const said = (await answer.json().catch(() => ({}))) as {
-        sha256?: string;
-        codes?: readonly WireCode[];
-        detail?: string;
-      };
-      if (!answer.ok || said.codes === undefined) {
-        const hint =
-          answer.status === 404 ? ` One imported since it started: POST /v2/repository/models/${id}/load.` : "";
-        throw new Error(`${url.href} answers ${answer.status}: ${said.detail ?? "no codes"}${hint}`);
+      const said = body as { readonly sha256?: string; readonly codes?: readonly WireCode[] };
+      if (said.codes?.length !== count) {
+        throw new Error(`${server.address} answers without a code for each row. Is it a Pursuit server?`);
       }
-      if (said.sha256 !== sha256) {
+      if (sha256 !== undefined && said.sha256 !== sha256) {
         throw new Error(
-          `The server at ${base} serves another version of ${id} (sha256 ${said.sha256}) than lies here (${sha256}): its weights or settings differ.`,
+          `The server at ${server.address} serves another version of ${id} (sha256 ${said.sha256}) than lies here (${sha256}): its weights or settings differ.`,
         );
       }
       return said.codes.map((code) => ({ ...code, residualNorms: code.trace.residual_norms }));

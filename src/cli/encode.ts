@@ -1,19 +1,33 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { readLabels } from "../engine/dictionaries/labels.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
 import { readSettings } from "../server/config.ts";
+import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { embedSentences } from "./embed-sentences.ts";
-import { encodeHere } from "./encode-here.ts";
+import { encodeHere, type Encoder } from "./encode-here.ts";
 import { type EncoderName, encoderOption } from "./encoder-option.ts";
+import { encodeThere } from "./encode-there.ts";
+import { ServerClient } from "./server-client.ts";
 
 interface Flags {
   readonly dictionary: string;
   readonly maxAtoms: number;
   readonly encoder: EncoderName;
   readonly python: string;
+  readonly url?: string;
   readonly modelsDir?: string;
+}
+
+/** A dictionary to encode by, here or on a server. */
+interface Source {
+  /** Row length. */
+  readonly d: number;
+  /** Loads the dictionary, where it is not served already. */
+  readonly open: () => Promise<Encoder>;
+  /** What a label says of a feature of these codes. */
+  readonly textOf: (code: ServedCode, feature: number) => string | undefined;
 }
 
 /** `pursuit encode`: sentences of your own, embedded as the shipped dictionary's rows were, and what they are made of. */
@@ -25,23 +39,53 @@ export function registerEncode(program: Command): void {
     .option("--max-atoms <n>", "atoms of one sentence at most", parseCount, 8)
     .addOption(encoderOption())
     .option("--python <command>", "the Python that has the embedder installed", "python3")
+    .addOption(
+      new Option("--url <base>", "ask a running server instead of loading the dictionary here").conflicts("modelsDir"),
+    )
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
-    .action(async (sentences: readonly string[], { dictionary, maxAtoms, encoder: by, python, modelsDir }: Flags) => {
+    .action(async (sentences: readonly string[], flags: Flags) => {
+      const { modelsDir } = flags;
       const settings = readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
-      const folder = await dictionaryFolder(dictionary, settings);
-      const { d, m } = await readManifest(folder);
-      const labels = await readLabels(folder, m);
-      const rows = { data: await embedSentences(sentences, d, python), count: sentences.length, width: d };
-      const encoder = await encodeHere(dictionary, by, settings);
+      const { d, open, textOf } = await (flags.url === undefined
+        ? findHere(flags, settings)
+        : askServer(flags, new ServerClient(flags.url, settings.apiKeys[0])));
+      const rows = { data: await embedSentences(sentences, d, flags.python), count: sentences.length, width: d };
+      const encoder = await open();
       try {
-        const textOf = (atom: number): string => labels?.facts.get(atom)?.text ?? "—";
-        for (const [i, code] of (await encoder.encode(rows, { maxAtoms })).entries()) {
-          console.log(`${sentences[i]}\n${show(code, textOf)}\n`);
+        for (const [i, code] of (await encoder.encode(rows, { maxAtoms: flags.maxAtoms })).entries()) {
+          console.log(`${sentences[i]}\n${show(code, (atom) => textOf(code, atom) ?? "—")}\n`);
         }
       } finally {
         await encoder.close();
       }
     });
+}
+
+async function findHere({ dictionary, encoder }: Flags, settings: Settings): Promise<Source> {
+  const folder = await dictionaryFolder(dictionary, settings);
+  const { d, m } = await readManifest(folder);
+  const labels = await readLabels(folder, m);
+  return {
+    d,
+    open: () => encodeHere(dictionary, encoder, settings),
+    textOf: (_code, feature) => labels?.facts.get(feature)?.text,
+  };
+}
+
+async function askServer({ dictionary, encoder }: Flags, server: ServerClient): Promise<Source> {
+  const { body } = await server.get(`/v1/dictionaries/${encodeURIComponent(dictionary)}`);
+  const { d, labels } = body;
+  if (typeof d !== "number") {
+    const faults = Array.isArray(body["faults"]) ? body["faults"].join(" ") : "";
+    throw new Error(
+      `${server.address} does not serve ${dictionary} now (${String(body["state"])}). ${faults}`.trimEnd(),
+    );
+  }
+  return {
+    d,
+    open: () => Promise.resolve(encodeThere(server, dictionary, encoder, { labels: labels === true })),
+    textOf: ({ indices, labels: texts }, feature) => texts?.[Array.from(indices).indexOf(feature)] ?? undefined,
+  };
 }
 
 function show({ trace, residualNorms, stop }: ServedCode, textOf: (atom: number) => string): string {

@@ -10,6 +10,7 @@ import { dictionaryFolder } from "./dictionary-folder.ts";
 import { encodeHere } from "./encode-here.ts";
 import { type EncoderName, encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
+import { ServerClient } from "./server-client.ts";
 
 interface Flags {
   readonly rows: string;
@@ -61,7 +62,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
   const encoder =
     flags.url === undefined
       ? await encodeHere(id, flags.encoder, settings)
-      : encodeThere(flags.url, id, flags.encoder, sha256, settings.apiKeys[0]);
+      : encodeThere(new ServerClient(flags.url, settings.apiKeys[0]), id, flags.encoder, { sha256 });
   const verdicts: Verdict[] = [];
   try {
     for (let from = 0; from < count; from += CHUNK) {

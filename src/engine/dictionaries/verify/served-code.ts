@@ -10,6 +10,8 @@ export interface ServedCode {
   /** ||r|| after each selection. */
   readonly residualNorms: ArrayLike<number>;
   readonly norm?: { readonly shift: number; readonly scale: number };
+  /** Labels beside `indices`, where a server was asked for them. */
+  readonly labels?: readonly (string | null)[];
 }
 
 /** Traced codes, row by row. */
