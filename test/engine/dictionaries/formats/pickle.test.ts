@@ -96,6 +96,27 @@ describe("a pickle", () => {
     expect(read(bytes)).toBe(0x1950a86a20f9469cfc6cn);
   });
 
+  it.each<[string, string, unknown]>([
+    [
+      "LONG_BINPUT and LONG_BINGET",
+      "K\u0007r\u0000\u0000\u0001\u0000j\u0000\u0000\u0001\u0000\u0086",
+      new PickleTuple([7, 7]),
+    ],
+    ["SHORT_BINSTRING", "U\u0003abc", "abc"],
+    ["APPEND", "]K\u0001aK\u0002a", [1, 2]],
+    ["SETITEM", "}U\u0001aK\u0001s", new Map([["a", 1]])],
+    ["EMPTY_SET", "\u008f", new Set()],
+    ["NEWOBJ", "cm\nC\n)\u0081", { callable: { global: "m.C" }, args: [] }],
+    [
+      "BININT, BININT1, BININT2",
+      "J\u00fe\u00ff\u00ff\u00ffK\u00ffM\u0000\u0001\u0087",
+      new PickleTuple([-2, 255, 256]),
+    ],
+    ["LONG1", "\u008a\u0000\u008a\u0001\u00ff\u0086", new PickleTuple([0, -1])],
+  ])("reads %s", (_, opcodes, value) => {
+    expect(read(Buffer.from(`\u0080\u0002${opcodes}.`, "latin1"))).toEqual(value);
+  });
+
   it("shares a value that its memo repeats", () => {
     const twice = Buffer.concat([OP.emptyList, OP.mark, OP.emptyDict, OP.put(3), OP.get(3), OP.appends]);
     const [a, b] = read(pickleBytes(twice)) as unknown[];
