@@ -1,5 +1,5 @@
 /** Which key each route requires, what is answered without it, and that no key is ever told. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 const API = "an-api-key-of-some-length";
@@ -214,6 +214,24 @@ describe("a rate limit", () => {
     expect((await from("10.0.0.1")).statusCode).toBe(200);
     expect((await from("10.0.0.1")).statusCode).toBe(429);
     expect((await from("10.0.0.2")).statusCode).toBe(200);
+  });
+
+  it("goes by a clock that nobody sets", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "performance"] });
+    try {
+      await app({ rateLimit: 1 });
+      const status = async (): Promise<number> => (await asked("GET", "/v1/dictionaries")).statusCode;
+      const day = 86_400_000;
+      const now = Date.now();
+      expect([await status(), await status()]).toEqual([200, 429]);
+      vi.setSystemTime(now + day);
+      expect(await status()).toBe(429);
+      vi.setSystemTime(now - day);
+      vi.advanceTimersByTime(60_000);
+      expect([await status(), await status()]).toEqual([200, 429]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("is off unless asked for", async () => {
