@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import { type IncomingMessage, maxHeaderSize, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
@@ -62,7 +62,7 @@ export function answerTunnel({ url = "" }: IncomingMessage, socket: Duplex): voi
 }
 
 /** An answer where Node gives no response to write it to. */
-function answerBare(socket: Duplex, url: string, problem: Problem, headers: readonly string[] = []): void {
+export function answerBare(socket: Duplex, url: string, problem: Problem, headers: readonly string[] = []): void {
   const { status } = PROBLEMS[problem.code];
   const v2 = isV2(url);
   const body = v2 ? JSON.stringify({ error: problem.detail }) : problemBody(problem, randomUUID());
@@ -71,6 +71,7 @@ function answerBare(socket: Duplex, url: string, problem: Problem, headers: read
     `content-type: ${v2 ? JSON_TYPE : PROBLEM_TYPE}`,
     "x-content-type-options: nosniff",
     `content-length: ${Buffer.byteLength(body)}`,
+    ...(problem.retryAfter === undefined ? [] : [`retry-after: ${problem.retryAfter}`]),
     ...headers,
     "connection: close",
   ];
@@ -85,7 +86,10 @@ function unreadable({ code }: ClientError): Problem {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT")
     return { code: "PURSUIT_BODY_STALLED", detail: "The request did not arrive in time." };
   if (code === "HPE_HEADER_OVERFLOW")
-    return { code: "PURSUIT_BAD_REQUEST", detail: "The headers are larger than 16 KiB." };
+    return {
+      code: "PURSUIT_HEAD_TOO_LARGE",
+      detail: `The request's URL and headers are over ${maxHeaderSize} bytes together. Send what is too long for the query, such as one budget per row, in a JSON or MessagePack body.`,
+    };
   if (code === "HPE_INVALID_EOF_STATE") {
     const detail = "The request ended in the middle: was its body shorter than its content-length?";
     return { code: "PURSUIT_MALFORMED_BODY", detail };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
@@ -26,13 +27,18 @@ export function registerRequestHooks(
   let closing = false;
   let open = 0;
   // Node closes connections between two requests, but waits for those that have never sent one.
+  let onAnswered = (): void => {};
   const endConnections = (): void => {
-    if (closing && open === 0) app.server.closeAllConnections();
+    if (!closing || open > 0) return;
+    app.server.closeAllConnections();
+    onAnswered();
   };
   app.addHook("preClose", async () => {
     closing = true;
     setImmediate(endConnections);
   });
+  // Node waits for the connections of its own address only.
+  app.addHook("onClose", () => (open === 0 ? undefined : new Promise<void>((resolve) => (onAnswered = resolve))));
   app.decorateRequest("started", 0);
   app.decorateRequest("decodeMilliseconds", 0);
   app.decorateRequest("answerType", "json");
@@ -53,6 +59,12 @@ export function registerRequestHooks(
     });
     void reply.header("x-request-id", request.id);
     next();
+  });
+
+  // Fastify gives HEAD a content-length of 0 where GET has no content at all: after a stream it sets none.
+  app.addHook("onSend", (request, reply, payload, next) => {
+    if (request.method === "HEAD" && reply.statusCode === 304) next(null, Readable.from([]));
+    else next(null, payload);
   });
 
   // Connections end with the answers that are given while draining: one kept alive would hold the server open, and its next

@@ -47,6 +47,7 @@ export const PROBLEMS = {
   PURSUIT_QUEUE_FULL: { status: 429, title: "The queue is full" },
   PURSUIT_BYTES_IN_FLIGHT: { status: 429, title: "Too many bytes are in flight" },
   PURSUIT_ANSWERS_UNREAD: { status: 429, title: "Too many answers wait to be read" },
+  PURSUIT_HEAD_TOO_LARGE: { status: 431, title: "The URL and headers are too long" },
   PURSUIT_RATE_LIMITED: { status: 429, title: "Too many requests in a minute" },
   PURSUIT_CLIENT_CLOSED: { status: 499, title: "The client went away" },
   PURSUIT_RUNTIME_CRASHED: { status: 500, title: "The request crashes the runtime" },
@@ -55,6 +56,7 @@ export const PROBLEMS = {
   PURSUIT_DICTIONARY_FAILED: { status: 503, title: "The dictionary could not be loaded" },
   PURSUIT_NOT_READY: { status: 503, title: "The dictionary is still being loaded" },
   PURSUIT_DRAINING: { status: 503, title: "The server is shutting down" },
+  PURSUIT_TOO_MANY_CONNECTIONS: { status: 503, title: "Too many connections" },
   PURSUIT_TIMEOUT: { status: 504, title: "The time allowed passed" },
 } as const satisfies Record<ProblemCode, ProblemType>;
 

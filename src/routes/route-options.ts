@@ -6,6 +6,8 @@ import type { BodyLimits } from "../codecs/posted-rows.ts";
 import type { UnreadLimits } from "./unread-answers.ts";
 
 export interface Limits extends IntakeLimits, UnreadLimits, BodyLimits {
+  /** Connections at once, at most. */
+  readonly maxConnections: number;
   /** Bytes of one answer at most. */
   readonly maxAnswer: number;
   /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */
@@ -18,8 +20,8 @@ export interface Limits extends IntakeLimits, UnreadLimits, BodyLimits {
 export interface RouteObserver {
   request(event: { readonly route: string; readonly status: number; readonly seconds: number }): void;
   stage(stage: "decode" | "queue" | "encode" | "steer" | "write", seconds: number): void;
-  /** A request was refused because too many bytes are in flight, or too many answers unread. */
-  refused(reason: "bytes_in_flight" | "unread_answers"): void;
+  /** A request or a connection was refused: there are too many bytes in flight, answers unread, or connections. */
+  refused(reason: "bytes_in_flight" | "unread_answers" | "connections"): void;
 }
 
 export interface AppOptions {

@@ -20,6 +20,7 @@ import { registerTransfer } from "../routes/v1/transfer.ts";
 import { Unmatched } from "../routes/unmatched.ts";
 import { registerV2 } from "../routes/oip/register-v2.ts";
 import { WirePool } from "../routes/threads/pool.ts";
+import { Connections } from "./plugins/connections.ts";
 import { registerDocs } from "./plugins/docs.ts";
 import { type HostRule, registerHostCheck } from "./plugins/host.ts";
 import { type Keys, registerKeys } from "./plugins/keys.ts";
@@ -37,7 +38,7 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
  * Bytes of a body that Node takes before it stops reading the socket until they are asked for. At its 16 KiB a body of
  * 32 rows, refused or not, stops and starts its socket once, which is two system calls.
  */
-const BODY_HIGH_WATER = 64 * 1024;
+export const BODY_HIGH_WATER = 64 * 1024;
 
 export interface ServerOptions extends AppOptions {
   /** Who may ask, from where, and how often. */
@@ -60,7 +61,8 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
     frameworkErrors: answerUnroutable,
     clientErrorHandler: answerUnreadable,
     routerOptions: { maxParamLength: 256 },
-    exposeHeadRoutes: false,
+    // What GET answers HEAD answers, but for the body.
+    exposeHeadRoutes: true,
     genReqId: ({ headers }) => {
       const given = headers["x-request-id"];
       return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
@@ -68,6 +70,8 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
   });
   meetExpectations(app.server);
+  const connections = new Connections(options.limits, () => options.observer.refused("connections"));
+  connections.guard(app.server);
   app.server.on("connect", answerTunnel);
   const unmatched = new Unmatched(app);
   const pool = new WirePool();

@@ -12,6 +12,7 @@ import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
 import { growHeapFreely } from "./heap-growth.ts";
 import { endOnSignals, outliveTerminal } from "./lifecycle.ts";
+import { connectionLimit, listen } from "./listen.ts";
 import { createLogger } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
@@ -54,7 +55,7 @@ export async function serve(settings: Settings): Promise<void> {
   });
   const app = await buildApp({
     engine,
-    limits: settings,
+    limits: { ...settings, maxConnections: await connectionLimit(settings) },
     observer: metrics,
     access: settings,
     metrics,
@@ -85,29 +86,6 @@ function warnIfOpen(app: FastifyInstance, { apiKeys, allowedHosts }: Settings, l
     `${open.address}:${open.port} is open to every client that reaches it, and to web pages that they visit. Set ` +
       "PURSUIT_API_KEYS to require a key, or PURSUIT_ALLOWED_HOSTS to the names of this server (* accepts any).",
   );
-}
-
-/** @throws Error in words, when the address cannot be listened on. */
-async function listen(app: FastifyInstance, { host, port }: Settings): Promise<string> {
-  try {
-    return await app.listen({
-      host,
-      port,
-      listenTextResolver: (address) => `Listening at ${address}; dictionaries are being loaded.`,
-    });
-  } catch (error) {
-    await app.close();
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EADDRINUSE") {
-      throw new Error(`${host}:${port} is taken by another process; PURSUIT_PORT or --port names another port.`, {
-        cause: error,
-      });
-    }
-    throw new Error(
-      `${host}:${port} cannot be listened on (${code ?? String(error)}); see PURSUIT_HOST and PURSUIT_PORT.`,
-      { cause: error },
-    );
-  }
 }
 
 /** Not ready first, so that a load balancer turns away; then no new requests; then, when all are answered, the end. */

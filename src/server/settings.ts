@@ -126,6 +126,7 @@ export const SETTINGS = {
   maxWaitMs: integer("predicted milliseconds in the queue over which a request is refused with 429", 10_000, 1),
   maxQueueRows: integer("rows waiting for one dictionary at most", 262_144, 1),
   degradeMs: integer('predicted milliseconds over which on_overload "degrade" shortens rows', 100, 1),
+  maxConnections: integer("connections at once, at most; open files allowing", 4096, 1),
   stallMs: integer("milliseconds after which a client that sends or reads too slowly is given up", 10_000, 1),
   minRate: integer("bytes a second that a client must send or read at least; 0: one byte in that time", 1024, 0),
   watchdogFactor: integer("a batch is taken for hung after this many times its predicted time", 50, 2),

@@ -75,11 +75,6 @@ describe("a server", () => {
     ["a TLS handshake", "\u0016\u0003\u0001\u0002\u0000\r\n\r\n", /HPE_INVALID_METHOD/],
     ["a header without a colon", request(["GET / HTTP/1.1", "host: x", "no colon"]), /HPE_INVALID_HEADER_TOKEN/],
     ["a header with a control character", request(["GET / HTTP/1.1", "host: x", "a: \u0001"]), /HPE_INVALID/],
-    [
-      "headers that are too long",
-      request(["GET / HTTP/1.1", "host: x", `a: ${"b".repeat(20_000)}`]),
-      /larger than 16 KiB/,
-    ],
     ["a content-length that is none", posting(GOOD, "content-length: many"), /HPE_INVALID_CONTENT_LENGTH/],
     ["a negative content-length", posting(GOOD, "content-length: -1"), /HPE_INVALID_CONTENT_LENGTH/],
     ["two content-lengths", posting(GOOD, "content-length: 5", "content-length: 6"), /HPE_UNEXPECTED_CONTENT_LENGTH/],
@@ -103,6 +98,34 @@ describe("a server", () => {
       detail: expect.stringMatching(detail),
       request_id: expect.stringMatching(/^[\da-f-]{36}$/),
     });
+  });
+
+  it.each([
+    ["headers that are too long", request(["GET / HTTP/1.1", "host: x", `a: ${"b".repeat(20_000)}`])],
+    [
+      "a budget for each of 700 rows in the query",
+      request([
+        `POST ${ENCODE}?dtype=float32&rows=700&budget=${encodeURIComponent(`[${Array(700).fill('{"max_atoms":4}').join(",")}]`)} HTTP/1.1`,
+        "host: x",
+        "content-type: application/octet-stream",
+        "content-length: 0",
+      ]),
+    ],
+  ])("names the limit and the body to a client that sends %s", async (_what, bytes) => {
+    const answer = await exchange(server.port, bytes);
+    expect(problemOf(answer)).toMatchObject({
+      status: 431,
+      code: "PURSUIT_HEAD_TOO_LARGE",
+      detail: expect.stringMatching(/over 16384 bytes together.*one budget per row, in a JSON or MessagePack body/),
+    });
+    expect([answer.status, answer.headers["connection"]]).toEqual([431, "close"]);
+  });
+
+  it("answers a client that ends its half of the connection once its request is sent", async () => {
+    const socket = await openSocket(server.port);
+    socket.end(posting(GOOD));
+    const answer = await readAnswer(socket);
+    expect([answer.status, (JSON.parse(answer.body) as Encoded).codes]).toEqual([200, [CODE]]);
   });
 
   it("tells a client that ends its half before its body is whole that it was cut", async () => {

@@ -33,6 +33,7 @@ export async function testApp(
       maxBytesInFlight: 1 << 22,
       stallMs: 60_000,
       minRate: 1024,
+      maxConnections: 1000,
       maxUnread: 1 << 24,
       maxRows: 100,
       maxUnpacked: 1 << 26,

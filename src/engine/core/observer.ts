@@ -9,6 +9,7 @@ export const SHED_REASONS = [
   "draining",
   "bytes_in_flight",
   "unread_answers",
+  "connections",
 ] as const;
 export type ShedReason = (typeof SHED_REASONS)[number];
 

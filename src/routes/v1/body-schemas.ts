@@ -39,7 +39,9 @@ export const FieldsQuerySchema = Type.Object({
   tolerance: text(""),
   residual_norm: text(""),
   min_gain: text(""),
-  budget: text("The whole of it as JSON, one for all rows or a list; instead of its parts"),
+  budget: text(
+    "The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body",
+  ),
   encoder: text("orthogonal"),
   format: text("sparse, csr, dense or map"),
   include: text("trace, reconstruction and labels, with commas"),
