@@ -63,7 +63,7 @@ export function registerEncode(program: Command): void {
 
 async function findHere({ dictionary, encoder }: Flags, settings: Settings): Promise<Source> {
   const folder = await dictionaryFolder(dictionary, settings);
-  const { d, m } = await readManifest(folder);
+  const { dIn: d, m } = await readManifest(folder);
   const labels = await readLabels(folder, m);
   return {
     d,

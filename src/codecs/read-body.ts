@@ -11,6 +11,8 @@ import { readRows } from "./rows.ts";
 /** An encode request: its rows, read and checked; the other fields as posted, for the schema to check. */
 export interface EncodeBody {
   readonly rows: PostedRows;
+  /** What a transcoder's rows should become. */
+  readonly targets?: PostedRows;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
@@ -38,9 +40,16 @@ function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | nul
   const fields = { ...(sha256 !== undefined && { sha256 }) };
   // A csr answer has its columns where others have codes.
   if (!("codes" in rest) && "indptr" in rest) return { codes: readCodes(rest, limits, sizes), fields };
-  const { codes, ...others } = rest;
+  const { codes, inputs, ...others } = rest;
   const kept = Object.entries(others).filter(([name]) => !ANSWER_FIELDS.has(name));
-  return { codes: readCodes(codes, limits, sizes), fields: { ...Object.fromEntries(kept), ...fields } };
+  const read = readCodes(codes, limits, sizes);
+  const rows = inputs === undefined ? null : readRows(inputs, limits);
+  if (rows !== null && rows.count !== read.count)
+    throw invalid(`inputs holds ${rows.count} rows for ${read.count} codes; give the row of each code.`);
+  return {
+    codes: rows === null ? read : { ...read, inputs: rows.data },
+    fields: { ...Object.fromEntries(kept), ...fields },
+  };
 }
 
 const readRowsBeside = ({ inputs, ...fields }: PostedObject, limits: BodyLimits): EncodeBody => ({
@@ -48,19 +57,24 @@ const readRowsBeside = ({ inputs, ...fields }: PostedObject, limits: BodyLimits)
   fields,
 });
 
+const readEncode = ({ targets, ...posted }: PostedObject, limits: BodyLimits): EncodeBody => ({
+  ...readRowsBeside(posted, limits),
+  ...(targets !== undefined && { targets: readRows(targets, limits, "targets") }),
+});
+
 /**
  * How the body of each route that takes one is read, once a codec has made an object of its bytes: every codec serves
  * every kind. A kind whose numbers are `inputs` may also come as octet-stream, its other fields in the query.
  */
 export const BODY_READERS = {
-  encode: { extent: rowsExtent, read: readRowsBeside },
+  encode: { extent: (limits, d) => together(rowsExtent(limits, d), rowsExtent(limits, d)), read: readEncode },
   /** Rows beside fields, as in encode; its edits are read with their dictionary at hand. */
   steer: {
     extent: (limits, d) => together(rowsExtent(limits, d), editsExtent(limits, d)),
     read: readRowsBeside,
   },
   fields: { extent: editsExtent, read: (posted: PostedObject): FieldsBody => ({ fields: posted }) },
-  decode: { extent: codesExtent, read: readDecode },
+  decode: { extent: (limits, d) => together(codesExtent(limits), rowsExtent(limits, d)), read: readDecode },
 } as const satisfies Record<string, BodyReader<unknown>>;
 
 export type BodyKind = keyof typeof BODY_READERS;

@@ -52,6 +52,8 @@ export interface RequestContext {
 
 export interface EncodeRequest {
   readonly rows: Rows;
+  /** [n, d_out] what a transcoder's rows should become: residuals are measured against them. */
+  readonly targets?: Rows;
   /** One for all rows, or one per row (length n). */
   readonly budget: RequestBudget;
   readonly trace: boolean;

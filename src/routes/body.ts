@@ -88,7 +88,7 @@ export function registerBodies(
 function largest(dictionaries: readonly DictionaryStatus[]): Sizes | null {
   const known = dictionaries.flatMap(({ manifest }) => manifest ?? []);
   if (known.length === 0) return null;
-  return { d: Math.max(...known.map(({ d }) => d)), m: Math.max(...known.map(({ m }) => m)) };
+  return { d: Math.max(...known.flatMap(({ dIn, dOut }) => [dIn, dOut])), m: Math.max(...known.map(({ m }) => m)) };
 }
 
 /** A body of lines: its fields are in the query, its rows still on their way. */

@@ -40,6 +40,7 @@ export const PROBLEMS = {
   PURSUIT_WRONG_WIDTH: { status: 422, title: "The rows are of the wrong width" },
   PURSUIT_NOT_FINITE: { status: 422, title: "A row holds a number that is not finite" },
   PURSUIT_BUDGET_OUT_OF_RANGE: { status: 422, title: "A budget is out of range" },
+  PURSUIT_ROLE_MISMATCH: { status: 422, title: "A transcoder and an autoencoder differ in this" },
   PURSUIT_ENCODER_UNAVAILABLE: { status: 422, title: "The dictionary has no such encoder" },
   PURSUIT_NOT_TRANSFERABLE: { status: 422, title: "The dictionaries do not belong together" },
   PURSUIT_INVALID_CODE: { status: 422, title: "A code is not valid" },

@@ -36,14 +36,14 @@ async function firstRows(engine: Engine, modelsDir: string): Promise<TryableRows
   for (const { id, state, manifest, labels } of engine.list()) {
     if (state !== "ready" || !manifest) continue;
     const warn = (sentence: string): void => console.error(`${id}: ${sentence}`);
-    const examples = await readExamples(resolve(modelsDir, id), manifest.d, warn);
+    const examples = await readExamples(resolve(modelsDir, id), manifest.dIn, warn);
     if (examples === null) continue;
     const all = [...examples.texts.keys()];
-    const chosen = (labels ? await byLabels(engine, id, examples, manifest.d) : all).slice(0, SHOWN);
+    const chosen = (labels ? await byLabels(engine, id, examples, manifest.dIn) : all).slice(0, SHOWN);
     return {
       dictionary: id,
       labels,
-      rows: chosen.map((i) => examples.rows.subarray(i * manifest.d, (i + 1) * manifest.d)),
+      rows: chosen.map((i) => examples.rows.subarray(i * manifest.dIn, (i + 1) * manifest.dIn)),
       texts: chosen.map((i) => examples.texts[i]!),
     };
   }

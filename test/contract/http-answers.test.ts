@@ -178,7 +178,10 @@ describe("GET /v1/dictionaries", () => {
         id: "small",
         state: "ready",
         kind: "matching_pursuit",
+        role: "autoencoder",
         d: 2,
+        d_in: 2,
+        d_out: 2,
         m: 4,
         encoder: {
           score: "relu",

@@ -58,7 +58,7 @@ function weightsOf({ kind, settings, inputNorm = "none", center = true, subtract
     for (let at = j * D; at < (j + 1) * D; at++) atoms[at]! *= scale / Math.sqrt(D);
   }
   const all = { kind, settings: { center, subtractCenter, inputNorm, ...settings } };
-  const shapes = specOf(all).tensors({ d: D, m: M }, all.settings);
+  const shapes = specOf(all).tensors({ dIn: D, dOut: D, m: M }, all.settings);
   const tensors = Object.fromEntries(
     Object.entries(shapes).map(([name, shape], i) => [
       name,
@@ -68,7 +68,16 @@ function weightsOf({ kind, settings, inputNorm = "none", center = true, subtract
       ).map((value) => value * (name === "encoder_weight" ? 0.3 : 0.4)),
     ]),
   );
-  return { ...all, d: D, m: M, atoms, center: center ? normals(D, 3).map((value) => value / 5) : null, tensors };
+  return {
+    ...all,
+    role: "autoencoder",
+    dIn: D,
+    d: D,
+    m: M,
+    atoms,
+    center: center ? normals(D, 3).map((value) => value / 5) : null,
+    tensors,
+  };
 }
 
 /** Random rows of several sizes, zeros, and rows in which every score ties. */

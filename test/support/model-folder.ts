@@ -21,7 +21,9 @@ export function manifestOf(
   return {
     id,
     kind: "matching_pursuit",
-    d,
+    role: "autoencoder",
+    dIn: d,
+    dOut: d,
     m: atoms.length / d,
     encoder: {
       score: "relu",

@@ -1,8 +1,8 @@
-import type { EncoderSettings, OrthogonalSettings, PursuitSettings } from "./dictionary.ts";
+import type { EncoderSettings, OrthogonalSettings, PursuitSettings, Role } from "./dictionary.ts";
 
 /** What every dictionary has in memory. */
 export interface Atoms {
-  /** Row length. */
+  /** Width of an atom: what decode makes. A pursuit's rows are as wide. */
   readonly d: number;
   /** Number of atoms. */
   readonly m: number;
@@ -16,6 +16,10 @@ export interface Atoms {
 export interface DictionaryWeights<S extends EncoderSettings = EncoderSettings> extends Atoms {
   /** A kind of src/engine/encoders/registry.ts. */
   readonly kind: string;
+  /** Absent: autoencoder. */
+  readonly role?: Role;
+  /** Row length; absent: d. */
+  readonly dIn?: number;
   readonly settings: S;
   /** Tensors of the encoder beside `atoms` and `center`, by their names on disk; absent for pursuits. */
   readonly tensors?: Readonly<Record<string, Float32Array>>;

@@ -52,6 +52,10 @@ export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSetti
 export const REQUEST_ENCODERS = ["orthogonal"] as const;
 export type RequestEncoder = (typeof REQUEST_ENCODERS)[number];
 
+/** What goes in and comes out. `autoencoder`: the row itself. `transcoder`: another activation of the same token. */
+export const ROLES = ["autoencoder", "transcoder"] as const;
+export type Role = (typeof ROLES)[number];
+
 /** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
 export type Provenance = Readonly<Record<string, unknown>>;
 
@@ -61,8 +65,11 @@ export interface DictionaryManifest {
   /** A kind of src/engine/encoders/registry.ts, whose spec says what `encoder` holds. */
   readonly kind: string;
   readonly encoder: EncoderSettings;
+  readonly role: Role;
   /** Row length. */
-  readonly d: number;
+  readonly dIn: number;
+  /** Length of a decoded row; a transcoder's may differ. */
+  readonly dOut: number;
   /** Number of atoms. */
   readonly m: number;
   readonly provenance: Provenance;

@@ -10,4 +10,6 @@ export interface EncodeBatch {
   readonly reconstruction: boolean;
   /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */
   readonly orthogonal?: boolean;
+  /** [count, d_out] what a transcoder's rows should become: residuals are measured against them. */
+  readonly targets?: Float32Array;
 }

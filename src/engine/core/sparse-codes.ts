@@ -129,6 +129,8 @@ export interface CodesToDecode {
   readonly indptr: Uint32Array;
   readonly indices: Uint32Array;
   readonly values: Float32Array;
+  /** [count, d_in] the rows that were encoded; required by a transcoder with a skip. */
+  readonly inputs?: Float32Array;
   /** Required when the dictionary has an input norm. */
   readonly norm?: { readonly shift: Float32Array; readonly scale: Float32Array };
 }

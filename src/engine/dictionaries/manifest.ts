@@ -2,9 +2,16 @@ import { join } from "node:path";
 import Type from "typebox";
 import { Compile } from "typebox/compile";
 import type { Budget } from "../core/budget.ts";
-import { DICTIONARY_ID_PATTERN, type DictionaryManifest, type EncoderSettings } from "../core/dictionary.ts";
+import {
+  DICTIONARY_ID_PATTERN,
+  type DictionaryManifest,
+  type EncoderSettings,
+  type Role,
+  ROLES,
+} from "../core/dictionary.ts";
 import { isObject } from "../core/is-object.ts";
 import { camelCase, snakeCase } from "../core/snake-case.ts";
+import type { OnePassSettings } from "../encoders/one-pass.ts";
 import { ENCODER_KINDS, findSpec, specOf } from "../encoders/registry.ts";
 import { closed, type EncoderSpec, oneOf } from "../encoders/spec.ts";
 import { DictionaryFault } from "./dictionary-fault.ts";
@@ -33,6 +40,8 @@ const DEFAULT_BUDGET = Type.Object(
   closed,
 );
 
+const width = Type.Integer({ minimum: 1, maximum: MAX_D });
+
 /** Schema of `dictionary.json` for one kind, so that errors name that kind's settings only (docs/import.md, On disk). */
 const schemaOf = (spec: EncoderSpec) =>
   Compile(
@@ -41,7 +50,10 @@ const schemaOf = (spec: EncoderSpec) =>
         format: Type.Literal(1),
         id: Type.String({ pattern: DICTIONARY_ID_PATTERN }),
         kind: oneOf(ENCODER_KINDS),
-        d: Type.Integer({ minimum: 1, maximum: MAX_D }),
+        role: Type.Optional(oneOf(ROLES)),
+        d: Type.Optional(width),
+        d_in: Type.Optional(width),
+        d_out: Type.Optional(width),
         m: Type.Integer({ minimum: 1, maximum: MAX_M }),
         encoder: spec.schema,
         default_budget: Type.Optional(DEFAULT_BUDGET),
@@ -89,13 +101,31 @@ export function parseManifest(text: string): DictionaryManifest {
 
 function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string) => void): DictionaryManifest {
   const { spec, schema } = schemaFor(value);
-  if (!schema.Check(value)) throw new DictionaryFault(faultsOf(schema, value, nonFinite));
+  const lacking = widthFaults(value);
+  if (lacking.length > 0 || !schema.Check(value))
+    throw new DictionaryFault([...faultsOf(schema, value, nonFinite), ...lacking]);
   for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
-  const { id, d, m, kind, encoder, default_budget: budget, provenance = {} } = value as unknown as ManifestFile;
+  const { id, role = "autoencoder", d, d_in, d_out, m, kind, encoder, provenance = {} } = value as unknown as Written;
+  const { default_budget: budget } = value as unknown as Written;
+  const [dIn, dOut] = [d_in ?? d!, d_out ?? d!];
   const settings = camelCase(encoder) as unknown as EncoderSettings;
   const defaultBudget = budget === undefined ? {} : { defaultBudget: camelCase(budget) as Budget };
-  const manifest = { id, d, m, kind, encoder: settings, ...defaultBudget, provenance };
-  const faults = [...(spec.faults?.(settings, { d, m }) ?? []), ...budgetFaults(manifest, spec)];
+  const manifest: DictionaryManifest = {
+    id,
+    kind,
+    role,
+    dIn,
+    dOut,
+    m,
+    encoder: settings,
+    ...defaultBudget,
+    provenance,
+  };
+  const faults = [
+    ...roleFaults(manifest, spec),
+    ...(spec.faults?.(settings, manifest) ?? []),
+    ...budgetFaults(manifest, spec),
+  ];
   if (faults.length > 0) throw new DictionaryFault(faults.map((fault) => `${MANIFEST_FILE}: ${fault}`));
   if (warn && isUncapped(manifest, spec)) {
     warn(
@@ -106,19 +136,52 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
   return manifest;
 }
 
-/** `dictionary.json` once its schema has checked it. */
-type ManifestFile = Omit<DictionaryManifest, "provenance" | "defaultBudget"> &
-  Partial<Pick<DictionaryManifest, "provenance">> & { readonly default_budget?: object };
+/** dictionary.json as the schema lets it pass. */
+interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "encoder"> {
+  readonly role?: Role;
+  readonly d?: number;
+  readonly d_in?: number;
+  readonly d_out?: number;
+  readonly default_budget?: object;
+  readonly provenance?: DictionaryManifest["provenance"];
+}
 
-function budgetFaults({ d, m, encoder, defaultBudget }: DictionaryManifest, spec: EncoderSpec): readonly string[] {
-  const { cap } = spec.budget(encoder, { d, m }, Infinity);
+/** Both widths must be there, once. */
+function widthFaults(value: unknown): string[] {
+  if (!isObject(value)) return [];
+  const { d, d_in: dIn, d_out: dOut } = value as Partial<Written>;
+  const both = dIn !== undefined && dOut !== undefined;
+  if (d === undefined ? both : (dIn ?? d) === d && (dOut ?? d) === d) return [];
+  return [`${MANIFEST_FILE}: the file must have d_in and d_out, or d for both.`];
+}
+
+/** Settings and widths that contradict the role. */
+function roleFaults({ role, dIn, dOut, encoder }: DictionaryManifest, { kind, roles }: EncoderSpec): string[] {
+  const { subtractCenter = false, skip = false } = encoder as Partial<OnePassSettings>;
+  const faults: string[] = [];
+  if (!roles.includes(role)) faults.push(`role is ${role}; kind ${kind} is made for ${roles.join(", ")}.`);
+  if (role === "autoencoder") {
+    if (dIn !== dOut)
+      faults.push(`d_in is ${dIn}, d_out ${dOut}; an autoencoder's are equal. Is its role "transcoder"?`);
+    if (skip) faults.push("encoder.skip is true; only a transcoder has a skip.");
+  } else if (subtractCenter) {
+    faults.push("encoder.subtract_center is true; a transcoder's centre belongs to its output, so it must be false.");
+  }
+  return faults;
+}
+
+function budgetFaults(manifest: DictionaryManifest, spec: EncoderSpec): readonly string[] {
+  const { encoder, defaultBudget } = manifest;
+  const { cap } = spec.budget(encoder, manifest, Infinity);
   const { maxAtoms = 0 } = defaultBudget ?? {};
   return maxAtoms > cap ? [`default_budget.max_atoms is ${maxAtoms}; this encoder takes ${cap} atoms at most.`] : [];
 }
 
 /** Whether only the server limits the selections of a row without a budget. */
-const isUncapped = ({ d, m, encoder, defaultBudget }: DictionaryManifest, spec: EncoderSpec): boolean =>
-  defaultBudget === undefined && spec.family === "pursuit" && spec.budget(encoder, { d, m }, Infinity).cap === Infinity;
+const isUncapped = (manifest: DictionaryManifest, spec: EncoderSpec): boolean =>
+  manifest.defaultBudget === undefined &&
+  spec.family === "pursuit" &&
+  spec.budget(manifest.encoder, manifest, Infinity).cap === Infinity;
 
 function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite: readonly NonFinite[]): string[] {
   const faults = new Map<string, string>();
@@ -159,7 +222,9 @@ function at(value: unknown, pointer: string): unknown {
 }
 
 /** The manifest as it is written to disk. */
-export function manifestText({ id, kind, d, m, encoder, defaultBudget, provenance }: DictionaryManifest): string {
+export function manifestText(manifest: DictionaryManifest): string {
+  const { id, kind, role, dIn, dOut, m, encoder, defaultBudget, provenance } = manifest;
+  const head = { format: 1, id, kind, role, d_in: dIn, d_out: dOut, m };
   const budget = defaultBudget === undefined ? {} : { default_budget: snakeCase(defaultBudget) };
-  return `${JSON.stringify({ format: 1, id, kind, d, m, encoder: snakeCase(encoder), ...budget, provenance }, null, 2)}\n`;
+  return `${JSON.stringify({ ...head, encoder: snakeCase(encoder), ...budget, provenance }, null, 2)}\n`;
 }

@@ -21,9 +21,12 @@ const HASHED_AT_ONCE = 1 << 30;
  * SHA-256 over the canonical JSON of kind, role, widths and encoder settings, then for each tensor, ordered by name,
  * the canonical JSON of its name, dtype and shape, and its bytes as stored.
  */
-export function versionDigest({ kind, d, m, encoder }: DictionaryManifest, tensors: readonly StoredTensor[]): string {
-  const widths = { d_in: d, d_out: d, m };
-  const head = { kind, role: "autoencoder", widths, encoder: snakeCase(encoder) };
+export function versionDigest(
+  { kind, role, dIn, dOut, m, encoder }: DictionaryManifest,
+  tensors: readonly StoredTensor[],
+): string {
+  const widths = { d_in: dIn, d_out: dOut, m };
+  const head = { kind, role, widths, encoder: snakeCase(encoder) };
   const hash = createHash("sha256").update(canonicalJson(head));
   for (const { name, dtype, shape, pieces } of tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     hash.update(canonicalJson({ name, dtype, shape }));

@@ -52,11 +52,11 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
 
 /** Tensors of a dictionary with their shapes. */
 function shapesOf(manifest: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
-  const { d, m, encoder } = manifest;
+  const { dOut, m, encoder } = manifest;
   return new Map<string, readonly number[]>([
-    ["atoms", [m, d]],
-    ...(encoder.center ? ([["center", [d]]] as const) : []),
-    ...Object.entries(specOf(manifest).tensors({ d, m }, encoder)),
+    ["atoms", [m, dOut]],
+    ...(encoder.center ? ([["center", [dOut]]] as const) : []),
+    ...Object.entries(specOf(manifest).tensors(manifest, encoder)),
   ]);
 }
 
@@ -113,11 +113,13 @@ async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unkn
 }
 
 function weightsOf(manifest: DictionaryManifest, floats: ReadonlyMap<string, Float32Array>): DictionaryWeights {
-  const { d, m, kind, encoder } = manifest;
+  const { role, dIn, dOut, m, kind, encoder } = manifest;
   const { atoms, center = null, ...tensors } = Object.fromEntries(floats) as Record<string, Float32Array>;
   return {
     kind,
-    d,
+    role,
+    dIn,
+    d: dOut,
     m,
     atoms: atoms!,
     center,

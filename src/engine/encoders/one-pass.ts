@@ -1,17 +1,25 @@
 import Type, { type TProperties } from "typebox";
-import type { EncoderSettings } from "../core/dictionary.ts";
+import { type EncoderSettings, type Role, ROLES } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { type BudgetRule, closed, commonSchema, type EncoderSpec, type Widths } from "./spec.ts";
 
 /** Settings of every one-pass kind: h = W·(norm(x) − b) + bias, activations of h, x̂ = Dᵀa + b. */
 export interface OnePassSettings extends EncoderSettings {
-  /** Whether b is subtracted before the encoder. Decode adds it under `center` either way. */
+  /** Whether b is subtracted before the encoder. Decode adds it under `center` either way. Autoencoders only. */
   readonly subtractCenter: boolean;
+  /** Whether decode adds x · skipᵀ of the row as it was posted; default false. Transcoders only. */
+  readonly skip?: boolean;
 }
 
 /** A one-pass dictionary in memory. */
 export interface OnePassWeights<S extends OnePassSettings = OnePassSettings> extends DictionaryWeights<S> {
-  /** `encoder_weight` [m, d], `encoder_bias` [m] unless the kind has its own biases, and the kind's own tensors. */
+  readonly role: Role;
+  /** Row length. */
+  readonly dIn: number;
+  /**
+   * `encoder_weight` [m, dIn], `encoder_bias` [m] unless the kind has its own biases, the kind's own tensors, and a
+   * transcoder's `skip` [d, dIn], where it has one.
+   */
   readonly tensors: Readonly<Record<string, Float32Array>>;
 }
 
@@ -46,9 +54,17 @@ export function onePassSpec<S extends OnePassSettings>({
   return {
     kind,
     family: "one_pass",
-    schema: Type.Object({ ...commonSchema, subtract_center: Type.Boolean(), ...schema }, closed),
+    roles: ROLES,
+    schema: Type.Object(
+      { ...commonSchema, subtract_center: Type.Boolean(), skip: Type.Optional(Type.Boolean()), ...schema },
+      closed,
+    ),
     alternatives: [],
-    tensors: (widths) => ({ encoder_weight: [widths.m, widths.d], ...tensors(widths) }),
+    tensors: (widths, { skip = false }) => ({
+      encoder_weight: [widths.m, widths.dIn],
+      ...tensors(widths),
+      ...(skip && { skip: [widths.dOut, widths.dIn] }),
+    }),
     // Without a budget a row keeps every active atom, however many those are.
     budget: (_settings, { m }, serverCap): BudgetRule => ({ cap: Math.min(m, serverCap), unset: m }),
     ...(faults && { faults }),

@@ -55,7 +55,7 @@ export function referenceCode<S extends OnePassSettings>(
   weights: OnePassWeights<S>,
   reference: Reference<S>,
 ): DecidedCode {
-  const { d, m, tensors } = weights;
+  const { dIn: d, m, tensors } = weights;
   const weight = tensors["encoder_weight"]!;
   const bias = tensors["encoder_bias"];
   const h = new Float64Array(m);

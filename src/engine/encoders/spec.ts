@@ -1,11 +1,13 @@
 import Type, { type TSchema } from "typebox";
-import { type EncoderSettings, INPUT_NORMS, type RequestEncoder } from "../core/dictionary.ts";
+import { type EncoderSettings, INPUT_NORMS, type RequestEncoder, type Role } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 
 /** Lengths that the tensors of a dictionary are made of. */
 export interface Widths {
   /** Row length. */
-  readonly d: number;
+  readonly dIn: number;
+  /** Width of an atom, which decode makes. */
+  readonly dOut: number;
   /** Number of atoms. */
   readonly m: number;
 }
@@ -27,6 +29,7 @@ export interface EncoderSpec<S extends EncoderSettings = EncoderSettings> {
   readonly kind: string;
   /** `pursuit` selects atom after atom; `one_pass` takes its activations from one matrix product. */
   readonly family: "pursuit" | "one_pass";
+  readonly roles: readonly Role[];
   /** Of `encoder` in dictionary.json, snake_case. */
   readonly schema: TSchema;
   /** Encoders that a request may choose instead of this one. */

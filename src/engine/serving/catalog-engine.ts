@@ -19,7 +19,7 @@ import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
-import { budgetClasses, budgetColumns, checkWidth } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkTargets, checkUnmeasured, checkWidth } from "./check-encode.ts";
 import { checkCodes, checkDecoded } from "./check-codes.ts";
 import { ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
@@ -67,7 +67,7 @@ export class CatalogEngine implements Engine {
       sha256: (id) => this.status(id).sha256,
       serving: (id) => {
         const { manifest, sha256 } = this.#dictionaries.find(id).serving();
-        return { d: manifest.d, m: manifest.m, sha256 };
+        return { d: manifest.dIn, m: manifest.m, sha256 };
       },
     });
   }
@@ -101,13 +101,15 @@ export class CatalogEngine implements Engine {
   }
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    const { rows, budget, trace, reconstruction, encoder, degrade = false } = request;
+    const { rows, targets, budget, trace, reconstruction, encoder, degrade = false } = request;
     const checked = this.#check(dictionary, rows, context);
     // Few rows are in the queue before this returns: what was asked before an unload is answered.
-    const spread = typeof checked === "number" ? checked : await checked;
+    const own = typeof checked === "number" ? checked : await checked;
+    const spread = targets === undefined ? own : await this.#checkTargets(dictionary, targets, rows, context);
     // Only now: checking may have taken turns, and from here to the queue nothing may come between.
     const { manifest, queue, rule, sha256 } = dictionary.serving();
     const budgets = budgetColumns(budget, rows.count, rule);
+    if (manifest.role === "transcoder" && targets === undefined) checkUnmeasured(budgets);
     const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
@@ -115,6 +117,7 @@ export class CatalogEngine implements Engine {
       cancellation: context.cancellation,
       ...(context.deadline !== undefined && { deadline: context.deadline }),
       rows,
+      ...(targets && { targets }),
       budgets,
       classes: budgetClasses(budgets, uniform),
       uniform,
@@ -134,8 +137,27 @@ export class CatalogEngine implements Engine {
    * @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT
    */
   #check(dictionary: ServedDictionary, rows: Rows, context: RequestContext): number | Promise<number> {
-    checkWidth(rows, dictionary.serving().manifest.d);
+    checkWidth(rows, dictionary.serving().manifest.dIn);
     return finiteSpread(rows, this.#spread, () => checkStillWanted(context, this.now(), "encoded"));
+  }
+
+  /**
+   * @returns the targets' spread
+   * @throws EngineError PURSUIT_ROLE_MISMATCH, PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE
+   */
+  #checkTargets(
+    dictionary: ServedDictionary,
+    targets: Rows,
+    rows: Rows,
+    context: RequestContext,
+  ): number | Promise<number> {
+    const { role, dOut } = dictionary.serving().manifest;
+    if (role !== "transcoder") {
+      const message = `targets: dictionary ${dictionary.id} is an ${role}, which is measured against its own rows. Leave targets out.`;
+      throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
+    }
+    checkTargets(targets, rows.count, dOut);
+    return finiteSpread(targets, this.#spread, () => checkStillWanted(context, this.now(), "encoded"), "Target");
   }
 
   async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
@@ -146,8 +168,8 @@ export class CatalogEngine implements Engine {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
     const data = await dictionary.decode(codes, () => checkStillWanted(context, this.now(), "decoded"));
-    checkDecoded(data, manifest.d);
-    return { data, count: codes.count, width: manifest.d };
+    checkDecoded(data, manifest.dOut);
+    return { data, count: codes.count, width: manifest.dOut };
   }
 
   transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
@@ -179,11 +201,16 @@ export class CatalogEngine implements Engine {
   }
 
   async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
+    const { role } = dictionary.serving().manifest;
+    if (role !== "autoencoder") {
+      const message = `Dictionary ${dictionary.id} is a ${role}: its features make another activation than the row, so there is nothing in the row to edit. Encode, change the codes, and decode them.`;
+      throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
+    }
     await this.#check(dictionary, request.rows, context);
     const { manifest, rule, sha256 } = dictionary.serving();
     budgetColumns(request.budget, request.rows.count, rule);
     const by = {
-      d: manifest.d,
+      d: manifest.dIn,
       m: manifest.m,
       sha256,
       setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),

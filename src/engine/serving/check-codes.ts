@@ -1,14 +1,15 @@
 import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
+import type { OnePassSettings } from "../encoders/one-pass.ts";
 
 /**
  * Codes come from outside: an index beyond the dictionary would read past the atoms.
  * @throws EngineError PURSUIT_INVALID_CODE naming the row.
  */
 export function checkCodes(
-  { count, indptr, indices, values, norm }: CodesToDecode,
-  { m, encoder }: DictionaryManifest,
+  { count, indptr, indices, values, norm, inputs }: CodesToDecode,
+  { m, dIn, role, encoder }: DictionaryManifest,
 ): void {
   if (indptr.length !== count + 1 || indices.length !== values.length || indptr[count] !== indices.length) {
     throw invalid("indices and values must be of one length in every row.");
@@ -26,14 +27,33 @@ export function checkCodes(
       seen.add(index);
     }
   }
-  if (encoder.inputNorm !== "none" && norm === undefined) {
+  checkInputs(inputs, count, dIn, (encoder as Partial<OnePassSettings>).skip ?? false);
+  // A transcoder's input norm is not undone: what it makes is another activation.
+  const normed = encoder.inputNorm !== "none" && role === "autoencoder";
+  if (normed && norm === undefined) {
     throw invalid(
       `this dictionary norms its input (${encoder.inputNorm}): each code must carry the "norm" that encode gave.`,
     );
   }
-  if (encoder.inputNorm === "none" && norm !== undefined) {
+  if (!normed && norm !== undefined) {
     throw invalid('this dictionary does not norm its input: leave "norm" out.');
   }
+}
+
+/** Rows beside codes: needed where decode adds a product of them. */
+function checkInputs(inputs: Float32Array | undefined, count: number, dIn: number, skip: boolean): void {
+  if (inputs === undefined) {
+    if (skip)
+      throw invalid(
+        'this transcoder adds a product of the row that was encoded (skip): send the rows as "inputs", too.',
+      );
+    return;
+  }
+  if (!skip) throw invalid('this dictionary decodes codes alone: leave "inputs" out.');
+  if (inputs.length !== count * dIn)
+    throw invalid(`inputs are ${inputs.length / count} wide; the dictionary takes rows of ${dIn}.`);
+  const bad = inputs.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw invalid(`inputs, row ${Math.floor(bad / dIn)}, column ${bad % dIn} is ${inputs[bad]}.`);
 }
 
 /**

@@ -28,6 +28,24 @@ export function budgetRule(manifest: DictionaryManifest, serverCap: number): Row
   return { ...rule, fallback: { ...defaultBudget, ...capped } };
 }
 
+/** @throws EngineError PURSUIT_WRONG_WIDTH */
+export function checkTargets({ width, count }: Rows, rows: number, dOut: number): void {
+  if (width === dOut && count === rows) return;
+  const message = `targets holds ${count} rows of ${width}; ${rows} rows of ${dOut} were due, one for each input.`;
+  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
+}
+
+/** Limits on a residual need something to measure it against. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
+export function checkUnmeasured({ tolerance, residualNorm, minGain }: BudgetColumns): void {
+  for (const [name, limits] of Object.entries({ tolerance, residual_norm: residualNorm, min_gain: minGain })) {
+    const row = limits.findIndex((limit) => limit > 0);
+    if (row < 0) continue;
+    throw outOfRange(
+      `budget.${name} of row ${row}: a transcoder's residual is known only beside targets. Send targets, or max_atoms alone.`,
+    );
+  }
+}
+
 /**
  * One column entry per row, every default filled in.
  * @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE naming the part, and the row where budgets came one per row.

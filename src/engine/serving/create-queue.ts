@@ -10,14 +10,14 @@ import type { ServingOptions } from "./serving-options.ts";
 export function createQueue(
   dictionary: string,
   runtime: SupervisedRuntime,
-  { d, warmUp }: Pick<LoadedFacts, "warmUp"> & { readonly d: number },
+  { dIn, warmUp }: Pick<LoadedFacts, "warmUp"> & { readonly dIn: number },
   options: ServingOptions,
 ): BatchQueue<EncodeWork, SparseCodes> {
   const { lease, clock, observer, load, batchMilliseconds, watchdog, maxWait, maxQueueRows, degradeWait } = options;
   const executor = new DictionaryExecutor({
     runtime,
     warmUp,
-    d,
+    dIn,
     threads: load.threads,
     batchMilliseconds,
     watchdog,

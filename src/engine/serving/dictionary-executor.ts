@@ -12,7 +12,7 @@ export interface DictionaryExecutorOptions {
   readonly runtime: SupervisedRuntime;
   readonly warmUp: { readonly steps: number; readonly milliseconds: number };
   /** Row length. */
-  readonly d: number;
+  readonly dIn: number;
   /** Threads of the runtime's session. */
   readonly threads: number;
   /** Milliseconds that one batch should take. */
@@ -73,14 +73,17 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     return this.#costsOf(work).learned.rowCost(work.classes[row]!, work.budgets.maxAtoms[row]!, keep);
   }
 
-  /** Plain and orthogonal rows of one batch run one after the other. */
+  /** Rows of one batch that are encoded in different ways run one after the other. */
   async run(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
-    const [own, orthogonal] = [false, true].map((wanted) =>
-      pieces.filter(({ work }) => (work.orthogonal ?? false) === wanted),
-    ) as [Piece<EncodeWork>[], Piece<EncodeWork>[]];
-    if (own.length === 0 || orthogonal.length === 0) return this.#runAlike(pieces);
+    const groups = new Map<string, Piece<EncodeWork>[]>();
+    for (const piece of pieces) {
+      const { orthogonal = false, targets } = piece.work;
+      const way = `${orthogonal} ${targets !== undefined}`;
+      groups.set(way, [...(groups.get(way) ?? []), piece]);
+    }
+    if (groups.size === 1) return this.#runAlike(pieces);
     const results = new Map<Piece<EncodeWork>, SparseCodes>();
-    for (const alike of [own, orthogonal]) {
+    for (const alike of groups.values()) {
       for (const [i, codes] of (await this.#runAlike(alike)).entries()) results.set(alike[i]!, codes);
     }
     return pieces.map((piece) => results.get(piece)!);
@@ -93,18 +96,23 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   /** Pieces that are all encoded the same way. */
   async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
     const { learned, atLoad } = this.#costsOf(pieces[0]!.work);
-    const { runtime, watchdog, onBatch, d } = this.#options;
+    const { runtime, watchdog, onBatch, dIn } = this.#options;
     const { budgets, asked, classes } = this.#join(pieces, learned);
     const count = asked.length;
     const { maxAtoms } = budgets;
     const predicted = Math.max(learned.runCost(classes, maxAtoms), atLoad.runCost(classes, maxAtoms));
     const batch = {
-      rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * d, to * d)),
+      rows: pieces.map(({ work, from, to }) => work.rows.data.subarray(from * dIn, to * dIn)),
       count,
       budgets,
       trace: pieces.some(({ work }) => work.trace),
       reconstruction: pieces.some(({ work }) => work.reconstruction),
       ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
+      ...(pieces[0]!.work.targets && {
+        targets: pieces.map(({ work: { targets }, from, to }) =>
+          targets!.data.subarray(from * targets!.width, to * targets!.width),
+        ),
+      }),
     };
     const { codes, milliseconds } = await runtime
       .encode(batch, { expected: predicted, limit: Math.max(watchdog.floor, predicted * watchdog.factor) })

@@ -5,6 +5,8 @@ import type { Work } from "../scheduler/executor.ts";
 /** One request's rows, checked, with their budgets filled in: what queues for a dictionary. */
 export interface EncodeWork extends Work {
   readonly rows: Rows;
+  /** [count, d_out] of a transcoder's request */
+  readonly targets?: Rows;
   readonly budgets: BudgetColumns;
   /** [count] classes of the budgets, by which their costs are predicted and learned. */
   readonly classes: Uint16Array;

@@ -160,7 +160,7 @@ export class ServedDictionary {
       sha256: facts.sha256,
       rule: budgetRule(manifest, this.#options.maxAtoms),
       runtime,
-      queue: createQueue(this.id, runtime, { d: manifest.d, warmUp: facts.warmUp }, this.#options),
+      queue: createQueue(this.id, runtime, { dIn: manifest.dIn, warmUp: facts.warmUp }, this.#options),
       calls: new RuntimeCalls(this.id, runtime, this.#options),
       improvement: this.#improvementOf(runtime),
     };
@@ -168,7 +168,7 @@ export class ServedDictionary {
     this.#state = "ready";
     for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
     const { runtime: name, path } = facts.chosen;
-    log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.d} on ${name}, ${path} path.`, {
+    log("info", `${this.id} is ready: ${manifest.m} atoms of width ${manifest.dOut} on ${name}, ${path} path.`, {
       dictionary: this.id,
       seconds: Math.round(clock.now() - started) / 1000,
     });
@@ -230,7 +230,7 @@ export class ServedDictionary {
    */
   async decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
     const { calls, manifest } = this.serving();
-    return calls.make(timeOf(codes.indices.length * manifest.d), (runtime, time) => {
+    return calls.make(timeOf(codes.indices.length * manifest.dOut), (runtime, time) => {
       check();
       return runtime.decode(codes, time);
     });
@@ -249,7 +249,7 @@ export class ServedDictionary {
 
   async feature(index: number): Promise<Feature> {
     const { calls, manifest } = this.serving();
-    return calls.make(timeOf(manifest.m * manifest.d), async (runtime, time) => {
+    return calls.make(timeOf(manifest.m * manifest.dOut), async (runtime, time) => {
       const atom = await runtime.atoms(Uint32Array.of(index), time);
       const facts = this.#labels?.facts.get(index);
       const neighbours = await runtime.neighbours(index, NEIGHBOURS, time);

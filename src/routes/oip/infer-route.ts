@@ -88,14 +88,14 @@ async function infer(
   const { model } = request.params;
   const status = engine.status(model);
   const manifest = manifestOf(status);
-  const { d } = manifest;
+  const { dIn, dOut: d } = manifest;
   const outputNames = outputTensors(manifest).map(({ name }) => name);
 
   const reading = performance.now();
   const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = await pool.readInfer({
     bytes: bytesOf(request),
     headerLength: headerLengthOf(request),
-    d,
+    d: dIn,
     limits: { maxRows: limits.maxRows, maxUnpacked: limits.maxUnpacked },
     inputs: inputTensors(manifest).map(({ name }) => name),
     outputs: outputNames,

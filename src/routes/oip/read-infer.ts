@@ -80,7 +80,7 @@ export function readInfer(body: InferBytes): InferRequest {
 }
 
 /** The whole body is the one tensor that a request must have. */
-function readRaw({ bytes, d, limits }: InferBytes): InferRequest {
+function readRaw({ bytes, d, limits, outputs: known }: InferBytes): InferRequest {
   const width = d * 4;
   if (bytes.length === 0 || bytes.length % width !== 0) {
     const message = `The body is ${bytes.length} bytes; with Inference-Header-Content-Length: 0 it is rows of ${d} FP32 numbers, ${width} bytes each.`;
@@ -96,7 +96,7 @@ function readRaw({ bytes, d, limits }: InferBytes): InferRequest {
     bytes,
     data: undefined,
   } as const;
-  const outputs = STANDARD_OUTPUTS.map((name) => ({ name, binary: true }));
+  const outputs = standardOutputs(known, true);
   const rows = { data: readFloats(tensor), count, width: d };
   return { id: null, rows, budget: null, outputs, timeoutMs: null, degrade: false, encoder: null };
 }
@@ -180,9 +180,13 @@ function withColumns(budget: Budget | null, tensors: ReadonlyMap<string, PostedT
   });
 }
 
+/** Those that the dictionary has: a transcoder has no residual figures here. */
+const standardOutputs = (known: readonly OutputName[], binary: boolean): readonly WantedOutput[] =>
+  STANDARD_OUTPUTS.filter((name) => known.includes(name)).map((name) => ({ name, binary }));
+
 function readOutputs(outputs: unknown, known: readonly OutputName[], binary: boolean): readonly WantedOutput[] {
   if (outputs === undefined || outputs === null || (Array.isArray(outputs) && outputs.length === 0)) {
-    return STANDARD_OUTPUTS.map((name) => ({ name, binary }));
+    return standardOutputs(known, binary);
   }
   if (!Array.isArray(outputs)) throw invalid(`outputs must be a list of {"name"}; it is ${describe(outputs)}.`);
   const seen = new Set<OutputName>();

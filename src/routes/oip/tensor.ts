@@ -35,9 +35,9 @@ export interface TensorSpec {
  * `rows`, and what ends a row, one entry a row. Those are shown as [n, 1] and taken as [n] too: perf_analyzer
  * gives up where nothing is left of an input's shape without its batch.
  */
-export function inputTensors({ d }: DictionaryManifest): readonly TensorSpec[] {
+export function inputTensors({ dIn }: DictionaryManifest): readonly TensorSpec[] {
   return [
-    { name: "rows", datatype: "FP32", shape: [-1, d] },
+    { name: "rows", datatype: "FP32", shape: [-1, dIn] },
     { name: "max_atoms", datatype: "INT32", shape: [-1, 1], optional: true },
     { name: "tolerance", datatype: "FP32", shape: [-1, 1], optional: true },
   ];
@@ -51,18 +51,24 @@ export const OUTPUTS = [...STANDARD_OUTPUTS, "steps", "residual_norm", "reconstr
 export type OutputName = (typeof OUTPUTS)[number];
 
 /** `shift` and `scale`: what decode needs of a dictionary with an input norm; the others have none. */
-export function outputTensors({ d, encoder }: DictionaryManifest): readonly (TensorSpec & { name: OutputName })[] {
+export function outputTensors({
+  dOut,
+  role,
+  encoder,
+}: DictionaryManifest): readonly (TensorSpec & { name: OutputName })[] {
   const perRow = [-1];
+  // A transcoder's residual is against targets, which this protocol does not carry, and its input norm is not undone.
+  const measured = role === "autoencoder";
   return [
     { name: "indices", datatype: "INT32", shape: [-1, -1] },
     { name: "values", datatype: "FP32", shape: [-1, -1] },
     { name: "atoms", datatype: "INT32", shape: perRow },
-    { name: "relative_error", datatype: "FP32", shape: perRow },
+    ...(measured ? [{ name: "relative_error", datatype: "FP32", shape: perRow } as const] : []),
     { name: "stop", datatype: "BYTES", shape: perRow },
     { name: "steps", datatype: "INT32", shape: perRow },
-    { name: "residual_norm", datatype: "FP32", shape: perRow },
-    { name: "reconstruction", datatype: "FP32", shape: [-1, d] },
-    ...(encoder.inputNorm === "none"
+    ...(measured ? [{ name: "residual_norm", datatype: "FP32", shape: perRow } as const] : []),
+    { name: "reconstruction", datatype: "FP32", shape: [-1, dOut] },
+    ...(encoder.inputNorm === "none" || !measured
       ? []
       : ([
           { name: "shift", datatype: "FP32", shape: perRow },

@@ -63,7 +63,7 @@ export async function answerLines(
     response: reply.raw,
     context,
     pool,
-    width: manifest.d,
+    width: manifest.dIn,
     groupLines: Math.max(1, Math.min(GROUP_LINES, Math.floor(GROUP_ANSWER_BYTES / answerBytes))),
     answerBytes,
     patience: limits,
@@ -74,7 +74,7 @@ export async function answerLines(
     onFailure: (error) => request.log.warn({ err: error }, "A stream of lines ended early."),
     encoder: {
       budget: budget === undefined ? null : budgetOf(budget),
-      head: { format, d: manifest.d },
+      head: { format, d: manifest.dOut },
       labels: wantsLabels ? ({ codes, sha256 }) => labelsOf(engine, id, sha256, codes.indices) : null,
       async encode(rows, budgets) {
         const deadline = timeoutMs === undefined ? {} : { deadline: engine.now() + timeoutMs };
@@ -109,5 +109,5 @@ function lineBytes(
   const asked = budget === undefined ? manifest!.defaultBudget?.maxAtoms : budget.max_atoms;
   const atoms = Math.min(asked ?? maxAtoms, maxAtoms);
   const entries = atoms * (ENTRY_BYTES + (trace ? TRACED_BYTES : 0));
-  return 1 + entries + (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.d * NUMBER_BYTES : 0);
+  return 1 + entries + (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.dOut * NUMBER_BYTES : 0);
 }

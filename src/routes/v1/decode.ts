@@ -36,7 +36,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
       const { manifest, sha256 } = engine.status(id);
       checkVersion((fields as DecodeFields).sha256, sha256);
       const as = request.answerType;
-      if (manifest) checkAnswer(leastBytes(codes.count * manifest.d, as), limits.maxAnswer);
+      if (manifest) checkAnswer(leastBytes(codes.count * manifest.dOut, as), limits.maxAnswer);
       const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
       checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
 

@@ -49,7 +49,10 @@ function toWire({
     state,
     ...(manifest && {
       kind: manifest.kind,
-      d: manifest.d,
+      role: manifest.role,
+      d: manifest.dIn,
+      d_in: manifest.dIn,
+      d_out: manifest.dOut,
       m: manifest.m,
       encoder: snakeCase(manifest.encoder) as NonNullable<DictionaryWire["encoder"]>,
       ...(manifest.defaultBudget && { default_budget: snakeCase(manifest.defaultBudget) }),

@@ -45,7 +45,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
       const { id } = request.params;
       if (isLines(request.body))
         return answerLines(id, request.body, request, reply, pool, unread, options, closing.signal);
-      const { rows, fields } = bodyOf(request, "encode");
+      const { rows, targets, fields } = bodyOf(request, "encode");
       const {
         budget,
         encoder,
@@ -60,10 +60,14 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
       if (wantsLabels) checkLabels(engine, id, labelled, format);
       const as = request.answerType as CodesType;
       checkFormat(format, as);
-      if (manifest) checkAnswer(certainBytes(rows.count, manifest, format, reconstruction, as), limits.maxAnswer);
+      if (manifest) {
+        const shape = { d: manifest.dOut, m: manifest.m };
+        checkAnswer(certainBytes(rows.count, shape, format, reconstruction, as), limits.maxAnswer);
+      }
 
       const work = {
         rows,
+        ...(targets && { targets }),
         budget: requestBudget(budget),
         trace: include.includes("trace"),
         reconstruction,
@@ -84,7 +88,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         sha256,
         format,
         shape: rows.shape.length > 2 ? rows.shape : null,
-        d: rows.width,
+        d: manifest?.dOut ?? rows.width,
         explainedVariance: explainedVariance(spread, codes),
         labels,
       };

@@ -4,6 +4,7 @@ import {
   INPUT_NORMS,
   PURSUIT_PATHS,
   REQUEST_ENCODERS,
+  ROLES,
   RUNTIME_STATES,
 } from "../../engine/core/dictionary.ts";
 import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
@@ -89,7 +90,14 @@ const encodeFields = {
 /** What is left of a body once codecs/read-body.ts has taken the rows out. */
 export const EncodeFieldsSchema = Type.Object(encodeFields, closed);
 export type EncodeFields = Static<typeof EncodeFieldsSchema>;
-export const EncodeBodySchema = Type.Object({ inputs: InputsSchema, ...encodeFields }, closed);
+const TargetsSchema = Type.Optional(
+  Type.Unsafe<unknown>({
+    ...InputsSchema,
+    description:
+      "Transcoders only: what the rows should become, as inputs. Residuals are measured against them; without them there are none",
+  }),
+);
+export const EncodeBodySchema = Type.Object({ inputs: InputsSchema, targets: TargetsSchema, ...encodeFields }, closed);
 
 /** What is left of a decode body: the codes are read by codecs/codes.ts, other fields of an encode answer are passed over. */
 export const DecodeFieldsSchema = Type.Object(
@@ -135,6 +143,12 @@ const ColumnsSchema = Type.Object(
 
 export const DecodeBodySchema = Type.Object(
   {
+    inputs: Type.Optional(
+      Type.Unsafe<unknown>({
+        ...InputsSchema,
+        description: "Transcoders with a skip only: the rows that were encoded, which decode adds a product of",
+      }),
+    ),
     ...DecodeFieldsSchema.properties,
     codes: Type.Union([Type.Array(CodeSchema), ColumnsSchema], {
       description: "In any format; a code's other fields are ignored, so an encode answer may be posted back whole",
@@ -144,7 +158,11 @@ export const DecodeBodySchema = Type.Object(
 );
 
 const TraceSchema = Type.Object(
-  { indices: Type.Array(Type.Integer()), values: Type.Array(Type.Number()), residual_norms: Type.Array(Type.Number()) },
+  {
+    indices: Type.Array(Type.Integer()),
+    values: Type.Array(Type.Number()),
+    residual_norms: Type.Optional(Type.Array(Type.Number())),
+  },
   {
     description:
       "Every selection, unmerged and in order: the first k are the pursuit of budget k. Of an orthogonal pursuit, the value that each atom had when it was selected: the first k indices are those of budget k, their coefficients must be solved for again",
@@ -154,8 +172,12 @@ const TraceSchema = Type.Object(
 const rowFields = {
   atoms: Type.Integer({ description: "Distinct atoms" }),
   steps: Type.Integer({ description: "Selections made" }),
-  residual_norm: Type.Number({ description: "‖r‖ in pursuit space" }),
-  relative_error: Type.Number({ description: "‖r‖ / ‖x − b‖; 0 where x = b" }),
+  residual_norm: Type.Optional(
+    Type.Number({ description: "‖r‖ in pursuit space; absent for a transcoder without targets" }),
+  ),
+  relative_error: Type.Optional(
+    Type.Number({ description: "‖r‖ / ‖x − b‖; 0 where x = b. Absent for a transcoder without targets" }),
+  ),
   stop: oneOf(STOP_REASONS),
   norm: Type.Optional(Type.Object({ shift: Type.Number(), scale: Type.Number() })),
   labels: Type.Optional(
@@ -242,7 +264,12 @@ export const DictionarySchema = Type.Object({
   id: Type.String(),
   state: oneOf(DICTIONARY_STATES),
   kind: Type.Optional(oneOf(ENCODER_KINDS)),
-  d: Type.Optional(Type.Integer({ description: "Row length" })),
+  role: Type.Optional(
+    oneOf(ROLES, { description: "autoencoder: decodes to the row itself; transcoder: to another activation" }),
+  ),
+  d: Type.Optional(Type.Integer({ description: "Row length, the same as d_in" })),
+  d_in: Type.Optional(Type.Integer({ description: "Row length" })),
+  d_out: Type.Optional(Type.Integer({ description: "Length of a decoded row" })),
   m: Type.Optional(Type.Integer({ description: "Atoms" })),
   encoder: Type.Optional(Type.Union([...ENCODER_SCHEMAS], { description: "Settings of the encoder, by kind" })),
   default_budget: Type.Optional(

@@ -49,7 +49,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         throw new WireError("PURSUIT_INVALID_FIELD", message);
       }
       const { manifest } = engine.status(id);
-      if (manifest) checkAnswer(leastBytes(rows.count * manifest.d, as), limits.maxAnswer);
+      if (manifest) checkAnswer(leastBytes(rows.count * manifest.dOut, as), limits.maxAnswer);
 
       const work = {
         rows,

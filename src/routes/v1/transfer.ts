@@ -40,7 +40,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
       const { rows, fields } = bodyOf(request, "encode");
       const { from, to, budget, encoder = "orthogonal", timeout_ms: timeoutMs } = fields as TransferFields;
       const [source, target] = [engine.status(from), engine.status(to)];
-      if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.d, "json"), limits.maxAnswer);
+      if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.dOut, "json"), limits.maxAnswer);
       const work = {
         from,
         to,
@@ -60,7 +60,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         sha256: sha256.from,
         format: "sparse" as const,
         shape: rows.shape.length > 2 ? rows.shape : null,
-        d: source.manifest?.d ?? rows.width,
+        d: source.manifest?.dIn ?? rows.width,
         explainedVariance: explainedVariance(spread, codes),
         labels: null,
       };

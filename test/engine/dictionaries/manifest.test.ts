@@ -56,7 +56,9 @@ const manifests: fc.Arbitrary<DictionaryManifest> = fc
       noNullPrototype: true,
     }),
   })
-  .chain((head) => encoders.map((settings) => ({ ...head, ...settings })));
+  .chain(({ d, ...head }) =>
+    encoders.map((settings) => ({ ...head, ...settings, role: "autoencoder" as const, dIn: d, dOut: d })),
+  );
 
 describe("a manifest", () => {
   it("comes back as it was written", () => {
@@ -77,7 +79,7 @@ describe("a manifest", () => {
     const faults = faultsWith({
       format: 2,
       id: "../x",
-      d: 0,
+      d_in: 0,
       m: 1.5,
       encoder: { ...GOOD.encoder, score: "best", center: 1 },
     });
@@ -86,7 +88,7 @@ describe("a manifest", () => {
       expect.arrayContaining([
         expect.stringMatching(/^dictionary\.json: format is 2; it must be 1\.$/),
         expect.stringMatching(/^dictionary\.json: id is "\.\.\/x"; it must match pattern/),
-        expect.stringMatching(/^dictionary\.json: d is 0; it must be >= 1/),
+        expect.stringMatching(/^dictionary\.json: d_in is 0; it must be >= 1/),
         expect.stringMatching(/^dictionary\.json: m is 1\.5; it must be integer/),
         expect.stringMatching(/^dictionary\.json: encoder\.score is "best"; it .*: relu, signed, absolute\.$/),
         expect.stringMatching(/^dictionary\.json: encoder\.center is 1; it must be boolean/),
@@ -94,12 +96,32 @@ describe("a manifest", () => {
     );
   });
 
+  it("reads d alone as both widths, and an absent role as autoencoder", () => {
+    const { role: _role, d_in: _in, d_out: _out, ...old } = GOOD as unknown as Record<string, unknown>;
+    expect(parseManifest(JSON.stringify({ ...old, d: 2 }))).toEqual(parseManifest(JSON.stringify(GOOD)));
+    expect(faultsWith({ d: 3 })).toEqual(["dictionary.json: the file must have d_in and d_out, or d for both."]);
+  });
+
+  it("is refused where its role contradicts its kind, widths or settings", () => {
+    expect(faultsWith({ role: "transcoder" })).toEqual([
+      "dictionary.json: role is transcoder; kind matching_pursuit is made for autoencoder.",
+    ]);
+    const relu = { kind: "relu", encoder: { center: true, subtract_center: true, input_norm: "none", skip: true } };
+    expect(faultsWith({ ...relu, d_out: 3 })).toEqual([
+      `dictionary.json: d_in is 2, d_out 3; an autoencoder's are equal. Is its role "transcoder"?`,
+      "dictionary.json: encoder.skip is true; only a transcoder has a skip.",
+    ]);
+    expect(faultsWith({ ...relu, role: "transcoder", d_out: 3 })).toEqual([
+      "dictionary.json: encoder.subtract_center is true; a transcoder's centre belongs to its output, so it must be false.",
+    ]);
+  });
+
   it("is told at once what it lacks and what it must not have", () => {
     const { score: _, ...encoder } = GOOD.encoder;
-    const faults = faultsWith({ d: undefined, colour: "red", encoder: { ...encoder, momentum: 0.9 } });
+    const faults = faultsWith({ d_in: undefined, colour: "red", encoder: { ...encoder, momentum: 0.9 } });
     expect(faults).toEqual(
       expect.arrayContaining([
-        "dictionary.json: the file must have d.",
+        "dictionary.json: the file must have d_in and d_out, or d for both.",
         "dictionary.json: the file must not have colour.",
         "dictionary.json: encoder must have score.",
         "dictionary.json: encoder must not have momentum.",
@@ -114,7 +136,7 @@ describe("a manifest", () => {
       { kind: "topk", encoder: { k: 0, center: true, subtract_center: true, input_norm: "none" } },
       /encoder\.k is 0; it must be/,
     ],
-    [{ d: 131_073 }, /d is 131073; it must be <= 131072/],
+    [{ d_in: 131_073 }, /d_in is 131073; it must be <= 131072/],
     [{ m: 8_388_609 }, /m is 8388609; it must be <= 8388608/],
     [{ id: "" }, /id is ""; it must match pattern/],
     [{ id: ".hidden" }, /id is "\.hidden"; it must match pattern/],

@@ -52,7 +52,7 @@ function setup({ warmUp = { steps: 8, milliseconds: 1 } } = {}) {
   const executor = new DictionaryExecutor({
     runtime,
     warmUp,
-    d: 1,
+    dIn: 1,
     threads: 2,
     batchMilliseconds: 10,
     watchdog: { factor: 2, floor: 100 },

@@ -251,7 +251,9 @@ function readTopk(config: Config, common: Common, flags: ImportFlags): (file: Te
   return async (file) => {
     await checkTensors(file, { W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] }, "topk", common);
     const weights = {
-      kind: "topk" as const,
+      kind: "topk",
+      role: "autoencoder" as const,
+      dIn: d,
       d,
       m,
       atoms: await file.readFloats("W_dec"),

@@ -48,6 +48,8 @@ export async function understandSparsify(folder: string, weights: string, flags:
       source: "sparsify topk",
       weights: {
         kind: "topk",
+        role: "autoencoder",
+        dIn: d,
         d,
         m,
         atoms: await file.readFloats("W_dec"),

@@ -134,7 +134,7 @@ function overridden(name: keyof typeof FLAG_VALUES, said: unknown, known: Known<
 
 /** Settings of a TopK encoder, each with where it comes from. */
 export type KnownTopk = {
-  readonly [K in Exclude<keyof TopkSettings, "rectify" | "scaleByDecoderNorm">]: Known<TopkSettings[K]>;
+  readonly [K in Exclude<keyof TopkSettings, "rectify" | "scaleByDecoderNorm" | "skip">]: Known<TopkSettings[K]>;
 };
 
 /** Flags that settle something of a TopK encoder over what the file says. @throws ImportFault for those that cannot */

@@ -30,9 +30,9 @@ export async function writeDictionary(
   if (!force && (await exists(folder))) {
     throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
-  const { d, m, kind, settings: encoder } = weights;
+  const { role = "autoencoder", d, dIn = d, m, kind, settings: encoder } = weights;
   const budget = defaultBudget === undefined ? {} : { defaultBudget };
-  const manifest: DictionaryManifest = { id, kind, d, m, encoder, ...budget, provenance };
+  const manifest: DictionaryManifest = { id, kind, role, dIn, dOut: d, m, encoder, ...budget, provenance };
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
@@ -50,8 +50,8 @@ export async function writeDictionary(
 }
 
 function tensorsOf(weights: DictionaryWeights): Readonly<Record<string, FloatTensor>> {
-  const { d, m, atoms, center, settings, tensors = {} } = weights;
-  const shapes = specOf(weights).tensors({ d, m }, settings);
+  const { d, dIn = d, m, atoms, center, settings, tensors = {} } = weights;
+  const shapes = specOf(weights).tensors({ dIn, dOut: d, m }, settings);
   return {
     atoms: { shape: [m, d], data: atoms },
     ...(center && { center: { shape: [d], data: center } }),

@@ -7,6 +7,7 @@ import { pursuitBudget, pursuitSchema } from "../pursuit.ts";
 export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
   kind: "matching_pursuit",
   family: "pursuit",
+  roles: ["autoencoder"],
   schema: Type.Object({ ...commonSchema, ...pursuitSchema, score: oneOf(SCORES), reselect: oneOf(RESELECTS) }, closed),
   alternatives: ["orthogonal"],
   tensors: () => ({}),

@@ -7,6 +7,7 @@ import { pursuitBudget, pursuitSchema } from "../pursuit.ts";
 export const orthogonalMatchingPursuitSpec: EncoderSpec<OrthogonalSettings> = {
   kind: "orthogonal_matching_pursuit",
   family: "pursuit",
+  roles: ["autoencoder"],
   schema: Type.Object(
     { ...commonSchema, ...pursuitSchema, score: oneOf(ORTHOGONAL_SCORES), raw_scores: Type.Boolean() },
     closed,

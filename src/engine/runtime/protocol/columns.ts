@@ -27,6 +27,7 @@ export function batchFromColumns(
     trace: head.trace,
     reconstruction: head.reconstruction,
     ...(head.orthogonal && { orthogonal: true }),
+    ...(columns["targets"] && { targets: take(columns, "targets", Float32Array) }),
   };
 }
 
@@ -39,8 +40,14 @@ export function codesFromColumns(
   return codesOfColumns(shape, ({ name, type }) => (columns[name] ? take(columns, name, type) : undefined));
 }
 
-export function codesToDecodeColumns({ indptr, indices, values, norm }: CodesToDecode): Columns {
-  return { indptr, indices, values, ...(norm && { shift: norm.shift, scale: norm.scale }) };
+export function codesToDecodeColumns({ indptr, indices, values, inputs, norm }: CodesToDecode): Columns {
+  return {
+    indptr,
+    indices,
+    values,
+    ...(inputs && { inputs }),
+    ...(norm && { shift: norm.shift, scale: norm.scale }),
+  };
 }
 
 export function codesToDecodeFromColumns(count: number, columns: Columns): CodesToDecode {
@@ -49,6 +56,7 @@ export function codesToDecodeFromColumns(count: number, columns: Columns): Codes
     indptr: take(columns, "indptr", Uint32Array),
     indices: take(columns, "indices", Uint32Array),
     values: take(columns, "values", Float32Array),
+    ...(columns["inputs"] && { inputs: take(columns, "inputs", Float32Array) }),
     ...normFromColumns(columns),
   };
 }

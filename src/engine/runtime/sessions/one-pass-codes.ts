@@ -2,7 +2,7 @@ import type { Atoms } from "../../core/dictionary-weights.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 import { type SparseCodes, STOP_REASONS } from "../../core/sparse-codes.ts";
-import type { CenteredRows } from "./prepare-rows.ts";
+import type { OnePassRows } from "./one-pass-rows.ts";
 
 const [MAX_ATOMS, TOLERANCE, RESIDUAL_NORM, MIN_GAIN, ACTIVE_END] = (
   ["max_atoms", "tolerance", "residual_norm", "min_gain", "active_end"] as const
@@ -14,43 +14,47 @@ export type ActiveRows = Pick<SparseCodes, "indptr" | "indices" | "values">;
 /**
  * Codes of a one-pass encoder within their budgets (docs/algorithm.md, One-pass encoders). A row without a limit keeps
  * all its active atoms. Another grows atom by atom in order of falling contribution |a_j| · ||D_j||, the lower index first
- * on a tie, until a limit is met; the trace is that order.
+ * on a tie, until a limit is met; the trace is that order. Residuals are known where rows have a target.
+ * @param constant [count, d] what decode adds to a transcoder's codes; null: the centre, to every row
  * @param norms [m] of the atoms that decode uses
  */
 export function onePassCodes(
   active: ActiveRows,
-  rows: CenteredRows,
+  { target, norm }: OnePassRows,
   batch: EncodeBatch,
   weights: Atoms,
   norms: Float64Array,
+  constant: Float32Array | null = null,
 ): SparseCodes {
-  const { count } = batch;
+  const { count, trace, reconstruction: wanted } = batch;
   const { d, m, center } = weights;
-  const codes = new RowCodes(active.indices.length, count, batch.trace);
-  const reconstruction = batch.reconstruction ? new Float32Array(count * d) : null;
+  const codes = new RowCodes(active.indices.length, count, { trace, measured: target !== null });
+  const reconstruction = wanted ? new Float32Array(count * d) : null;
   const residual = new Float64Array(d);
   for (let i = 0; i < count; i++) {
-    const target = rows.scaled.subarray(i * d, (i + 1) * d);
-    residual.set(target);
+    if (target === null) residual.fill(0);
+    else residual.set(target.subarray(i * d, (i + 1) * d));
     const from = active.indptr[i]!;
     const own = { indices: active.indices.subarray(from, active.indptr[i + 1]), values: active.values.subarray(from) };
-    const limits = limitsOf(batch, i, Math.sqrt(rows.energy[i]!));
-    if (batch.trace || limits.any || limits.maxAtoms <= own.indices.length) {
+    const start = lengthOf(residual);
+    const limits = limitsOf(batch, i, start);
+    if (trace || limits.any || limits.maxAtoms <= own.indices.length) {
       codes.grow(own, limits, residual, weights, norms);
-    } else codes.keep(own, residual, weights);
-    codes.end(i, lengthOf(residual), Math.sqrt(rows.energy[i]!));
+    } else codes.keep(own, target !== null || wanted ? residual : null, weights);
+    codes.end(i, residual, start);
     if (reconstruction === null) continue;
-    const scale = rows.norm?.scale[i] ?? 1;
-    const shift = rows.norm?.shift[i] ?? 0;
-    for (let c = 0; c < d; c++) {
-      reconstruction[i * d + c] = (target[c]! - residual[c]! + (center?.[c] ?? 0)) * scale + shift;
+    const scale = norm?.scale[i] ?? 1;
+    const shift = norm?.shift[i] ?? 0;
+    for (let c = 0, at = i * d; c < d; c++, at++) {
+      const added = constant === null ? (center?.[c] ?? 0) : constant[at]!;
+      reconstruction[at] = ((target?.[at] ?? 0) - residual[c]! + added) * scale + shift;
     }
   }
   return {
     count,
     width: m,
     ...codes.columns(),
-    ...(rows.norm && { norm: rows.norm }),
+    ...(norm && { norm }),
     ...(reconstruction && { reconstruction }),
   };
 }
@@ -90,20 +94,22 @@ class RowCodes {
   readonly #indices: Uint32Array;
   readonly #values: Float32Array;
   readonly #stops: Uint8Array;
-  readonly #residualNorms: Float32Array;
-  readonly #relativeErrors: Float32Array;
+  readonly #residuals: { readonly norms: Float32Array; readonly relative: Float32Array } | null;
   readonly #trace: { indices: Uint32Array; values: Float32Array; residualNorms: Float32Array } | null;
   #length = 0;
   #stop = ACTIVE_END;
 
-  constructor(capacity: number, count: number, traced: boolean) {
+  constructor(
+    capacity: number,
+    count: number,
+    { trace, measured }: { readonly trace: boolean; readonly measured: boolean },
+  ) {
     this.#indptr = new Uint32Array(count + 1);
     this.#indices = new Uint32Array(capacity);
     this.#values = new Float32Array(capacity);
     this.#stops = new Uint8Array(count);
-    this.#residualNorms = new Float32Array(count);
-    this.#relativeErrors = new Float32Array(count);
-    this.#trace = traced
+    this.#residuals = measured ? { norms: new Float32Array(count), relative: new Float32Array(count) } : null;
+    this.#trace = trace
       ? {
           indices: new Uint32Array(capacity),
           values: new Float32Array(capacity),
@@ -112,10 +118,10 @@ class RowCodes {
       : null;
   }
 
-  /** All active atoms; subtracts them from `residual`. */
-  keep({ indices, values }: OwnCode, residual: Float64Array, weights: Atoms): void {
+  /** All active atoms; subtracts them from `residual`, where that is wanted. */
+  keep({ indices, values }: OwnCode, residual: Float64Array | null, weights: Atoms): void {
     this.#stop = ACTIVE_END;
-    subtractAll(residual, weights, indices, values);
+    if (residual !== null) subtractAll(residual, weights, indices, values);
     for (let k = 0; k < indices.length; k++) this.#put(this.#length + k, indices[k]!, values[k]!);
     this.#length += indices.length;
   }
@@ -169,13 +175,15 @@ class RowCodes {
     this.#values[at] = value;
   }
 
-  /** Ends row i, whose residual and whose own norm are these. */
-  end(i: number, residualNorm: number, norm: number): void {
+  /** Ends row i. @param start its residual norm with no atom */
+  end(i: number, residual: Float64Array, start: number): void {
     this.#indptr[i + 1] = this.#length;
     this.#stops[i] = this.#stop;
+    if (this.#residuals === null) return;
+    const left = lengthOf(residual);
     // A row of finite numbers may be longer than float32 reaches.
-    this.#residualNorms[i] = Math.min(residualNorm, LARGEST_FLOAT32);
-    this.#relativeErrors[i] = norm === 0 ? 0 : residualNorm / norm;
+    this.#residuals.norms[i] = Math.min(left, LARGEST_FLOAT32);
+    this.#residuals.relative[i] = start === 0 ? 0 : left / start;
   }
 
   columns(): Omit<SparseCodes, "count" | "width"> {
@@ -187,14 +195,13 @@ class RowCodes {
       values: this.#values.slice(0, length),
       steps: Uint32Array.from(this.#stops, (_, i) => indptr[i + 1]! - indptr[i]!),
       stops: this.#stops,
-      residualNorms: this.#residualNorms,
-      relativeErrors: this.#relativeErrors,
+      ...(this.#residuals && { residualNorms: this.#residuals.norms, relativeErrors: this.#residuals.relative }),
       ...(this.#trace && {
         trace: {
           indptr: indptr.slice(),
           indices: this.#trace.indices.slice(0, length),
           values: this.#trace.values.slice(0, length),
-          residualNorms: this.#trace.residualNorms.slice(0, length),
+          ...(this.#residuals && { residualNorms: this.#trace.residualNorms.slice(0, length) }),
         },
       }),
     };

@@ -1,7 +1,7 @@
 import { atomNorms } from "../../core/atom-norms.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import type { SparseCodes } from "../../core/sparse-codes.ts";
+import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
 import { onePassRule } from "../../encoders/activations.ts";
 import { type Activation, ActiveAtoms } from "../../encoders/active-atoms.ts";
 import type { OnePassWeights, ScaledSettings } from "../../encoders/one-pass.ts";
@@ -22,11 +22,14 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
   readonly #dense: DensePass;
+  /** x · skipᵀ of a transcoder that has one. */
+  readonly #skip: DensePass | null;
   readonly #activate: Activation;
   readonly #active = new ActiveAtoms();
 
   private constructor(
     dense: DensePass,
+    skip: DensePass | null,
     activate: Activation,
     weights: OnePassWeights,
     norms: Float64Array,
@@ -34,27 +37,31 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   ) {
     super(weights, norms);
     this.#dense = dense;
+    this.#skip = skip;
     this.#activate = activate;
     this.chosen = { runtime, path: "dense" };
     this.coherence = coherenceOf(norms, null);
   }
 
-  static async create(weights: OnePassWeights, options: OnnxSessionOptions): Promise<OnePassSession> {
-    const { d, m, tensors } = weights;
-    const norms = atomNorms(weights);
-    const activate = onePassRule(weights).create(weights, norms);
+  static async create(given: OnePassWeights, options: OnnxSessionOptions): Promise<OnePassSession> {
+    const { d, dIn, m, tensors } = given;
+    const stored = atomNorms(given);
+    const activate = onePassRule(given).create(given, stored);
     const bias = tensors["encoder_bias"];
-    const dense = await DensePass.create({ d, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) }, options);
-    if ((weights.settings as ScaledSettings).scaleByDecoderNorm === true) {
-      const atoms = unitAtoms(weights, norms);
-      return new OnePassSession(dense, activate, { ...weights, atoms }, atomNorms({ d, m, atoms }), options);
-    }
-    return new OnePassSession(dense, activate, weights, norms, options);
+    const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) };
+    const dense = await DensePass.create(encoder, options);
+    const skip = tensors["skip"];
+    const added = skip === undefined ? null : await DensePass.create({ d: dIn, m: d, atoms: skip }, options);
+    const scaled = (given.settings as ScaledSettings).scaleByDecoderNorm === true;
+    const weights = scaled ? { ...given, atoms: unitAtoms(given, stored) } : given;
+    return new OnePassSession(dense, added, activate, weights, scaled ? atomNorms(weights) : stored, options);
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
-    const { d, m } = this.weights;
-    const rows = onePassRows(batch, this.weights);
+    const { dIn: d, m, role } = this.weights;
+    const needsConstant = role === "transcoder" && (batch.targets !== undefined || batch.reconstruction);
+    const constant = needsConstant ? await this.#constant(batch) : null;
+    const rows = onePassRows(batch, this.weights, constant);
     const active = this.#active;
     active.length = 0;
     const indptr = new Uint32Array(batch.count + 1);
@@ -75,11 +82,35 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
       indices: active.indices.subarray(0, active.length),
       values: active.values.subarray(0, active.length),
     };
-    return onePassCodes(found, rows, batch, this.weights, this.norms);
+    return onePassCodes(found, rows, batch, this.weights, this.norms, constant);
   }
 
-  release(): Promise<void> {
-    return this.#dense.release();
+  override async decode(codes: CodesToDecode): Promise<Float32Array> {
+    const rows = await super.decode(codes);
+    if (this.#skip === null) return rows;
+    if (codes.inputs === undefined) throw new Error("codes of a transcoder with a skip are decoded beside their rows");
+    const added = await this.#skipped({ rows: codes.inputs, count: codes.count });
+    return rows.map((value, at) => value + added[at]!);
+  }
+
+  /** [count, d] what decode adds to every code of a transcoder: b, and x · skipᵀ of the row as it was posted. */
+  async #constant({ rows, count }: Pick<EncodeBatch, "rows" | "count">): Promise<Float32Array> {
+    const { d, center } = this.weights;
+    const constant = this.#skip === null ? new Float32Array(count * d) : await this.#skipped({ rows, count });
+    return center === null ? constant : constant.map((value, at) => value + center[at % d]!);
+  }
+
+  /** As in encode, a run has two rows at least. */
+  async #skipped({ rows, count }: Pick<EncodeBatch, "rows" | "count">): Promise<Float32Array> {
+    const { d, dIn } = this.weights;
+    const padded = new Float32Array(Math.max(count, 2) * dIn);
+    padded.set(rows);
+    return (await this.#skip!.run(padded)).slice(0, count * d);
+  }
+
+  async release(): Promise<void> {
+    await this.#skip?.release();
+    await this.#dense.release();
   }
 }
 

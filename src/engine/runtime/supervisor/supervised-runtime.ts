@@ -16,8 +16,9 @@ import type { Improved, LoadedFacts } from "../protocol/messages.ts";
 import { type CallTime, LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
 /** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
-export interface OutgoingBatch extends Omit<EncodeBatch, "rows"> {
+export interface OutgoingBatch extends Omit<EncodeBatch, "rows" | "targets"> {
   readonly rows: readonly Float32Array[];
+  readonly targets?: readonly Float32Array[];
 }
 
 export interface SupervisedRuntimeOptions {
@@ -70,10 +71,10 @@ export class SupervisedRuntime {
 
   /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, LoadFailed, Error */
   async encode(batch: OutgoingBatch, time: CallTime): Promise<{ codes: SparseCodes; milliseconds: number }> {
-    const { rows, count, budgets, trace, reconstruction, orthogonal = false } = batch;
+    const { rows, targets, count, budgets, trace, reconstruction, orthogonal = false } = batch;
     const { head, frame } = await this.#call(
       { type: "encode", count, trace, reconstruction, orthogonal },
-      { rows, ...budgets },
+      { rows, ...(targets && { targets }), ...budgets },
       time,
     );
     const codes = codesFromColumns({ count: head.count ?? count, width: head.width ?? 0 }, frame.columns);
