@@ -5,7 +5,7 @@ import { checkFields, codesExtent, editsExtent, type Extent, rowsExtent, togethe
 import { parseOctets } from "./octets.ts";
 import { parseJsonRows } from "./parse-json-rows.ts";
 import { parseMsgpack } from "./parse-msgpack.ts";
-import { type BodyLimits, describe, invalid, type PostedRows } from "./posted-rows.ts";
+import { type BodyLimits, describe, invalid, named, type PostedRows } from "./posted-rows.ts";
 import { readRows } from "./rows.ts";
 
 /** An encode request: its rows, read and checked; the other fields as posted, for the schema to check. */
@@ -52,10 +52,13 @@ function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | nul
   };
 }
 
-const readRowsBeside = ({ inputs, ...fields }: PostedObject, limits: BodyLimits): EncodeBody => ({
-  rows: readRows(inputs, limits),
-  fields,
-});
+function readRowsBeside({ inputs, ...fields }: PostedObject, limits: BodyLimits): EncodeBody {
+  if (inputs === undefined && Object.keys(fields).length > 0) {
+    const held = Object.keys(fields).slice(0, 5).map(named).join(", ");
+    throw invalid(`inputs is missing; the body holds ${held}. Rows go into inputs: {"inputs": [[…]]}.`);
+  }
+  return { rows: readRows(inputs, limits), fields };
+}
 
 const readEncode = ({ targets, ...posted }: PostedObject, limits: BodyLimits): EncodeBody => ({
   ...readRowsBeside(posted, limits),

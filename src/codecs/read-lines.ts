@@ -120,7 +120,9 @@ function readBudget(posted: unknown): LineBudget {
   if (typeof posted !== "object" || posted === null || Array.isArray(posted))
     throw invalid(`budget must be an object; it is ${describe(posted)}.`);
   for (const [name, value] of Object.entries(posted)) {
-    if (!BUDGET_FIELDS.has(name)) throw invalid(`There is no field budget.${named(name)}.`);
+    if (!BUDGET_FIELDS.has(name)) {
+      throw invalid(`A line's budget has no field ${named(name)}; it takes ${[...BUDGET_FIELDS].join(", ")}.`);
+    }
     if (typeof value !== "number") throw invalid(`budget.${name} must be a number; it is ${describe(value)}.`);
   }
   return posted as LineBudget;

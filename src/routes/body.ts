@@ -124,23 +124,34 @@ function checkQuery({ query, headers, routeOptions }: FastifyRequest): void {
   throw new WireError("PURSUIT_INVALID_FIELD", message);
 }
 
+/** A fault of fields, with the whole schema of what was checked: see {@link nearestField}. */
+export interface InvalidFields extends Error {
+  validation?: unknown;
+  schema?: TSchema;
+  /** The fields stood in the query, where parts of a budget stand for themselves. */
+  inQuery?: boolean;
+}
+
 /** Neither coerces nor strips: what a client sends is what is checked. */
 const ajv = new Ajv({ strict: false });
 
 /**
  * A route's validator: the fields of a body that {@link registerBodies} read are checked, the rows in it are by then.
  * Anything else of the request as its schema says.
+ * @param whole the body's schema with its rows, to find fields in that are in the wrong place
  */
-export function fieldsValidator(schema: TSchema): FastifySchemaCompiler<unknown> {
+export function fieldsValidator(schema: TSchema, whole = schema): FastifySchemaCompiler<unknown> {
   const validate = ajv.compile(schema);
-  return ({ schema: part, httpPart }) => {
+  return ({ schema: part, httpPart, contentType = "" }) => {
     // Of a body of bytes the query holds the fields, and they are checked as such.
     if (httpPart === "querystring") return (value: unknown) => ({ value });
     if (httpPart !== "body") return ajv.compile(part as TSchema);
     return (body: Body) => {
       if (validate(body.fields)) return { value: body };
-      const error: Error & { validation?: unknown } = new Error("The body is not valid.");
+      const error: InvalidFields = new Error("The body is not valid.");
       error.validation = validate.errors;
+      error.schema = whole;
+      error.inQuery = contentType === LINES_MEDIA || BODY_MEDIA.get(contentType) === "octet-stream";
       return { error };
     };
   };

@@ -3,8 +3,11 @@ import { type IncomingMessage, maxHeaderSize, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { TSchema } from "typebox";
 import { EngineError } from "../engine/core/errors.ts";
+import type { InvalidFields } from "./body.ts";
 import { dropBody } from "./drop-body.ts";
+import { nearestField } from "./nearest-field.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
 import { pathOf } from "./request-context.ts";
 import { JSON_TYPE, sendV2Error } from "./oip/v2-answer.ts";
@@ -139,12 +142,14 @@ function invalidField(error: FastifyError): Problem {
     .replaceAll(/\/(\d+)/g, "[$1]")
     .replaceAll("/", ".");
   if (keyword === "additionalProperties") {
+    const unknown = String(params["additionalProperty"]);
+    const { schema = (first as { parentSchema?: TSchema }).parentSchema, inQuery } = error as InvalidFields;
+    const found = schema && nearestField(schema, field.replaceAll(/\[\d+\]/g, ""), unknown);
+    const near = inQuery ? found?.replace(/^budget\./, "") : found;
     // Cut: a client's own word for it, which may be a megabyte.
-    const unknown = `${field ? `${field}.` : ""}${String(params["additionalProperty"]).slice(0, 60)}`;
-    return {
-      code: "PURSUIT_INVALID_FIELD",
-      detail: `There is no field ${unknown}; see /docs for those that there are.`,
-    };
+    const named = `${field ? `${field}.` : ""}${unknown.slice(0, 60)}`;
+    const hint = near ? `did you mean ${near}?` : "see /docs for those that there are.";
+    return { code: "PURSUIT_INVALID_FIELD", detail: `There is no field ${named}; ${hint}` };
   }
   if (keyword === "required") {
     const missing = `${field ? `${field}.` : ""}${String(params["missingProperty"])}`;

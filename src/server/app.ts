@@ -67,7 +67,8 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
       const given = headers["x-request-id"];
       return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
     },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+    // Verbose: a fault then holds the schema, for the fields that there are.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, verbose: true } },
   });
   meetExpectations(app.server);
   const connections = new Connections(options.limits, () => options.observer.refused("connections"));

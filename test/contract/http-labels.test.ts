@@ -69,7 +69,8 @@ describe("features", () => {
     ["?query=a&limit=05", "limit must be an integer from 1 to 1000."],
     ["?query=a&limit=1e3", "limit must be an integer from 1 to 1000."],
     ["?query=a&limit=1001", "limit must be an integer from 1 to 1000."],
-    ["?query=a&page=2", "There is no field page"],
+    ["?query=a&page=2", "There is no field page; see /docs"],
+    ["?query=a&limits=2", "There is no field limits; did you mean limit?"],
   ])("are not searched by %j", async (query, detail) => {
     expect((await get(`/v1/dictionaries/small/features${query}`)).json()).toMatchObject({
       status: 422,

@@ -234,7 +234,38 @@ describe("the fields of a body", () => {
   ])("are checked in %s", async (_what, sent) => {
     const answer = await post(sent);
     expect(answer.statusCode).toBe(422);
-    expect(answer.json()).toMatchObject({ detail: expect.stringContaining("There is no field bugdet") });
+    expect(answer.json()).toMatchObject({ detail: "There is no field bugdet; did you mean budget?" });
+  });
+
+  it.each<[string, Sent, string]>([
+    ["a part of a budget", json({ inputs: [[1, 2]], max_atoms: 1 }), "max_atoms; did you mean budget.max_atoms?"],
+    [
+      "a field in a budget",
+      json({ inputs: [[1, 2]], budget: { timeout_ms: 1 } }),
+      "budget.timeout_ms; did you mean timeout_ms?",
+    ],
+    [
+      "a field in one of several budgets",
+      json({ inputs: [[1, 2]], budget: [{ maxAtoms: 1 }] }),
+      "did you mean budget.max_atoms?",
+    ],
+    ["a field of inputs", json({ inputs: [[1, 2]], dtype: "float32" }), "dtype; did you mean inputs.dtype?"],
+    [
+      "a part in the query",
+      { payload: bytes, type: "application/octet-stream", query: { rows, dtype, max_atom: "1" } },
+      "max_atom; did you mean max_atoms?",
+    ],
+    ["a field that is near none", json({ inputs: [[1, 2]], colour: 1 }), "colour; see /docs for those that there are."],
+    [
+      "rows under another name",
+      json({ rows: [[1, 2]] }),
+      'inputs is missing; the body holds "rows". Rows go into inputs',
+    ],
+  ])("name the place of %s", async (_what, sent, said) => {
+    expect((await post(sent)).json()).toMatchObject({
+      code: "PURSUIT_INVALID_FIELD",
+      detail: expect.stringContaining(said),
+    });
   });
 
   it.each([

@@ -28,7 +28,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
         answers: ROWS_ANSWERS,
         problems: [404, 500],
       }),
-      validatorCompiler: fieldsValidator(DecodeFieldsSchema),
+      validatorCompiler: fieldsValidator(DecodeFieldsSchema, DecodeBodySchema),
     },
     async (request, reply) => {
       const { id } = request.params;

@@ -39,7 +39,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         answers: CODES_ANSWERS,
         problems: [404, 409, 500, 504],
       }),
-      validatorCompiler: fieldsValidator(EncodeFieldsSchema),
+      validatorCompiler: fieldsValidator(EncodeFieldsSchema, EncodeBodySchema),
     },
     async (request, reply) => {
       const { id } = request.params;

@@ -32,7 +32,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         problems: [404, 409, 500, 504],
         tag: "steering",
       }),
-      validatorCompiler: fieldsValidator(SteerFieldsSchema),
+      validatorCompiler: fieldsValidator(SteerFieldsSchema, SteerBodySchema),
     },
     async (request, reply) => {
       const { id } = request.params;

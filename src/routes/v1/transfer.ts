@@ -34,7 +34,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         answer: TransferAnswerSchema,
         problems: [404, 500, 504],
       }),
-      validatorCompiler: fieldsValidator(TransferFieldsSchema),
+      validatorCompiler: fieldsValidator(TransferFieldsSchema, TransferBodySchema),
     },
     async (request, reply) => {
       const { rows, fields } = bodyOf(request, "encode");
