@@ -21,8 +21,21 @@ export interface Encoder {
 
 const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
-/** The engine of the server without its HTTP, over one dictionary. @throws Error when the dictionary is broken */
-export async function encodeHere(id: string, encoder: EncoderName, settings: Settings): Promise<Encoder> {
+/** The engine of the server without its HTTP, over one dictionary, and the version that it loaded. */
+export interface LocalEncoder extends Encoder {
+  readonly sha256: string;
+}
+
+/**
+ * @param expected version that the answers are compared by
+ * @throws Error when the dictionary is broken, or is another version
+ */
+export async function encodeHere(
+  id: string,
+  encoder: EncoderName,
+  settings: Settings,
+  expected?: string,
+): Promise<LocalEncoder> {
   const options = servingOptions(settings, SILENT, () => {});
   const engine = new CatalogEngine([new ServedDictionary(id, await dictionaryFolder(id, settings), options)], {
     clock: systemClock,
@@ -30,8 +43,18 @@ export async function encodeHere(id: string, encoder: EncoderName, settings: Set
     sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), () => {}),
   });
   await engine.start();
+  const { sha256, faults } = engine.status(id);
+  if (sha256 === undefined || (expected !== undefined && sha256 !== expected)) {
+    await engine.close();
+    throw new Error(
+      sha256 === undefined
+        ? `Dictionary ${id} could not be loaded: ${faults.join(" ")}`
+        : `The files of ${id} changed while they were read twice. Run the command again when nothing writes to them.`,
+    );
+  }
   const context = { requestId: "verify", cancellation: new Cancellation() };
   return {
+    sha256,
     async encode(rows, budget) {
       const own = { rows, budget, trace: true, reconstruction: false };
       const { codes } = await engine.encode(id, encoder === "own" ? own : { ...own, encoder }, context);

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { readLabels } from "../engine/dictionaries/labels.ts";
+import { type Labels, labelsFor, readLabels } from "../engine/dictionaries/labels.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
 import { readSettings } from "../server/config.ts";
@@ -64,10 +64,15 @@ export function registerEncode(program: Command): void {
 async function findHere({ dictionary, encoder }: Flags, settings: Settings): Promise<Source> {
   const folder = await dictionaryFolder(dictionary, settings);
   const { dIn: d, m } = await readManifest(folder);
-  const labels = await readLabels(folder, m);
+  const read = await readLabels(folder, m);
+  let labels: Labels | null = null;
   return {
     d,
-    open: () => encodeHere(dictionary, encoder, settings),
+    open: async () => {
+      const opened = await encodeHere(dictionary, encoder, settings);
+      labels = read === null ? null : labelsFor(read, opened.sha256);
+      return opened;
+    },
     textOf: (_code, feature) => labels?.facts.get(feature)?.text,
   };
 }

@@ -4,6 +4,7 @@ import type {
   CoherenceFigures,
   DictionaryManifest,
   FeatureFacts,
+  InputNorm,
   Neighbour,
   RequestEncoder,
   RuntimeChoice,
@@ -91,6 +92,8 @@ export interface TransferAnswer {
   /** Σ||x − mean||² of the rows that were sent. */
   readonly spread: number;
   readonly sha256: { readonly from: string; readonly to: string };
+  /** Of `to`. */
+  readonly inputNorm: InputNorm;
   readonly times: StageTimes;
 }
 
@@ -105,7 +108,7 @@ export interface Feature extends FeatureFacts {
   readonly index: number;
   readonly norm: number;
   /** Nearest atoms by cosine, the nearest first, the atom itself left out. */
-  readonly neighbours: readonly Neighbour[];
+  readonly neighbours: readonly (Neighbour & Pick<FeatureFacts, "text">)[];
 }
 
 /**

@@ -5,6 +5,8 @@ import { shortestFloats } from "../codecs/shortest-float32.ts";
 /** A few rows that a newcomer can try, and what they are. */
 export interface TryableRows {
   readonly dictionary: string;
+  /** Version that the rows were chosen for. */
+  readonly sha256: string;
   readonly rows: readonly Float32Array[];
   readonly texts: readonly string[];
   /** Whether the dictionary has labels to be shown. */
@@ -19,11 +21,11 @@ export interface TryableRows {
 export async function writeFirstRequest(
   base: string,
   cacheDir: string,
-  { dictionary, rows, labels }: TryableRows,
+  { dictionary, sha256, rows, labels }: TryableRows,
   keyed = false,
 ): Promise<string> {
   await mkdir(cacheDir, { recursive: true });
-  const file = join(cacheDir, `try-${dictionary}.json`);
+  const file = join(cacheDir, `try-${dictionary}-${sha256.slice(0, 12)}.json`);
   // Through a sibling: two servers that share a cache folder must not show each other half a file.
   const partial = `${file}.${process.pid}`;
   const request = {

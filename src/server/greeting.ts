@@ -33,8 +33,8 @@ export async function greet(
 
 /** Examples of the first dictionary that has some: where it is labelled, those that labels say most about. */
 async function firstRows(engine: Engine, modelsDir: string): Promise<TryableRows | null> {
-  for (const { id, state, manifest, labels } of engine.list()) {
-    if (state !== "ready" || !manifest) continue;
+  for (const { id, state, manifest, labels, sha256 } of engine.list()) {
+    if (state !== "ready" || !manifest || sha256 === undefined) continue;
     const warn = (sentence: string): void => console.error(`${id}: ${sentence}`);
     const examples = await readExamples(resolve(modelsDir, id), manifest.dIn, warn);
     if (examples === null) continue;
@@ -42,6 +42,7 @@ async function firstRows(engine: Engine, modelsDir: string): Promise<TryableRows
     const chosen = (labels ? await byLabels(engine, id, examples, manifest.dIn) : all).slice(0, SHOWN);
     return {
       dictionary: id,
+      sha256,
       labels,
       rows: chosen.map((i) => examples.rows.subarray(i * manifest.dIn, (i + 1) * manifest.dIn)),
       texts: chosen.map((i) => examples.texts[i]!),

@@ -218,15 +218,21 @@ describe("what is served", () => {
     });
   });
 
-  it("shows a feature with its nearest atoms", async () => {
-    const { norm, neighbours } = await get<{ norm: number; neighbours: { index: number; cosine: number }[] }>(
-      server.base,
-      `/v1/dictionaries/${ID}/features/7`,
-    );
+  it("shows a feature with its nearest atoms, and their labels", async () => {
+    interface Shown {
+      readonly norm: number;
+      readonly label?: string;
+      readonly neighbours: readonly { readonly index: number; readonly cosine: number; readonly label?: string }[];
+    }
+    const feature = (index: number): Promise<Shown> => get(server.base, `/v1/dictionaries/${ID}/features/${index}`);
+    const { norm, neighbours } = await feature(7);
     expect(norm).toBeCloseTo(1, 5);
     const cosines = neighbours.map(({ cosine }) => cosine);
     expect(cosines).toEqual(cosines.toSorted((a, b) => b - a));
     expect(neighbours.every(({ index }) => index !== 7)).toBe(true);
+    const labels = await Promise.all(neighbours.map(async ({ index }) => (await feature(index)).label));
+    expect(neighbours.map(({ label }) => label)).toEqual(labels);
+    expect(labels.some((label) => label !== undefined)).toBe(true);
   });
 
   it("is live, and not ready by the default rule: the broken dictionary and its faults are named", async () => {

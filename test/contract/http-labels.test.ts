@@ -83,7 +83,10 @@ describe("features", () => {
     expect((await get("/v1/dictionaries/small/features/2")).json()).toEqual({
       index: 2,
       norm: 1.25,
-      neighbours: [{ index: 3, cosine: 0.5 }],
+      neighbours: [
+        { index: 3, cosine: 0.5 },
+        { index: 0, cosine: 0.25, label: "the first" },
+      ],
     });
   });
 });

@@ -8,6 +8,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const folder = temporaryFolder();
 const tryable = {
   dictionary: "small",
+  sha256: "0123456789abcdef".repeat(4),
   rows: [Float32Array.of(0.1, -2), Float32Array.of(3, 4)],
   texts: ["a", "b"],
   labels: false,
@@ -36,7 +37,7 @@ describe("the first request", () => {
       ],
       budget: { max_atoms: 8 },
     });
-    expect(readdirSync(join(folder, "new", "cache"))).toEqual(["try-small.json"]);
+    expect(readdirSync(join(folder, "new", "cache"))).toEqual(["try-small-0123456789ab.json"]);
   });
 
   it("asks for labels where there are any", async () => {
@@ -53,7 +54,7 @@ describe("the first request", () => {
   it("names the file from where the server was started, where that is shorter", async () => {
     const cache = join(process.cwd(), "node_modules", ".cache-of-a-test");
     const line = await writeFirstRequest("http://x", cache, tryable);
-    expect(line).toMatch(/@node_modules\/\.cache-of-a-test\/try-small\.json$/);
+    expect(line).toMatch(/@node_modules\/\.cache-of-a-test\/try-small-0123456789ab\.json$/);
     rmSync(cache, { recursive: true });
   });
 });

@@ -116,6 +116,7 @@ export class FakeEngine implements Engine {
       codes,
       spread,
       sha256: { from: sha256, to: "cd".repeat(32) },
+      inputNorm: "none",
       times,
     };
   }
@@ -173,7 +174,16 @@ export class FakeEngine implements Engine {
 
   async feature(_id: string, index: number): Promise<Feature> {
     this.#fail();
-    return { index, norm: 1.25, neighbours: [{ index: 3, cosine: 0.5 }] };
+    return {
+      index,
+      norm: 1.25,
+      neighbours: this.labelled
+        ? [
+            { index: 3, cosine: 0.5 },
+            { index: 0, cosine: 0.25, text: "the first" },
+          ]
+        : [{ index: 3, cosine: 0.5 }],
+    };
   }
 
   labels(id: string, indices: Uint32Array): readonly (string | null)[] {

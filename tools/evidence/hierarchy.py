@@ -35,7 +35,7 @@ class Order:
 def concepts_of(folder: Path, hierarchy: Hierarchy) -> dict[int, str]:
     """Atoms whose label is a synset's subtree; lexicographer files have no place in the hierarchy."""
     labels = json.loads((folder / "labels.json").read_text())
-    return {int(atom): entry["concept"] for atom, entry in labels.items() if entry.get("concept") in hierarchy.by_key}
+    return {int(atom): entry["concept"] for atom, entry in labels.items() if atom != "sha256" and entry.get("concept") in hierarchy.by_key}
 
 
 def order_of(codes: Codes, concepts: dict[int, str], hierarchy: Hierarchy, budget: int, rng=None) -> Order:

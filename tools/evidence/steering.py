@@ -98,7 +98,7 @@ def main() -> None:
     labels = json.loads((ROOT / "models" / DICTIONARY / "labels.json").read_text(encoding="utf-8"))
     z = server.encode(rows[unseen]).tocsc()
     active = np.diff(z.indptr)
-    labelled = [int(j) for j, label in labels.items() if "concept" in label]
+    labelled = [int(j) for j, label in labels.items() if j != "sha256" and "concept" in label]
     able = [j for j in labelled if active[j] >= FEWEST]
     rng = np.random.default_rng(SEED)
     chosen = sorted(rng.choice(able, FEATURES, replace=False).tolist())

@@ -24,6 +24,7 @@ from scipy.sparse import csc_matrix
 from activations import encode
 from relations import Hierarchy
 from separation import FEWEST_ROWS, Half
+from version import version_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 from wordnet import split  # noqa: E402
@@ -59,7 +60,7 @@ def main() -> None:
     found = {atom: match for atom, match in scores.items() if match[1] > floor}
 
     rates = np.diff(activations.tocsc().indptr) / len(held_out)
-    write(arguments.dictionary / "labels.json", labels(hierarchy, found, rates))
+    write(arguments.dictionary / "labels.json", version_of(arguments.dictionary), labels(hierarchy, found, rates))
     m = activations.shape[1]
     passed = sum(score > floor for score in null) / SHUFFLES
     print(f"{len(found)} of {m} atoms are labelled (average precision over {floor:.4f} on the second half)")
@@ -112,10 +113,10 @@ def text_of(hierarchy: Hierarchy, concept: str) -> str:
     return f"{node.lemma}: {node.definition}"
 
 
-def write(path: Path, entries: dict[str, dict]) -> None:
+def write(path: Path, sha256: str, entries: dict[str, dict]) -> None:
     partial = path.with_name(path.name + ".partial")
     lines = ",\n".join(f'"{feature}": {json.dumps(entry, ensure_ascii=False)}' for feature, entry in entries.items())
-    partial.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    partial.write_text(f'{{\n"sha256": "{sha256}",\n{lines}\n}}\n', encoding="utf-8")
     os.replace(partial, path)
 
 

@@ -13,8 +13,13 @@ const MAX_LABELS_BYTES = 512 << 20;
 /** A sentence, not a page. */
 const MAX_TEXT = 2000;
 
-/** `{"<feature>": {"text", "score", "rate", …}}` by feature; other fields are a tool's own and are not looked at. */
+/**
+ * `{"sha256", "<feature>": {"text", "score", "rate", …}}` by feature; other fields of a feature are a tool's own and are not
+ * looked at.
+ */
 export interface Labels {
+  /** Version of the dictionary that they were made for; absent where the file does not say. */
+  readonly sha256?: string;
   readonly facts: ReadonlyMap<number, FeatureFacts>;
   /** What was left out, a sentence each: a label is a comment, so a bad one costs nobody their codes. */
   readonly warnings: readonly string[];
@@ -31,6 +36,15 @@ export async function readLabels(folder: string, m: number): Promise<Labels | nu
   }
 }
 
+/** The same labels, if they belong to that version or do not say to which; else none, with a warning. */
+export function labelsFor(labels: Labels, sha256: string): Labels {
+  if (labels.sha256 === undefined || labels.sha256 === sha256) return labels;
+  return unused(
+    `${LABELS_FILE} was made for the version ${labels.sha256.slice(0, 12)}… and the dictionary is ${sha256.slice(0, 12)}…. ` +
+      'If its features are the same, take "sha256" out of the file.',
+  );
+}
+
 const unused = (why: string): Labels => ({ facts: new Map(), warnings: [`${why} It is not used.`] });
 
 /** The labels of a parsed file. A part of an entry that is not of its form is left out; the rest is kept. */
@@ -39,7 +53,9 @@ export function labelsOf(file: unknown, m: number): Labels {
   const facts = new Map<number, FeatureFacts>();
   const unknown: string[] = [];
   const parts: string[] = [];
-  for (const [feature, entry] of Object.entries(file)) {
+  const { sha256, ...features } = file;
+  if (sha256 !== undefined && typeof sha256 !== "string") return unused(`${LABELS_FILE}: sha256 must be a string.`);
+  for (const [feature, entry] of Object.entries(features)) {
     const index = /^\d{1,10}$/.test(feature) ? Number(feature) : Number.NaN;
     if (!(index < m) || !isObject(entry)) {
       unknown.push(quoted(feature));
@@ -52,7 +68,7 @@ export function labelsOf(file: unknown, m: number): Labels {
     ...left(unknown, "entries", `features are 0 to ${m - 1}, and each entry is an object`),
     ...left(parts, "fields", `text is a string of 1 to ${MAX_TEXT} characters, score and rate are numbers`),
   ];
-  return { facts, warnings };
+  return { ...(sha256 !== undefined && { sha256 }), facts, warnings };
 }
 
 function left(names: readonly string[], what: string, form: string): readonly string[] {

@@ -193,7 +193,14 @@ export class CatalogEngine implements Engine {
     const { codes, spread, sha256, times } = encoded;
     const { norm: _, ...code } = codes;
     const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
-    return { outputs, codes, spread, sha256: { from: sha256, to: decodedBy }, times };
+    return {
+      outputs,
+      codes,
+      spread,
+      sha256: { from: sha256, to: decodedBy },
+      inputNorm: manifest.encoder.inputNorm,
+      times,
+    };
   }
 
   steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {

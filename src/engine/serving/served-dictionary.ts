@@ -11,7 +11,7 @@ import type { SparseCodes } from "../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
-import { readLabels } from "../dictionaries/labels.ts";
+import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
 import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
@@ -124,7 +124,8 @@ export class ServedDictionary {
       throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
     }
     this.#manifest = manifest;
-    await this.#loadLabels(manifest, warnings);
+    this.#folderWarnings = warnings;
+    const labels = await readLabels(this.#folder, manifest.m);
     const options = {
       entry: executorEntry,
       load: { ...load, folder: this.#folder, manifest },
@@ -154,6 +155,7 @@ export class ServedDictionary {
       await runtime.close();
       throw error;
     }
+    this.#takeLabels(labels === null ? null : labelsFor(labels, facts.sha256), warnings);
     this.#facts = facts;
     this.#loaded = {
       manifest,
@@ -253,7 +255,11 @@ export class ServedDictionary {
       const atom = await runtime.atoms(Uint32Array.of(index), time);
       const facts = this.#labels?.facts.get(index);
       const neighbours = await runtime.neighbours(index, NEIGHBOURS, time);
-      return { index, ...facts, norm: Math.hypot(...atom), neighbours };
+      const labelled = neighbours.map((neighbour) => {
+        const text = this.#labels?.facts.get(neighbour.index)?.text;
+        return { ...neighbour, ...(text !== undefined && { text }) };
+      });
+      return { index, ...facts, norm: Math.hypot(...atom), neighbours: labelled };
     });
   }
 
@@ -262,7 +268,7 @@ export class ServedDictionary {
     if (this.#labels !== null) return this.#labels;
     throw new EngineError(
       "PURSUIT_NO_LABELS",
-      `Dictionary ${this.id} has no labels: there is no labels.json in its folder.`,
+      `Dictionary ${this.id} has no labels: its folder has no labels.json, or none of this version; GET /v1/dictionaries/${this.id} warns of the latter.`,
     );
   }
 
@@ -279,8 +285,7 @@ export class ServedDictionary {
     this.#faults = [];
   }
 
-  async #loadLabels({ m }: DictionaryManifest, warnings: readonly string[]): Promise<void> {
-    const labels = await readLabels(this.#folder, m);
+  #takeLabels(labels: Labels | null, warnings: readonly string[]): void {
     this.#folderWarnings = [...warnings, ...(labels?.warnings ?? [])];
     this.#labels =
       labels === null || labels.facts.size === 0

@@ -53,7 +53,6 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
     },
     async (request, reply) => {
       const { id, index } = request.params;
-      const { labels } = engine.status(id);
       if (!/^\d{1,10}$/.test(index)) {
         const message = `A feature is named by its number; ${JSON.stringify(index)} is none.`;
         throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
@@ -64,17 +63,14 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
         neighbours,
         ...facts
       } = await engine.feature(id, Number(index), contextOf(request, reply, engine));
-      const texts = labels
-        ? engine.labels(
-            id,
-            Uint32Array.from(neighbours, (neighbour) => neighbour.index),
-          )
-        : [];
       return {
         index: number,
         ...factsWire(facts),
         norm,
-        neighbours: neighbours.map((neighbour, i) => ({ ...neighbour, ...(texts[i] && { label: texts[i] }) })),
+        neighbours: neighbours.map(({ text, ...neighbour }) => ({
+          ...neighbour,
+          ...(text !== undefined && { label: text }),
+        })),
       };
     },
   );

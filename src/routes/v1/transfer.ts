@@ -48,7 +48,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         budget: requestBudget(budget),
         encoder,
       };
-      const { outputs, codes, spread, sha256, times } = await engine.transfer(
+      const { outputs, codes, spread, sha256, inputNorm, times } = await engine.transfer(
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
@@ -65,8 +65,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         labels: null,
       };
       const [made, coded] = await Promise.all([pool.writeRows(outputs), pool.writeCodes(codes, head)]);
-      const norm = target.manifest?.encoder.inputNorm ?? "none";
-      const about = JSON.stringify({ dictionary: to, sha256: sha256.to, input_norm: norm });
+      const about = JSON.stringify({ dictionary: to, sha256: sha256.to, input_norm: inputNorm });
       // Both are objects of their own: the first loses its closing brace, and the second becomes a field of it.
       const answer = Buffer.concat([
         Buffer.from(made).subarray(0, -1),

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { labelsOf, readLabels } from "../../../src/engine/dictionaries/labels.ts";
+import { labelsFor, labelsOf, readLabels } from "../../../src/engine/dictionaries/labels.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const M = 4;
@@ -16,6 +16,25 @@ describe("labels.json", () => {
       [3, { rate: 0.2 }],
     ]);
     expect(warnings).toEqual([]);
+  });
+
+  it("are used by the version that they name, and by any where they name none", () => {
+    const [own, other] = ["ab".repeat(32), "cd".repeat(32)] as [string, string];
+    const bound = labelsOf({ sha256: own, 0: { text: "birds" } }, M);
+    expect(bound).toMatchObject({ sha256: own, warnings: [] });
+    expect(labelsFor(bound, own)).toBe(bound);
+    const refused = labelsFor(bound, other);
+    expect([...refused.facts]).toEqual([]);
+    expect(refused.warnings).toEqual([
+      expect.stringMatching(
+        /made for the version abababababab… and the dictionary is cdcdcdcdcdcd….*take "sha256" out/,
+      ),
+    ]);
+    const free = labelsOf({ 0: { text: "birds" } }, M);
+    expect(labelsFor(free, own)).toBe(free);
+    expect(labelsOf({ sha256: 7, 0: { text: "birds" } }, M).warnings).toEqual([
+      "labels.json: sha256 must be a string. It is not used.",
+    ]);
   });
 
   it("leaves out entries that are not of its form, says so, and keeps the rest", () => {

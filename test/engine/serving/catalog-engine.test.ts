@@ -1,4 +1,5 @@
 /** Loading, replacing and unloading while requests are served, over runtime processes that behave as told. */
+import { writeFileSync } from "node:fs";
 import type * as timers from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
@@ -296,6 +297,30 @@ describe("a version that was loaded", () => {
     );
     await started([dictionary]);
     expect([...order, dictionary.state]).toEqual(["one loading 0 f", "ready"]);
+  });
+});
+
+describe("labels", () => {
+  const labelled = (sha256: string): ServedDictionary => {
+    const model = { atoms: Float32Array.of(1, 0, 0, 1), d: 2, settings: { maxAtoms: 2 } };
+    const folder = writeModelFolder(`${root}/labelled`, "ok", model, "one");
+    writeFileSync(`${folder}/labels.json`, JSON.stringify({ sha256, 0: { text: "a bird" } }));
+    return new ServedDictionary("one", folder, options(systemClock));
+  };
+
+  it("of the version that is served are used", async () => {
+    const engine = await started([labelled("0".repeat(64))]);
+    expect(engine.labels("one", Uint32Array.of(0, 1))).toEqual(["a bird", null]);
+    expect(engine.status("one")).toMatchObject({ labels: true, warnings: [] });
+  });
+
+  it("of another version are not", async () => {
+    const engine = await started([labelled("1".repeat(64))]);
+    expect(() => engine.labels("one", Uint32Array.of(0))).toThrow(/no labels.json, or none of this version/);
+    expect(engine.status("one")).toMatchObject({
+      labels: false,
+      warnings: [expect.stringMatching(/made for the version 111111111111… and the dictionary is 000000000000…/)],
+    });
   });
 });
 

@@ -1,7 +1,9 @@
 /** What `pursuit import` does not take is refused by name, all reasons at once. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { SafetensorsFile } from "../../../../src/engine/dictionaries/formats/safetensors.ts";
 import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
 import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
 import { ImportFolders, type Shapes, tensorsOf } from "../../../support/import-folder.ts";
@@ -161,6 +163,36 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
 describe("understand refuses", () => {
   it.each(REFUSED)("%s", async (_what, path, flags, said) => {
     await expect(understand(path(), flags)).rejects.toThrow(said);
+  });
+});
+
+describe("a weights file that changes between its reading and its digest", () => {
+  it.each<[string, (path: string) => void]>([
+    ["by a rename over it", (path) => renameSync(weights({ atoms: [6, 4] }), path)],
+    ["in place", (path) => writeFileSync(path, Uint8Array.of(...readFileSync(path).subarray(0, -1), 7))],
+  ])("%s is refused", async (_how, change) => {
+    const path = weights({ atoms: [6, 4] });
+    const { readFloats } = Object.getOwnPropertyDescriptors(SafetensorsFile.prototype);
+    const spy = vi.spyOn(SafetensorsFile.prototype, "readFloats").mockImplementation(async function (
+      this: SafetensorsFile,
+      ...args
+    ) {
+      const floats = await readFloats.value!.apply(this, args);
+      change(path);
+      return floats;
+    });
+    const flags: ImportFlags = {
+      from: "atoms",
+      normalize: "identity",
+      score: "relu",
+      reselect: "add",
+      residualThreshold: 0,
+      maxAtoms: 4,
+      inputNorm: "none",
+    };
+    await expect(understand(path, flags)).rejects.toThrow(/changed while it was read\. Import it again/);
+    spy.mockRestore();
+    await expect(understand(path, flags)).resolves.toMatchObject({ source: expect.stringContaining("bare atoms") });
   });
 });
 
