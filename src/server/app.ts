@@ -41,6 +41,8 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 export const BODY_HIGH_WATER = 64 * 1024;
 
 export interface ServerOptions extends AppOptions {
+  /** Threads for large bodies, closed with the application; started when they are needed if not given. */
+  readonly pool?: WirePool;
   /** Who may ask, from where, and how often. */
   readonly access: HostRule & OriginRule & Keys & RateLimit;
 }
@@ -75,7 +77,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   connections.guard(app.server);
   app.server.on("connect", answerTunnel);
   const unmatched = new Unmatched(app);
-  const pool = new WirePool();
+  const pool = options.pool ?? new WirePool();
   const intake = new Intake(options.limits, () => options.observer.refused("bytes_in_flight"));
   app.addHook("onClose", () => pool.close());
 

@@ -1,9 +1,10 @@
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import type { Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import type { FastifyInstance } from "fastify";
+import type { FastifyBaseLogger, FastifyInstance } from "fastify";
+import { processLimit } from "../engine/core/process-limits.ts";
+import { shortageOf } from "../engine/core/shortage.ts";
 import { BODY_HIGH_WATER } from "./app.ts";
 import type { Settings } from "./settings.ts";
 
@@ -34,6 +35,7 @@ export async function listen(app: FastifyInstance, { host, port }: Pick<Settings
       const server = await forward(app.server, at, taken);
       if (server !== null) others.push(server);
     }
+    for (const server of [app.server, ...others]) surviveAccept(server, app.log);
     return base;
   } catch (error) {
     await app.close();
@@ -46,14 +48,25 @@ export async function listen(app: FastifyInstance, { host, port }: Pick<Settings
   }
 }
 
+/** Milliseconds between two log lines about connections that could not be accepted. */
+const QUIET = 60_000;
+
+/** Keeps an accept that fails, such as for want of a descriptor, from ending the process. */
+function surviveAccept(server: Server, log: FastifyBaseLogger): void {
+  let said = -Infinity;
+  server.on("error", (error) => {
+    if (performance.now() - said < QUIET) return;
+    said = performance.now();
+    log.warn(`A connection could not be accepted: ${shortageOf(error) ?? error.message}.`);
+  });
+}
+
 /** Open files that are left for runtime processes, dictionaries and saved sets; half of them where there are few. */
 const OTHER_FILES = 256;
 
 /** How many connections may be open at once: as the settings say, and no more than the limit on open files allows. */
-export async function connectionLimit({ maxConnections }: Pick<Settings, "maxConnections">): Promise<number> {
-  // Linux only; elsewhere nothing is known of the limit.
-  const limits = await readFile("/proc/self/limits", "utf8").catch(() => "");
-  const files = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Infinity);
+export function connectionLimit({ maxConnections }: Pick<Settings, "maxConnections">): number {
+  const files = processLimit("openFiles");
   return Math.min(maxConnections, Math.max(1, Math.floor(files - Math.min(OTHER_FILES, files / 2))));
 }
 

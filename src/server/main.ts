@@ -8,6 +8,8 @@ import type { ServingOptions } from "../engine/serving/serving-options.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
 import { systemClock } from "../engine/core/clock.ts";
+import { processLimit, threadsThatFit, webAssemblyFits } from "../engine/core/process-limits.ts";
+import { WirePool } from "../routes/threads/pool.ts";
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
 import { growHeapFreely } from "./heap-growth.ts";
@@ -55,7 +57,8 @@ export async function serve(settings: Settings): Promise<void> {
   });
   const app = await buildApp({
     engine,
-    limits: { ...settings, maxConnections: await connectionLimit(settings) },
+    limits: { ...settings, maxConnections: connectionLimit(settings) },
+    pool: await startThreads(logger),
     observer: metrics,
     access: settings,
     metrics,
@@ -75,6 +78,21 @@ export async function serve(settings: Settings): Promise<void> {
   if (ready) logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
   else logger.error(`${reason}${serves ? " The others are served; PURSUIT_READY=any makes them enough." : ""}`);
   if (serves) await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);
+}
+
+/**
+ * Threads for large bodies. One is there before the server is ready: later the system may refuse it.
+ * @throws Error when the address space has no room for it, for which V8 would end the process
+ */
+async function startThreads(logger: Logger): Promise<WirePool> {
+  const warn = (message: string): void => logger.warn(message);
+  const limit = processLimit("addressSpace");
+  const limited = `The address space is limited to ${(limit / 2 ** 30).toFixed(1)} GiB (ulimit -v)`;
+  if (threadsThatFit(1) < 1) throw new Error(`${limited}: too little for a server. Raise the limit.`);
+  if (!webAssemblyFits()) warn(`${limited}: bodies are read by one thread and without WebAssembly, so more slowly.`);
+  const pool = new WirePool({ warn, ...(limit < Infinity && { threads: 1 }) });
+  await pool.start();
+  return pool;
 }
 
 /** Listening beyond this machine, without keys and without a check of names, is rarely meant. */

@@ -26,8 +26,6 @@ const NEAR = 4096;
 const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c];
 const [OPENING_LIST, CLOSING_LIST, OPENING_OBJECT, CLOSING_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
-let kernel: NumberKernel | null = null;
-
 /**
  * Rows of numbers at a key of the object that a JSON text is, so that they need not become lists first: they are most of a
  * body. Null where they are not found, or are not all plain numbers in rows of one width: then the whole text must be
@@ -37,7 +35,7 @@ let kernel: NumberKernel | null = null;
 export function findRows(text: Uint8Array, key: string, limits: RowLimits): FoundRows | null {
   const buffer = bufferOf(text);
   const at = valueOf(buffer, key);
-  return at === null ? null : readerAt(buffer, at).read(key, limits);
+  return at === null ? null : (readerAt(buffer, at)?.read(key, limits) ?? null);
 }
 
 /** The same of one row: of the list that the text is, or the one at that key of the object that it is. */
@@ -45,15 +43,15 @@ export function findRow(text: Uint8Array, key: string): FoundRows | null {
   const buffer = bufferOf(text);
   const first = skipSpace(buffer, 0);
   const at = buffer[first] === OPENING_LIST ? first : valueOf(buffer, key);
-  return at === null ? null : readerAt(buffer, at).readOne();
+  return at === null ? null : (readerAt(buffer, at)?.readOne() ?? null);
 }
 
 const bufferOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
 
-function readerAt(buffer: Buffer, at: number): RowReader {
-  kernel ??= new NumberKernel();
-  return new RowReader(buffer, at, kernel);
+function readerAt(buffer: Buffer, at: number): RowReader | null {
+  const kernel = NumberKernel.ofThread();
+  return kernel === null ? null : new RowReader(buffer, at, kernel);
 }
 
 /** Where the value of a key begins, in the object that a text is. */

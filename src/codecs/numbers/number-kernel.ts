@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { webAssemblyFits } from "../../engine/core/process-limits.ts";
 
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
@@ -13,11 +14,23 @@ const MAX_TEXT = 1 << 20;
 const TEXT = 1 << 16;
 const NUMBERS = 2 * TEXT + MAX_TEXT;
 
+/** Of this thread; null where there is no room for it, undefined before it was asked for. */
+let ofThread: NumberKernel | null | undefined;
+
 /** Reads lists of JSON numbers as float32: assembly/numbers.ts. Each thread has one. */
 export class NumberKernel {
   readonly #numbers: Exports["numbers"];
   readonly #bytes: Uint8Array;
   readonly #floats: Float32Array;
+
+  /**
+   * This thread's kernel, made at the first call; null where the address space is too small for it (`ulimit -v`): read the
+   * text as any other JSON then.
+   */
+  static ofThread(): NumberKernel | null {
+    if (ofThread === undefined) ofThread = webAssemblyFits() ? new NumberKernel() : null;
+    return ofThread;
+  }
 
   /** @throws Error when it was not built ("npm run build") */
   constructor() {

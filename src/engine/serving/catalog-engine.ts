@@ -25,7 +25,7 @@ import { ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 import { finiteSpread } from "./spread/finite-spread.ts";
-import { SpreadKernel } from "./spread/spread-kernel.ts";
+import { createSpread } from "./spread/spread-kernel.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
@@ -58,7 +58,7 @@ export class CatalogEngine implements Engine {
   readonly #clock: Clock;
   readonly steering: ServedSets;
   /** Made at once: where it was not built, the server does not start. */
-  readonly #spread = new SpreadKernel();
+  readonly #spread = createSpread();
 
   constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets, ready = "all" }: CatalogOptions) {
     this.#dictionaries = new ServedDictionaries(dictionaries, open, ready);

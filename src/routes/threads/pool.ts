@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { Rows } from "../../engine/core/rows.ts";
+import { shortageOf } from "../../engine/core/shortage.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import type { BodyForm } from "../../codecs/body-form.ts";
 import type { BodyLimits } from "../../codecs/posted-rows.ts";
@@ -38,22 +40,62 @@ const asObjects = (format: Format, as: CodesType): boolean =>
 /** Threads are kept this long without work. */
 const IDLE_MILLISECONDS = 30_000;
 
+/** Milliseconds between two tries to start a thread; each failure doubles them. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 5_000;
+
 /** A byte a letter: to look for ASCII in what may not be UTF-8. */
 const latin1 = new TextDecoder("latin1");
+
+export interface WirePoolOptions {
+  /** Threads at most; half of the cores if not said. */
+  readonly threads?: number;
+  /** Told of a thread that did not start. */
+  readonly warn?: (message: string) => void;
+}
 
 /** Bodies ↔ rows and codes: small ones here and now, large ones on a small pool of threads. */
 export class WirePool {
   readonly #pool: Piscina<WireTask, WorkerResult>;
+  readonly #warn: (message: string) => void;
+  #pause = FIRST_PAUSE;
+  #closing = false;
 
-  constructor() {
+  constructor({ threads, warn = () => {} }: WirePoolOptions = {}) {
     const source = import.meta.url.endsWith(".ts");
+    this.#warn = warn;
     this.#pool = new Piscina<WireTask, WorkerResult>({
       filename: fileURLToPath(new URL(source ? "./worker.ts" : "./worker.js", import.meta.url)),
-      minThreads: 0,
-      maxThreads: Math.max(1, Math.floor(availableParallelism() / 2)),
+      // One stays: the system may refuse another when a large body comes. From source a thread takes a second to start.
+      minThreads: source ? 0 : 1,
+      maxThreads: threads ?? Math.max(1, Math.floor(availableParallelism() / 2)),
       idleTimeout: IDLE_MILLISECONDS,
       ...(source && { execArgv: ["--import", "tsx"] }),
     });
+    this.#pool.on("error", (error: Error) => this.#onLost(error));
+  }
+
+  /** Resolves once a thread is there, which may need several tries. */
+  async start(): Promise<void> {
+    await this.#pool.run({ type: "start" });
+    this.#pause = FIRST_PAUSE;
+  }
+
+  /** Piscina starts no other thread in place of one that did not start, until the next task comes; others wait behind it. */
+  #onLost(error: Error): void {
+    if (this.#closing) return;
+    const why = shortageOf(error) ?? error.message;
+    if (this.#pool.threads.length > 0) return this.#warn(`A further thread for large bodies did not start: ${why}.`);
+    this.#warn(`No thread for large bodies could be started: ${why}. Trying again in ${this.#pause} ms.`);
+    const pause = this.#pause;
+    this.#pause = Math.min(2 * pause, LONGEST_PAUSE);
+    void this.#startAfter(pause);
+  }
+
+  async #startAfter(pause: number): Promise<void> {
+    await setTimeout(pause);
+    // The pool may have been closed meanwhile.
+    await this.start().catch(() => {});
   }
 
   /** @throws WireError whatever the body's reader finds */
@@ -121,6 +163,7 @@ export class WirePool {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     await this.#pool.close({ force: true });
   }
 

@@ -10,11 +10,14 @@ import { WireError, type WireFault } from "../../codecs/codec-error.ts";
 import type { EncodeAnswerHead, RowHead } from "../../codecs/write-codes.ts";
 import { type InferAnswer, type InferAnswerHead, writeInfer } from "../oip/write-infer.ts";
 import { type AnswerLine, writeAnswerLines } from "../../codecs/write-lines.ts";
+import { NumberKernel } from "../../codecs/numbers/number-kernel.ts";
 import { CODES_WRITERS, type CodesType, ROWS_WRITERS, type RowsType } from "../../codecs/writers.ts";
 import { type SteerAnswerHead, type Steered, writeSteered } from "../../codecs/write-steered.ts";
 
 /** Work on bytes that is worth a thread of its own when there are many of them. */
 export type WireTask =
+  /** Nothing to do but to be there. */
+  | { readonly type: "start" }
   | {
       readonly type: "read";
       readonly kind: BodyKind;
@@ -41,6 +44,7 @@ export type WireTask =
   | { readonly type: "write_infer"; readonly codes: SparseCodes; readonly head: InferAnswerHead };
 
 export type WireResult =
+  | { readonly started: true }
   | { readonly body: Body }
   | { readonly lines: Lines }
   | { readonly text: string }
@@ -56,6 +60,9 @@ const payloadOf = (payload: string | Uint8Array<ArrayBuffer>): WireResult =>
 export function runWireTask(task: WireTask): WireResult {
   try {
     switch (task.type) {
+      case "start":
+        NumberKernel.ofThread();
+        return { started: true };
       case "read":
         return { body: readBody(task.kind, task.bytes, task.form, task.limits) };
       case "read_lines":

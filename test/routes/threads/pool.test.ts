@@ -4,6 +4,8 @@ import { WireError } from "../../../src/codecs/codec-error.ts";
 import { WirePool } from "../../../src/routes/threads/pool.ts";
 import { codesOf } from "../../support/codes.ts";
 import { random } from "../../support/seeded.ts";
+import { takeDescriptors } from "../../support/take-descriptors.ts";
+import { until } from "../../support/until.ts";
 
 /** The pool moves work of 256 KiB and more to a thread; spaces make a small body such a large one. */
 const LARGE = 300 * 1024;
@@ -103,6 +105,19 @@ describe("the wire pool", () => {
     expect(await pool.writeRows({ data: data.subarray(0, 2), count: 1, width: 2 })).toBe(
       JSON.stringify({ outputs: outputs.slice(0, 1) }),
     );
+  });
+
+  it("reads a large body that came while no thread could be started, once one can", async () => {
+    const warned: string[] = [];
+    const short = new WirePool({ warn: (message) => warned.push(message) });
+    const [small, large] = both('{"inputs": [[0.1, 2]]}');
+    const lift = await takeDescriptors(process.pid);
+    const reading = short.read("encode", large, LIMITS);
+    await until(() => warned.length > 1);
+    await lift();
+    expect(warned[0]).toMatch(/^No thread for large bodies could be started: .*EMFILE.*Trying again in 100 ms/);
+    expect(await reading).toEqual(await short.read("encode", small, LIMITS));
+    await short.close();
   });
 });
 

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
+import { threadsThatFit } from "../../core/process-limits.ts";
 import { JobLoop } from "./job-loop.ts";
 import { CONTROL, type Control, createControl, publishRows, takeRow } from "./loop-control.ts";
 import type { RowJob } from "./row-job.ts";
@@ -15,21 +16,43 @@ const WORTH_HELP = 3;
 /** The threads that work on one arena's rows: the calling one, and helpers that sleep between jobs. */
 export class LoopThreads {
   readonly #own: JobLoop;
-  readonly #control: Control = createControl();
+  readonly #control: Control;
   readonly #helpers: readonly Worker[];
   readonly #exits: readonly Promise<unknown>[];
 
-  /** @param threads all in all, with lanes for as many in the arena. */
-  constructor(options: Omit<RowLoopOptions, "lane">, threads: number) {
-    this.#own = new JobLoop({ ...options, lane: 0 });
+  private constructor(own: JobLoop, control: Control, helpers: readonly Worker[]) {
+    this.#own = own;
+    this.#control = control;
+    this.#helpers = helpers;
+    this.#exits = helpers.map((helper) => once(helper, "exit"));
+  }
+
+  /**
+   * Starts the helpers and waits for them: a job would wait for one that never came. The system may refuse some; the others
+   * do their work.
+   * @param threads all in all, with lanes for as many in the arena.
+   */
+  static async start(options: Omit<RowLoopOptions, "lane">, threads: number): Promise<LoopThreads> {
+    const control = createControl();
     // Helpers run built code, wherever this file itself runs from.
     const entry =
       threads > 1 ? createRequire(import.meta.url).resolve("#dist/engine/runtime/kernel/loop-worker.js") : "";
-    this.#helpers = Array.from({ length: threads - 1 }, (_, i) => {
-      const data = { options: { ...options, lane: LANES * (i + 1) }, control: this.#control };
-      return new Worker(entry, { workerData: data });
+    const wanted = threads - 1;
+    const starting = Array.from({ length: threadsThatFit(wanted) }, async (_, i) => {
+      const helper = new Worker(entry, {
+        workerData: { options: { ...options, lane: LANES * (i + 1) }, control },
+      });
+      await once(helper, "online");
+      return helper;
     });
-    this.#exits = this.#helpers.map((helper) => once(helper, "exit"));
+    const started = await Promise.allSettled(starting);
+    const helpers = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    if (helpers.length < wanted) {
+      const refused = started.find((one) => one.status === "rejected");
+      const why = refused === undefined ? "the address space is limited (ulimit -v)" : String(refused.reason);
+      console.error(`${helpers.length} of ${wanted} helping threads could be started: ${why}.`);
+    }
+    return new LoopThreads(new JobLoop({ ...options, lane: 0 }), control, helpers);
   }
 
   /**

@@ -87,9 +87,10 @@ export function compilePursuitKernel(): WebAssembly.Module {
   return new WebAssembly.Module(readFileSync(file));
 }
 
-/** Memory that threads share. Its pages take no room before they are written. */
+/** Memory that threads share. Its pages take no room before they are written, and it never grows. */
 export function createMemory(bytes: number): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE), maximum: MAX_MEMORY / PAGE, shared: true });
+  const pages = Math.ceil(bytes / PAGE);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
 export function instantiatePursuitKernel(

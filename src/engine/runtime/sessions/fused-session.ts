@@ -101,7 +101,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const dense = await DensePass.create(given, options);
     const module = compilePursuitKernel();
     const rows = new SlotRows(module, arena, weights);
-    const loop = new LoopThreads({ module, arena, settings: loopSettings(given), gain }, threads);
+    const loop = await LoopThreads.start({ module, arena, settings: loopSettings(given), gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense }) : null;
     const touching = gram && (options.touches ?? createTouchTrial(module, arena));
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { shortageOf } from "../../core/shortage.ts";
-import { processLimit } from "./process-limits.ts";
+import { processLimit } from "../../core/process-limits.ts";
 
 /** Makes Linux kill the child when this process ends in whatever way, also while the child is stopped. */
 const WITH_DEATH_SIGNAL = ["setpriv", "--pdeathsig", "KILL"] as const;

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { EngineError } from "../../core/errors.ts";
 import type { Rows } from "../../core/rows.ts";
-import type { SpreadKernel } from "./spread-kernel.ts";
+import type { Spread } from "./spread-kernel.ts";
 
 /** Values after which others get a turn: about a millisecond. */
 const VALUES_AT_ONCE = 1 << 20;
@@ -15,12 +15,7 @@ const VALUES_AT_ONCE = 1 << 20;
  * @param name of a row, for the error
  * @throws EngineError PURSUIT_NOT_FINITE with the row and column
  */
-export function finiteSpread(
-  rows: Rows,
-  kernel: SpreadKernel,
-  onTurn: () => void,
-  name = "Row",
-): number | Promise<number> {
+export function finiteSpread(rows: Rows, kernel: Spread, onTurn: () => void, name = "Row"): number | Promise<number> {
   const { data, count, width } = rows;
   if (count < 2) {
     // One row does not vary, and is gone through before the kernel would have its copy.

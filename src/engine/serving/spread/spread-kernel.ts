@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { webAssemblyFits } from "../../core/process-limits.ts";
 
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; readonly grow: (pages: number) => number };
@@ -13,8 +14,35 @@ const PAGE = 1 << 16;
 /** Bytes of rows that are gone through at once: they stay in a core's cache. */
 const ROWS_BYTES = 1 << 18;
 
-/** Adds up how far rows lie from one of them: assembly/spread.ts, four times as fast as in JavaScript. */
-export class SpreadKernel {
+/** Adds up how far rows lie from one of them. */
+export interface Spread {
+  /**
+   * Adds Σ(x − s) of each column to the sums [width], over whole rows of the shift's width.
+   * @returns Σ(x − s)² over all of it; not finite exactly where a value of rows or shift is not
+   */
+  add(rows: Float32Array, shift: Float32Array, sums: Float64Array): number;
+}
+
+/** By the kernel; in JavaScript where the address space is too small for it (`ulimit -v`). */
+export const createSpread = (): Spread => (webAssemblyFits() ? new SpreadKernel() : spreadInJavaScript);
+
+export const spreadInJavaScript: Spread = {
+  add(rows, shift, sums) {
+    const { length: width } = shift;
+    let squares = 0;
+    for (let from = 0; from < rows.length; from += width) {
+      for (let i = 0; i < width; i++) {
+        const off = rows[from + i]! - shift[i]!;
+        sums[i]! += off;
+        squares += off * off;
+      }
+    }
+    return squares;
+  },
+};
+
+/** By assembly/spread.ts, four times as fast as in JavaScript. */
+export class SpreadKernel implements Spread {
   readonly #exports: Exports;
   #floats: Float32Array;
   #doubles: Float64Array;
@@ -29,10 +57,6 @@ export class SpreadKernel {
     this.#doubles = new Float64Array(this.#exports.memory.buffer);
   }
 
-  /**
-   * Adds Σ(x − s) of each column to the sums [width], over whole rows of the shift's width.
-   * @returns Σ(x − s)² over all of it; not finite exactly where a value of rows or shift is not
-   */
   add(rows: Float32Array, shift: Float32Array, sums: Float64Array): number {
     const { length: width } = shift;
     const shiftAt = SUMS + width * 8;

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { createArena, scatterIntoShards } from "../../../../src/engine/runtime/kernel/arena.ts";
 import { LANES, LoopThreads } from "../../../../src/engine/runtime/kernel/loop-threads.ts";
 import { compilePursuitKernel } from "../../../../src/engine/runtime/kernel/pursuit-kernel.ts";
 import { createRowJob, type RowJob } from "../../../../src/engine/runtime/kernel/row-job.ts";
 import { createColumns } from "../../../../src/engine/runtime/sessions/prepare-rows.ts";
+import { takeDescriptors } from "../../../support/take-descriptors.ts";
 import { normals } from "../../../support/seeded.ts";
 
 const THREADS = 3;
@@ -13,11 +14,15 @@ const D = 16;
 
 const arena = createArena({ d: D, m: M, lanes: LANES * THREADS, slots: ROWS, gram: true });
 const correlations = normals(ROWS * M, 1);
-let threads: LoopThreads;
-beforeAll(() => {
+const module = compilePursuitKernel();
+const startThreads = (): Promise<LoopThreads> => {
   const gain = new Float32Array(M).fill(1);
   const settings = { score: "absolute", reselect: "forbid" } as const;
-  threads = new LoopThreads({ module: compilePursuitKernel(), arena, settings, gain }, THREADS);
+  return LoopThreads.start({ module, arena, settings, gain }, THREADS);
+};
+let threads: LoopThreads;
+beforeAll(async () => {
+  threads = await startThreads();
 });
 afterAll(() => threads.close());
 
@@ -52,4 +57,20 @@ it("leaves no thread at work on a job whose placing failed", () => {
     expect(job.indices).toEqual(expected.indices);
     expect(job.entries).toEqual(expected.entries);
   }
+});
+
+it("works with the threads that the system grants, and says how many are missing", async () => {
+  const expected = makeJob();
+  threads.run(expected, true, place);
+  const said = vi.spyOn(console, "error").mockImplementation(() => {});
+  const lift = await takeDescriptors(process.pid);
+  const [alone] = await Promise.allSettled([startThreads()]);
+  await lift();
+  if (alone.status === "rejected") throw alone.reason;
+  expect(said).toHaveBeenCalledWith(expect.stringMatching(/^0 of 2 helping threads could be started: .*EMFILE/));
+  said.mockRestore();
+  const job = makeJob();
+  alone.value.run(job, true, place);
+  expect(job.indices).toEqual(expected.indices);
+  await alone.value.close();
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { finiteSpread } from "../../../../src/engine/serving/spread/finite-spread.ts";
-import { SpreadKernel } from "../../../../src/engine/serving/spread/spread-kernel.ts";
+import { createSpread, SpreadKernel, spreadInJavaScript } from "../../../../src/engine/serving/spread/spread-kernel.ts";
 import type { Rows } from "../../../../src/engine/core/rows.ts";
 import { normals } from "../../../support/seeded.ts";
 import { spreadOf } from "../../../support/spread.ts";
@@ -17,7 +17,7 @@ const near = (expected: number): { min: number; max: number } => ({
 });
 const shapes = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 }), fc.nat());
 
-const kernel = new SpreadKernel();
+const kernel = createSpread();
 const spreadBy = async (rows: Rows, onTurn = (): void => {}): Promise<number> => finiteSpread(rows, kernel, onTurn);
 
 describe("finiteSpread", () => {
@@ -97,5 +97,21 @@ describe("finiteSpread", () => {
   it("takes rows wider than what its memory began with", async () => {
     const rows = rowsOf(normals(2 * 300_003, 3), 300_003);
     expect((await spreadBy(rows)) / spreadOf(rows)).toBeCloseTo(1, 9);
+  });
+
+  it("comes from the kernel, and is the same in JavaScript, where there is no room for the kernel", async () => {
+    expect(kernel).toBeInstanceOf(SpreadKernel);
+    await fc.assert(
+      fc.asyncProperty(shapes, async ([count, width, seed]) => {
+        const rows = rowsOf(normals(count * width, seed), width);
+        const { min, max } = near(await spreadBy(rows));
+        const spread = await finiteSpread(rows, spreadInJavaScript, () => {});
+        expect(spread).toBeGreaterThanOrEqual(min);
+        expect(spread).toBeLessThanOrEqual(max);
+      }),
+    );
+    await expect(
+      (async () => finiteSpread(rowsOf([1, 2, 3, Number.NaN], 2), spreadInJavaScript, () => {}))(),
+    ).rejects.toMatchObject({ code: "PURSUIT_NOT_FINITE" });
   });
 });
