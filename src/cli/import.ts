@@ -1,7 +1,7 @@
 import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { atomNorms } from "../engine/core/atom-norms.ts";
-import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, SCORES } from "../engine/core/dictionary.ts";
+import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, ROLES, SCORES } from "../engine/core/dictionary.ts";
 import {
   type ImportFlags,
   NORMALIZATIONS,
@@ -37,6 +37,7 @@ export function registerImport(program: Command): void {
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
     .option("--key <name>", "the state dict inside a torch checkpoint that holds several, such as model_state_dict")
     .addOption(choice("--kind <kind>", "what bare atoms are encoded by; matching_pursuit if not given", PURSUIT_KINDS))
+    .addOption(choice("--role <role>", "what a dictionary predicts, where its files cannot tell", ROLES))
     .addOption(choice("--score <score>", "which score wins a step", SCORES))
     .addOption(choice("--reselect <rule>", "what a repeated atom does", RESELECTS))
     .option("--raw-scores", "orthogonal: atoms compete by D·r as it is")

@@ -1,4 +1,4 @@
-import type { InputNorm, Reselect, Score } from "../../core/dictionary.ts";
+import type { InputNorm, Reselect, Role, Score } from "../../core/dictionary.ts";
 
 /** Layouts of dictionaries as people have them. */
 export const SOURCES = ["sae-lens", "sparsify", "overcomplete", "mp-sae", "atoms"] as const;
@@ -22,6 +22,8 @@ export interface ImportFlags {
   readonly from?: Source;
   /** What bare atoms are encoded by; matching pursuit if not given. */
   readonly kind?: PursuitKind;
+  /** What a layout that cannot tell predicts: the row itself, or another activation. */
+  readonly role?: Role;
   /** Scores of an orthogonal pursuit are not divided by the atoms' norms. */
   readonly rawScores?: boolean;
   readonly score?: Score;

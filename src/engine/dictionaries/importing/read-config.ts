@@ -83,6 +83,11 @@ export class Config {
           "If it plays no part in encoding, take it out of the file.",
       );
     }
+    this.throwFaults();
+  }
+
+  /** Throws every fault found so far. @throws ImportFault */
+  throwFaults(): void {
     if (this.#faults.length > 0) throw new ImportFault(this.#faults);
   }
 

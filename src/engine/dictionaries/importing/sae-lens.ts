@@ -11,6 +11,7 @@ import { ImportFault } from "./import-fault.ts";
 import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, or, STRING } from "./read-config.ts";
 import { HARMLESS_KEYS, OLD_METADATA } from "./sae-lens-keys.ts";
 import { stateDictOf } from "./state-dict.ts";
+import { ONE_PASS_ARCHITECTURES, type OnePassArchitecture, readOnePass } from "./sae-lens-one-pass.ts";
 import { transpose } from "./transpose.ts";
 import { type Known, parted, pursuitOf, settle, topkFlags, type Understood } from "./understood.ts";
 import { decoderAlone, SERVED_KINDS } from "./unserved.ts";
@@ -20,7 +21,7 @@ export const SAE_LENS_CONFIG = "cfg.json";
 export const SAE_LENS_WEIGHTS = "sae_weights";
 
 /** Architectures of SAELens that are served. */
-type Architecture = "matching_pursuit" | "topk";
+type Architecture = "matching_pursuit" | "topk" | OnePassArchitecture;
 
 /**
  * A folder that SAELens saved (`SAE.save_model`): cfg.json and sae_weights.safetensors. Configs before SAELens 6 are read
@@ -36,8 +37,8 @@ export async function understandSaeLens(
 ): Promise<Understood> {
   const config = await Config.read(join(folder, SAE_LENS_CONFIG), "SAELens");
   const architecture = architectureOf(config);
-  const settings = commonSettings(config, flags);
-  const read = READERS[architecture](config, settings, flags);
+  const settings = commonSettings(architecture, config, flags);
+  const read = readerOf(architecture, config, settings, flags);
   config.settle(HARMLESS_KEYS, `SAELens' ${architecture}`);
 
   if (weights === null) {
@@ -60,24 +61,31 @@ export async function understandSaeLens(
   }
 }
 
-type Read = Omit<Understood, "source" | "provenance">;
+export type SaeLensRead = Omit<Understood, "source" | "provenance">;
 
 /** Settings that every architecture has. */
-interface Common {
+export interface SaeLensCommon {
   readonly d: number;
   readonly m: number;
   readonly subtractsBias: Known<boolean>;
   readonly inputNorm: Known<InputNorm>;
-  /** Whether activations are scaled before decoding, by a tensor beside the weights (before SAELens 6). */
-  readonly finetuned: boolean;
   readonly notes: readonly string[];
+  /** The architecture's own tensors, each of its shape, and no other. @throws FormatError, ImportFault */
+  readonly checkTensors: (file: TensorFile, shapes: Readonly<Record<string, readonly number[]>>) => Promise<void>;
 }
 
 /** Reads an architecture's settings, and then its tensors. */
-const READERS = { matching_pursuit: readPursuit, topk: readTopk } as const satisfies Record<
-  Architecture,
-  (config: Config, common: Common, flags: ImportFlags) => (file: TensorFile) => Promise<Read>
->;
+function readerOf(
+  architecture: Architecture,
+  config: Config,
+  common: SaeLensCommon,
+  flags: ImportFlags,
+): (file: TensorFile) => Promise<SaeLensRead> {
+  if (architecture === "matching_pursuit") return readPursuit(config, common, flags);
+  if (architecture === "topk") return readTopk(config, common, flags);
+  refuseActivationArguments(config, architecture);
+  return readOnePass(architecture, config, common, flags);
+}
 
 /**
  * The architecture, from its own key (SAELens 3.11 on) and from the activation function that stood for it before 6.
@@ -96,6 +104,7 @@ function architectureOf(config: Config): Architecture {
     }
     return architecture;
   }
+  if (isOnePass(architecture) && (activation === undefined || activation === "relu")) return architecture;
   if (activation === "topk") {
     if (architecture === "standard") return "topk";
     throw new ImportFault([
@@ -105,6 +114,9 @@ function architectureOf(config: Config): Architecture {
   }
   throw new ImportFault([`${config.file}: ${unserved(architecture)}`]);
 }
+
+const isOnePass = (architecture: unknown): architecture is OnePassArchitecture =>
+  typeof architecture === "string" && Object.hasOwn(ONE_PASS_ARCHITECTURES, architecture);
 
 /** `activation_fn`, or `activation_fn_str` as SAELens 3 to 5 saved it. */
 function activationOf(config: Config): unknown {
@@ -121,14 +133,14 @@ function activationOf(config: Config): unknown {
 function unserved(architecture: unknown): string {
   const name = JSON.stringify(architecture);
   const what = `architecture ${name} has an encoder that Pursuit does not run; it runs ${SERVED_KINDS}.`;
-  if (typeof architecture === "string" && architecture.includes("transcoder")) {
-    return `${what} A transcoder predicts another activation than its input, so a pursuit over its decoder has no meaning: encode it with SAELens.`;
+  if (architecture === "batchtopk" || architecture === "matryoshka_batchtopk") {
+    return `architecture ${name} is a checkpoint of training. sae.save_inference_model(path) writes the same dictionary as jumprelu, with its threshold; import that folder.`;
   }
   if (architecture === "temporal") return `${what} It needs whole sequences, not rows: encode it with SAELens.`;
   return `${what} ${decoderAlone("sae.W_dec")}`;
 }
 
-function commonSettings(config: Config, flags: ImportFlags): Common {
+function commonSettings(architecture: Architecture, config: Config, flags: ImportFlags): SaeLensCommon {
   const d = config.required("d_in", 1, COUNT);
   const m = config.required("d_sae", 1, COUNT);
   if (flags.normalize !== undefined) config.fault("--normalize: SAELens uses W_dec as it is; leave the flag out.");
@@ -139,12 +151,13 @@ function commonSettings(config: Config, flags: ImportFlags): Common {
         "Add --float32 to import it all the same.",
     );
   }
+  const finetuned = config.setting("finetuning_scaling_factor", false, or(BOOLEAN, null)).value === true;
   return {
     d,
     m,
+    checkTensors: (file, shapes) => checkTensors(file, shapes, architecture, finetuned),
     subtractsBias: config.setting("apply_b_dec_to_input", true, BOOLEAN),
     inputNorm: inputNormOf(config, flags),
-    finetuned: config.setting("finetuning_scaling_factor", false, or(BOOLEAN, null)).value === true,
     notes: [
       ...(precision === "float32" ? [] : [`${precision} in SAELens, float32 here (--float32).`]),
       ...(foldsHeads(config) ? [`Rows come flattened: n_heads · d_head = ${d} numbers each (hook_z).`] : []),
@@ -194,12 +207,16 @@ function foldsHeads(config: Config): boolean {
 }
 
 /** W_dec [d_sae, d_in] and b_dec [d_in] (MatchingPursuitSAEConfig). */
-function readPursuit(config: Config, common: Common, flags: ImportFlags): (file: TensorFile) => Promise<Read> {
+function readPursuit(
+  config: Config,
+  common: SaeLensCommon,
+  flags: ImportFlags,
+): (file: TensorFile) => Promise<SaeLensRead> {
   const { d, m, subtractsBias, inputNorm } = common;
   const stops = config.setting("stop_on_duplicate_support", true, BOOLEAN);
   const cap = config.setting("max_iterations", null, or(COUNT, null));
   const threshold = config.setting("residual_threshold", 1e-2, NUMBER);
-  refuseActivationArguments(config);
+  refuseActivationArguments(config, "matching_pursuit");
   const settings = settle(
     config.file,
     {
@@ -217,7 +234,7 @@ function readPursuit(config: Config, common: Common, flags: ImportFlags): (file:
     flags,
   );
   return async (file) => {
-    await checkTensors(file, { W_dec: [m, d], b_dec: [d] }, "matching_pursuit", common);
+    await common.checkTensors(file, { W_dec: [m, d], b_dec: [d] });
     const atoms = await file.readFloats("W_dec");
     const center = settings.center.value ? await file.readFloats("b_dec") : null;
     return {
@@ -234,7 +251,11 @@ function readPursuit(config: Config, common: Common, flags: ImportFlags): (file:
  * W_enc [d_in, d_sae], b_enc [d_sae], W_dec [d_sae, d_in], b_dec [d_in] (TopKSAEConfig). b_dec is always added, and
  * subtracted under apply_b_dec_to_input.
  */
-function readTopk(config: Config, common: Common, flags: ImportFlags): (file: TensorFile) => Promise<Read> {
+function readTopk(
+  config: Config,
+  common: SaeLensCommon,
+  flags: ImportFlags,
+): (file: TensorFile) => Promise<SaeLensRead> {
   const { d, m, subtractsBias, inputNorm } = common;
   const rescales = config.setting("rescale_acts_by_decoder_norm", false, BOOLEAN);
   const { settings, origins } = parted<TopkSettings>(
@@ -249,7 +270,7 @@ function readTopk(config: Config, common: Common, flags: ImportFlags): (file: Te
     ),
   );
   return async (file) => {
-    await checkTensors(file, { W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] }, "topk", common);
+    await common.checkTensors(file, { W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] });
     const weights = {
       kind: "topk",
       role: "autoencoder" as const,
@@ -318,12 +339,12 @@ function kOf(config: Config, flags: ImportFlags): Known<number> {
 const isRelu = (value: unknown): boolean =>
   typeof value === "string" && /^(?:torch\.)?(?:nn\.)?relu(?:\(\))?$/i.test(value);
 
-/** A pursuit has no activation function, so arguments for one belong to another architecture. */
-function refuseActivationArguments(config: Config): void {
+/** Only topk has arguments of its activation function: elsewhere they belong to another architecture. */
+function refuseActivationArguments(config: Config, architecture: Architecture): void {
   const kwargs = config.get("activation_fn_kwargs");
   if (kwargs === undefined || (isObject(kwargs) && Object.keys(kwargs).length === 0)) return;
   config.fault(
-    `activation_fn_kwargs is ${JSON.stringify(kwargs)}, but architecture matching_pursuit has no activation function. ` +
+    `activation_fn_kwargs is ${JSON.stringify(kwargs)}, but architecture ${architecture} takes none. ` +
       "Keep the one that the dictionary was trained with.",
   );
 }
@@ -336,7 +357,7 @@ async function checkTensors(
   file: TensorFile,
   shapes: Readonly<Record<string, readonly number[]>>,
   architecture: Architecture,
-  { finetuned }: Common,
+  finetuned: boolean,
 ): Promise<void> {
   expectTensors(file, shapes, `SAELens' ${architecture}`, FINETUNING);
   const factors = FINETUNING.filter((name) => file.tensors.has(name));

@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { findTensorFile } from "../formats/open-tensor-file.ts";
+import { GEMMA_SCOPE_WEIGHTS, understandGemmaScope } from "./gemma-scope.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
@@ -48,15 +49,15 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
     return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
   }
-  if (await isFile("params.npz"))
-    throw new ImportFault([`${path} is a Gemma Scope folder; jumprelu is not served yet.`]);
+  const params = await findTensorFile(path, GEMMA_SCOPE_WEIGHTS);
+  if (params !== null) return withSource(path, params, () => understandGemmaScope(path, params, flags));
   if (await isFile("runner_cfg.json")) {
     throw new ImportFault([
       `${path} holds SAELens' training settings (runner_cfg.json) but not ${SAE_LENS_CONFIG}: import the folder that save_model or save_inference_model wrote.`,
     ]);
   }
   throw new ImportFault([
-    `${path} holds no ${SAE_LENS_CONFIG}, so it is no folder of SAELens or sparsify; the latter has one for each hook inside its checkpoint. For a weights file name the file itself.`,
+    `${path} holds neither ${SAE_LENS_CONFIG} nor params.npz or params.safetensors, so it is no folder of SAELens, sparsify or Gemma Scope; sparsify has one for each hook inside its checkpoint. For a weights file name the file itself.`,
   ]);
 }
 

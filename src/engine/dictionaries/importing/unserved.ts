@@ -1,7 +1,9 @@
+import { ENCODER_KINDS } from "../../encoders/registry.ts";
+
 /** What to do with dictionaries that import recognises and Pursuit cannot run as they are. */
 
 /** Encoder kinds, for sentences. */
-export const SERVED_KINDS = "matching_pursuit, orthogonal_matching_pursuit and topk";
+export const SERVED_KINDS = ENCODER_KINDS.join(", ");
 
 /**
  * The way that is open to every autoencoder: pursuit over its decoder, whatever its own encoder was.

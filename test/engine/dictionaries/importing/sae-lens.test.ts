@@ -191,13 +191,13 @@ const REFUSED: readonly (readonly [what: string, folder: () => string, said: Reg
   ],
   [
     "an architecture that is not served, with the way that works",
-    () => topk({ architecture: "jumprelu" }, { ...TOPK, threshold: [6] }),
-    /"jumprelu" has an encoder that Pursuit does not run; it runs matching_pursuit.*import atoms\.npy --from atoms/,
+    () => topk({ architecture: "spline" }),
+    /"spline" has an encoder that Pursuit does not run; it runs matching_pursuit.*import atoms\.npy --from atoms/,
   ],
   [
-    "a transcoder, whose decoder alone means nothing",
-    () => topk({ architecture: "skip_transcoder" }),
-    /A transcoder predicts another activation than its input.*with SAELens\./,
+    "a transcoder that would subtract its output's bias from its input",
+    () => topk({ architecture: "skip_transcoder", d_out: 2 }),
+    /apply_b_dec_to_input is true or missing; SAELens' transcoders need it to be false/,
   ],
 ];
 
