@@ -40,7 +40,7 @@ export async function encodeHere(
   const engine = new CatalogEngine([new ServedDictionary(id, await dictionaryFolder(id, settings), options)], {
     clock: systemClock,
     open: () => Promise.resolve(null),
-    sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), () => {}),
+    sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), settings.stateLimit, () => {}),
   });
   await engine.start();
   const { sha256, faults } = engine.status(id);

@@ -29,7 +29,6 @@ export const PROBLEMS = {
   PURSUIT_BODY_STALLED: { status: 408, title: "The body stalled" },
   PURSUIT_BEING_REPLACED: { status: 409, title: "The dictionary is being replaced" },
   PURSUIT_STEERING_SET_STALE: { status: 409, title: "The steering set was made for another dictionary" },
-  PURSUIT_STEERING_FULL: { status: 409, title: "The dictionary has as many steering sets as are kept" },
   PURSUIT_PRECONDITION_FAILED: { status: 412, title: "The steering set is not as the request expects it" },
   PURSUIT_BODY_TOO_LARGE: { status: 413, title: "The body is too large" },
   PURSUIT_TOO_MANY_ROWS: { status: 413, title: "Too many rows" },
@@ -59,6 +58,7 @@ export const PROBLEMS = {
   PURSUIT_DRAINING: { status: 503, title: "The server is shutting down" },
   PURSUIT_TOO_MANY_CONNECTIONS: { status: 503, title: "Too many connections" },
   PURSUIT_TIMEOUT: { status: 504, title: "The time allowed passed" },
+  PURSUIT_STATE_FULL: { status: 507, title: "Saved steering sets take as many bytes as are allowed" },
 } as const satisfies Record<ProblemCode, ProblemType>;
 
 export interface Problem {

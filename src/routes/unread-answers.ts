@@ -86,6 +86,11 @@ export class UnreadAnswers {
     return true;
   }
 
+  /** Makes room for an answer of so many bytes before it is made. @throws WireError PURSUIT_ANSWERS_UNREAD */
+  admit(request: FastifyRequest, reply: FastifyReply, bytes: number): void {
+    if (!this.resize(this.open(request, reply), bytes)) throw this.full(bytes);
+  }
+
   /** Counts a refusal for want of room, and words it. */
   full(bytes: number): WireError {
     this.#onShed();

@@ -106,7 +106,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   registerEncode(app, pool, unread, options);
   registerDecode(app, pool, options);
   registerSteer(app, pool, options);
-  registerSteeringSets(app, options);
+  registerSteeringSets(app, unread, options);
   registerTransfer(app, pool, options);
   registerOperations(app, options);
   await registerV2(app, pool, intake, options);

@@ -39,7 +39,7 @@ export async function serve(settings: Settings): Promise<void> {
   const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
   const stateDir = resolve(settings.stateDir);
   await lockStateFolder(stateDir, (message) => logger.warn(message));
-  const sets = await SteeringStore.open(join(stateDir, "steering"), log);
+  const sets = await SteeringStore.open(join(stateDir, "steering"), settings.stateLimit, log);
   const options: ServingOptions = {
     ...servingOptions(settings, metrics, log),
     // Earlier releases bound sets to the digest of the weights file.

@@ -93,6 +93,7 @@ export const SETTINGS = {
   modelsDir: text("folder of dictionary folders", "models"),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
   stateDir: text("folder for what clients saved: steering sets; of one server only", ".state"),
+  stateLimit: integer("bytes of all saved steering sets at most", 256 * MiB, 4096),
   runtime: choice("what executes: auto takes CUDA where it works", "auto", ["auto", "cpu", "cuda"]),
   path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
   gramLimit: integer(

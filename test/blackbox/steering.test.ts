@@ -163,6 +163,31 @@ describe("steering sets", () => {
     await server.stop();
   });
 
+  it("fill the store to its limit and no further, whatever else is served", async () => {
+    const place = temporaryFolder();
+    let server = await startServer(models, place, { PURSUIT_STATE_LIMIT: String(20 * 4096) });
+    const edits = [{ op: "project_out", vector: [1, 2, 3, 4, 5, 6, 7, 8] } as const];
+    const statuses: number[] = [];
+    for (let i = 0; i < 25; i++) statuses.push((await put(server, `s${i}`, edits)).status);
+    expect(statuses).toEqual([...Array<number>(20).fill(201), ...Array<number>(5).fill(507)]);
+    expect(await (await put(server, "late", edits)).json()).toMatchObject({
+      code: "PURSUIT_STATE_FULL",
+      detail: expect.stringMatching(
+        /take 81920 of 81920 bytes allowed \(PURSUIT_STATE_LIMIT\); this one takes 4096 more/,
+      ),
+    });
+    expect((await put(server, "s3", [...edits, ...edits])).status).toBe(200);
+    expect(await use(server, { set: "s3" })).toEqual(await use(server, { edits: [...edits, ...edits] }));
+    await server.stop();
+    server = await startServer(models, place, { PURSUIT_STATE_LIMIT: String(20 * 4096) });
+    const { sets, next } = await get<{ sets: unknown[]; next?: string }>(server.base, `${path}?limit=15`);
+    expect([sets.length, next]).toEqual([15, "s4"]);
+    expect((await put(server, "late", edits)).status).toBe(507);
+    expect((await fetch(`${server.base}${path}/s0`, { method: "DELETE" })).status).toBe(204);
+    expect((await put(server, "late", edits)).status).toBe(201);
+    await server.stop();
+  });
+
   it("that were acknowledged are there after kill -9, whichever of 1,000 writes it comes between", async () => {
     const NAMES = 100;
     const WRITES = 1000;

@@ -6,7 +6,7 @@ import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
-import { setFileText } from "../../src/engine/serving/steering/set-file.ts";
+import { setFileText, storedSet } from "../../src/engine/serving/steering/set-file.ts";
 import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
 import { type Encoded, get, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
@@ -80,8 +80,8 @@ describe("a steering set bound to the weights file's digest, as earlier releases
     const weights = readFileSync(join(write(models, {}), "weights.safetensors"));
     const digest = createHash("sha256").update(weights).digest("hex");
     mkdirSync(sets, { recursive: true });
-    writeFileSync(join(sets, "old.json"), setFileText({ sha256: digest, edits: EDITS }));
-    writeFileSync(join(sets, "foreign.json"), setFileText({ sha256: "ab".repeat(32), edits: EDITS }));
+    writeFileSync(join(sets, "old.json"), setFileText(storedSet(digest, JSON.stringify(EDITS))));
+    writeFileSync(join(sets, "foreign.json"), setFileText(storedSet("ab".repeat(32), JSON.stringify(EDITS))));
 
     let server = await startServer(models, cache);
     expect(server.log()).toMatch(/The steering set old of small is now bound to the sha256 of its version/);

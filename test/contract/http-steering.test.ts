@@ -164,13 +164,20 @@ describe("steer", () => {
   });
 });
 
+interface Part {
+  readonly sets: readonly { readonly name: string; readonly edits: number }[];
+  readonly next?: string;
+}
+
 describe("steering sets", () => {
   it("are made, changed, listed, fetched and deleted, each version with its etag", async () => {
     const made = await send("PUT", `${SETS}/calm`, { edits: [EDIT] }, { "if-none-match": "*" });
     const etag = made.headers["etag"] as string;
     const set = { name: "calm", sha256: "ab".repeat(32), stale: false, etag, edits: [EDIT] };
     expect([made.statusCode, made.json()]).toEqual([201, set]);
-    expect((await send("GET", SETS)).json()).toEqual({ sets: [{ ...set, edits: 1 }] });
+    expect((await send("GET", SETS)).json()).toEqual({
+      sets: [{ ...set, edits: 1, bytes: JSON.stringify([EDIT]).length }],
+    });
     const got = await send("GET", `${SETS}/calm`);
     expect([got.headers["etag"], got.json()]).toEqual([etag, set]);
     expect((await send("GET", `${SETS}/calm`, undefined, { "if-none-match": etag })).statusCode).toBe(304);
@@ -179,6 +186,36 @@ describe("steering sets", () => {
     expect((await send("DELETE", `${SETS}/calm`)).statusCode).toBe(204);
     expect((await send("GET", SETS)).json()).toEqual({ sets: [] });
     expect(test.requests.at(-2)).toMatchObject({ route: "/v1/dictionaries/{id}/steering/{name}", status: 204 });
+  });
+
+  it("are listed in parts, without their edits", async () => {
+    for (const name of ["d", "a", "c", "b", "e"]) await send("PUT", `${SETS}/${name}`, { edits: [EDIT] });
+    const names: string[] = [];
+    let next: string | undefined = "";
+    const parts: number[] = [];
+    while (next !== undefined) {
+      const answer: Part = (await send("GET", `${SETS}?limit=2&after=${next}`)).json();
+      parts.push(answer.sets.length);
+      for (const { name, edits } of answer.sets) names.push(`${name}${edits}`);
+      ({ next } = answer);
+    }
+    expect([names, parts]).toEqual([
+      ["a1", "b1", "c1", "d1", "e1"],
+      [2, 2, 1],
+    ]);
+    for (const limit of ["0", "1001", "x", "1e2", ""]) {
+      const refused = await send("GET", `${SETS}?limit=${limit}`);
+      expect(refused.json()).toMatchObject({ status: 422, code: "PURSUIT_INVALID_FIELD" });
+    }
+    expect((await send("GET", `${SETS}?page=2`)).json()).toMatchObject({ status: 422 });
+  });
+
+  it("have no more room once the store is full", async () => {
+    test.engine.failure = new EngineError("PURSUIT_STATE_FULL", "Saved steering sets take 9 of 9 bytes allowed.");
+    expect((await send("PUT", `${SETS}/calm`, { edits: [EDIT] })).json()).toMatchObject({
+      status: 507,
+      code: "PURSUIT_STATE_FULL",
+    });
   });
 
   it("give an edit by a vector back as it came", async () => {

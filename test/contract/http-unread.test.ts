@@ -17,7 +17,7 @@ afterEach(() => test.app.close());
 async function serve(limits: Parameters<typeof testApp>[0]): Promise<string> {
   test = await testApp({ compressFrom: 0, ...limits });
   const name = "x".repeat(LENGTH);
-  test.engine.sets.set("long", { name, sha256: "ab".repeat(32), edits: [], version: "v", stale: false });
+  test.engine.sets.set("long", { name, sha256: "ab".repeat(32), edits: "[]", version: "v", stale: false });
   return test.app.listen({ port: 0, host: "127.0.0.1" });
 }
 
@@ -81,7 +81,7 @@ describe("a large answer", () => {
     test.engine.sets.set("odd", {
       name: label,
       sha256: "ab".repeat(32),
-      edits: [],
+      edits: "[]",
       version: "v",
       stale: false,
     });

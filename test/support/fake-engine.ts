@@ -13,7 +13,13 @@ import type {
 import type { CodesToDecode } from "../../src/engine/core/sparse-codes.ts";
 import { EngineError } from "../../src/engine/core/errors.ts";
 import type { Rows } from "../../src/engine/core/rows.ts";
-import type { SteerAnswer, SteerRequest, SteeringSet, SteeringSets } from "../../src/engine/core/steering.ts";
+import type {
+  SetSummary,
+  SteerAnswer,
+  SteerRequest,
+  SteeringSet,
+  SteeringSets,
+} from "../../src/engine/core/steering.ts";
 import { codesOf } from "./codes.ts";
 import { spreadOf } from "./spread.ts";
 import { manifestOf } from "./model-folder.ts";
@@ -149,28 +155,40 @@ export class FakeEngine implements Engine {
   }
 
   readonly steering: SteeringSets = {
-    list: () => [...this.sets.values()],
-    get: (_id, name) => {
+    list: (_id, { after, limit }) => {
+      const names = [...this.sets.keys()].toSorted().filter((name) => name > after);
+      return names.slice(0, limit).map((name) => this.#summary(name));
+    },
+    find: (_id, name) => {
       this.#fail();
-      const set = this.sets.get(name);
-      if (set === undefined) throw new EngineError("PURSUIT_STEERING_SET_NOT_FOUND", `There is no set ${name}.`);
-      return set;
+      return this.#summary(name);
+    },
+    get: async (_id, name) => {
+      this.#summary(name);
+      return this.sets.get(name)!;
     },
     save: async (_id, name, edits, expects) => {
       this.#fail();
       const present = this.sets.get(name);
       if (!expects(present?.version ?? null)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
-      const version = `v${JSON.stringify(edits).length}`;
-      const set = { name, sha256: "ab".repeat(32), edits, version, stale: false };
+      const text = JSON.stringify(edits);
+      const set = { name, sha256: "ab".repeat(32), edits: text, version: `v${text.length}`, stale: false };
       this.sets.set(name, set);
       return { set, created: present === undefined };
     },
     delete: async (id, name, expects) => {
-      const { version } = this.steering.get(id, name);
+      const { version } = this.steering.find(id, name);
       if (!expects(version)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
       this.sets.delete(name);
     },
   };
+
+  #summary(name: string): SetSummary {
+    const set = this.sets.get(name);
+    if (set === undefined) throw new EngineError("PURSUIT_STEERING_SET_NOT_FOUND", `There is no set ${name}.`);
+    const { edits } = set;
+    return { ...set, edits: (JSON.parse(edits) as unknown[]).length, bytes: edits.length };
+  }
 
   async feature(_id: string, index: number): Promise<Feature> {
     this.#fail();

@@ -48,15 +48,34 @@ export interface MovedFeatures {
 }
 
 /** A named set of edits, kept across restarts. */
-export interface SteeringSet {
+interface NamedSet {
   readonly name: string;
   /** Version of the dictionary that it was made for. */
   readonly sha256: string;
-  readonly edits: readonly Edit[];
   /** Changes with everything that the set says. */
   readonly version: string;
-  /** The dictionary has been replaced since: the set is refused until it is saved again. */
+  /** The dictionary is another version now: the set is refused until it is saved again. */
   readonly stale: boolean;
+}
+
+export interface SteeringSet extends NamedSet {
+  /** As JSON. */
+  readonly edits: string;
+}
+
+/** A set without its edits. */
+export interface SetSummary extends NamedSet {
+  /** How many. */
+  readonly edits: number;
+  /** Of its file. */
+  readonly bytes: number;
+}
+
+/** A part of a list of sets. */
+export interface SetPage {
+  /** Begins behind this name; "" begins at the first. */
+  readonly after: string;
+  readonly limit: number;
 }
 
 /** What a write asks of the set that is there: its version, or null where there is none. */
@@ -65,12 +84,14 @@ export type Expects = (version: string | null) => boolean;
 /** Named sets of edits of every dictionary. */
 export interface SteeringSets {
   /** By name. @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
-  list(id: string): readonly SteeringSet[];
+  list(id: string, page: SetPage): readonly SetSummary[];
   /** @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND */
-  get(id: string, name: string): SteeringSet;
+  find(id: string, name: string): SetSummary;
+  /** @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND, PURSUIT_STATE_FAILED */
+  get(id: string, name: string): Promise<SteeringSet>;
   /**
    * Resolves once the set is on the disk.
-   * @throws EngineError PURSUIT_INVALID_EDIT, PURSUIT_PRECONDITION_FAILED, PURSUIT_STEERING_FULL, PURSUIT_STATE_FAILED
+   * @throws EngineError PURSUIT_INVALID_EDIT, PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL, PURSUIT_STATE_FAILED
    */
   save(
     id: string,

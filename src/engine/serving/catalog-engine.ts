@@ -27,7 +27,7 @@ import { joinCodes } from "./split-codes.ts";
 import { finiteSpread } from "./spread/finite-spread.ts";
 import { createSpread } from "./spread/spread-kernel.ts";
 import { checkStillWanted } from "./still-wanted.ts";
-import { ServedSets } from "./steering/served-sets.ts";
+import { freshEdits, ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
 import type { SteeringStore } from "./steering/steering-store.ts";
 
@@ -214,13 +214,14 @@ export class CatalogEngine implements Engine {
       throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
     }
     await this.#check(dictionary, request.rows, context);
+    const set = request.set === undefined ? null : await this.steering.use(dictionary.id, request.set);
     const { manifest, rule, sha256 } = dictionary.serving();
     budgetColumns(request.budget, request.rows.count, rule);
     const by = {
       d: manifest.dIn,
       m: manifest.m,
       sha256,
-      setEdits: request.set === undefined ? [] : this.steering.use(dictionary.id, request.set),
+      setEdits: set === null ? [] : freshEdits(dictionary.id, set, sha256),
       encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
       steer: (batch: Parameters<ServedDictionary["steer"]>[0]) =>
         dictionary.steer(batch, () => checkStillWanted(context, this.now(), "steered")),

@@ -34,7 +34,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
     },
     (request) => {
       const { query, limit } = request.query;
-      const found = engine.search(request.params.id, query, limit === undefined ? FOUND : limitOf(limit));
+      const found = engine.search(request.params.id, query, limit === undefined ? FOUND : limitOf(limit, MOST_FOUND));
       return { features: found.map(({ index, relevance, ...facts }) => ({ index, ...factsWire(facts), relevance })) };
     },
   );
@@ -78,9 +78,9 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
 
 const factsWire = ({ text, ...facts }: FeatureFacts) => ({ ...(text !== undefined && { label: text }), ...facts });
 
-/** @throws WireError PURSUIT_INVALID_FIELD */
-function limitOf(text: string): number {
-  const limit = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= MOST_FOUND) return limit;
-  throw new WireError("PURSUIT_INVALID_FIELD", `limit must be an integer from 1 to ${MOST_FOUND}.`);
+/** A query's limit on a list. @throws WireError PURSUIT_INVALID_FIELD */
+export function limitOf(text: string, most: number): number {
+  const limit = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= most) return limit;
+  throw new WireError("PURSUIT_INVALID_FIELD", `limit must be an integer from 1 to ${most}.`);
 }

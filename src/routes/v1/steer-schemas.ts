@@ -123,5 +123,8 @@ const setFields = {
 };
 export const SteeringSetSchema = Type.Object({ ...setFields, edits: EditsSchema });
 export const SteeringSetsSchema = Type.Object({
-  sets: Type.Array(Type.Object({ ...setFields, edits: Type.Integer({ description: "How many" }) })),
+  sets: Type.Array(
+    Type.Object({ ...setFields, edits: Type.Integer({ description: "How many" }), bytes: Type.Integer() }),
+  ),
+  next: Type.Optional(Type.String({ description: "The list goes on: ask for the sets after this name" })),
 });

@@ -6,6 +6,8 @@ import type { SteeringSet } from "../../engine/core/steering.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";
+import { limitOf } from "./features.ts";
+import type { UnreadAnswers } from "../unread-answers.ts";
 import { etagOf, isKnown, preconditionOf } from "./etag.ts";
 import type { AppOptions } from "../route-options.ts";
 import { SetBodySchema, SetFieldsSchema, SteeringSetSchema, SteeringSetsSchema } from "./steer-schemas.ts";
@@ -18,23 +20,42 @@ interface Named {
   Params: { id: string; name: string };
 }
 
+/** Sets of one list at most, and where the query does not say. */
+const MOST_LISTED = 1000;
+const LISTED = 100;
+
 /** PUT, GET, DELETE /v1/dictionaries/{id}/steering/{name}, and GET /v1/dictionaries/{id}/steering. */
-export function registerSteeringSets(app: FastifyInstance, { engine: { steering } }: AppOptions): void {
-  app.get<{ Params: { id: string } }>(
+export function registerSteeringSets(
+  app: FastifyInstance,
+  unread: UnreadAnswers,
+  { engine: { steering } }: AppOptions,
+): void {
+  app.get<{ Params: { id: string }; Querystring: { after?: string; limit?: string } }>(
     "/v1/dictionaries/:id/steering",
     {
       schema: describeRoute({
-        summary: "The dictionary's steering sets, by name",
+        summary: "The dictionary's steering sets by name, without their edits",
         operationId: "listSteeringSets",
         id: true,
+        query: Type.Object(
+          {
+            after: Type.Optional(Type.String({ description: "Begins behind this name: next of the list before" })),
+            limit: Type.Optional(Type.String({ description: `1 to ${MOST_LISTED}; ${LISTED} if not given` })),
+          },
+          { additionalProperties: false },
+        ),
         answer: SteeringSetsSchema,
-        problems: [404],
+        problems: [404, 422],
         tag,
       }),
     },
-    (request) => ({
-      sets: steering.list(request.params.id).map((set) => ({ ...toWire(set), edits: set.edits.length })),
-    }),
+    (request) => {
+      const { after = "", limit: given } = request.query;
+      const limit = given === undefined ? LISTED : limitOf(given, MOST_LISTED);
+      const found = steering.list(request.params.id, { after, limit: limit + 1 });
+      const sets = found.slice(0, limit).map(({ edits, bytes, ...set }) => ({ ...toWire(set), edits, bytes }));
+      return { sets, ...(found.length > limit && { next: sets.at(-1)!.name }) };
+    },
   );
 
   app.get<Named>(
@@ -52,10 +73,13 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
       }),
     },
     async (request, reply) => {
-      const set = steering.get(request.params.id, request.params.name);
-      void reply.header("etag", etagOf(set.version));
-      if (isKnown(request.headers, set.version)) return reply.code(304).send();
-      return reply.type("application/json").send(textOf(set));
+      const { id, name } = request.params;
+      const { version, bytes } = steering.find(id, name);
+      if (isKnown(request.headers, version)) return reply.code(304).header("etag", etagOf(version)).send();
+      // Before its file is read: requests cost a client little, and these answers much.
+      unread.admit(request, reply, bytes);
+      const set = await steering.get(id, name);
+      return reply.type("application/json").header("etag", etagOf(set.version)).send(textOf(set));
     },
   );
 
@@ -71,7 +95,7 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
         body: bodySchemas(SetBodySchema, { rows: false, lines: false }),
         answer: SteeringSetSchema,
         others: { 201: SteeringSetSchema },
-        problems: [403, 404, 409, 412, 500],
+        problems: [403, 404, 409, 412, 500, 507],
         tag,
       }),
       validatorCompiler: fieldsValidator(SetFieldsSchema),
@@ -106,7 +130,12 @@ export function registerSteeringSets(app: FastifyInstance, { engine: { steering 
   );
 }
 
-const toWire = ({ name, sha256, stale, version }: SteeringSet) => ({ name, sha256, stale, etag: etagOf(version) });
+const toWire = ({ name, sha256, stale, version }: Omit<SteeringSet, "edits">) => ({
+  name,
+  sha256,
+  stale,
+  etag: etagOf(version),
+});
 
-/** As text: its edits go out as they came in, and not through a serializer that knows them by their schema. */
-const textOf = (set: SteeringSet): string => JSON.stringify({ ...toWire(set), edits: set.edits });
+/** Its edits go out as they lie on the disk, and not through a serializer that knows them by their schema. */
+const textOf = (set: SteeringSet): string => `${JSON.stringify(toWire(set)).slice(0, -1)},"edits":${set.edits}}`;

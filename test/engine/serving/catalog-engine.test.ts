@@ -59,7 +59,7 @@ function version(id: string, behaviour: Behaviour, clock: Clock = systemClock): 
   return new ServedDictionary(id, folder, options(clock));
 }
 
-const sets = (): SteeringStore => new SteeringStore(`${root}/steering`, () => {});
+const sets = (): SteeringStore => new SteeringStore(`${root}/steering`, 1 << 20, () => {});
 
 const engines: CatalogEngine[] = [];
 afterEach(async () => {

@@ -1,11 +1,12 @@
+import { LRUCache } from "lru-cache";
 import { DICTIONARY_ID_PATTERN } from "../../core/dictionary.ts";
 import type { Edit } from "../../core/edits.ts";
 import { EngineError } from "../../core/errors.ts";
 import { invalidEdit } from "../../core/read-edits.ts";
-import type { Expects, SteeringSet, SteeringSets } from "../../core/steering.ts";
+import type { Expects, SetPage, SetSummary, SteeringSet, SteeringSets } from "../../core/steering.ts";
 import { checkEdits } from "./check-edits.ts";
-import { type StoredSet, versionOf } from "./set-file.ts";
-import type { SteeringStore } from "./steering-store.ts";
+import { editsOf, type StoredSet, storedSet } from "./set-file.ts";
+import type { SetEntry, SteeringStore } from "./steering-store.ts";
 
 /** What sets need to know of the dictionaries that they are for. */
 export interface SetDictionaries {
@@ -17,35 +18,63 @@ export interface SetDictionaries {
 
 const NAME = new RegExp(DICTIONARY_ID_PATTERN);
 
+/** Bytes of files whose edits are kept parsed: some four times as many in memory. */
+const CACHED_BYTES = 16 * 2 ** 20;
+
+/** A set that a request names. */
+export interface UsedSet {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  /** Version of the dictionary that it was saved for. */
+  readonly sha256: string;
+}
+
+/** A set with its edits as objects. */
+interface ParsedSet extends StoredSet {
+  readonly parsed: readonly Edit[];
+}
+
 /** Named sets over a store, each bound to the version that it was saved for. */
 export class ServedSets implements SteeringSets {
   readonly #store: SteeringStore;
   readonly #dictionaries: SetDictionaries;
+  /** By version, which changes with everything that a set says. */
+  readonly #parsed = new LRUCache<string, ParsedSet>({
+    maxSize: CACHED_BYTES,
+    sizeCalculation: ({ edits }) => edits.length,
+  });
+  /** Sets on their way, so that requests which need one at once read it once. */
+  readonly #reading = new Map<string, Promise<ParsedSet>>();
 
   constructor(store: SteeringStore, dictionaries: SetDictionaries) {
     this.#store = store;
     this.#dictionaries = dictionaries;
   }
 
-  list(id: string): readonly SteeringSet[] {
+  list(id: string, { after, limit }: SetPage): readonly SetSummary[] {
     const sha256 = this.#dictionaries.sha256(id);
-    const sets = [...this.#store.of(id)].map(([name, set]) => asServed(name, set, sha256));
-    return sets.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#store.names(id, after, limit).map((name) => asServed(name, this.#store.entry(id, name)!, sha256));
   }
 
-  get(id: string, name: string): SteeringSet {
+  find(id: string, name: string): SetSummary {
     const sha256 = this.#dictionaries.sha256(id);
-    const set = this.#store.of(id).get(name);
+    const entry = this.#store.entry(id, name);
+    if (entry === undefined) throw notFound(id, name);
+    return asServed(name, entry, sha256);
+  }
+
+  async get(id: string, name: string): Promise<SteeringSet> {
+    const sha256 = this.#dictionaries.sha256(id);
+    const set = await this.#store.read(id, name);
     if (set === undefined) throw notFound(id, name);
     return asServed(name, set, sha256);
   }
 
-  /** Edits of a set that is to be used. @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND, PURSUIT_STEERING_SET_STALE */
-  use(id: string, name: string): readonly Edit[] {
-    const { edits, stale } = this.get(id, name);
-    if (!stale) return edits;
-    const message = `The steering set ${name} was saved for another version of ${id}: its weights or settings differ from those served now. Check its edits and save it again.`;
-    throw new EngineError("PURSUIT_STEERING_SET_STALE", message);
+  /** Edits of a set that is to be used, and the version that they are for. @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND */
+  async use(id: string, name: string): Promise<UsedSet> {
+    const { version } = this.find(id, name);
+    const { parsed, sha256 } = this.#parsed.get(version) ?? (await this.#read(id, name, version));
+    return { name, edits: parsed, sha256 };
   }
 
   async save(
@@ -61,12 +90,14 @@ export class ServedSets implements SteeringSets {
     if (masked >= 0) {
       throw invalidEdit(`edits[${masked}].rows: a set is for any rows; name rows in the request that uses it.`);
     }
-    const set = { sha256, edits };
+    // As text from here on: what waits for the disk takes no more than was sent.
+    const set = storedSet(sha256, JSON.stringify(edits));
+    const count = edits.length;
     let created = false;
     await this.#store.change(id, name, (present) => {
       check(name, present, expects);
       created = present === undefined;
-      return set;
+      return { set, edits: count };
     });
     return { set: asServed(name, set, sha256), created };
   }
@@ -79,11 +110,40 @@ export class ServedSets implements SteeringSets {
       return null;
     });
   }
+
+  #read(id: string, name: string, version: string): Promise<ParsedSet> {
+    const present = this.#reading.get(version);
+    if (present !== undefined) return present;
+    const reading = this.#store
+      .read(id, name)
+      .then((set) => {
+        if (set === undefined) throw notFound(id, name);
+        const parsed = { ...set, parsed: editsOf(set) };
+        this.#parsed.set(set.version, parsed);
+        return parsed;
+      })
+      .finally(() => this.#reading.delete(version));
+    this.#reading.set(version, reading);
+    return reading;
+  }
 }
 
-function asServed(name: string, set: StoredSet, sha256: string | undefined): SteeringSet {
-  return { name, ...set, version: versionOf(set), stale: sha256 !== undefined && sha256 !== set.sha256 };
+/** @throws EngineError PURSUIT_STEERING_SET_STALE where a set is for another version of its dictionary than is served */
+export function freshEdits(id: string, set: UsedSet, sha256: string): readonly Edit[] {
+  if (set.sha256 === sha256) return set.edits;
+  const message = `The steering set ${set.name} was saved for another version of ${id}: its weights or settings differ from those served now. Check its edits and save it again.`;
+  throw new EngineError("PURSUIT_STEERING_SET_STALE", message);
 }
+
+const asServed = <T extends { readonly sha256: string }>(
+  name: string,
+  set: T,
+  sha256: string | undefined,
+): T & { readonly name: string; readonly stale: boolean } => ({
+  name,
+  ...set,
+  stale: sha256 !== undefined && sha256 !== set.sha256,
+});
 
 function checkName(name: string): void {
   if (NAME.test(name)) return;
@@ -92,8 +152,8 @@ function checkName(name: string): void {
   );
 }
 
-function check(name: string, present: StoredSet | undefined, expects: Expects): void {
-  if (expects(present === undefined ? null : versionOf(present))) return;
+function check(name: string, present: SetEntry | undefined, expects: Expects): void {
+  if (expects(present?.version ?? null)) return;
   const what = present === undefined ? `There is no steering set ${name}` : `The steering set ${name} is another`;
   throw new EngineError("PURSUIT_PRECONDITION_FAILED", `${what} than the request expects; GET it, and decide anew.`);
 }

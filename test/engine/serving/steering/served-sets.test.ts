@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { expect, it } from "vitest";
-import { ServedSets } from "../../../../src/engine/serving/steering/served-sets.ts";
+import { expect, it, vi } from "vitest";
+import { storedSet } from "../../../../src/engine/serving/steering/set-file.ts";
+import { freshEdits, ServedSets } from "../../../../src/engine/serving/steering/served-sets.ts";
 import { SteeringStore } from "../../../../src/engine/serving/steering/steering-store.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
@@ -9,22 +10,29 @@ const always = (): boolean => true;
 const edits = [{ feature: 3, op: "remove" } as const];
 
 /** Sets over a dictionary whose weights may be replaced. */
-function sets(name: string): { served: ServedSets; weights: { sha256: string } } {
+function sets(name: string): { served: ServedSets; store: SteeringStore; weights: { sha256: string } } {
   const weights = { sha256: "a".repeat(64) };
-  const served = new ServedSets(new SteeringStore(join(root, name), () => {}), {
+  const store = new SteeringStore(join(root, name), 1 << 28, () => {});
+  const served = new ServedSets(store, {
     sha256: () => weights.sha256,
     serving: () => ({ d: 2, m: 4, sha256: weights.sha256 }),
   });
-  return { served, weights };
+  return { served, store, weights };
 }
+
+const ALL = { after: "", limit: 1000 };
+const usedEdits = async (served: ServedSets, sha256: string): Promise<unknown> =>
+  freshEdits("one", await served.use("one", "a"), sha256);
 
 it("lists sets by name, each with a version that changes with what it says", async () => {
   const { served } = sets("list");
   await served.save("one", "b", edits, always);
   const { set, created } = await served.save("one", "a", edits, always);
   expect(created).toBe(true);
-  expect(served.list("one").map(({ name }) => name)).toEqual(["a", "b"]);
-  expect(served.get("one", "a")).toEqual(set);
+  expect(served.list("one", ALL).map(({ name }) => name)).toEqual(["a", "b"]);
+  expect(served.list("one", { after: "a", limit: 1 }).map(({ name }) => name)).toEqual(["b"]);
+  expect(await served.get("one", "a")).toEqual(set);
+  expect(served.find("one", "a")).toEqual({ ...set, edits: 1, bytes: expect.any(Number) });
   const again = await served.save("one", "a", [{ feature: 2, op: "remove" }], (version) => version === set.version);
   expect([again.created, again.set.version === set.version]).toEqual([false, false]);
 });
@@ -32,13 +40,50 @@ it("lists sets by name, each with a version that changes with what it says", asy
 it("refuses a set after its dictionary was replaced, until it is saved again", async () => {
   const { served, weights } = sets("stale");
   const { set } = await served.save("one", "a", edits, always);
-  expect(served.use("one", "a")).toEqual(edits);
+  expect(await usedEdits(served, weights.sha256)).toEqual(edits);
   weights.sha256 = "b".repeat(64);
-  expect(served.list("one")).toEqual([{ ...set, stale: true }]);
-  expect(() => served.use("one", "a")).toThrow(expect.objectContaining({ code: "PURSUIT_STEERING_SET_STALE" }));
+  expect(served.list("one", ALL)).toMatchObject([{ name: "a", version: set.version, stale: true }]);
+  await expect(usedEdits(served, weights.sha256)).rejects.toMatchObject({ code: "PURSUIT_STEERING_SET_STALE" });
   const saved = await served.save("one", "a", edits, (version) => version === set.version);
   expect(saved.set.version).not.toBe(set.version);
-  expect(served.use("one", "a")).toEqual(edits);
+  expect(await usedEdits(served, weights.sha256)).toEqual(edits);
+});
+
+it("reads a set from the disk once for the requests that use it, and again once it was saved anew", async () => {
+  const { served, store, weights } = sets("cached");
+  const read = vi.spyOn(store, "read");
+  await served.save("one", "a", edits, always);
+  const used = await Promise.all(Array.from({ length: 20 }, () => usedEdits(served, weights.sha256)));
+  expect([read.mock.calls.length, new Set(used).size]).toEqual([1, 1]);
+  expect(await usedEdits(served, weights.sha256)).toBe(used[0]);
+  expect(read).toHaveBeenCalledTimes(1);
+  await served.save("one", "a", [{ feature: 2, op: "remove" }], always);
+  expect(await usedEdits(served, weights.sha256)).toEqual([{ feature: 2, op: "remove" }]);
+  expect(read).toHaveBeenCalledTimes(2);
+});
+
+it("keeps a bounded part of the sets in memory", async () => {
+  const { served, store, weights } = sets("bounded");
+  const read = vi.spyOn(store, "read");
+  const long = Array.from({ length: 256 }, (_, i) => ({ op: "project_out", vector: [1 + i, 2] }) as const);
+  const bytes = JSON.stringify(long).length;
+  // Twice as many as are kept.
+  const count = Math.ceil((32 << 20) / (bytes * 100)) * 100;
+  expect(count * bytes).toBeGreaterThan(32 << 20);
+  read.mockImplementation(async (_id, name) =>
+    storedSet(weights.sha256, JSON.stringify(long).replace("1", name.slice(1))),
+  );
+  for (let i = 0; i < count; i++) {
+    store.entry = () => ({ sha256: weights.sha256, version: `v${i}`, edits: 256, bytes });
+    await served.use("one", `s${i + 1}`);
+  }
+  read.mockClear();
+  for (let i = 0; i < count; i++) {
+    const { version } = storedSet(weights.sha256, JSON.stringify(long).replace("1", String(i + 1)));
+    store.entry = () => ({ sha256: weights.sha256, version, edits: 256, bytes });
+    await served.use("one", `s${i + 1}`);
+  }
+  expect(read.mock.calls.length).toBeGreaterThan(count / 2 - 1);
 });
 
 it.each([
@@ -58,7 +103,7 @@ it.each([
     code: "PURSUIT_INVALID_EDIT",
     message: expect.stringMatching(message),
   });
-  expect(served.list("one")).toEqual([]);
+  expect(served.list("one", ALL)).toEqual([]);
 });
 
 it("never makes a file of a name that is none", async () => {
@@ -73,7 +118,7 @@ it("heeds what a write expects, and what a delete does", async () => {
   const failed = { code: "PURSUIT_PRECONDITION_FAILED" };
   await expect(served.save("one", "a", [], none)).rejects.toMatchObject(failed);
   await expect(served.delete("one", "a", (version) => version === "other")).rejects.toMatchObject(failed);
-  expect(served.get("one", "a")).toEqual(set);
+  expect(await served.get("one", "a")).toEqual(set);
   await served.delete("one", "a", (version) => version === set.version);
   await expect(served.delete("one", "a", always)).rejects.toMatchObject({ code: "PURSUIT_STEERING_SET_NOT_FOUND" });
 });
