@@ -1,11 +1,13 @@
-# syntax=docker/dockerfile:1
-#
 #   docker build --target cpu  -t pursuit:cpu  .
 #   docker build --target cuda -t pursuit:cuda .     needs an NVIDIA driver for CUDA 13 on the host
 #   docker run --read-only -v pursuit-cache:/var/cache/pursuit -v pursuit-state:/var/lib/pursuit \
 #     -p 8080:8080 -v "$PWD/models:/models:ro" pursuit:cpu
 
-ARG NODE_IMAGE=node:24-bookworm-slim
+# Base images by digest: a tag may name another image tomorrow. Take a new digest from `docker buildx imagetools inspect`
+# with the tag, and run the tests with the new Node version (.ci/run reads it here).
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:2fe369e969550cde8e867afc3fe370b260140cab4a23d467074295b42163d553
+ARG PYTHON_IMAGE=python:3.12.14-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
+ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04@sha256:14d94b039cb94bbd5da559f303b46bc4b0d5d6c24ab1a9d7b186e566ed3400dc
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
@@ -20,10 +22,12 @@ WORKDIR /app/node_modules/onnxruntime-node/bin/napi-v6
 RUN find . -mindepth 2 -maxdepth 2 ! -path "./linux/$(node -p process.arch)" -exec rm -rf {} +
 
 # The CUDA provider of exactly the binding's version; another one is undefined behaviour.
-FROM python:3.12-slim-bookworm AS provider
+FROM ${PYTHON_IMAGE} AS provider
 COPY --from=build /app/node_modules/onnxruntime-node/package.json /binding.json
+COPY deploy/onnxruntime-gpu.txt /
 RUN version=$(python -c "import json; print(json.load(open('/binding.json'))['version'])") \
- && pip download --no-cache-dir --no-deps --dest /wheel "onnxruntime-gpu==$version" \
+ && grep "^onnxruntime-gpu==$version " /onnxruntime-gpu.txt \
+ && pip download --no-cache-dir --no-deps --only-binary :all: --require-hashes --dest /wheel -r /onnxruntime-gpu.txt \
  && python -m zipfile -e /wheel/*.whl /unpacked \
  && mkdir /provider \
  && mv /unpacked/onnxruntime/capi/libonnxruntime_providers_shared.so /unpacked/onnxruntime/capi/libonnxruntime_providers_cuda.so /provider/
@@ -43,7 +47,7 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["node", "-e", "f
 ENTRYPOINT ["node", "bin/pursuit.js"]
 CMD ["serve"]
 
-FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS cuda
+FROM ${CUDA_IMAGE} AS cuda
 ENV NODE_ENV=production PURSUIT_HOST=0.0.0.0 PURSUIT_MODELS_DIR=/models PURSUIT_CACHE_DIR=/var/cache/pursuit PURSUIT_STATE_DIR=/var/lib/pursuit
 WORKDIR /app
 COPY --from=build /usr/local/bin/node /usr/local/bin/node

@@ -1,6 +1,6 @@
 """Makes examples/transplant/: two embedding tables over shared tokens as dictionaries, and tokens held out as ground truth.
 
-    pip install -r requirements.txt && pip install --no-deps mergekit==0.1.5
+    pip install -r requirements.txt && pip install --no-deps -r ../fixtures/mergekit.txt
     python make.py
 
 From: WordLlama's 256 numbers a token of Llama 2's vocabulary (wordllama, MIT). To: the 384 of all-MiniLM-L6-v2's own
