@@ -25,15 +25,20 @@ export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
   const { count } = codes;
   const { dictionary, sha256, shape, format, labels } = head;
   const rows = Array.from({ length: count }, (_, i) => i);
-  return JSON.stringify({
+  const facts = {
     dictionary,
     sha256,
     mean_atoms: codes.indptr[count]! / count,
     explained_variance: head.explainedVariance,
-    ...(format === "csr"
-      ? { ...csr(codes), ...(labels && { labels }), ...columnsOf(rows.map((i) => factsOf(codes, i, head))) }
-      : { ...(shape && { shape }), codes: rows.map((i) => codeOf(codes, i, format, head)) }),
-  });
+  };
+  if (format === "csr") {
+    const columns = columnsOf(rows.map((i) => factsOf(codes, i, head)));
+    return JSON.stringify({ ...facts, ...csr(codes), ...(labels && { labels }), ...columns });
+  }
+  const around = JSON.stringify({ ...facts, ...(shape && { shape }), codes: [] });
+  // A row's text at a time: a dense answer takes four times its length as lists of numbers.
+  const texts = rows.map((i) => JSON.stringify(codeOf(codes, i, format, head)));
+  return `${around.slice(0, -2)}${texts.join(",")}]}`;
 }
 
 /** What a row says of itself, as in every format. */

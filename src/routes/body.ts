@@ -1,4 +1,3 @@
-import type { Transform } from "node:stream";
 import { Ajv } from "ajv";
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
@@ -6,8 +5,9 @@ import type { Claim } from "./byte-ledger.ts";
 import type { DictionaryStatus } from "../engine/engine.ts";
 import { askForBody } from "./expectations.ts";
 import { holdBody } from "./hold-body.ts";
-import { inflaterFor } from "./inflate.ts";
+import { type Inflater, inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
+import { cancellationOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
 import type { BodyForm, BodyType, Query, Sizes } from "../codecs/body-form.ts";
@@ -49,7 +49,7 @@ export function registerBodies(
     const { bytes, claim } = await intake.read(request.raw, inflater);
     holdBody(request, claim);
     const started = performance.now();
-    const body = await pool.read(kind, bytes, limits, formOf(request, type));
+    const body = await pool.read(kind, bytes, limits, formOf(request, type), cancellationOf(request));
     request.decodeMilliseconds = performance.now() - started;
     return body;
   };
@@ -95,7 +95,7 @@ function largest(dictionaries: readonly DictionaryStatus[]): Sizes | null {
 export interface LinesBody {
   readonly fields: Readonly<Record<string, unknown>>;
   /** What is to undo its content-encoding, if it has one. */
-  readonly inflater: Transform | null;
+  readonly inflater: Inflater | null;
   /** For the lines that are held. */
   readonly claim: Claim;
   /** The refusal where so many bytes more do not fit. */

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from "node:http";
-import type { Readable, Transform } from "node:stream";
+import type { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { ByteLedger, type Claim, SMALL_BYTES } from "./byte-ledger.ts";
 import { type Patience, watchClient } from "./client-watch.ts";
 import { askForBody } from "./expectations.ts";
+import { checkInflation, type Inflater } from "./inflate.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
 /** Limits on what is read of a body before anything is parsed. */
@@ -51,7 +52,7 @@ export class Intake {
    * The bytes of a body, inflated where an inflater is given. Release the claim once they are no longer needed.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
-  async read(request: IncomingMessage, inflater: Transform | null = null): Promise<Held> {
+  async read(request: IncomingMessage, inflater: Inflater | null = null): Promise<Held> {
     const claim = this.#ledger.open();
     const header = request.headers["content-length"];
     const declared = header === undefined ? undefined : Number(header);
@@ -96,7 +97,7 @@ export class Intake {
     if (bytes <= most) return;
     throw new WireError(
       "PURSUIT_BODY_TOO_LARGE",
-      `The body is over ${most} bytes. Send the rows in parts, or as base64 float32.`,
+      `The body is over ${most} bytes, the most that are taken. Send the rows in parts.`,
     );
   }
 
@@ -127,13 +128,10 @@ export class Intake {
   /** A compressed body. Unpiped when it is refused, so that what is left of it can be drained. */
   async #inflate(
     request: IncomingMessage,
-    inflater: Transform,
+    inflater: Inflater,
     hold: (bytes: number) => void,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    let packed = 0;
     let inflated = 0;
-    const count = (chunk: Buffer): void => void (packed += chunk.length);
-    request.on("data", count);
     // Closed is also one that came whole: what is left is the inflater's then.
     const abandon = (): void => {
       if (!request.complete) inflater.destroy(new Error("the connection closed"));
@@ -145,19 +143,14 @@ export class Intake {
         inflater,
         (bytes) => {
           inflated += bytes;
+          checkInflation(inflater, inflated);
+          if (inflated > this.#limits.maxBody) throw inflatesTooFar(inflater.bytesWritten, this.#limits.maxBody);
           hold(bytes);
         },
         request,
       );
-    } catch (error) {
-      if (error instanceof WireError && error.code === "PURSUIT_BODY_TOO_LARGE") {
-        const { maxBody } = this.#limits;
-        const said = `The first ${packed} bytes of the compressed body inflate to over ${inflated} bytes;`;
-        throw new WireError(error.code, `${said} at most ${maxBody} are taken. Send the rows in parts.`);
-      }
-      throw error;
     } finally {
-      request.off("data", count).off("close", abandon).unpipe(inflater);
+      request.off("close", abandon).unpipe(inflater);
       inflater.destroy();
     }
   }
@@ -246,6 +239,11 @@ export class Intake {
       source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onError);
     });
   }
+}
+
+function inflatesTooFar(packed: number, maxBody: number): WireError {
+  const message = `The first ${packed} bytes of the compressed body inflate to over ${maxBody} bytes; at most ${maxBody} are taken. Send the rows in parts.`;
+  return new WireError("PURSUIT_BODY_TOO_LARGE", message);
 }
 
 /** Whether nobody else's bytes lie in its memory: it may be handed to another thread. */

@@ -4,7 +4,7 @@ import type { Engine, RequestContext } from "../engine/engine.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Of what the engine does for it; null before it is asked. Cancelled when the response closes unfinished. */
+    /** Of what is done for it; null before anything is. Cancelled when the response closes unfinished. */
     cancellation: Cancellation | null;
   }
 }
@@ -13,6 +13,9 @@ declare module "fastify" {
 export const pathOf = ({ url }: Pick<FastifyRequest, "url">): string =>
   url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "") || "/";
 
+/** A request's own cancellation. */
+export const cancellationOf = (request: FastifyRequest): Cancellation => (request.cancellation ??= new Cancellation());
+
 /** What the engine is told of a request: cancelled when its client goes, late when its time is over. */
 export function contextOf(
   request: FastifyRequest,
@@ -20,10 +23,9 @@ export function contextOf(
   engine: Engine,
   timeoutMs?: number,
 ): RequestContext {
-  const cancellation = new Cancellation();
+  const cancellation = cancellationOf(request);
   // It may have gone already, while its body was parsed on another thread.
   if (reply.raw.destroyed) cancellation.cancel();
-  request.cancellation = cancellation;
   const { traceparent } = request.headers;
   return {
     requestId: request.id,

@@ -77,7 +77,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   connections.guard(app.server);
   app.server.on("connect", answerTunnel);
   const unmatched = new Unmatched(app);
-  const pool = options.pool ?? new WirePool();
+  const pool = options.pool ?? new WirePool(options.limits);
   const intake = new Intake(options.limits, () => options.observer.refused("bytes_in_flight"));
   app.addHook("onClose", () => pool.close());
 

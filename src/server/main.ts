@@ -58,7 +58,7 @@ export async function serve(settings: Settings): Promise<void> {
   const app = await buildApp({
     engine,
     limits: { ...settings, maxConnections: connectionLimit(settings) },
-    pool: await startThreads(logger),
+    pool: await startThreads(settings, logger),
     observer: metrics,
     access: settings,
     metrics,
@@ -81,16 +81,16 @@ export async function serve(settings: Settings): Promise<void> {
 }
 
 /**
- * Threads for large bodies. One is there before the server is ready: later the system may refuse it.
+ * Threads for large bodies. Each lane has one before the server is ready: later the system may refuse it.
  * @throws Error when the address space has no room for it, for which V8 would end the process
  */
-async function startThreads(logger: Logger): Promise<WirePool> {
+async function startThreads(settings: Settings, logger: Logger): Promise<WirePool> {
   const warn = (message: string): void => logger.warn(message);
   const limit = processLimit("addressSpace");
   const limited = `The address space is limited to ${(limit / 2 ** 30).toFixed(1)} GiB (ulimit -v)`;
   if (threadsThatFit(1) < 1) throw new Error(`${limited}: too little for a server. Raise the limit.`);
   if (!webAssemblyFits()) warn(`${limited}: bodies are read by one thread and without WebAssembly, so more slowly.`);
-  const pool = new WirePool({ warn, ...(limit < Infinity && { threads: 1 }) });
+  const pool = new WirePool({ ...settings, warn, single: limit < Infinity });
   await pool.start();
   return pool;
 }

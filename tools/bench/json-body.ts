@@ -24,7 +24,7 @@ const D = 384;
 const limits = { maxRows: 1e6, maxUnpacked: 2 ** 28 };
 const extent = rowsExtent(limits, D);
 const validate = new Ajv({ strict: false }).compile(EncodeBodySchema);
-const pool = new WirePool();
+const pool = new WirePool({ ...limits, maxAnswer: 2 ** 28 });
 const lines: (string | number)[][] = [["rows", "KiB", "parse", "lists", "read", "schema", "blocked", "off thread"]];
 
 for (const count of [1, 8, 64, 512, 4096]) {

@@ -2,7 +2,7 @@ import type { FastifyReply } from "fastify";
 import Type from "typebox";
 import type { Engine } from "../../engine/engine.ts";
 import { encodeAsRead, replaced } from "../v1/encode-as-read.ts";
-import { contextOf } from "../request-context.ts";
+import { cancellationOf, contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { reportStages } from "../stage-times.ts";
 import { invalid } from "../../codecs/posted-rows.ts";
@@ -92,14 +92,16 @@ async function infer(
   const outputNames = outputTensors(manifest).map(({ name }) => name);
 
   const reading = performance.now();
-  const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = await pool.readInfer({
+  const body = {
     bytes: bytesOf(request),
     headerLength: headerLengthOf(request),
     d: dIn,
     limits: { maxRows: limits.maxRows, maxUnpacked: limits.maxUnpacked },
     inputs: inputTensors(manifest).map(({ name }) => name),
     outputs: outputNames,
-  });
+  };
+  const read = await pool.readInfer(body, cancellationOf(request));
+  const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = read;
   const decode = performance.now() - reading;
 
   const reconstruction = outputs.find(({ name }) => name === "reconstruction");
@@ -123,7 +125,7 @@ async function infer(
   checkAnswer(inferBytes(codes, head), limits.maxAnswer);
 
   const writing = performance.now();
-  const { bytes, headerLength } = await pool.writeInfer(codes, head);
+  const { bytes, headerLength } = await pool.writeInfer(codes, head, request.cancellation);
   const done = performance.now();
   return {
     rows: rows.count,

@@ -1,9 +1,6 @@
 import { availableParallelism } from "node:os";
-import { setTimeout } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { Piscina } from "piscina";
+import type { Cancellation } from "../../engine/core/cancellation.ts";
 import type { Rows } from "../../engine/core/rows.ts";
-import { shortageOf } from "../../engine/core/shortage.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import type { BodyForm } from "../../codecs/body-form.ts";
 import type { BodyLimits } from "../../codecs/posted-rows.ts";
@@ -13,8 +10,9 @@ import type { LineReading, Lines } from "../../codecs/read-lines.ts";
 import type { InferBytes, InferRequest } from "../oip/read-infer.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { runWireTask, type WireTask } from "./task.ts";
-import { type CodesType, type RowsType } from "../../codecs/writers.ts";
-import type { WorkerResult } from "./worker.ts";
+import { Lane } from "./lane.ts";
+import type { CodesType, RowsType } from "../../codecs/writers.ts";
+import type { Limits } from "../route-options.ts";
 import { inferBytes, type InferAnswer, type InferAnswerHead } from "../oip/write-infer.ts";
 import { codesBytes, type EncodeAnswerHead, type Format, type RowHead, rowsBytes } from "../../codecs/write-codes.ts";
 import type { AnswerLine } from "../../codecs/write-lines.ts";
@@ -37,65 +35,46 @@ const OBJECTS_SLOWER = 2;
 const asObjects = (format: Format, as: CodesType): boolean =>
   as === "msgpack" && (format === "sparse" || format === "map");
 
-/** Threads are kept this long without work. */
-const IDLE_MILLISECONDS = 30_000;
+/**
+ * Bytes of work up to which each lane takes a task. One of another size holds up none of this: beside bodies of 64 MiB,
+ * whatever they hold, a body of 400 KiB waits for others of its kind only.
+ */
+const LANES = [1 << 20, 16 << 20, Infinity] as const;
 
-/** Milliseconds between two tries to start a thread; each failure doubles them. */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 5_000;
+/** Parts of the processors that each lane may keep busy; at least one thread. */
+const SHARES = [1 / 2, 1 / 4, 1 / 4] as const;
+
+/** Bytes of a thread's heap, beside what a body takes and what is left of it to be collected, or an answer and its rows. */
+const HEAP_FLOOR = 64 << 20;
+const BODY_HEAP = 1.5;
+const ANSWER_HEAP = 2.5;
 
 /** A byte a letter: to look for ASCII in what may not be UTF-8. */
 const latin1 = new TextDecoder("latin1");
 
-export interface WirePoolOptions {
-  /** Threads at most; half of the cores if not said. */
-  readonly threads?: number;
+/** Cancelled when the client has gone: what waits for a thread is not begun then. */
+type Gone = Cancellation | null;
+
+export interface WirePoolOptions extends Pick<Limits, "maxUnpacked" | "maxAnswer"> {
+  /** Whether one thread must do for bodies and answers of any size. */
+  readonly single?: boolean;
   /** Told of a thread that did not start. */
   readonly warn?: (message: string) => void;
 }
 
-/** Bodies ↔ rows and codes: small ones here and now, large ones on a small pool of threads. */
+/** Bodies ↔ rows and codes: small ones here and now, large ones on a few threads, in lanes by their size. */
 export class WirePool {
-  readonly #pool: Piscina<WireTask, WorkerResult>;
-  readonly #warn: (message: string) => void;
-  #pause = FIRST_PAUSE;
-  #closing = false;
+  readonly #lanes: readonly Lane[];
 
-  constructor({ threads, warn = () => {} }: WirePoolOptions = {}) {
-    const source = import.meta.url.endsWith(".ts");
-    this.#warn = warn;
-    this.#pool = new Piscina<WireTask, WorkerResult>({
-      filename: fileURLToPath(new URL(source ? "./worker.ts" : "./worker.js", import.meta.url)),
-      // One stays: the system may refuse another when a large body comes. From source a thread takes a second to start.
-      minThreads: source ? 0 : 1,
-      maxThreads: threads ?? Math.max(1, Math.floor(availableParallelism() / 2)),
-      idleTimeout: IDLE_MILLISECONDS,
-      ...(source && { execArgv: ["--import", "tsx"] }),
-    });
-    this.#pool.on("error", (error: Error) => this.#onLost(error));
+  constructor({ maxUnpacked, maxAnswer, single = false, warn = () => {} }: WirePoolOptions) {
+    const heap = HEAP_FLOOR + Math.max(maxUnpacked * BODY_HEAP, maxAnswer * ANSWER_HEAP);
+    const threads = single ? [1] : SHARES.map((share) => Math.max(1, Math.floor(availableParallelism() * share)));
+    this.#lanes = threads.map((most) => new Lane({ threads: most, heap, warn }));
   }
 
-  /** Resolves once a thread is there, which may need several tries. */
+  /** Resolves once each lane has a thread, which may need several tries. */
   async start(): Promise<void> {
-    await this.#pool.run({ type: "start" });
-    this.#pause = FIRST_PAUSE;
-  }
-
-  /** Piscina starts no other thread in place of one that did not start, until the next task comes; others wait behind it. */
-  #onLost(error: Error): void {
-    if (this.#closing) return;
-    const why = shortageOf(error) ?? error.message;
-    if (this.#pool.threads.length > 0) return this.#warn(`A further thread for large bodies did not start: ${why}.`);
-    this.#warn(`No thread for large bodies could be started: ${why}. Trying again in ${this.#pause} ms.`);
-    const pause = this.#pause;
-    this.#pause = Math.min(2 * pause, LONGEST_PAUSE);
-    void this.#startAfter(pause);
-  }
-
-  async #startAfter(pause: number): Promise<void> {
-    await setTimeout(pause);
-    // The pool may have been closed meanwhile.
-    await this.start().catch(() => {});
+    await Promise.all(this.#lanes.map((lane) => lane.start()));
   }
 
   /** @throws WireError whatever the body's reader finds */
@@ -104,25 +83,31 @@ export class WirePool {
     bytes: Uint8Array<ArrayBuffer>,
     limits: BodyLimits,
     form: BodyForm = { type: "json", sizes: null },
+    gone: Gone = null,
   ): Promise<BodyOf<K>> {
     // Bytes that are numbers already: there is nothing to do that a thread could take over.
     const work = form.type === "octet-stream" && form.query["dtype"] === "float32" ? 0 : bytes.length;
-    const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, () => [bytes.buffer]);
+    const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, gone, () => [bytes.buffer]);
     if (!("body" in result)) throw new Error("a read gives a body");
     return result.body as BodyOf<K>;
   }
 
-  async readLines(group: LineGroup, reading: LineReading): Promise<Lines> {
-    const result = await this.#run({ type: "read_lines", group, reading }, group.bytes.length, () => [
+  async readLines(group: LineGroup, reading: LineReading, gone: Gone): Promise<Lines> {
+    const result = await this.#run({ type: "read_lines", group, reading }, group.bytes.length, gone, () => [
       group.bytes.buffer,
     ]);
     if (!("lines" in result)) throw new Error("a read gives lines");
     return result.lines;
   }
 
-  async writeLines(codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]): Promise<Uint8Array> {
+  async writeLines(
+    codes: SparseCodes | null,
+    head: RowHead,
+    lines: readonly AnswerLine[],
+    gone: Gone,
+  ): Promise<Uint8Array> {
     const work = codes === null ? 0 : codesBytes(codes, head.format);
-    const written = payload(await this.#run({ type: "write_lines", codes, head, lines }, work));
+    const written = payload(await this.#run({ type: "write_lines", codes, head, lines }, work, gone));
     return typeof written === "string" ? Buffer.from(written) : written;
   }
 
@@ -130,45 +115,55 @@ export class WirePool {
    * The codes are not to be used afterwards: what memory is theirs alone moves to the thread that writes them.
    * @throws WireError PURSUIT_INVALID_FIELD where that type of answer does not know the format
    */
-  async writeCodes(codes: SparseCodes, head: EncodeAnswerHead, as: CodesType = "json"): Promise<string | Uint8Array> {
+  async writeCodes(
+    codes: SparseCodes,
+    head: EncodeAnswerHead,
+    as: CodesType = "json",
+    gone: Gone = null,
+  ): Promise<string | Uint8Array> {
     const bytes = isText(as) ? codesBytes(codes, head.format) : binaryCodesBytes(codes, head.format);
     const work = isText(as) ? bytes : asObjects(head.format, as) ? bytes * OBJECTS_SLOWER : binaryWork(bytes);
-    return payload(await this.#run({ type: "write_codes", codes, head, as }, work, () => memoryOf(codes)));
+    return payload(await this.#run({ type: "write_codes", codes, head, as }, work, gone, () => memoryOf(codes)));
   }
 
-  async writeRows(rows: Rows, as: RowsType = "json"): Promise<string | Uint8Array> {
+  async writeRows(rows: Rows, as: RowsType = "json", gone: Gone = null): Promise<string | Uint8Array> {
     const work = isText(as) ? rowsBytes(rows) : binaryWork(as === "octet-stream" ? 0 : rows.data.byteLength);
-    return payload(await this.#run({ type: "write_rows", rows, as }, work));
+    return payload(await this.#run({ type: "write_rows", rows, as }, work, gone));
   }
 
-  async writeSteered(steered: Steered, head: SteerAnswerHead): Promise<string | Uint8Array> {
-    return payload(await this.#run({ type: "write_steered", steered, head }, steeredBytes(steered, head.set)));
+  async writeSteered(steered: Steered, head: SteerAnswerHead, gone: Gone): Promise<string | Uint8Array> {
+    const work = steeredBytes(steered, head.set);
+    return payload(await this.#run({ type: "write_steered", steered, head }, work, gone));
   }
 
   /** An inference request. Only what is read number by number is worth a thread: FP32 as binary data is one copy. */
-  async readInfer(body: InferBytes): Promise<InferRequest> {
+  async readInfer(body: InferBytes, gone: Gone): Promise<InferRequest> {
     const { bytes, headerLength } = body;
     const json = bytes.subarray(0, headerLength ?? bytes.length);
     const byNumber = json.length >= WORTH_A_THREAD || /"(?:FP16|BF16|FP64)"/.test(latin1.decode(json));
-    const result = await this.#run({ type: "read_infer", body }, byNumber ? bytes.length : 0, () => [bytes.buffer]);
+    const result = await this.#run({ type: "read_infer", body }, byNumber ? bytes.length : 0, gone, () => [
+      bytes.buffer,
+    ]);
     if (!("infer" in result)) throw new Error("a read gives a request");
     return result.infer;
   }
 
-  async writeInfer(codes: SparseCodes, head: InferAnswerHead): Promise<InferAnswer> {
+  async writeInfer(codes: SparseCodes, head: InferAnswerHead, gone: Gone): Promise<InferAnswer> {
     const inJson = { id: head.id, outputs: head.outputs.filter(({ binary }) => !binary) };
-    const result = await this.#run({ type: "write_infer", codes, head }, inferBytes(codes, inJson));
+    const result = await this.#run({ type: "write_infer", codes, head }, inferBytes(codes, inJson), gone);
     if (!("answer" in result)) throw new Error("a write gives an answer");
     return result.answer;
   }
 
   async close(): Promise<void> {
-    this.#closing = true;
-    await this.#pool.close({ force: true });
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
   }
 
-  async #run(task: WireTask, bytes: number, memory: () => ArrayBuffer[] = () => []) {
-    const result = bytes < WORTH_A_THREAD ? runWireTask(task) : await this.#pool.run(task, { transferList: memory() });
+  /** @param bytes of work, as the time that it takes goes */
+  async #run(task: WireTask, bytes: number, gone: Gone, memory: () => ArrayBuffer[] = () => []) {
+    const lane = this.#lanes[LANES.findIndex((most) => bytes <= most)] ?? this.#lanes[0]!;
+    const result =
+      bytes < WORTH_A_THREAD ? runWireTask(task) : await lane.run({ task, transfer: memory(), cancellation: gone });
     if ("fault" in result) throw new WireError(result.fault.code, result.fault.message);
     return result;
   }

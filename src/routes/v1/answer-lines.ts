@@ -94,7 +94,7 @@ export async function answerLines(
         observer.stage("encode", encoded.times.encode / 1000);
         return encoded;
       },
-      write: (codes, head, lines) => pool.writeLines(codes, head, lines),
+      write: (codes, head, lines) => pool.writeLines(codes, head, lines, context.cancellation),
     },
   });
   return reply.type(mediaOf("ndjson")).send(answer);

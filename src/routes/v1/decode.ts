@@ -41,7 +41,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
       checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
 
       const writing = performance.now();
-      const written = await pool.writeRows(rows, as);
+      const written = await pool.writeRows(rows, as, request.cancellation);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, write });
       return answerOf(reply, mediaOf(as), written);

@@ -92,7 +92,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         explainedVariance: explainedVariance(spread, codes),
         labels,
       };
-      const answer = await pool.writeCodes(codes, head, as);
+      const answer = await pool.writeCodes(codes, head, as, request.cancellation);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
       return answerOf(reply, mediaOf(as), answer);

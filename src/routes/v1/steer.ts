@@ -67,8 +67,8 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
       const shape = rows.shape.length > 2 ? rows.shape : null;
       const written =
         as === "json"
-          ? await pool.writeSteered(steered, { dictionary: id, sha256, shape, set: set ?? null })
-          : await pool.writeRows(steered.rows, as);
+          ? await pool.writeSteered(steered, { dictionary: id, sha256, shape, set: set ?? null }, request.cancellation)
+          : await pool.writeRows(steered.rows, as, request.cancellation);
       const write = performance.now() - writing;
       reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
       return answerOf(reply, mediaOf(as), written);

@@ -6,6 +6,7 @@ import { clientClosed, EngineError } from "../../engine/core/errors.ts";
 import { AnswerQueue } from "./answer-queue.ts";
 import type { LinesBody } from "../body.ts";
 import { leastBytes, type Patience, watchClient } from "../client-watch.ts";
+import { checkInflation } from "../inflate.ts";
 import { encodeLines, type LineEncoder } from "./encode-lines.ts";
 import { type Fault, problemLine } from "./problem-line.ts";
 import { LineSplitter } from "../../codecs/line-splitter.ts";
@@ -155,6 +156,7 @@ class EncodeStream {
       for await (const chunk of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         if (this.#over) return;
         this.#received += chunk.length;
+        if (inflater !== null) checkInflation(inflater, this.#received);
         this.#splitter.push(chunk);
         await this.#holdLines();
         while (this.#splitter.full && !this.#over) await this.#submit();
@@ -184,13 +186,13 @@ class EncodeStream {
     await this.#room();
     const group = this.#over ? null : this.#splitter.take();
     if (group === null) return;
-    const { pool, width, answerBytes } = this.#options;
+    const { pool, width, answerBytes, context } = this.#options;
     this.#working++;
     this.#workingBytes += group.bytes.length;
     const expected = group.lines * answerBytes;
     this.#expected += expected;
     const answers = pool
-      .readLines(group, { width, maxLine: MAX_LINE })
+      .readLines(group, { width, maxLine: MAX_LINE }, context.cancellation)
       .then((lines) => encodeLines(lines, this.#encoder));
     // Awaited in its turn; until then a fault of it is nobody's.
     answers.catch(() => {});

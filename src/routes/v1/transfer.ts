@@ -64,7 +64,10 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         explainedVariance: explainedVariance(spread, codes),
         labels: null,
       };
-      const [made, coded] = await Promise.all([pool.writeRows(outputs), pool.writeCodes(codes, head)]);
+      const [made, coded] = await Promise.all([
+        pool.writeRows(outputs, "json", request.cancellation),
+        pool.writeCodes(codes, head, "json", request.cancellation),
+      ]);
       const about = JSON.stringify({ dictionary: to, sha256: sha256.to, input_norm: inputNorm });
       // Both are objects of their own: the first loses its closing brace, and the second becomes a field of it.
       const answer = Buffer.concat([

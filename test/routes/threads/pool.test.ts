@@ -10,7 +10,7 @@ import { until } from "../../support/until.ts";
 /** The pool moves work of 256 KiB and more to a thread; spaces make a small body such a large one. */
 const LARGE = 300 * 1024;
 const LIMITS = { maxRows: 20_000, maxUnpacked: 1 << 28 };
-const pool = new WirePool();
+const pool = new WirePool({ maxUnpacked: LIMITS.maxUnpacked, maxAnswer: 1 << 28 });
 afterAll(() => pool.close());
 
 const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.from(text));
@@ -50,6 +50,22 @@ describe("the wire pool", () => {
       expect(sentence(there)).toBe(sentence(here));
     },
   );
+
+  it("reads a small body while large ones are read and wait", async () => {
+    const done: string[] = [];
+    const large = bytesOf(
+      `{"codes": [${'{"indices": [1], "values": [0.5]},'.repeat(60_000)}{"indices": [], "values": []}]}`,
+    );
+    const limits = { ...LIMITS, maxRows: 100_000 };
+    const larges = Array.from({ length: 6 }, async () => {
+      await pool.read("decode", large.slice(), limits);
+      done.push("large");
+    });
+    const [, small] = both('{"inputs": [[1, 2]]}');
+    const read = pool.read("encode", small, limits).then(() => done.push("small"));
+    await Promise.all([...larges, read]);
+    expect(done.at(-1)).toBe("large");
+  });
 
   it.each(FORMATS)("writes the same answer in format %s", async (format) => {
     const { next } = random(1);
