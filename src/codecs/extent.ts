@@ -6,6 +6,8 @@ import { type BodyLimits, invalid, named } from "./posted-rows.ts";
 export interface Extent {
   /** Lists and objects inside one another. */
   readonly depth: number;
+  /** Lists and objects in a list that is a field: rows, codes, budgets, edits. */
+  readonly rows: number;
   /** Lists and objects in all. */
   readonly containers: number;
   /** Entries of lists and objects in all. */
@@ -24,6 +26,9 @@ const VALUE_BYTES = 16;
 const TEXT_BYTES = 32;
 const KEY_BYTES = 64;
 
+/** Lists and objects around a row, a code or an edit: the body, and the field's list. */
+const ROW_DEPTH = 2;
+
 /** Names in one object at most: each of a thousand others takes V8 a microsecond, and no object of the API has thirty. */
 const MAX_NAMES = 64;
 
@@ -31,6 +36,7 @@ const MAX_NAMES = 64;
 export class Measure {
   readonly #extent: Extent;
   readonly #what: string;
+  #rows = 0;
   #containers = 0;
   #values = 0;
   #texts = 0;
@@ -58,6 +64,8 @@ export class Measure {
     }
     this.#containers++;
     this.#names[depth] = 0;
+    if (depth === ROW_DEPTH - 1) this.#rows = 0;
+    else if (depth === ROW_DEPTH && ++this.#rows > this.#extent.rows) throw this.#tooMany(this.#extent.rows, "rows");
     this.entries(entries);
   }
 
@@ -120,7 +128,7 @@ export class Measure {
 
   #tooMany(most: number, things: string): WireError {
     const message = `${this.#what} holds over ${most} ${things}, more than any request to this path needs. Send the rows in parts.`;
-    return new WireError("PURSUIT_BODY_TOO_LARGE", message);
+    return new WireError(things === "rows" ? "PURSUIT_TOO_MANY_ROWS" : "PURSUIT_BODY_TOO_LARGE", message);
   }
 }
 
@@ -136,6 +144,7 @@ const [ZERO, NINE] = [0x30, 0x39];
 /** Room beside what is counted by rows or edits, so that errors may name the field that holds too much; also rows that edits name. */
 const SPARE = 1 << 16;
 const SPARE_VALUES = 1 << 21;
+const SPARE_ROWS = 1 << 14;
 
 /** Entries of a budget, its own place in a list included. */
 const BUDGET_VALUES = 5;
@@ -155,6 +164,7 @@ const TENSORS_DEPTH = 5;
 /** A body of rows and budgets. @param d null: not known yet */
 export const rowsExtent = ({ maxRows, maxUnpacked }: BodyLimits, d: number | null): Extent => ({
   depth: ROWS_DEPTH,
+  rows: maxRows * 2 + SPARE_ROWS,
   // A list for a row, one for a batch around it, and a budget.
   containers: maxRows * 3 + SPARE,
   values: d === null ? Infinity : maxRows * (d + 2 + BUDGET_VALUES) + SPARE_VALUES,
@@ -168,6 +178,7 @@ export function editsExtent({ maxUnpacked }: BodyLimits, d: number | null): Exte
   const values = d === null ? Infinity : MAX_EDITS * (d + EDIT_VALUES) + SPARE_VALUES;
   return {
     depth: ROWS_DEPTH,
+    rows: SPARE_ROWS,
     containers: MAX_EDITS * EDIT_CONTAINERS + SPARE,
     values,
     texts: MAX_EDITS * EDIT_VALUES + SPARE,
@@ -179,6 +190,7 @@ export function editsExtent({ maxUnpacked }: BodyLimits, d: number | null): Exte
 /** A body of codes. Their entries, traces and labels have no number of their own: the memory is their limit. */
 export const codesExtent = ({ maxRows, maxUnpacked }: BodyLimits): Extent => ({
   depth: CODES_DEPTH,
+  rows: maxRows * 2 + SPARE_ROWS,
   containers: maxRows * CODE_CONTAINERS + SPARE,
   values: Infinity,
   texts: Infinity,
@@ -201,6 +213,7 @@ export const tensorsExtent = ({ maxRows, maxUnpacked }: BodyLimits, d: number): 
 /** A body of few fields. */
 export const fieldsExtent = (): Extent => ({
   depth: ROWS_DEPTH,
+  rows: SPARE_ROWS,
   containers: SPARE,
   values: SPARE,
   texts: SPARE,
@@ -211,6 +224,7 @@ export const fieldsExtent = (): Extent => ({
 /** What one body may hold of both. */
 export const together = (a: Extent, b: Extent): Extent => ({
   depth: Math.max(a.depth, b.depth),
+  rows: Math.max(a.rows, b.rows),
   containers: a.containers + b.containers,
   values: a.values + b.values,
   texts: a.texts + b.texts,

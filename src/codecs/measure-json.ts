@@ -36,7 +36,8 @@ export function measureJson(bytes: Uint8Array, extent: Extent, what: string): vo
       else measure.text();
       i = end;
     } else if (byte === OPENING[0] || byte === OPENING[1]) measure.container(depth++, i);
-    else depth--;
+    // More are closed than were opened: it is no JSON, which the parser says.
+    else if (--depth < 0) return;
   }
   measure.check();
   // An entry takes two bytes at least: few bodies are so long that theirs must be counted.

@@ -1,9 +1,8 @@
-import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
+import { endDripping } from "./drop-body.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
-import { BODY_TIMEOUT } from "./intake.ts";
 import { negotiate } from "./media-types.ts";
 import { PROBLEMS } from "./problem.ts";
 import { pathOf } from "./request-context.ts";
@@ -22,7 +21,7 @@ declare module "fastify" {
  */
 export function registerRequestHooks(
   app: FastifyInstance,
-  { engine, observer }: Pick<AppOptions, "engine" | "observer">,
+  { engine, observer, limits }: Pick<AppOptions, "engine" | "observer" | "limits">,
 ): void {
   let closing = false;
   let open = 0;
@@ -54,7 +53,7 @@ export function registerRequestHooks(
       request.bodyClaim?.release();
       if (!reply.raw.writableFinished) request.cancellation?.cancel();
       report(request, reply, observer);
-      if (!request.raw.complete && !request.raw.socket.destroyed) endDripping(request.raw);
+      if (!request.raw.complete && !request.raw.socket.destroyed) endDripping(request.raw, limits);
       endConnections();
     });
     void reply.header("x-request-id", request.id);
@@ -105,12 +104,6 @@ function report(request: FastifyRequest, reply: FastifyReply, observer: RouteObs
   const seconds = (performance.now() - request.started) / 1000;
   observer.request({ route: routeOf(request), status, seconds });
   request.log.debug({ method: request.method, path: pathOf(request), status, seconds }, "answered");
-}
-
-/** A body that is dropped unread after its answer may take as long as any other, and no longer. */
-function endDripping(request: IncomingMessage): void {
-  const timer = setTimeout(() => request.socket.destroy(), BODY_TIMEOUT).unref();
-  request.once("close", () => clearTimeout(timer));
 }
 
 /** Patterns of routes, by their URLs as Fastify has them. */

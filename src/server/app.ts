@@ -8,6 +8,7 @@ import { registerDecode } from "../routes/v1/decode.ts";
 import { registerDictionaries } from "../routes/v1/dictionaries.ts";
 import { registerEncode } from "../routes/v1/encode.ts";
 import { answerTunnel, answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
+import { registerLastAnswers } from "../routes/drop-body.ts";
 import { meetExpectations } from "../routes/expectations.ts";
 import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
@@ -100,6 +101,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   registerCompression(app, options);
   const unread = new UnreadAnswers(options.limits, () => options.observer.refused("unread_answers"));
   registerUnread(app, unread);
+  registerLastAnswers(app, options.limits);
   registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);

@@ -1,4 +1,5 @@
 /** Clients that break the protocol, lie about lengths, leave early or send what is made to hurt; and those beside them. */
+import { once } from "node:events";
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
@@ -179,6 +180,32 @@ describe("a server", () => {
     const { statuses, text } = await statusesOf(server.port, large + posting(GOOD, "connection: close"));
     expect(statuses).toEqual([String(status), "200"]);
     expect(text).toContain("application/problem+json");
+  });
+
+  it.each([
+    ["413", "content-length: 157286400"],
+    ["404", "content-length: 157286400\r\nx-path: none"],
+    ["415", "content-length: 157286400\r\ncontent-encoding: zip"],
+    ["413", "transfer-encoding: chunked"],
+  ])("lets a client that asks for its end and sends 150 MiB before it reads read its %s", async (status, headers) => {
+    const socket = await openSocket(server.port);
+    let reset: Error | null = null;
+    socket.setMaxListeners(0).on("error", (error) => (reset = error));
+    const path = status === "404" ? ENCODE.replace("small", "none") : ENCODE;
+    const head = [`POST ${path} HTTP/1.1`, "host: x", "content-type: application/json", headers, "connection: close"];
+    socket.write(`${head.join("\r\n")}\r\n\r\n`);
+    const chunked = headers.startsWith("transfer-encoding");
+    const spaces = Buffer.alloc(1 << 20, " ");
+    const piece = chunked ? Buffer.from(`100000\r\n${String(spaces)}\r\n`) : spaces;
+    // As urllib does: nothing is read before everything was written.
+    socket.pause();
+    for (let i = 0; i < 150; i++) {
+      if (!socket.write(piece)) await Promise.race([once(socket, "drain"), once(socket, "close")]);
+    }
+    if (chunked) socket.write("0\r\n\r\n");
+    const answer = await readAnswer(socket);
+    expect([String(answer.status), reset]).toEqual([status, null]);
+    expect(answer.headers["connection"]).toBe("close");
   });
 
   it("answers pipelined requests in order, good and bad", async () => {

@@ -6,6 +6,7 @@ import { measureJson } from "../../src/codecs/measure-json.ts";
 
 const UNBOUNDED: Extent = {
   depth: 100,
+  rows: Infinity,
   containers: Infinity,
   values: Infinity,
   texts: Infinity,
