@@ -28,7 +28,7 @@ const READ = { body: { codes: { count: 1 } } };
 
 describe("a lane", () => {
   it("refuses the task whose thread runs out of memory, and that one alone", async () => {
-    lane = new Lane({ filename, threads: 1, heap: 32 * MiB });
+    lane = new Lane({ filename, threads: 1, heap: 32 * MiB, warn: () => {} });
     // Two million texts that differ take twice the heap.
     const texts = Array.from({ length: 2_000_000 }, (_, i) => `"${i.toString(36)}"`);
     const heavy = bytesOf(`{"codes": [{"indices": [], "values": [], "labels": [${texts.join(",")}]}]}`);
@@ -41,7 +41,7 @@ describe("a lane", () => {
   });
 
   it("does not begin a task whose client has gone", async () => {
-    lane = new Lane({ filename, threads: 1, heap: 256 * MiB });
+    lane = new Lane({ filename, threads: 1, heap: 256 * MiB, warn: () => {} });
     const gone = new Cancellation();
     const left = codes("b", 9);
     const [first, second, third] = [run(codes("a", 200_000)), run(left, gone), run(codes("c", 9), new Cancellation())];

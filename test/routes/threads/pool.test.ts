@@ -10,7 +10,8 @@ import { until } from "../../support/until.ts";
 /** The pool moves work of 256 KiB and more to a thread; spaces make a small body such a large one. */
 const LARGE = 300 * 1024;
 const LIMITS = { maxRows: 20_000, maxUnpacked: 1 << 28 };
-const pool = new WirePool({ maxUnpacked: LIMITS.maxUnpacked, maxAnswer: 1 << 28 });
+const MEMORY = { maxUnpacked: LIMITS.maxUnpacked, maxAnswer: 1 << 28 };
+const pool = new WirePool(MEMORY);
 afterAll(() => pool.close());
 
 const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.from(text));
@@ -125,7 +126,7 @@ describe("the wire pool", () => {
 
   it("reads a large body that came while no thread could be started, once one can", async () => {
     const warned: string[] = [];
-    const short = new WirePool({ warn: (message) => warned.push(message) });
+    const short = new WirePool({ ...MEMORY, warn: (message) => warned.push(message) });
     const [small, large] = both('{"inputs": [[0.1, 2]]}');
     const lift = await takeDescriptors(process.pid);
     const reading = short.read("encode", large, LIMITS);
