@@ -60,7 +60,7 @@ export function orthogonalOracle(
         if (indices.includes(i)) continue;
         let product = 0;
         for (let c = 0, at = i * d; c < d; c++, at++) product += r[c]! * atoms[at]!;
-        if (!rawScores) product /= lengths[i]!;
+        if (!rawScores && lengths[i]! > 0) product /= lengths[i]!;
         const s = score === "absolute" ? Math.abs(product) : product;
         if (s > best) {
           second = best;

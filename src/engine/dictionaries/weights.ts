@@ -128,6 +128,15 @@ function weightsOf(manifest: DictionaryManifest, floats: ReadonlyMap<string, Flo
   };
 }
 
+/** Zero atoms keep their index: a dead feature's label and statistics belong to it. */
+function zeroWarnings({ kind }: DictionaryWeights, zero: readonly number[]): string[] {
+  if (zero.length === 0) return [];
+  const shown = `${zero.slice(0, NAMED).join(", ")}${zero.length > NAMED ? ", …" : ""}`;
+  const effect =
+    specOf({ kind }).family === "pursuit" ? "They are never selected." : "They may fire, and add nothing to a row.";
+  return [`${zero.length} ${zero.length === 1 ? "atom is" : "atoms are"} zero (${shown}). ${effect}`];
+}
+
 /** Every number, once. Returns warnings. @throws DictionaryFault with every fault */
 export function checkValues(weights: DictionaryWeights): string[] {
   const { d, m, atoms, center } = weights;
@@ -149,12 +158,7 @@ export function checkValues(weights: DictionaryWeights): string[] {
     }
   }
   if (notFinite > NAMED) faults.push(`${WEIGHTS_FILE}: ${notFinite} atoms hold numbers that are not finite.`);
-  if (zero.length > 0) {
-    const shown = zero.slice(0, NAMED).join(", ");
-    faults.push(
-      `${WEIGHTS_FILE}: ${zero.length} atoms are zero (${shown}${zero.length > NAMED ? ", …" : ""}); remove them.`,
-    );
-  }
+  if (zero.length === m) faults.push(`${WEIGHTS_FILE}: every atom is zero; the file was written wrongly.`);
   const others = { center, ...weights.tensors };
   for (const [name, values] of Object.entries(others)) {
     const bad = values?.findIndex((value) => !Number.isFinite(value)) ?? -1;
@@ -163,5 +167,5 @@ export function checkValues(weights: DictionaryWeights): string[] {
     faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
   }
   if (faults.length > 0) throw new DictionaryFault(faults);
-  return [...(specOf(weights).warnings?.(weights, largest) ?? [])];
+  return [...zeroWarnings(weights, zero), ...(specOf(weights).warnings?.(weights, largest) ?? [])];
 }

@@ -13,11 +13,10 @@ export function foldNorms<W extends OnePassWeights>(weights: W): W {
   const encoderBias = weights.tensors["encoder_bias"]!.slice();
   for (let j = 0; j < m; j++) {
     const norm = norms[j]!;
-    // A zero atom stays one, and is refused by name with the others.
-    if (norm === 0) continue;
+    // A zero atom scores 0, and so never fires.
     encoderBias[j]! *= norm;
     for (let at = j * d; at < (j + 1) * d; at++) {
-      atoms[at]! /= norm;
+      if (norm > 0) atoms[at]! /= norm;
       encoderWeight[at]! *= norm;
     }
   }

@@ -48,7 +48,7 @@ export function firstUndecidedStep(
       let score = 0;
       for (let c = 0, at = j * d; c < d; c++, at++) score += r[c]! * atoms[at]!;
       if (settings.score === "absolute") score = Math.abs(score);
-      if (scales !== null) score /= scales[j]!;
+      if (scales !== null && scales[j] !== 0) score /= scales[j]!;
       if (score > best) {
         second = best;
         best = score;

@@ -35,12 +35,15 @@ export function coherenceOf(norms: Float64Array, gram: Float32Array | null): Coh
   return coherence.figures(gram !== null);
 }
 
-/** The `count` atoms of largest cosine with atom `index`, itself left out; ties go to the lower number. */
+/**
+ * The `count` atoms of largest cosine with atom `index`, itself left out; ties go to the lower number. Zero atoms have no
+ * direction: they are nobody's neighbours, and have none.
+ */
 export function nearestAtoms({ atoms, m, d }: Atoms, norms: Float64Array, index: number, count: number): Neighbour[] {
   const own = atoms.subarray(index * d, (index + 1) * d);
   const all: Neighbour[] = [];
   for (let j = 0; j < m; j++) {
-    if (j === index) continue;
+    if (j === index || norms[index] === 0 || norms[j] === 0) continue;
     let product = 0;
     for (let c = 0, at = j * d; c < d; c++, at++) product += own[c]! * atoms[at]!;
     all.push({ index: j, cosine: product / (norms[index]! * norms[j]!) });

@@ -214,7 +214,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   #placeScales(): void {
     const { kind, settings } = this.weights;
     const raw = kind === "orthogonal_matching_pursuit" && settings.rawScores;
-    const scales = Float32Array.from(this.norms, (norm) => (raw ? 1 : 1 / norm));
+    // A zero atom scores 0, and so never wins.
+    const scales = Float32Array.from(this.norms, (norm) => (raw ? 1 : norm === 0 ? 0 : 1 / norm));
     scatterIntoShards(this.#arena, scales, (shard) => shard.scales);
   }
 

@@ -53,9 +53,11 @@ export async function steer(request: SteerRequest, by: SteeredBy): Promise<Steer
     by.encode({ rows: what, budget, trace: false, reconstruction: false });
   const encoded = inCodes.length > 0 || effect ? await encode(rows) : null;
   const started = now();
-  const names = inCodes.map((k) => (k < fromSet ? `edits[${k}] of the set` : `edits[${k - fromSet}]`));
+  const nameOf = (k: number): string => (k < fromSet ? `edits[${k}] of the set` : `edits[${k - fromSet}]`);
   const edited =
-    encoded === null ? null : editCodes(encoded.codes, codeEdits, rowMask(codeEdits, only, rows.count), names);
+    encoded === null
+      ? null
+      : editCodes(encoded.codes, codeEdits, rowMask(codeEdits, only, rows.count), inCodes.map(nameOf));
   const delta = edited?.delta ?? noDelta(rows.count);
   const mask = rowMask(directionEdits, only, rows.count);
 
@@ -69,12 +71,15 @@ export async function steer(request: SteerRequest, by: SteeredBy): Promise<Steer
       data.set(rows.data);
       break;
     }
+    const applies = mask.subarray(from * inRows.length, to * inRows.length);
+    const directions = directionColumns(directionEdits, d, applies);
     const steered = await by.steer({
       rows: rows.data.subarray(from * d, to * d),
       count: to - from,
       delta: sliceDelta(delta, from, to),
-      directions: directionColumns(directionEdits, d, mask.subarray(from * inRows.length, to * inRows.length)),
+      directions,
     });
+    checkDirections(steered, directions, inRows.map(nameOf));
     data.set(steered.rows, from * d);
     norms.set(steered.norms, from);
     directed?.before.set(steered.before, from * inRows.length);
@@ -147,6 +152,18 @@ function interleave(
     }
   }
   return joined;
+}
+
+/** A zero atom has no direction, so a row has no component along it. @throws EngineError PURSUIT_INVALID_EDIT */
+function checkDirections(
+  { before }: SteeredBatch,
+  { applies, features }: SteerBatch["directions"],
+  names: readonly string[],
+): void {
+  const at = before.findIndex((component, k) => applies[k] === 1 && Number.isNaN(component));
+  const edit = at % features.length;
+  if (at < 0 || features[edit]! < 0) return;
+  throw invalidEdit(`${names[edit]}: atom ${features[edit]} is zero, so it has no direction. Give a vector instead.`);
 }
 
 /** @throws EngineError PURSUIT_INVALID_EDIT naming the row. */
