@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { shortageOf } from "../engine/core/shortage.ts";
 import { CUDA_PROVIDER_FILES, type CudaProvider, inspectCudaProvider } from "../engine/runtime/onnx/cuda-provider.ts";
 
 /** `pursuit doctor`: what there is to run on, what is missing, and how to get it. Exits 1 when not even CPU works. */
@@ -52,10 +53,22 @@ function advice({ bindingVersion, folder, usable }: CudaProvider): string {
   ].join("\n");
 }
 
+/** Milliseconds that a runtime may take for one encode: a driver can hang. */
+const TRY_LIMIT = 60_000;
+
 /** One real encode on that runtime, in a process of its own. */
 function tryRuntime(runtime: "cpu" | "cuda"): { works: boolean; detail: string } {
   const entry = new URL("../engine/runtime/onnx/try-runtime.js", import.meta.url);
-  const run = spawnSync(process.execPath, [fileURLToPath(entry), runtime], { encoding: "utf8" });
+  const run = spawnSync(process.execPath, [fileURLToPath(entry), runtime], {
+    encoding: "utf8",
+    timeout: TRY_LIMIT,
+    killSignal: "SIGKILL",
+  });
+  if (run.error !== undefined) {
+    const { code } = run.error as NodeJS.ErrnoException;
+    const why = code === "ETIMEDOUT" ? `it gave no answer in ${TRY_LIMIT / 1000} s` : shortageOf(run.error);
+    return { works: false, detail: why ?? run.error.message };
+  }
   const line = run.stdout.trim().split("\n").at(-1);
   if (run.status === 0 && line) return JSON.parse(line) as { works: boolean; detail: string };
   return { works: false, detail: `the process ended with ${run.signal ?? `exit code ${run.status}`}` };

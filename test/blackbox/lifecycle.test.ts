@@ -1,14 +1,17 @@
-/** What happens to requests when processes die, hang or are told to stop. Linux: reads /proc. */
-import { once } from "node:events";
+/** What happens to requests when runtime processes die or hang, and what `pursuit serve` says at its start. Linux: reads /proc. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
-import { isAlive } from "../support/process-figures.ts";
-import { openSocket } from "../support/raw-http.ts";
 import { runCli } from "../support/run-cli.ts";
-import { type RunningServer, type ServerProcess, spawnServer, startServer } from "../support/running-server.ts";
+import {
+  type RunningServer,
+  runtimeOf,
+  runtimeStateOf,
+  type ServerProcess,
+  startServer,
+} from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { until } from "../support/until.ts";
@@ -34,29 +37,6 @@ afterEach(async () => {
 const body = (seed: number): object => ({ inputs: [[...normals(D, seed)]], budget: { max_atoms: 32 } });
 const encode = (server: RunningServer, id: string, seed: number): Promise<Encoded> =>
   post(server.base, `/v1/dictionaries/${id}/encode`, body(seed));
-
-async function stateOf(server: RunningServer, id: string): Promise<string | undefined> {
-  const { runtime_state } = (await (await fetch(`${server.base}/v1/dictionaries/${id}`)).json()) as {
-    runtime_state?: string;
-  };
-  return runtime_state;
-}
-
-/** The runtime process of a dictionary, once it is there. */
-async function runtimeOf(server: ServerProcess, id: string): Promise<number> {
-  let found: number | undefined;
-  await until(() => (found = server.runtimes().find((pid) => serves(pid, id))) !== undefined);
-  return found!;
-}
-
-/** The server also has children that end at once, and each is a copy of the server before its exec. */
-function serves(pid: number, id: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").endsWith(`main.js\0${id}\0`);
-  } catch {
-    return false;
-  }
-}
 
 describe("the server", () => {
   it("answers each of 200 requests rightly while its runtime processes are killed", async () => {
@@ -84,7 +64,7 @@ describe("the server", () => {
     process.kill(anew, "SIGSTOP");
     const waiting = encode(server, "one", 1);
     for (let i = 0; i < 3; i++) expect(await encode(server, "two", 1)).toEqual(expected.two);
-    expect(await stateOf(server, "one")).toBe("restarting");
+    expect(await runtimeStateOf(server, "one")).toBe("restarting");
     process.kill(anew, "SIGCONT");
     expect(await waiting).toEqual(expected.one);
   });
@@ -127,8 +107,8 @@ describe("the server", () => {
       encode(server, "one", 2),
     ];
     for (let i = 0; i < 5; i++) expect(await encode(server, "two", 1)).toEqual(expected);
-    await until(async () => (await stateOf(server, "one")) === "hung");
-    expect(await stateOf(server, "two")).toBe("running");
+    await until(async () => (await runtimeStateOf(server, "one")) === "hung");
+    expect(await runtimeStateOf(server, "two")).toBe("running");
     const ready = await fetch(`${server.base}/health/ready`);
     expect(ready.status).toBe(200);
     expect(await ready.json()).toEqual({
@@ -140,42 +120,6 @@ describe("the server", () => {
     process.kill(hung, "SIGCONT");
     expect(await Promise.all(stuck)).toHaveLength(3);
     expect(await (await fetch(`${server.base}/health/ready`)).json()).toEqual({ status: "ready" });
-  });
-
-  it("told to stop, answers what it has accepted and leaves no process behind", async () => {
-    const server = await start();
-    const children = server.runtimes();
-    const accepted = Array.from({ length: 50 }, (_, i) => encode(server, "one", i));
-    await accepted[0];
-    const code = server.stop();
-    const answers = await Promise.allSettled(accepted);
-    for (const answer of answers) {
-      // A request whose head came after the signal is refused: nothing is dropped without an answer or a closed door.
-      if (answer.status === "rejected") expect(String(answer.reason)).toMatch(/PURSUIT_DRAINING|fetch failed/);
-    }
-    expect(answers.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(0);
-    expect(await code).toBe(0);
-    expect(children.filter(isAlive)).toEqual([]);
-  });
-
-  it("is not ready while it drains, but still answers", async () => {
-    const server = await start({ PURSUIT_DRAIN_MS: "60000" });
-    server.process.kill("SIGTERM");
-    await until(async () => (await fetch(`${server.base}/health/ready`)).status === 503);
-    expect(await encode(server, "one", 3)).toMatchObject({ dictionary: "one" });
-    // The next request of this client is to reach another server.
-    expect((await fetch(`${server.base}/v1/dictionaries`)).headers.get("connection")).toBe("close");
-    server.process.kill("SIGKILL");
-    await once(server.process, "exit");
-  });
-
-  it("killed outright, takes its runtime processes with it", async () => {
-    const server = await start();
-    const children = server.runtimes();
-    expect(children).toHaveLength(2);
-    server.process.kill("SIGKILL");
-    await once(server.process, "exit");
-    await until(() => !children.some(isAlive));
   });
 
   it("answers 504 when the time allowed passes, and 499 costs nobody else anything", async () => {
@@ -209,113 +153,6 @@ describe("the server", () => {
       code: "PURSUIT_BODY_TOO_LARGE",
       detail: expect.stringMatching(/over 1024 bytes/) as string,
     });
-  });
-});
-
-describe("shutdown", () => {
-  it("does not wait for connections that have never sent anything", async () => {
-    const server = await start();
-    const silent = await Promise.all([openSocket(server.port), openSocket(server.port)]);
-    expect(await encode(server, "one", 1)).toMatchObject({ dictionary: "one" });
-    const ended = Promise.all(silent.map((socket) => once(socket.resume(), "close")));
-    expect(await server.stop()).toBe(0);
-    await ended;
-  });
-
-  it("ends loads under way, and leaves no process behind", async () => {
-    const server = spawnServer(models, cache, {});
-    running.push(server);
-    const loading = await runtimeOf(server, "one");
-    process.kill(loading, "SIGSTOP");
-    await until(() => server.log().includes("dictionaries are being loaded"));
-    const children = server.runtimes();
-    expect(await server.stop()).toBe(0);
-    expect(children.filter(isAlive)).toEqual([]);
-  });
-
-  it("replaces a runtime process that is stopped, answers what it had accepted, and ends with 0", async () => {
-    const server = await start({ PURSUIT_WATCHDOG_MS: "600000" });
-    const expected = await encode(server, "one", 1);
-    const [stuck, idle] = [await runtimeOf(server, "one"), await runtimeOf(server, "two")];
-    for (const pid of [stuck, idle]) process.kill(pid, "SIGSTOP");
-    const accepted = encode(server, "one", 1);
-    await until(async () => (await stateOf(server, "one")) === "hung");
-    const code = server.stop();
-    expect(await accepted).toEqual(expected);
-    expect(await code).toBe(0);
-    expect([stuck, idle].filter(isAlive)).toEqual([]);
-  });
-
-  it("that is forced leaves no process behind, stopped ones included", async () => {
-    const server = await start({ PURSUIT_CLOSE_MS: "0", PURSUIT_WATCHDOG_MS: "600000" });
-    const children = server.runtimes();
-    process.kill(await runtimeOf(server, "one"), "SIGSTOP");
-    const cut = expect(encode(server, "one", 1)).rejects.toThrow(/fetch failed/);
-    await until(async () => (await stateOf(server, "one")) === "hung");
-    expect(await server.stop()).toBe(1);
-    await cut;
-    expect(server.log()).toContain("PURSUIT_CLOSE_MS");
-    await until(() => !children.some(isAlive));
-  });
-
-  it("by SIGKILL takes a stopped runtime process with it", async () => {
-    const server = await start();
-    const children = server.runtimes();
-    for (const pid of children) process.kill(pid, "SIGSTOP");
-    server.process.kill("SIGKILL");
-    await until(() => !children.some(isAlive));
-  });
-
-  it("takes signals that come together for one, and a later one for the wish to end at once", async () => {
-    const together = await start();
-    together.process.kill("SIGINT");
-    together.process.kill("SIGTERM");
-    expect(await together.exited).toBe(0);
-
-    const server = await start({ PURSUIT_DRAIN_MS: "600000" });
-    const children = server.runtimes();
-    server.process.kill("SIGTERM");
-    await until(async () => (await fetch(`${server.base}/health/ready`)).status === 503);
-    await until(() => {
-      server.process.kill("SIGTERM");
-      return server.process.exitCode !== null;
-    });
-    expect(await server.exited).toBe(1);
-    await until(() => !children.some(isAlive));
-  });
-
-  it("does not come of SIGHUP where there is no terminal, as under nohup", async () => {
-    const server = await start();
-    const expected = await encode(server, "one", 1);
-    const children = server.runtimes();
-    for (const pid of [server.process.pid!, ...children]) process.kill(pid, "SIGHUP");
-    expect(await encode(server, "one", 1)).toEqual(expected);
-    expect(server.runtimes()).toEqual(children);
-  });
-});
-
-describe("the state folder", () => {
-  it("is of one server: a second one says which process has it, and can have it once that was killed", async () => {
-    const stateDir = temporaryFolder();
-    const first = await startServer(models, cache, {}, { stateDir });
-    running.push(first);
-    const second = spawnServer(models, cache, {}, { stateDir });
-    running.push(second);
-    expect(await second.exited).toBe(1);
-    expect(second.log()).toContain(`${stateDir} is in use by another server (process ${first.process.pid} on `);
-    expect(second.log()).toContain("PURSUIT_STATE_DIR");
-    first.process.kill("SIGKILL");
-    await first.exited;
-    running.push(await startServer(models, cache, {}, { stateDir }));
-  });
-
-  it("that cannot be written is no reason not to serve", async () => {
-    const taken = join(temporaryFolder(), "file");
-    writeFileSync(taken, "");
-    const server = await startServer(models, cache, {}, { stateDir: taken });
-    running.push(server);
-    expect(server.log()).toContain("could not be locked");
-    expect(await encode(server, "one", 1)).toMatchObject({ dictionary: "one" });
   });
 });
 

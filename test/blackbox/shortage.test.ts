@@ -1,11 +1,16 @@
 /** What the server does when the system refuses it descriptors, processes, threads or addresses. Linux: needs prlimit. */
-import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { openSocket } from "../support/raw-http.ts";
-import { type RunningServer, type ServerProcess, spawnServer, startServer } from "../support/running-server.ts";
+import {
+  type RunningServer,
+  runtimeOf,
+  type ServerProcess,
+  spawnServer,
+  startServer,
+} from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { takeDescriptors } from "../support/take-descriptors.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -36,16 +41,6 @@ const rowsOf = (count: number): object => ({
 const LARGE = rowsOf(1000);
 const SMALL = rowsOf(1);
 
-const serves = (pid: number, id: string): boolean => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").endsWith(`main.js\0${id}\0`);
-  } catch {
-    return false;
-  }
-};
-const runtimeOf = (server: ServerProcess, id: string): number | undefined =>
-  server.runtimes().find((pid) => serves(pid, id));
-
 /** Posts over one connection that stays open: no descriptor is needed for a new one. */
 function keptConnection({ base }: RunningServer) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -68,7 +63,7 @@ describe("without free descriptors", () => {
     const expected = await ask("/v1/dictionaries/two/encode", LARGE);
     expect(expected.status).toBe(200);
     const lift = await takeDescriptors(server.process.pid!);
-    process.kill(runtimeOf(server, "one")!, "SIGKILL");
+    process.kill(await runtimeOf(server, "one"), "SIGKILL");
     await until(() => /started anew: a process could not be started: .*EMFILE.*ulimit -n/.test(server.log()));
     expect(await ask("/v1/dictionaries/two/encode", LARGE)).toEqual(expected);
     await lift();
@@ -91,13 +86,10 @@ describe("without free descriptors", () => {
     const server = await start(["prlimit", "--nofile=256"]);
     const idle = await Promise.all(Array.from({ length: 300 }, () => openSocket(server.port).catch(() => null)));
     for (const socket of idle) socket?.on("error", () => {});
-    const killed = runtimeOf(server, "one")!;
+    const killed = await runtimeOf(server, "one");
     process.kill(killed, "SIGKILL");
-    await until(() => {
-      expect(server.process.exitCode).toBeNull();
-      const anew = runtimeOf(server, "one");
-      return anew !== undefined && anew !== killed;
-    });
+    await until(() => !server.runtimes().includes(killed));
+    await runtimeOf(server, "one");
     for (const socket of idle) socket?.destroy();
     await until(async () => {
       const answer = await post<Encoded>(server.base, "/v1/dictionaries/one/encode", SMALL).catch(() => null);

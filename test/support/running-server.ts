@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { childrenOf } from "./process-figures.ts";
 import { CLI } from "./run-cli.ts";
+import { until } from "./until.ts";
 
 /** A built server in a process of its own, which may still be loading. */
 export interface ServerProcess {
@@ -80,4 +82,26 @@ export async function startServer(
     return { ...server, base, port: Number(new URL(base).port) };
   }
   throw new Error(`the server ended before it served: ${server.log()}`);
+}
+
+/** The runtime process of a dictionary, once it is there (Linux). */
+export async function runtimeOf(server: ServerProcess, id: string): Promise<number> {
+  let found: number | undefined;
+  await until(() => (found = server.runtimes().find((pid) => serves(pid, id))) !== undefined);
+  return found!;
+}
+
+/** The server also has children that end at once, and each is a copy of the server before its exec. */
+function serves(pid: number, id: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").endsWith(`main.js\0${id}\0`);
+  } catch {
+    return false;
+  }
+}
+
+/** What the server says of a dictionary's runtime process. */
+export async function runtimeStateOf({ base }: RunningServer, id: string): Promise<string | undefined> {
+  const status = (await (await fetch(`${base}/v1/dictionaries/${id}`)).json()) as { readonly runtime_state?: string };
+  return status.runtime_state;
 }
