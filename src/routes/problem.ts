@@ -59,6 +59,7 @@ export const PROBLEMS = {
   PURSUIT_TOO_MANY_CONNECTIONS: { status: 503, title: "Too many connections" },
   PURSUIT_TIMEOUT: { status: 504, title: "The time allowed passed" },
   PURSUIT_STATE_FULL: { status: 507, title: "Saved steering sets take as many bytes as are allowed" },
+  PURSUIT_MEMORY_FULL: { status: 507, title: "There is no memory for the dictionary" },
 } as const satisfies Record<ProblemCode, ProblemType>;
 
 export interface Problem {

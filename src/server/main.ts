@@ -45,6 +45,7 @@ export async function serve(settings: Settings): Promise<void> {
     // Earlier releases bound sets to the digest of the weights file.
     onVersion: (id, { sha256, fileSha256 }) => sets.rebind(id, fileSha256, sha256),
   };
+  metrics.showMemory(options.memory);
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, {
     clock: systemClock,

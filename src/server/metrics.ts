@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { DictionaryStatus } from "../engine/engine.ts";
 import { type EngineObserver, RESTART_REASONS, SHED_REASONS } from "../engine/core/observer.ts";
 import { STOP_REASONS } from "../engine/core/sparse-codes.ts";
+import type { MemoryLedger } from "../engine/scheduler/memory-ledger.ts";
 import type { Executions } from "../routes/oip/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
 import { TallyCounter } from "./tally-counter.ts";
@@ -112,6 +113,27 @@ export class Metrics implements EngineObserver, RouteObserver {
       collect() {
         this.reset();
         for (const { id, chosen } of dictionaries()) if (chosen) this.set({ dictionary: id, ...chosen }, 1);
+      },
+    });
+  }
+
+  /** Shows a ledger from now on. */
+  showMemory(ledger: Pick<MemoryLedger, "limit" | "held">): void {
+    new Gauge({
+      name: "pursuit_memory_limit_bytes",
+      help: "What the server and its dictionaries may take.",
+      registers: [this.#registry],
+      collect() {
+        this.set(ledger.limit);
+      },
+    });
+    new Gauge({
+      name: "pursuit_memory_held_bytes",
+      help: "What of it is set aside, by use.",
+      labelNames: ["use"],
+      registers: [this.#registry],
+      collect() {
+        for (const [use, bytes] of Object.entries(ledger.held)) this.set({ use }, bytes);
       },
     });
   }

@@ -5,7 +5,12 @@ import { systemClock } from "../engine/core/clock.ts";
 import type { EngineObserver } from "../engine/core/observer.ts";
 import { Background } from "../engine/scheduler/background.ts";
 import { CoreLease } from "../engine/scheduler/core-lease.ts";
+import { MemoryLedger } from "../engine/scheduler/memory-ledger.ts";
+import { LoadQueue } from "../engine/serving/load-queue.ts";
 import type { Settings } from "./settings.ts";
+
+/** Memory of the server process without what it holds for dictionaries and clients: measured 80 MiB after the start. */
+const SERVER_BYTES = 128 * 2 ** 20;
 
 /** How dictionaries are served under these settings. Children run built code: this is for dist/. */
 export function servingOptions(
@@ -14,6 +19,9 @@ export function servingOptions(
   log: ServingOptions["log"],
 ): ServingOptions {
   const lease = new CoreLease(Math.max(availableParallelism(), settings.threads), systemClock);
+  const fixed = { server: SERVER_BYTES, requests: settings.maxBytesInFlight };
+  // A load keeps about one core busy. While requests are worked on it leaves them half of the cores.
+  const parallel = (): number => (lease.busy ? Math.floor(lease.total / 2) : lease.total);
   return {
     executorEntry: new URL("../engine/runtime/process/main.js", import.meta.url),
     load: {
@@ -25,6 +33,8 @@ export function servingOptions(
     },
     lease,
     background: new Background(lease, settings.threads, systemClock),
+    memory: new MemoryLedger(settings.memoryLimit, fixed, systemClock),
+    loads: new LoadQueue({ clock: systemClock, parallel, log }),
     clock: systemClock,
     observer,
     log,

@@ -1,6 +1,7 @@
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { PURSUIT_PATHS } from "../engine/core/dictionary.ts";
 import { READY_RULES } from "../engine/engine.ts";
+import { machineMemory } from "./machine-memory.ts";
 
 /** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
 interface Setting<T> {
@@ -84,7 +85,16 @@ const isHost = (given: string): boolean =>
 const MiB = 2 ** 20;
 
 /** Bytes that this process may use: the machine's, or its container's where that has less. */
-const memory = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+const memory = (): number => machineMemory();
+
+/** The rest is for file pages, for bursts, and for what nobody foresaw. */
+const MEMORY_LIMIT = Math.floor(0.75 * memory());
+
+/** Bodies have an eighth of the memory limit, 512 MiB at most, and always room for one of the largest beside small ones. */
+const bytesInFlight = (memoryLimit: number, maxBody: number): number =>
+  Math.max(Math.ceil((8 / 7) * maxBody), Math.min(512 * MiB, Math.floor(memoryLimit / 8)));
+
+const MAX_BODY = 64 * MiB;
 
 /** Every setting of the server, in the order in which `pursuit serve --help` shows them. */
 export const SETTINGS = {
@@ -96,23 +106,28 @@ export const SETTINGS = {
   stateLimit: integer("bytes of all saved steering sets at most", 256 * MiB, 4096),
   runtime: choice("what executes: auto takes CUDA where it works", "auto", ["auto", "cpu", "cuda"]),
   path: choice("form of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
+  memoryLimit: integer(
+    "bytes of memory that the server and its dictionaries may take; unless set, three quarters of the machine's or container's",
+    MEMORY_LIMIT,
+    1,
+  ),
   gramLimit: integer(
-    "largest Gram matrix (4·m² bytes) that auto may build; unless set, a quarter of the memory",
-    Math.floor(memory() / 4),
+    "largest Gram matrix (4·m² bytes) that auto may build; unless set, what the memory limit leaves",
+    MEMORY_LIMIT,
     0,
   ),
   threads: integer("threads of one runtime process", availableParallelism(), 1, 1024),
   maxAtoms: integer("selections of one row at most, where a dictionary sets no cap", 4096, 1, 65_536),
   maxRows: integer("rows of one request at most", 16_384, 1),
-  maxBody: integer("bytes of one request body at most", 64 * MiB, 1024),
+  maxBody: integer("bytes of one request body at most", MAX_BODY, 1024),
   maxUnpacked: integer(
     "bytes of memory that reading one body may take; unless set, a quarter of the memory, 256 MiB at most",
     Math.min(256 * MiB, Math.floor(memory() / 4)),
     1024,
   ),
   maxBytesInFlight: integer(
-    "bytes of all request bodies, as they come, at most; an eighth is kept for small ones",
-    512 * MiB,
+    "bytes of all request bodies, as they come, at most; an eighth is kept for small ones; unless set, an eighth of the memory limit, 512 MiB at most",
+    bytesInFlight(MEMORY_LIMIT, MAX_BODY),
     1024,
   ),
   maxAnswer: integer("bytes of one answer at most", 256 * MiB, 1024),
@@ -158,6 +173,12 @@ export type Settings = {
   readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never;
 };
 
+/** Defaults that follow from other settings. */
+const DERIVED: { readonly [K in SettingName]?: (settings: Settings) => Settings[K] } = {
+  gramLimit: ({ memoryLimit }) => memoryLimit,
+  maxBytesInFlight: ({ memoryLimit, maxBody }) => bytesInFlight(memoryLimit, maxBody),
+};
+
 const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** `maxBody` → `PURSUIT_MAX_BODY` */
@@ -190,6 +211,7 @@ export function resolveSettings(
 ): Settings {
   const faults: string[] = [];
   const values: Partial<Record<SettingName, unknown>> = {};
+  const unset: SettingName[] = [];
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
     const setting: Setting<unknown> = SETTINGS[name];
     const variable = variableOf(name);
@@ -197,6 +219,7 @@ export function resolveSettings(
     const given = flags[name] ?? environment[variable]?.replace(/\r$/, "");
     if (given === undefined) {
       values[name] = setting.fallback;
+      unset.push(name);
       continue;
     }
     const parsed = setting.parse(given);
@@ -208,6 +231,7 @@ export function resolveSettings(
     }
   }
   if (faults.length > 0) throw new SettingsFault(faults);
+  for (const name of unset) values[name] = DERIVED[name]?.(values as Settings) ?? values[name];
   return values as Settings;
 }
 

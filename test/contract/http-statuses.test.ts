@@ -44,6 +44,7 @@ const posted = (payload: object | string, url = ENCODE, headers: Record<string, 
 const STATUSES: Readonly<Record<(typeof ENGINE_ERROR_CODES)[number], number>> = {
   PURSUIT_DICTIONARY_NOT_FOUND: 404,
   PURSUIT_DICTIONARY_FAILED: 503,
+  PURSUIT_MEMORY_FULL: 507,
   PURSUIT_BEING_REPLACED: 409,
   PURSUIT_FEATURE_NOT_FOUND: 404,
   PURSUIT_NO_LABELS: 404,

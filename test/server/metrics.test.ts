@@ -39,6 +39,7 @@ describe("metrics", () => {
     metrics.batch({ dictionary: "a", codes: codesOf([{ entries: [] }], 4), seconds: 0.1 });
     metrics.shed({ dictionary: "a", reason: "queue_full" });
     metrics.restart({ dictionary: "a", reason: "crash" });
+    metrics.showMemory({ limit: 100, held: { server: 10, requests: 5, text: 0, runtime: 30, gram: 20 } });
     const text = await metrics.text();
     const types = [...text.matchAll(/^# TYPE (pursuit_\w+) (\w+)$/gm)].map(([, name, type]) => [name, type]);
     expect(Object.fromEntries(types)).toEqual({
@@ -54,7 +55,11 @@ describe("metrics", () => {
       pursuit_shed_total: "counter",
       pursuit_runtime_info: "gauge",
       pursuit_runtime_restarts_total: "counter",
+      pursuit_memory_limit_bytes: "gauge",
+      pursuit_memory_held_bytes: "gauge",
     });
+    expect(text).toContain("pursuit_memory_limit_bytes 100");
+    expect(text).toContain('pursuit_memory_held_bytes{use="gram"} 20');
     expect(text).toContain('pursuit_requests_total{route="/v1/x",code="200"} 1');
     expect(text).toContain('pursuit_request_seconds_count{route="/v1/x"} 1');
     expect(text).toContain('pursuit_stage_seconds_count{stage="queue"} 1');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { machineMemory } from "../../src/server/machine-memory.ts";
 import {
   flagOf,
   resolveSettings,
@@ -28,6 +29,21 @@ describe("settings", () => {
   it("are named alike as variables and as flags", () => {
     expect(variableOf("maxBytesInFlight")).toBe("PURSUIT_MAX_BYTES_IN_FLIGHT");
     expect(flagOf("maxBytesInFlight")).toBe("--max-bytes-in-flight");
+  });
+
+  it("follow from each other where they are not set", () => {
+    const MiB = 2 ** 20;
+    const of = (environment: Record<string, string>): readonly number[] => {
+      const { memoryLimit, gramLimit, maxBytesInFlight } = resolveSettings(environment);
+      return [memoryLimit, gramLimit, maxBytesInFlight].map((bytes) => Math.ceil(bytes / MiB));
+    };
+    const limit = (mebibytes: number): Record<string, string> => ({ PURSUIT_MEMORY_LIMIT: String(mebibytes * MiB) });
+    expect(of(limit(2048))).toEqual([2048, 2048, 256]);
+    expect(of(limit(16_384))).toEqual([16_384, 16_384, 512]);
+    // One body of the largest always fits into the seven eighths that large bodies may have.
+    expect(of(limit(256))).toEqual([256, 256, 74]);
+    expect(of({ ...limit(2048), PURSUIT_GRAM_LIMIT: "0", PURSUIT_MAX_BYTES_IN_FLIGHT: "1024" })).toEqual([2048, 0, 1]);
+    expect(resolveSettings({}).memoryLimit).toBe(Math.floor(0.75 * machineMemory()));
   });
 
   it("are refused with all faults at once", () => {

@@ -2,11 +2,13 @@
  * A runtime process without ONNX Runtime, for tests of the server's side: it speaks the framed protocol and misbehaves
  * on demand. Each encoded row answers one atom: index 0 with the row's first value. The folder it is told to load names
  * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads),
- * "changing" (as "ok", of other weights at every start).
+ * "changing" (as "ok", of other weights at every start), "starved" (the system kills it while it loads), "greedy" (the same,
+ * if it may hold a Gram matrix), "greedy-build" (the same, but at the first piece of that matrix), "wide" (as "greedy", but an allocation fails).
  * A first value of 666 kills the process, 555 makes it hang, 444 makes it answer with an error.
  */
 import { Socket } from "node:net";
 import { basename } from "node:path";
+import type { RuntimeChoice } from "../../src/engine/core/dictionary.ts";
 import { steerRows } from "../../src/engine/runtime/sessions/steer-rows.ts";
 import {
   batchFromColumns,
@@ -16,7 +18,7 @@ import {
   steerFromColumns,
 } from "../../src/engine/runtime/protocol/columns.ts";
 import { type Columns, type Frame, frameChunks, FrameReader } from "../../src/engine/runtime/protocol/frame.ts";
-import type { ReplyHead, RequestHead } from "../../src/engine/runtime/protocol/messages.ts";
+import type { LoadOptions, ReplyHead, RequestHead } from "../../src/engine/runtime/protocol/messages.ts";
 
 const server = new Socket({ fd: 3, readable: true, writable: true });
 
@@ -24,22 +26,35 @@ function reply(head: ReplyHead, columns: Columns = {}): void {
   for (const chunk of frameChunks(head, columns)) server.write(chunk);
 }
 
-const FIGURES = {
-  chosen: { runtime: "cpu", path: "residual" },
-  coherence: { maxCosine: null, minNorm: 1, maxNorm: 1 },
-} as const;
+const LOADS = new Set(["ok", "changing", "greedy", "greedy-build", "wide"]);
 
-function load(folder: string): void {
-  const behaviour = basename(folder);
+const coherence = { maxCosine: null, minNorm: 1, maxNorm: 1 };
+let chosen: RuntimeChoice = { runtime: "cpu", path: "residual" };
+let behaviour = "";
+
+/** As the system does where memory has run out. */
+const kill = (): void => void process.kill(process.pid, "SIGKILL");
+
+function load({ folder, gramLimitBytes }: LoadOptions): void {
+  behaviour = basename(folder);
+  if (gramLimitBytes > 0) chosen = { runtime: "cpu", path: "fused_residual" };
   if (behaviour === "exits") process.exit(7);
+  if (behaviour === "starved" || (behaviour === "greedy" && gramLimitBytes > 0)) return kill();
+  if (behaviour === "wide" && gramLimitBytes > 0)
+    return reply({
+      type: "load_failed",
+      faults: ["WebAssembly.Memory(): could not allocate memory"],
+      cause: "memory",
+    });
   if (behaviour === "broken")
     reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."], cause: "broken" });
-  if (behaviour !== "ok" && behaviour !== "changing") return;
+  if (!LOADS.has(behaviour)) return;
   reply({
     type: "loaded",
     facts: {
-      ...FIGURES,
-      sha256: (behaviour === "ok" ? "" : `${process.pid}`).padStart(64, "0"),
+      chosen,
+      coherence,
+      sha256: (behaviour === "changing" ? `${process.pid}` : "").padStart(64, "0"),
       fileSha256: "f".repeat(64),
       warnings: [],
       notes: [],
@@ -52,7 +67,7 @@ function encode(head: RequestHead & { type: "encode" }, columns: Columns): void 
   const { rows, count } = batchFromColumns(head, columns);
   const d = rows.length / count;
   const values = Float32Array.from({ length: count }, (_, row) => rows[row * d]!);
-  if (values.includes(666)) process.kill(process.pid, "SIGKILL");
+  if (values.includes(666)) kill();
   if (values.includes(555)) return;
   if (values.includes(444)) return reply({ type: "error", id: head.id, message: "no memory for this batch" });
   const codes = {
@@ -90,14 +105,18 @@ function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
   reply({ type: "result", id: head.id, milliseconds: 1 }, steeredColumns(steered));
 }
 
-/** There is nothing to be done at it. */
+/** A Gram matrix takes one piece. */
 function improve({ id }: RequestHead & { type: "improve" }): void {
-  reply({ type: "result", id, milliseconds: 1, improved: { ...FIGURES, more: false } });
+  if (chosen.path === "fused_residual") {
+    if (behaviour === "greedy-build") return kill();
+    chosen = { runtime: "cpu", path: "fused" };
+  }
+  reply({ type: "result", id, milliseconds: 1, improved: { chosen, coherence, more: false } });
 }
 
 const reader = new FrameReader(({ head, columns }: Frame) => {
   const request = head as RequestHead;
-  if (request.type === "load") load(request.options.folder);
+  if (request.type === "load") load(request.options);
   else if (request.type === "encode") encode(request, columns);
   else if (request.type === "decode") decode(request, columns);
   else if (request.type === "steer") steer(request, columns);

@@ -34,7 +34,7 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
     const file = await SafetensorsFile.open(path);
     try {
       const warnings = checkTensors(file, manifest);
-      const { floats, stored, fileSha256 } = await readTensors(file, shapesOf(manifest));
+      const { floats, stored, fileSha256 } = await readTensors(file, tensorShapes(manifest));
       const weights = weightsOf(manifest, floats);
       warnings.push(...checkValues(weights));
       return { weights, sha256: versionDigest(manifest, stored), fileSha256, warnings };
@@ -50,8 +50,8 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
   }
 }
 
-/** Tensors of a dictionary with their shapes. */
-function shapesOf(manifest: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
+/** Tensors that a dictionary is made of, with their shapes. */
+export function tensorShapes(manifest: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
   const { dOut, m, encoder } = manifest;
   return new Map<string, readonly number[]>([
     ["atoms", [m, dOut]],
@@ -63,7 +63,7 @@ function shapesOf(manifest: DictionaryManifest): ReadonlyMap<string, readonly nu
 /** Shapes against the manifest, before anything is read. Returns warnings. */
 function checkTensors({ tensors }: SafetensorsFile, manifest: DictionaryManifest): string[] {
   const faults: string[] = [];
-  const shapes = shapesOf(manifest);
+  const shapes = tensorShapes(manifest);
   for (const [name, shape] of shapes) {
     const entry: TensorEntry | undefined = tensors.get(name);
     if (entry === undefined) faults.push(`${WEIGHTS_FILE} holds no tensor "${name}", which the manifest asks for.`);

@@ -53,6 +53,11 @@ export class CoreLease {
     this.#clock = clock;
   }
 
+  /** Whether anybody holds cores. */
+  get busy(): boolean {
+    return this.#free < this.total;
+  }
+
   /**
    * A holder that takes turns with the others: one per dictionary and kind of work.
    * @param share of the time that another has where both want all of it: less than 1 for what nobody waits for

@@ -88,9 +88,10 @@ export class ServedDictionaries {
 
   /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
   async start(): Promise<void> {
-    await Promise.all(
-      [...this.#present.values()].map((dictionary) => this.#change(dictionary.id, () => this.#load(dictionary))),
-    );
+    const dictionaries = [...this.#present.values()];
+    // All ask for memory before the first load begins: a Gram matrix must not take what a later dictionary needs.
+    await Promise.all(dictionaries.map((dictionary) => dictionary.prepare()));
+    await Promise.all(dictionaries.map((dictionary) => this.#change(dictionary.id, () => this.#load(dictionary))));
     this.#started = true;
   }
 
@@ -117,7 +118,7 @@ export class ServedDictionaries {
         const { faults } = next.status();
         const message = `Dictionary ${id} could not be loaded: ${faults.join(" ")}`;
         throw new EngineError(
-          "PURSUIT_DICTIONARY_FAILED",
+          next.outOfMemory ? "PURSUIT_MEMORY_FULL" : "PURSUIT_DICTIONARY_FAILED",
           keeps ? `${message} What was loaded before is still served.` : message,
         );
       }

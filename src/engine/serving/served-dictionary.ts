@@ -1,12 +1,11 @@
-import { pause } from "../core/clock.ts";
 import type { DictionaryManifest, FeatureFacts } from "../core/dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { LoadFailed, RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
-import { shortageOf } from "../core/shortage.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
+import type { MemoryNeeds } from "../scheduler/memory-ledger.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
@@ -15,8 +14,10 @@ import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
 import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
+import { DictionaryMemory, memoryNeeds, NoMemory } from "./dictionary-memory.ts";
 import { Improvement } from "./improvement.ts";
 import { LabelSearch } from "./label-search.ts";
+import { faultsOf, LoadRetry } from "./load-retry.ts";
 import { RuntimeCalls } from "./runtime-calls.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
@@ -31,6 +32,14 @@ interface Loaded {
   readonly improvement: Improvement;
 }
 
+/** What is known of a dictionary before it is loaded. */
+interface Prepared {
+  readonly manifest: DictionaryManifest;
+  /** About the manifest. */
+  readonly warnings: readonly string[];
+  readonly needs: MemoryNeeds;
+}
+
 /** Labels and the search over them. */
 export interface ServedLabels {
   readonly facts: ReadonlyMap<number, FeatureFacts>;
@@ -39,10 +48,6 @@ export interface ServedLabels {
 
 /** Nearest atoms shown of one feature. */
 const NEIGHBOURS = 10;
-
-/** Milliseconds between two tries to load while the system is short of something: twice as many each time. */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 10_000;
 
 /** Milliseconds of a call that makes so many products of numbers, one after another. */
 const timeOf = (products: number): number => products / 1e6;
@@ -70,6 +75,10 @@ export class ServedDictionary {
   #labels: ServedLabels | null = null;
   /** About files that are not the weights. */
   #folderWarnings: readonly string[] = [];
+  #prepared: Prepared | null = null;
+  /** Its claim on the server's memory, from the load to the unload. */
+  #memory: DictionaryMemory | null = null;
+  #outOfMemory = false;
   readonly #givenUp = new AbortController();
 
   constructor(id: string, folder: string, options: ServingOptions) {
@@ -82,26 +91,35 @@ export class ServedDictionary {
     return this.#state;
   }
 
+  /** Whether it failed because PURSUIT_MEMORY_LIMIT leaves no room for it. */
+  get outOfMemory(): boolean {
+    return this.#outOfMemory;
+  }
+
+  /** Reads the manifest, so that the load asks for memory at once. Never rejects: the load meets the same fault. */
+  async prepare(): Promise<void> {
+    await this.#prepare().catch(() => {});
+  }
+
   /** Reads the manifest and starts the runtime process; resolves when the dictionary is `ready` or `failed`. */
   async load(): Promise<void> {
-    const { clock, log, loadTimeout } = this.#options;
     const { signal } = this.#givenUp;
     this.#state = "loading";
-    const started = clock.now();
-    for (let wait = FIRST_PAUSE; ; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
+    const started = this.#options.clock.now();
+    const retry = new LoadRetry(this.id, this.#options, signal);
+    for (;;) {
       try {
         return await this.#load(started);
       } catch (error) {
+        const faults = await retry.after(error, this.#memory);
         if (signal.aborted) {
+          this.#releaseMemory();
           this.#state = "unloaded";
           return;
         }
-        const shortage = shortageOf(error);
-        if (shortage === null || clock.now() - started >= loadTimeout) return this.#fail(faultsOf(error));
-        log("warn", `Dictionary ${this.id} is not loaded yet: ${shortage}. Trying again in ${wait} ms.`, {
-          dictionary: this.id,
-        });
-        await pause(clock, wait, signal);
+        if (faults === null) continue;
+        this.#outOfMemory = error instanceof NoMemory;
+        return this.#fail(faults);
       }
     }
   }
@@ -117,7 +135,14 @@ export class ServedDictionary {
   }
 
   async #load(started: number): Promise<void> {
-    const { clock, log, executorEntry, load, loadTimeout, observer, onVersion } = this.#options;
+    const { memory: ledger, loads, load } = this.#options;
+    // A prepared load claims its memory before it waits for anything: see ServedDictionaries.start.
+    const prepared = this.#prepared ?? (await this.#prepare());
+    const memory = (this.#memory ??= await DictionaryMemory.claim(ledger, prepared.manifest, prepared.needs, load));
+    await loads.run(this.id, () => this.#start(prepared, memory, started));
+  }
+
+  async #prepare(): Promise<Prepared> {
     const warnings: string[] = [];
     const manifest = await readManifest(this.#folder, (warning) => warnings.push(warning));
     if (manifest.id !== this.id) {
@@ -125,21 +150,32 @@ export class ServedDictionary {
     }
     this.#manifest = manifest;
     this.#folderWarnings = warnings;
+    this.#prepared = { manifest, warnings, needs: await memoryNeeds(this.#folder, manifest) };
+    return this.#prepared;
+  }
+
+  async #start({ manifest, warnings }: Prepared, memory: DictionaryMemory, started: number): Promise<void> {
+    const { clock, log, executorEntry, load, loadTimeout, observer, onVersion } = this.#options;
+    // It may have been given up while it waited for its turn.
+    this.#givenUp.signal.throwIfAborted();
     const labels = await readLabels(this.#folder, manifest.m);
-    const options = {
-      entry: executorEntry,
-      load: { ...load, folder: this.#folder, manifest },
-      clock,
-      loadTimeout,
+    const start = async (signal: AbortSignal): Promise<RuntimeProcess> => {
+      const options = { ...load, ...memory.loadOptions(), folder: this.#folder, manifest };
+      const process = await RuntimeProcess.start({ entry: executorEntry, load: options, clock, loadTimeout, signal });
+      memory.loaded(process);
+      return this.#checkSame(process);
     };
     const supervision: SupervisedRuntimeOptions = {
-      start: async (signal) => this.#checkSame(await RuntimeProcess.start({ ...options, signal })),
+      start,
       clock,
-      onRestart: (reason, detail) => {
+      onRestart: (reason, detail, outOfMemory) => {
         this.#news = null;
         observer.restart({ dictionary: this.id, reason });
-        const why = reason === "watchdog" ? "it gave no answer" : detail.replace(/\.$/, "");
-        log("error", `The runtime process of ${this.id} is started anew: ${why}.`, { dictionary: this.id, reason });
+        const smaller = outOfMemory && memory.shrink() ? ", without its Gram matrix" : "";
+        const crash = `${detail.replace(/\.$/, "")}${outOfMemory ? ", probably out of memory" : ""}`;
+        const why = reason === "watchdog" ? "it gave no answer" : crash;
+        const message = `The runtime process of ${this.id} is started anew${smaller}: ${why}.`;
+        log("error", message, { dictionary: this.id, reason });
       },
       onRecovered: (anew) => {
         this.#facts = anew;
@@ -183,6 +219,7 @@ export class ServedDictionary {
 
   status(): DictionaryStatus {
     const facts = this.#facts;
+    const withoutGram = this.#memory?.warning ?? null;
     // Filled in field by field, not spread together: every request asks, some of them three times.
     const status: { -readonly [K in keyof DictionaryStatus]: DictionaryStatus[K] } = {
       id: this.id,
@@ -191,6 +228,7 @@ export class ServedDictionary {
       warnings: facts === null ? this.#folderWarnings : facts.warnings.concat(this.#folderWarnings),
       labels: this.#labels !== null,
     };
+    if (withoutGram !== null) status.warnings = status.warnings.concat(withoutGram);
     if (this.#manifest !== null) {
       status.manifest = this.#manifest;
       status.maxAtoms = budgetRule(this.#manifest, this.#options.maxAtoms).cap;
@@ -280,6 +318,7 @@ export class ServedDictionary {
     await loaded?.queue.drain();
     await loaded?.calls.end();
     await loaded?.runtime.close();
+    this.#releaseMemory();
     this.#loaded = null;
     this.#state = "unloaded";
     this.#faults = [];
@@ -314,6 +353,7 @@ export class ServedDictionary {
       watchdog: watchdog.floor,
       onImproved: ({ chosen, coherence, note }: Improved) => {
         this.#news = { chosen, coherence };
+        this.#memory?.improved(chosen);
         if (note !== undefined) log("info", `${this.id}: ${note}`, { dictionary: this.id });
       },
       onFailed: (error) => {
@@ -322,18 +362,19 @@ export class ServedDictionary {
     });
   }
 
+  #releaseMemory(): void {
+    this.#memory?.release();
+    this.#memory = null;
+  }
+
   #fail(faults: readonly string[]): void {
     // While one loads, another version of it may be served.
     const what = this.#state === "loading" ? "could not be loaded" : "is no longer served";
+    this.#releaseMemory();
     this.#state = "failed";
     this.#faults = faults;
     for (const fault of faults) {
       this.#options.log("error", `Dictionary ${this.id} ${what}: ${fault}`, { dictionary: this.id });
     }
   }
-}
-
-function faultsOf(error: unknown): readonly string[] {
-  if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
-  return [error instanceof Error ? error.message : String(error)];
 }

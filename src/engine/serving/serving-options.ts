@@ -3,7 +3,9 @@ import type { EngineObserver } from "../core/observer.ts";
 import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
 import type { Background } from "../scheduler/background.ts";
 import type { CoreLease } from "../scheduler/core-lease.ts";
+import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
 import type { WatchdogRule } from "./dictionary-executor.ts";
+import type { LoadQueue } from "./load-queue.ts";
 
 /** What every dictionary of one server is served with. */
 export interface ServingOptions {
@@ -13,6 +15,10 @@ export interface ServingOptions {
   readonly lease: CoreLease;
   /** Turns under that lease for what no request waits for. */
   readonly background: Background;
+  /** Memory that dictionaries claim before they load. */
+  readonly memory: MemoryLedger;
+  /** Turns at loading. */
+  readonly loads: LoadQueue;
   readonly clock: Clock;
   readonly observer: EngineObserver;
   readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;

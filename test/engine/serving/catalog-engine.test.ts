@@ -5,14 +5,13 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { CatalogEngine } from "../../../src/engine/serving/catalog-engine.ts";
 import { ServedDictionary } from "../../../src/engine/serving/served-dictionary.ts";
-import type { ServingOptions } from "../../../src/engine/serving/serving-options.ts";
 import { SteeringStore } from "../../../src/engine/serving/steering/steering-store.ts";
 import { type Clock, systemClock } from "../../../src/engine/core/clock.ts";
-import type { EncodeRequest, ReadyRule } from "../../../src/engine/engine.ts";
-import type { EngineObserver } from "../../../src/engine/core/observer.ts";
-import { Background } from "../../../src/engine/scheduler/background.ts";
-import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import type { DictionaryStatus, EncodeRequest, ReadyRule } from "../../../src/engine/engine.ts";
+import { MemoryLedger } from "../../../src/engine/scheduler/memory-ledger.ts";
+import { LoadQueue } from "../../../src/engine/serving/load-queue.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { fakeServing } from "../../support/fake-serving.ts";
 import { writeModelFolder } from "../../support/model-folder.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
@@ -32,31 +31,15 @@ vi.mock("node:timers/promises", async (original) => {
 });
 
 const root = temporaryFolder();
-const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
-
-const LEASE = new CoreLease(2, systemClock);
-
-const options = (clock: Clock): ServingOptions => ({
-  executorEntry: new URL("../../support/fake-executor.ts", import.meta.url),
-  load: { runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, scratchDir: root },
-  lease: LEASE,
-  background: new Background(LEASE, 2, systemClock),
-  clock,
-  observer: SILENT,
-  log: () => {},
-  maxAtoms: 64,
-  batchMilliseconds: 10,
-  maxWait: 10_000,
-  maxQueueRows: 100_000,
-  degradeWait: 10_000,
-  watchdog: { factor: 50, floor: 1_500 },
-  loadTimeout: 60_000,
-});
-
 /** One version of dictionary `id`. */
-function version(id: string, behaviour: Behaviour, clock: Clock = systemClock): ServedDictionary {
+function version(
+  id: string,
+  behaviour: Behaviour,
+  clock: Clock = systemClock,
+  serving = fakeServing({ clock }),
+): ServedDictionary {
   const folder = writeModelFolder(`${root}/${id}`, behaviour, { atoms: Float32Array.of(1, 0, 0, 1), d: 2 }, id);
-  return new ServedDictionary(id, folder, options(clock));
+  return new ServedDictionary(id, folder, serving);
 }
 
 const sets = (): SteeringStore => new SteeringStore(`${root}/steering`, 1 << 20, () => {});
@@ -220,6 +203,17 @@ describe("load", () => {
     expect(await encode(engine, 7)).toBe(7);
   });
 
+  it("for which there is no memory is refused as such, until another dictionary is unloaded", async () => {
+    const serving = fakeServing({ memory: new MemoryLedger(100 * 2 ** 20, {}, systemClock) });
+    const one = version("one", "ok", systemClock, serving);
+    const two = (): ServedDictionary => version("two", "ok", systemClock, serving);
+    const engine = await started([one], [two(), two()]);
+    const refused = { code: "PURSUIT_MEMORY_FULL", message: expect.stringMatching(/It needs 65 MiB .* are free/) };
+    await expect(engine.load("two")).rejects.toMatchObject(refused);
+    await engine.unload("one");
+    expect(await engine.load("two")).toMatchObject({ state: "ready" });
+  });
+
   it("is one at a time for each dictionary", async () => {
     const clock = new FakeClock();
     const engine = await started(
@@ -234,6 +228,62 @@ describe("load", () => {
     await giveUp(clock);
     expect(await loading).toMatchObject({ code: "PURSUIT_DICTIONARY_FAILED" });
     expect(await encode(engine, 8)).toBe(8);
+  });
+});
+
+describe("start", () => {
+  /** Room for so many MiB. */
+  const limited = (mebibytes: number, gramLimitBytes = 0): ReturnType<typeof fakeServing> =>
+    fakeServing({
+      memory: new MemoryLedger(mebibytes * 2 ** 20, {}, systemClock),
+      load: { ...fakeServing().load, gramLimitBytes },
+    });
+
+  it("gives the memory of a dictionary that loads later to no Gram matrix", async () => {
+    // Of two atoms each: 65 MiB for a process, 13 for a matrix.
+    const serving = limited(140, 1024);
+    const engine = await started(["one", "two"].map((id) => version(id, "ok", systemClock, serving)));
+    const without = ({ warnings }: DictionaryStatus): boolean => warnings.join().includes("without its Gram matrix");
+    expect(engine.list().map((status) => [status.state, without(status)])).toEqual([
+      ["ready", true],
+      ["ready", true],
+    ]);
+    const wider = limited(170, 1024);
+    const both = await started(["one", "two"].map((id) => version(id, "ok", systemClock, wider)));
+    expect(both.list().map(without)).toEqual([false, false]);
+  });
+
+  it("loads dictionaries one after another where memory is for one load at a time", async () => {
+    // Measured, each holds less than the 65 MiB that its load was estimated to take.
+    const serving = limited(128);
+    const engine = await started(["one", "two"].map((id) => version(id, "ok", systemClock, serving)));
+    expect(engine.readiness()).toEqual({ ready: true });
+  });
+
+  it("serves the first dictionaries while others load, which say so", async () => {
+    const clock = new FakeClock();
+    const serving = fakeServing({ clock, loads: new LoadQueue({ clock, parallel: () => 2, log: () => {} }) });
+    const behaviours = { one: "ok", two: "mute", three: "ok" } as const;
+    const dictionaries = Object.entries(behaviours).map(([id, behaviour]) => version(id, behaviour, clock, serving));
+    const engine = new CatalogEngine(dictionaries, {
+      clock: systemClock,
+      sets: sets(),
+      open: () => Promise.resolve(null),
+      ready: "any",
+    });
+    engines.push(engine);
+    expect(engine.list().map(({ state }) => state)).toEqual(["registered", "registered", "registered"]);
+    const starting = engine.start();
+    while (engine.status("one").state !== "ready") await new Promise((resolve) => setImmediate(resolve));
+    expect(await encode(engine, 7)).toBe(7);
+    expect(engine.status("two").state).toBe("loading");
+    expect(engine.readiness()).toMatchObject({ ready: true });
+    await expect(encode(engine, 7, "two")).rejects.toMatchObject({ code: "PURSUIT_NOT_READY", retryAfter: 1 });
+    // The third has taken the first one's turn.
+    while (engine.status("three").state !== "ready") await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(60_000);
+    await starting;
+    expect(engine.status("two").state).toBe("failed");
   });
 });
 
@@ -287,13 +337,12 @@ describe("a version that was loaded", () => {
     const dictionary = new ServedDictionary(
       "one",
       writeModelFolder(`${root}/one`, "ok", { atoms: Float32Array.of(1, 0, 0, 1), d: 2 }, "one"),
-      {
-        ...options(systemClock),
+      fakeServing({
         onVersion: (id, { sha256, fileSha256 }) => {
           order.push(`${id} ${dictionary.state} ${sha256[0]} ${fileSha256[0]}`);
           return Promise.resolve();
         },
-      },
+      }),
     );
     await started([dictionary]);
     expect([...order, dictionary.state]).toEqual(["one loading 0 f", "ready"]);
@@ -305,7 +354,7 @@ describe("labels", () => {
     const model = { atoms: Float32Array.of(1, 0, 0, 1), d: 2, settings: { maxAtoms: 2 } };
     const folder = writeModelFolder(`${root}/labelled`, "ok", model, "one");
     writeFileSync(`${folder}/labels.json`, JSON.stringify({ sha256, 0: { text: "a bird" } }));
-    return new ServedDictionary("one", folder, options(systemClock));
+    return new ServedDictionary("one", folder, fakeServing());
   };
 
   it("of the version that is served are used", async () => {

@@ -21,6 +21,9 @@ export async function loadSession(options: LoadOptions): Promise<{ session: Enco
   return { session, facts: { chosen, coherence, sha256, fileSha256, warnings, notes, warmUp } };
 }
 
+/** What V8, WebAssembly, the C++ library and ONNX Runtime say of an allocation that failed. */
+const NO_MEMORY = /allocation failed|could not allocate memory|failed to allocate memory|bad_alloc/i;
+
 /** What to show of a failed load: a dictionary's faults one by one, anything else in its own words; and the cause. */
 export function loadFailure(error: unknown): {
   readonly faults: readonly string[];
@@ -29,7 +32,8 @@ export function loadFailure(error: unknown): {
   const shortage = shortageOf(error);
   if (shortage !== null) return { faults: [`It could not be loaded: ${shortage}.`], cause: "shortage" };
   if (error instanceof DictionaryFault) return { faults: error.faults, cause: "broken" };
-  return { faults: [error instanceof Error ? error.message : String(error)], cause: "other" };
+  const words = error instanceof Error ? error.message : String(error);
+  return { faults: [words], cause: NO_MEMORY.test(words) ? "memory" : "other" };
 }
 
 async function createOnRuntime(

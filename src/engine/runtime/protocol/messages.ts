@@ -43,8 +43,11 @@ export interface LoadedFacts {
   readonly warmUp: WarmUp;
 }
 
-/** `broken`: the dictionary itself, so that another try fails too. `shortage`: the machine lacked something for now. */
-export type LoadFailureCause = "broken" | "shortage" | "other";
+/**
+ * `broken`: the dictionary itself, so that another try fails too. `shortage`: the machine lacked something for now.
+ * `memory`: an allocation failed, so that a smaller try may succeed.
+ */
+export type LoadFailureCause = "broken" | "shortage" | "memory" | "other";
 
 /** Server → runtime process. Columns are named beside each. */
 export type RequestHead =

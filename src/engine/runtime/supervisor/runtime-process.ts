@@ -5,6 +5,7 @@ import { type Clock, overdueAfter } from "../../core/clock.ts";
 import { type Frame, frameChunks, FrameReader, type OutgoingColumns } from "../protocol/frame.ts";
 import type { LoadedFacts, LoadFailureCause, LoadOptions, ReplyHead, RequestHead } from "../protocol/messages.ts";
 import { launch } from "./launch.ts";
+import { endSooner, SOONER } from "./process-memory.ts";
 
 /** The process could not load the dictionary, and says why. */
 export class LoadFailed extends Error {
@@ -23,11 +24,19 @@ export class LoadFailed extends Error {
 export class RuntimeGone extends Error {
   override readonly name = "RuntimeGone";
   readonly reason: "crash" | "watchdog";
+  /** Killed by somebody else: nearly always by the system, out of memory. */
+  readonly killed: boolean;
 
-  constructor(reason: "crash" | "watchdog", message: string) {
+  constructor(reason: "crash" | "watchdog", message: string, killed = false) {
     super(message);
     this.reason = reason;
+    this.killed = killed;
   }
+}
+
+/** Whether a start failed with too little memory, as far as one can tell. */
+export function ranOutOfMemory(error: unknown): boolean {
+  return (error instanceof RuntimeGone && error.killed) || (error instanceof LoadFailed && error.reason === "memory");
 }
 
 export interface RuntimeProcessOptions {
@@ -91,7 +100,9 @@ export class RuntimeProcess {
     this.#clock = clock;
     this.facts = facts;
     this.ended = ended;
-    void ended.then((how) => this.#fail(new RuntimeGone("crash", `The runtime process ended (${how}).`)));
+    void ended.then((how) => {
+      this.#fail(new RuntimeGone("crash", `The runtime process ended (${how}).`, killedByOthers(child)));
+    });
   }
 
   /**
@@ -102,6 +113,7 @@ export class RuntimeProcess {
   static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
     const { entry, load, clock, loadTimeout, signal } = options;
     const child = await launch(entry, load.manifest.id);
+    if (child.pid !== undefined) endSooner(child.pid, SOONER.loading);
     const socket = child.stdio[3] as Socket;
     // A write to a process that has just died fails with EPIPE; its exit, which follows, says all there is to say.
     socket.on("error", () => {});
@@ -134,7 +146,8 @@ export class RuntimeProcess {
       };
       void ended.then((how) => {
         stopWatch();
-        reject(new RuntimeGone("crash", `The runtime process ended while it loaded (${how}).`));
+        const message = `The runtime process ended while it loaded (${how}).`;
+        reject(new RuntimeGone("crash", message, killedByOthers(child)));
       });
     });
     const giveUp = (): void => void child.kill("SIGKILL");
@@ -144,6 +157,7 @@ export class RuntimeProcess {
     try {
       const runtime = new RuntimeProcess(child, socket, options, await loaded, ended);
       receive = (frame) => runtime.#receive(frame);
+      if (child.pid !== undefined) endSooner(child.pid, SOONER.serving);
       return runtime;
     } catch (error) {
       child.kill("SIGKILL");
@@ -243,6 +257,9 @@ export class RuntimeProcess {
     });
   }
 }
+
+/** Whether it was ended by a SIGKILL that this process did not send. */
+const killedByOthers = ({ signalCode, killed }: ChildProcess): boolean => signalCode === "SIGKILL" && !killed;
 
 function write(socket: Socket, head: RequestHead, columns: OutgoingColumns = {}): void {
   // Corked: one writev for the header and all columns.

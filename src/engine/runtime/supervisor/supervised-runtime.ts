@@ -13,7 +13,7 @@ import {
 } from "../protocol/columns.ts";
 import type { OutgoingColumns } from "../protocol/frame.ts";
 import type { Improved, LoadedFacts } from "../protocol/messages.ts";
-import { type CallTime, LoadFailed, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
+import { type CallTime, LoadFailed, ranOutOfMemory, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
 /** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
 export interface OutgoingBatch extends Omit<EncodeBatch, "rows" | "targets"> {
@@ -25,8 +25,11 @@ export interface SupervisedRuntimeOptions {
   /** Starts one process; called again after each crash. The signal says that it is no longer wanted. */
   readonly start: (signal: AbortSignal) => Promise<RuntimeProcess>;
   readonly clock: Clock;
-  /** A process has ended, or its successor did not start; another is started. */
-  readonly onRestart: (reason: RestartReason, detail: string) => void;
+  /**
+   * A process has ended, or its successor did not start; another is started.
+   * @param outOfMemory whether it probably had too little memory
+   */
+  readonly onRestart: (reason: RestartReason, detail: string, outOfMemory: boolean) => void;
   /** A restarted process is ready. */
   readonly onRecovered: (facts: LoadedFacts) => void;
   /** The dictionary can no longer be loaded: this runtime answers nothing from now on. */
@@ -159,17 +162,18 @@ export class SupervisedRuntime {
     void process.ended.then((how) => {
       if (this.#closing.signal.aborted) return;
       this.#live = null;
-      this.#current = this.#restart(process.gone?.reason ?? "crash", how);
+      const { reason = "crash", killed = false } = process.gone ?? {};
+      this.#current = this.#restart(reason, how, killed);
       // Calls that come later see the rejection; without any, it must not end the server.
       this.#current.catch(() => {});
     });
   }
 
-  async #restart(reason: RestartReason, how: string): Promise<RuntimeProcess> {
+  async #restart(reason: RestartReason, how: string, wasKilled: boolean): Promise<RuntimeProcess> {
     const { start, clock, onRestart, onRecovered, onFailed } = this.#options;
     const { signal } = this.#closing;
-    for (let detail = how; ;) {
-      onRestart(reason, detail);
+    for (let detail = how, outOfMemory = wasKilled; ;) {
+      onRestart(reason, detail, outOfMemory);
       const wait = Math.min(FIRST_PAUSE * 2 ** (this.#crashes - 1), LONGEST_PAUSE);
       if (this.#crashes > 0) await pause(clock, wait, signal);
       if (signal.aborted) throw new RuntimeGone("crash", "The runtime is closing.");
@@ -188,6 +192,7 @@ export class SupervisedRuntime {
           throw error;
         }
         detail = error instanceof Error ? error.message : String(error);
+        outOfMemory = ranOutOfMemory(error);
       }
     }
   }

@@ -1,0 +1,182 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { DictionaryManifest, RuntimeChoice } from "../core/dictionary.ts";
+import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
+import { LABELS_FILE } from "../dictionaries/labels.ts";
+import { tensorShapes } from "../dictionaries/weights.ts";
+import { specOf } from "../encoders/registry.ts";
+import type { LoadOptions } from "../runtime/protocol/messages.ts";
+import { residentBytes } from "../runtime/supervisor/process-memory.ts";
+import type { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
+import { type MemoryClaim, type MemoryLedger, type MemoryNeeds, MemoryRefused } from "../scheduler/memory-ledger.ts";
+
+const MiB = 2 ** 20;
+
+/** A runtime process without weights: measured 35 to 50 MiB. */
+const PROCESS_BYTES = 64 * MiB;
+
+/** Copies of the weights as float32 at the peak of a load: measured 4.0 to 4.4. */
+const WEIGHT_COPIES = 4.5;
+
+/** What a session needs beside its Gram matrix to make and use it: measured 10 MiB at 32 atoms, 45 at 8,192. */
+const gramExtra = (m: number): number => Math.min(32 * MiB, 4_096 * m) + 12 * MiB;
+
+/** Labels and their index, for each byte of labels.json: measured 8 to 12. */
+const TEXT_FACTOR = 12;
+
+/** Room for batches beyond what a process holds when it is measured: scores of 256 rows, 64 MiB at most, and the rest. */
+const workingBytes = (m: number): number => Math.min(64 * MiB, 4 * 256 * m) + 8 * MiB;
+
+/** Floats of a Gram row are rounded up to whole blocks of the kernel. */
+const BLOCK = 64;
+
+/** Bytes of a Gram matrix of m atoms, with what it takes to use it. */
+export const gramBytes = (m: number): number => 4 * m * BLOCK * Math.ceil(m / BLOCK) + gramExtra(m);
+
+/** Bytes that a load takes, from the manifest and the size of its labels. */
+export async function memoryNeeds(folder: string, manifest: DictionaryManifest): Promise<MemoryNeeds> {
+  const labels = await stat(join(folder, LABELS_FILE)).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  let weights = 0;
+  for (const shape of tensorShapes(manifest).values()) weights += 4 * shape.reduce((floats, side) => floats * side, 1);
+  return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * weights), text: TEXT_FACTOR * labels };
+}
+
+/** PURSUIT_MEMORY_LIMIT leaves no room for the dictionary. */
+export class NoMemory extends DictionaryFault {}
+
+type GramOptions = Pick<LoadOptions, "path" | "gramLimitBytes">;
+
+/**
+ * The memory of one dictionary version: its claim on the ledger, and whether its runtime process may hold a Gram matrix. Once
+ * a process ran out of memory with its matrix, the version goes on without one.
+ */
+export class DictionaryMemory {
+  readonly #ledger: MemoryLedger;
+  readonly #claim: MemoryClaim;
+  readonly #manifest: DictionaryManifest;
+  readonly #load: GramOptions;
+  readonly #needed: number;
+  #gram: "undecided" | "granted" | "refused" = "undecided";
+  #warning: string | null = null;
+  /** Whether the present process holds the whole matrix. */
+  #complete = false;
+  #kills = 0;
+
+  private constructor(ledger: MemoryLedger, claim: MemoryClaim, manifest: DictionaryManifest, load: GramOptions) {
+    this.#ledger = ledger;
+    this.#claim = claim;
+    this.#manifest = manifest;
+    this.#load = load;
+    this.#needed = (claim.uses.runtime ?? 0) + (claim.uses.text ?? 0);
+  }
+
+  /**
+   * Resolves when the ledger has granted what the load takes; asks it before it returns.
+   * @throws NoMemory
+   */
+  static async claim(
+    ledger: MemoryLedger,
+    manifest: DictionaryManifest,
+    needs: MemoryNeeds,
+    load: GramOptions,
+  ): Promise<DictionaryMemory> {
+    try {
+      return new DictionaryMemory(ledger, await ledger.claim(needs), manifest, load);
+    } catch (error) {
+      throw error instanceof MemoryRefused ? new NoMemory([refusal(manifest.id, error, ledger.limit)]) : error;
+    }
+  }
+
+  /** How the next process is to load: with a Gram matrix where one is wanted and fits beside everything else. */
+  loadOptions(): GramOptions {
+    this.#complete = false;
+    if (!wantsGram(this.#manifest, this.#load)) return this.#load;
+    if (this.#gram === "undecided") {
+      const { free, limit } = this.#ledger;
+      if (this.#claim.grow("gram", gramBytes(this.#manifest.m))) this.#gram = "granted";
+      else this.#refuse(`${inMiB(free)} of the ${inMiB(limit)} that PURSUIT_MEMORY_LIMIT allows are free`);
+    }
+    return this.#gram === "granted" ? this.#load : { path: withoutGram(this.#load.path), gramLimitBytes: 0 };
+  }
+
+  /** A process has loaded the dictionary: its memory is measured from now on. */
+  loaded({ pid, facts: { chosen } }: Pick<RuntimeProcess, "pid" | "facts">): void {
+    this.improved(chosen);
+    const { m } = this.#manifest;
+    const resident = (): number | null => (pid === undefined ? null : residentBytes(pid));
+    const atLoad = resident();
+    this.#claim.measured(() => {
+      // While a matrix is being made, nobody knows how much of it is there: it counts as a whole, and not here.
+      const now = this.#gram === "granted" && !this.#complete ? atLoad : resident();
+      if (now === null) return null;
+      const inProcess = this.#complete && chosen.runtime === "cpu" ? gramBytes(m) : 0;
+      return Math.max(0, now - inProcess) + workingBytes(m);
+    });
+  }
+
+  /** The process has become this by its work at itself. */
+  improved({ path }: RuntimeChoice): void {
+    this.#complete = path === "fused" || path === "gram";
+  }
+
+  /** A process probably ran out of memory. @returns whether the next one is smaller */
+  shrink(): boolean {
+    // One with its whole matrix may have been killed for its size alone: once it gets the matrix again.
+    if (this.#gram !== "granted" || (this.#complete && ++this.#kills === 1)) return false;
+    this.#claim.drop("gram");
+    this.#refuse("the process that held it ended, probably out of memory");
+    return true;
+  }
+
+  /** Why the dictionary is served without its Gram matrix, and what to do; null where it has one, or wants none. */
+  get warning(): string | null {
+    return this.#warning;
+  }
+
+  /** What a load without Gram matrix takes, in words. */
+  get needed(): string {
+    return inMiB(this.#needed);
+  }
+
+  /** What to say of a load that has failed so many times. */
+  outOfMemory(times: number, why: string): string {
+    const limit = inMiB(this.#ledger.limit);
+    return `It could not be loaded in ${times} tries: ${why}. It is probably out of memory: about ${this.needed} needed, PURSUIT_MEMORY_LIMIT is ${limit}. Give the server more memory or unload another dictionary, then ${loadAgain(this.#manifest.id)}.`;
+  }
+
+  release(): void {
+    this.#claim.release();
+  }
+
+  #refuse(why: string): void {
+    this.#gram = "refused";
+    const { id, m } = this.#manifest;
+    this.#warning = `It is served without its Gram matrix (${inMiB(gramBytes(m))}), and slower: ${why}. When there is more memory, ${loadAgain(id)}.`;
+  }
+}
+
+function wantsGram(manifest: DictionaryManifest, { path, gramLimitBytes }: GramOptions): boolean {
+  if (specOf(manifest).family !== "pursuit") return false;
+  return path === "auto" ? 4 * manifest.m ** 2 <= gramLimitBytes : path === "fused" || path === "gram";
+}
+
+/** The same form of the pursuit without the matrix. */
+function withoutGram(path: GramOptions["path"]): GramOptions["path"] {
+  if (path === "fused") return "fused_residual";
+  return path === "gram" ? "residual" : path;
+}
+
+function refusal(id: string, { needed, free, allowed }: MemoryRefused, limit: number): string {
+  const [room, remedy] =
+    needed > allowed
+      ? [`dictionaries may have ${inMiB(allowed)}`, "Give the server more memory or raise the limit"]
+      : [`${inMiB(Math.max(0, free))} are free`, "Unload another dictionary or raise the limit"];
+  return `It needs ${inMiB(needed)} of memory; of the ${inMiB(limit)} that PURSUIT_MEMORY_LIMIT allows, ${room}. ${remedy}, then ${loadAgain(id)}.`;
+}
+
+const loadAgain = (id: string): string => `POST /v2/repository/models/${id}/load`;
+
+const inMiB = (bytes: number): string => `${Math.ceil(bytes / MiB).toLocaleString("en")} MiB`;

@@ -1,0 +1,72 @@
+import { pause } from "../core/clock.ts";
+import { shortageOf } from "../core/shortage.ts";
+import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
+import { LoadFailed, ranOutOfMemory, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
+import type { DictionaryMemory } from "./dictionary-memory.ts";
+import type { ServingOptions } from "./serving-options.ts";
+
+/** Milliseconds between two tries while the system is short of something: twice as many each time. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 10_000;
+
+/** Milliseconds before each further try of a load that ran out of memory. */
+const MEMORY_PAUSES: readonly number[] = [1_000, 4_000];
+
+/**
+ * Whether and when a failed load is tried again: while the system lacks descriptors, processes or the like, until the load's
+ * time is over; and a few times, without a Gram matrix, where memory ran out.
+ */
+export class LoadRetry {
+  readonly #id: string;
+  readonly #options: Pick<ServingOptions, "clock" | "log" | "loadTimeout">;
+  readonly #signal: AbortSignal;
+  readonly #began: number;
+  #wait = FIRST_PAUSE;
+  #tries = 0;
+
+  /** @param signal ends a pause at once */
+  constructor(id: string, options: Pick<ServingOptions, "clock" | "log" | "loadTimeout">, signal: AbortSignal) {
+    this.#id = id;
+    this.#options = options;
+    this.#signal = signal;
+    this.#began = options.clock.now();
+  }
+
+  /**
+   * Waits where another try may succeed.
+   * @param memory of the version; null where it has none yet
+   * @returns null to try again; else the load's faults
+   */
+  async after(error: unknown, memory: DictionaryMemory | null): Promise<readonly string[] | null> {
+    if (this.#signal.aborted) return null;
+    if (memory !== null && ranOutOfMemory(error)) return this.#smaller(memory, error);
+    const { clock, loadTimeout } = this.#options;
+    const shortage = shortageOf(error);
+    if (shortage === null || clock.now() - this.#began >= loadTimeout) return faultsOf(error);
+    await this.#pause(`Dictionary ${this.#id} is not loaded yet: ${shortage}. Trying again`, this.#wait);
+    this.#wait = Math.min(2 * this.#wait, LONGEST_PAUSE);
+    return null;
+  }
+
+  async #smaller(memory: DictionaryMemory, error: unknown): Promise<readonly string[] | null> {
+    const smaller = memory.shrink() ? " without its Gram matrix" : "";
+    const why = error instanceof RuntimeGone ? "the system killed its runtime process" : faultsOf(error).join(" ");
+    const wait = MEMORY_PAUSES[this.#tries++];
+    if (wait === undefined) return [memory.outOfMemory(this.#tries, why)];
+    const needed = `probably out of memory, about ${memory.needed} needed`;
+    await this.#pause(`Dictionary ${this.#id} is not loaded yet: ${why}: ${needed}. Trying again${smaller}`, wait);
+    return null;
+  }
+
+  #pause(what: string, milliseconds: number): Promise<void> {
+    const { clock, log } = this.#options;
+    log("warn", `${what} in ${milliseconds} ms.`, { dictionary: this.#id });
+    return pause(clock, milliseconds, this.#signal);
+  }
+}
+
+/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */
+export function faultsOf(error: unknown): readonly string[] {
+  if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
+  return [error instanceof Error ? error.message : String(error)];
+}
