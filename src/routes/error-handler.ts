@@ -24,6 +24,13 @@ export function registerErrorHandler(app: FastifyInstance): void {
     // Not returned: see answerOf (media-types.ts).
     void sendProblem(reply, problem);
   });
+  // For a missing file of a page. Unmatched refuses paths without a route before this handler.
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, {
+      code: "PURSUIT_ROUTE_NOT_FOUND",
+      detail: `There is no file ${pathOf(request).slice(0, 200)}.`,
+    }),
+  );
 }
 
 /**

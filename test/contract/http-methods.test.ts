@@ -111,3 +111,10 @@ it("a path that leaves the static files is 404, and none of them is a fault of t
   expect((await ask("GET", "/docs/static/..")).status).toBe(404);
   expect(test.logged.filter(({ level }) => Number(level) >= 50)).toEqual([]);
 });
+
+it("a missing file of a page is a problem, too, and does not repeat the query", async () => {
+  const answer = await ask("GET", "/docs/static/none.map?key=a-key-in-the-query");
+  expect([answer.status, answer.headers["content-type"]]).toEqual([404, "application/problem+json"]);
+  expect(answer.body).toContain("There is no file /docs/static/none.map.");
+  expect(answer.body).not.toContain("a-key-in-the-query");
+});
