@@ -87,7 +87,11 @@ async function originals(): Promise<Original[]> {
     names.map(async (name) => {
       const whole = readFileSync(join(folder, name));
       if (!whole.subarray(0, 2).equals(Buffer.from("PK"))) return { name, whole, members: [] };
-      const zip = await ZipArchive.open(join(folder, name), "torch.save", 100);
+      const zip = await ZipArchive.open(join(folder, name), {
+        format: "torch.save",
+        maxMembers: 100,
+        mayLackChecksums: true,
+      });
       try {
         const members = await Promise.all(
           zip.members.map(async (member) => ({ name: member.name, bytes: await zip.readBytes(member) })),

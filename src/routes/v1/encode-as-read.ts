@@ -22,6 +22,6 @@ export async function encodeAsRead(
 export const replaced = (id: string): EngineError =>
   new EngineError(
     "PURSUIT_BEING_REPLACED",
-    `Dictionary ${id} was replaced meanwhile: its features are others now. Send what has no answer again.`,
+    `Dictionary ${id} was replaced meanwhile by a version with other weights or settings. Send what has no answer again.`,
     { retryAfter: 1 },
   );

@@ -44,6 +44,9 @@ export function parseNpyHeader(file: string, bytes: Uint8Array): NpyHeader {
   if (start + length > head.length) throw new FormatError(file, "ends within its header.");
   const text = head.toString(major === 3 ? "utf8" : "latin1", start, start + length);
 
+  // Python takes the last of two, and a pattern would take the first.
+  const twice = ["descr", "fortran_order", "shape"].find((key) => text.split(`'${key}'`).length > 2);
+  if (twice !== undefined) throw new FormatError(file, `its header holds ${twice} twice.`);
   const descr = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1];
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];
   const sizes = /'shape'\s*:\s*\(([\d\s,]*)\)/.exec(text)?.[1];

@@ -21,7 +21,7 @@ const UNREADABLE = { dtype: "unreadable", shape: [] };
  */
 export async function openNpz(path: string): Promise<TensorFile> {
   await checkPlainFile(path);
-  const zip = await ZipArchive.open(path, ".npz", MAX_ARRAYS);
+  const zip = await ZipArchive.open(path, { format: ".npz", maxMembers: MAX_ARRAYS });
   try {
     const arrays = new Map<string, { readonly member: ZipMember; readonly header: NpyHeader | FormatError }>();
     for (const member of zip.members) {

@@ -83,7 +83,12 @@ interface Storages {
 }
 
 async function openZipped(path: string, describe: Describe): Promise<TensorFile> {
-  const zip = await ZipArchive.open(path, "torch.save", MAX_MEMBERS);
+  const zip = await ZipArchive.open(path, {
+    format: "torch.save",
+    maxMembers: MAX_MEMBERS,
+    // set_crc32_options(False)
+    mayLackChecksums: true,
+  });
   try {
     const byName = new Map(zip.members.map((member) => [member.name, member]));
     const prefix = prefixOf(path, zip);

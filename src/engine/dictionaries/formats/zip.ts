@@ -12,6 +12,15 @@ const MAX_MEMBER_BYTES = 2 ** 32;
 /** Stored members are read in pieces of this many bytes, 16 times as many as those of yauzl's streams. */
 const READ_BYTES = 1 << 20;
 
+/** A format whose files are zips. */
+interface ZipFormat {
+  /** For messages, such as ".npz". */
+  readonly format: string;
+  readonly maxMembers: number;
+  /** Whether a CRC-32 of 0 means that the writer computed none; default false. */
+  readonly mayLackChecksums?: boolean;
+}
+
 /** A file inside a zip, as the zip's directory describes it. */
 export interface ZipMember {
   readonly name: string;
@@ -32,9 +41,17 @@ export class ZipArchive {
   readonly #zip: ZipFile;
   readonly #entries: ReadonlyMap<ZipMember, Entry>;
   readonly #format: string;
+  readonly #mayLackChecksums: boolean;
 
-  private constructor(path: string, format: string, reader: BoundedReader, zip: ZipFile, entries: readonly Entry[]) {
+  private constructor(
+    path: string,
+    { format, mayLackChecksums = false }: ZipFormat,
+    reader: BoundedReader,
+    zip: ZipFile,
+    entries: readonly Entry[],
+  ) {
     this.path = path;
+    this.#mayLackChecksums = mayLackChecksums;
     this.#reader = reader;
     this.#format = format;
     this.#zip = zip;
@@ -48,11 +65,11 @@ export class ZipArchive {
   }
 
   /**
-   * @param format for messages, such as ".npz"
-   * @param maxMembers directories that claim more are not walked
+   * @param as what the zip is read as; directories that claim more than `maxMembers` are not walked
    * @throws FormatError; the system's error when the file cannot be read
    */
-  static async open(path: string, format: string, maxMembers: number): Promise<ZipArchive> {
+  static async open(path: string, as: ZipFormat): Promise<ZipArchive> {
+    const { format, maxMembers } = as;
     const handle = await open(path, "r");
     try {
       const { size } = await handle.stat();
@@ -72,7 +89,7 @@ export class ZipArchive {
         if (names.has(fileName)) throw new FormatError(path, `holds ${JSON.stringify(fileName)} twice.`);
         names.add(fileName);
       }
-      return new ZipArchive(path, format, reader, zip, entries);
+      return new ZipArchive(path, as, reader, zip, entries);
     } catch (error) {
       await handle.close();
       throw error;
@@ -98,8 +115,7 @@ export class ZipArchive {
       throw error instanceof FormatError ? error : unsound(this.path, this.#format, error);
     }
     if (length < member.size) throw this.#wrongSize(member, `ends after ${length}`);
-    // 0: the writer computed none, as torch.save does on request.
-    if (crc !== entry.crc32 && entry.crc32 !== 0) {
+    if (crc !== entry.crc32 && !(this.#mayLackChecksums && entry.crc32 === 0)) {
       throw new FormatError(
         this.path,
         `${member.name} is damaged: its CRC-32 is ${hex(crc)}, the zip says ${hex(entry.crc32)}. Fetch the file again.`,

@@ -78,6 +78,18 @@ describe("a .npy file", () => {
     await expect(read(npyBytes([1], [0], { dtype }))).rejects.toThrow(said);
   });
 
+  it.each(["descr", "fortran_order", "shape"])("whose header holds %s twice is refused", async (key) => {
+    const entries = { descr: "'<f4'", fortran_order: "False", shape: "(2, 2)" };
+    const text = Object.entries({ ...entries, again: entries[key as keyof typeof entries] })
+      .map(([name, value]) => `'${name === "again" ? key : name}': ${value}`)
+      .join(", ");
+    const header = Buffer.from(`{${text}, }`.padEnd(117) + "\n", "latin1");
+    const length = Buffer.from(Uint16Array.of(header.length).buffer);
+    const path = join(folder, `twice-${key}.npy`);
+    writeFileSync(path, Buffer.concat([Buffer.from("\x93NUMPY\x01\x00", "latin1"), length, header, Buffer.alloc(16)]));
+    await expect(openNpy(path)).rejects.toThrow(`its header holds ${key} twice.`);
+  });
+
   it("that is a git-lfs pointer, a web page or a device is named as one", async () => {
     const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
     await expect(read(Buffer.from(pointer))).rejects.toThrow(/is a git-lfs pointer.*git lfs pull/);

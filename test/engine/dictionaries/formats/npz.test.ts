@@ -75,6 +75,14 @@ describe("a .npz file", () => {
     await expect(readAll(damaged)).rejects.toThrow(/W\.npy is damaged: its CRC-32 is [0-9a-f]{8}, the zip says/);
   });
 
+  it("whose directory has 0 in the place of a CRC-32 is refused", async () => {
+    const bytes = readFileSync(stored);
+    bytes.writeUInt32LE(0, bytes.indexOf("PK\u0001\u0002", 0, "latin1") + 16);
+    const path = join(folder, "unchecked.npz");
+    writeFileSync(path, bytes);
+    await expect(readAll(path)).rejects.toThrow(/W\.npy is damaged: its CRC-32 is [0-9a-f]{8}, the zip says 00000000/);
+  });
+
   it.each([stored, deflated])("cut short or changed in any byte is refused, or reads as before", async (path) => {
     const whole = new Uint8Array(readFileSync(path));
     const values = Object.values(await readAll(path));

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { deflateRawSync } from "node:zlib";
+import { crc32, deflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { FormatError } from "../../../../src/engine/dictionaries/formats/format-error.ts";
 import { ZipArchive } from "../../../../src/engine/dictionaries/formats/zip.ts";
@@ -18,8 +18,8 @@ function written(bytes: Uint8Array): string {
 }
 
 /** The first member's content. */
-async function readFirst(bytes: Uint8Array, length?: number): Promise<Buffer> {
-  const zip = await ZipArchive.open(written(bytes), ".zip", 10);
+async function readFirst(bytes: Uint8Array, length?: number, mayLackChecksums = false): Promise<Buffer> {
+  const zip = await ZipArchive.open(written(bytes), { format: ".zip", maxMembers: 10, mayLackChecksums });
   try {
     return Buffer.from(await zip.readBytes(zip.members[0]!, length));
   } finally {
@@ -28,7 +28,7 @@ async function readFirst(bytes: Uint8Array, length?: number): Promise<Buffer> {
 }
 
 const stored: ZipFileOf = { name: "a", bytes: TEXT };
-const deflated: ZipFileOf = { name: "a", bytes: deflateRawSync(TEXT), method: 8, size: TEXT.length, crc: 0 };
+const deflated: ZipFileOf = { name: "a", bytes: deflateRawSync(TEXT), method: 8, size: TEXT.length, crc: crc32(TEXT) };
 
 describe("a member of a zip", () => {
   it.each([stored, deflated])("is read whole, or its beginning alone", async (member) => {
@@ -37,6 +37,7 @@ describe("a member of a zip", () => {
   });
 
   it.each<[string, ZipFileOf, RegExp]>([
+    ["no checksum", { ...stored, crc: 0 }, /a is damaged: its CRC-32 is [0-9a-f]{8}, the zip says 00000000/],
     ["another checksum", { ...stored, crc: 1 }, /a is damaged: its CRC-32 is [0-9a-f]{8}, the zip says 00000001/],
     ["a size that is too small", { ...deflated, size: 9 }, /a goes on after all of the 9 bytes that the zip says/],
     ["a size that is too large", { ...deflated, size: TEXT.length + 1 }, /a ends after 1700000 of the 1700001 bytes/],
@@ -46,6 +47,13 @@ describe("a member of a zip", () => {
     const error: unknown = await readFirst(zipBytes([member])).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(FormatError);
     expect(String(error)).toMatch(message);
+  });
+});
+
+describe("a zip of a format that may lack checksums", () => {
+  it("is read without one, and checked where it has one", async () => {
+    expect((await readFirst(zipBytes([{ ...stored, crc: 0 }]), undefined, true)).equals(TEXT)).toBe(true);
+    await expect(readFirst(zipBytes([{ ...stored, crc: 1 }]), undefined, true)).rejects.toThrow(/a is damaged/);
   });
 });
 
