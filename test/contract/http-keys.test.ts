@@ -204,7 +204,8 @@ describe("a rate limit", () => {
     expect((await asked("GET", "/v1/dictionaries", OTHER)).statusCode).toBe(200);
     // Whoever has no key spends nobody's.
     for (let i = 0; i < 5; i++) expect((await asked("GET", "/v1/dictionaries", WRONG)).statusCode).toBe(401);
-    for (let i = 0; i < 5; i++) expect((await asked("GET", "/health/live", API)).statusCode).toBe(200);
+    for (const url of ["/health/live", "/docs"])
+      for (let i = 0; i < 5; i++) expect((await asked("GET", url, API)).statusCode).toBe(200);
   });
 
   it("is by address where there are no keys", async () => {

@@ -3,7 +3,7 @@ import rateLimit, { type FastifyRateLimitStore, normalizeIP } from "@fastify/rat
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { LRUCache } from "lru-cache";
 import type { Keys } from "./keys.ts";
-import { isHealth } from "./routes.ts";
+import { isHealth, isPage } from "./routes.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 
 /** Clients remembered at most; the one seen longest ago is forgotten first. */
@@ -15,8 +15,8 @@ export interface RateLimit {
 }
 
 /**
- * Requests a minute, per key where keys are asked for and per address where not. Counted after the key was checked, so
- * that nobody spends another's, and before anything is read. Health is not counted.
+ * Limits requests a minute, per key where keys are required and else per address. Runs after the key check, so that nobody
+ * spends another's share, and before a body is read. Health and pages are not counted: their requests carry no checked key.
  */
 export async function registerRateLimit(
   app: FastifyInstance,
@@ -35,7 +35,7 @@ export async function registerRateLimit(
   });
   const count = app.rateLimit();
   app.addHook("onRequest", async function (request, reply) {
-    if (isHealth(request)) return;
+    if (isHealth(request) || isPage(request)) return;
     await count.call(this, request, reply);
   });
 }
