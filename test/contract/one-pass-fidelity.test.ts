@@ -2,12 +2,13 @@
  * One-pass dictionaries as their publishers save them (tools/fixtures/make_one_pass.py), imported and encoded, against the
  * library's own codes and outputs. Prints how many rows agree, are undecided and differ.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.ts";
+import type { ImportFlags } from "../../src/engine/dictionaries/importing/import-flags.ts";
 import { understand } from "../../src/engine/dictionaries/importing/understand.ts";
 import { compareCode } from "../../src/engine/dictionaries/verify/compare-code.ts";
 import { servedCodes } from "../../src/engine/dictionaries/verify/served-code.ts";
@@ -42,15 +43,26 @@ afterAll(() => {
   );
 });
 
-it("finds the fixtures", () => expect(folders.length).toBeGreaterThanOrEqual(22));
+it("finds the fixtures", () => expect(folders.length).toBeGreaterThanOrEqual(30));
 
 describe.each(folders)("%s", async (name) => {
   const folder = join(fixtures, name);
-  const { library } = JSON.parse(readFileSync(join(folder, "library.json"), "utf8")) as { library: string };
-  const { weights: read } = await understand(folder, {});
+  const {
+    library,
+    kind,
+    file = "",
+    flags = {},
+  } = JSON.parse(readFileSync(join(folder, "library.json"), "utf8")) as {
+    readonly library: string;
+    readonly kind?: string;
+    /** The file to import, where the layout is no folder. */
+    readonly file?: string;
+    readonly flags?: ImportFlags;
+  };
+  const { weights: read } = await understand(join(folder, file), flags);
   const weights = read as OnePassWeights;
   const { dIn, d, m, role, tensors } = weights;
-  const [x, z, y] = await Promise.all(["x", "z", "y"].map((file) => matrix(join(folder, `${file}.npy`))));
+  const [x, z, y] = await Promise.all(["x", "z", "y"].map((array) => matrix(join(folder, `${array}.npy`))));
   const count = x!.length / dIn;
   const session = await createEncoderSession(weights, { runtime: "cpu", path: "residual", threads: 1 });
   afterAll(() => session.release());
@@ -81,8 +93,8 @@ describe.each(folders)("%s", async (name) => {
     }
   });
 
-  it("is of the role that its folder says", () => {
+  it("is of the kind that its publisher has and the role that its folder says", () => {
+    if (kind !== undefined) expect(weights.kind).toBe(kind);
     expect(role).toBe(/transcoder/.test(relative(fixtures, folder)) ? "transcoder" : "autoencoder");
-    expect(existsSync(join(folder, "cfg.json")) || "threshold" in tensors).toBe(true);
   });
 });

@@ -47,6 +47,18 @@ export function refusePursuitFlags(flags: ImportFlags, what: string): void {
   throw new ImportFault([`${named}: ${what} has an encoder of its own, which has no such setting; leave it out.`]);
 }
 
+/** Settings that a publisher's code fixes: its bias is added in decode, and rows are not normed. */
+export const fixedBy = (from: string, subtractCenter: boolean): KnownCommon => ({
+  center: { value: true, from },
+  subtractCenter: { value: subtractCenter, from },
+  inputNorm: { value: "none", from },
+});
+
+/** @throws ImportFault for --role transcoder where the layout holds autoencoders only */
+export function refuseTranscoder({ role }: ImportFlags, layout: string): void {
+  if (role === "transcoder") throw new ImportFault([`--role transcoder: ${layout} saves autoencoders; leave it out.`]);
+}
+
 /** The weights and the origins of their settings. */
 export function onePassOf<S extends OnePassSettings>(
   { kind, role, dIn, dOut, m, atoms, center, tensors, common, own }: OnePassParts<S>,

@@ -60,6 +60,12 @@ export class Config {
     return this.setting(key, fallback, check).value;
   }
 
+  /** The settings under a key that holds an object. It collects faults of its own. */
+  section(key: string): Config {
+    const values = this.#values[key];
+    return new Config(`${this.file} ${key}`, isObject(values) ? values : {}, [], this.#library);
+  }
+
   /** Notes a fault; {@link Config.settle} throws it with the others. */
   fault(sentence: string): void {
     this.#faults.push(`${this.file}: ${sentence}`);

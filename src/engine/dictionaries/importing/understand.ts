@@ -4,6 +4,11 @@ import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { findTensorFile } from "../formats/open-tensor-file.ts";
+import {
+  DICTIONARY_LEARNING_CONFIG,
+  DICTIONARY_LEARNING_WEIGHTS,
+  understandDictionaryLearning,
+} from "./dictionary-learning.ts";
 import { GEMMA_SCOPE_WEIGHTS, understandGemmaScope } from "./gemma-scope.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
@@ -49,6 +54,15 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
     return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
   }
+  const ae = await findTensorFile(path, DICTIONARY_LEARNING_WEIGHTS);
+  if (ae !== null) {
+    if (await isFile(DICTIONARY_LEARNING_CONFIG)) {
+      return withSource(path, ae, () => understandDictionaryLearning(path, ae, flags));
+    }
+    throw new ImportFault([
+      `${path} holds ${basename(ae)} but no ${DICTIONARY_LEARNING_CONFIG}, which names the class of dictionary_learning. Put it beside the weights.`,
+    ]);
+  }
   const params = await findTensorFile(path, GEMMA_SCOPE_WEIGHTS);
   if (params !== null) return withSource(path, params, () => understandGemmaScope(path, params, flags));
   if (await isFile("runner_cfg.json")) {
@@ -57,7 +71,7 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     ]);
   }
   throw new ImportFault([
-    `${path} holds neither ${SAE_LENS_CONFIG} nor params.npz or params.safetensors, so it is no folder of SAELens, sparsify or Gemma Scope; sparsify has one for each hook inside its checkpoint. For a weights file name the file itself.`,
+    `${path} holds neither ${SAE_LENS_CONFIG} nor params.npz, params.safetensors or ae.pt, so it is no folder of SAELens, sparsify, Gemma Scope or dictionary_learning; sparsify has one for each hook inside its checkpoint. For a weights file name the file itself.`,
   ]);
 }
 
