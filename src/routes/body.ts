@@ -9,7 +9,7 @@ import { type Inflater, inflaterFor } from "./inflate.ts";
 import type { Intake } from "./intake.ts";
 import { cancellationOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
-import { BODY_MEDIA, LINES_MEDIA } from "./media-types.ts";
+import { BODY_MEDIA, LINES_MEDIA, SHOWN } from "./media-types.ts";
 import type { BodyForm, BodyType, Query, Sizes } from "../codecs/body-form.ts";
 import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "../codecs/read-body.ts";
 import { fieldsOfQuery } from "../codecs/query-fields.ts";
@@ -111,7 +111,7 @@ function notTaken(request: FastifyRequest): WireError {
   const taken = ["application/json", "application/msgpack"];
   if (kind !== undefined && KINDS_OF_ROWS.has(kind)) taken.push("application/octet-stream");
   if (lines) taken.push(LINES_MEDIA);
-  const message = `This route takes no ${request.headers["content-type"]}: send ${taken.join(" or ")}.`;
+  const message = `This route takes no ${request.headers["content-type"]?.slice(0, SHOWN)}: send ${taken.join(" or ")}.`;
   return new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
 }
 
@@ -120,7 +120,7 @@ function checkQuery({ query, headers, routeOptions }: FastifyRequest): void {
   const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: Record<string, unknown> };
   const field = Object.keys(query as Query).find((name) => name in properties);
   if (field === undefined) return;
-  const message = `${field} is in the query, but the body is ${headers["content-type"]}: put it into the body, beside inputs.`;
+  const message = `${field} is in the query, but the body is ${headers["content-type"]?.slice(0, SHOWN)}: put it into the body, beside inputs.`;
   throw new WireError("PURSUIT_INVALID_FIELD", message);
 }
 

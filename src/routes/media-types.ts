@@ -66,6 +66,9 @@ const chosenBefore = new WeakMap<readonly AnswerType[], Map<string, AnswerType |
 const MOST_KNOWN = 64;
 const LONGEST_KNOWN = 256;
 
+/** Characters of a client's header that an error repeats. */
+export const SHOWN = 100;
+
 /**
  * What Accept, its q-values weighed, chooses of what the route can answer (RFC 9110 §12.5.1).
  * @throws WireError PURSUIT_NOT_ACCEPTABLE
@@ -86,6 +89,6 @@ export function negotiate(request: FastifyRequest): AnswerType {
   if (chosen !== null) return chosen;
   throw new WireError(
     "PURSUIT_NOT_ACCEPTABLE",
-    `Answers are ${offered.map(mediaOf).join(", ")}; the request accepts ${request.headers.accept}.`,
+    `Answers are ${offered.map(mediaOf).join(", ")}; the request accepts ${accept.slice(0, SHOWN)}.`,
   );
 }

@@ -150,6 +150,9 @@ export function registerUnread(app: FastifyInstance, unread: UnreadAnswers): voi
   app.addHook("onSend", (request, reply, payload, next) => {
     const answer = unread.open(request, reply);
     if (!isWhole(payload)) return next();
+    // Made of them, it needs them no longer, however slowly it is read.
+    request.body = undefined;
+    request.bodyClaim?.release();
     if (!unread.resize(answer, payload.length)) {
       const { socket } = request.raw;
       // A client that asks on without reading, or one that cannot even be told.

@@ -72,6 +72,21 @@ describe("an answer that nobody reads", () => {
   });
 });
 
+describe("a body whose answer nobody reads", () => {
+  it("is held no longer than the answer takes to make", async () => {
+    await serve({ maxBytesInFlight: MiB, maxRows: 1e6, maxAnswer: 256 * MiB, maxUnread: 256 * MiB });
+    const body = `{"inputs":[${Array(100_000).fill("[1,2]").join(",")}]}`;
+    const headers = `host: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
+    const sockets: Socket[] = [];
+    for (let i = 0; i < 3; i++) {
+      const socket = await ask(`POST /v1/dictionaries/small/encode HTTP/1.1\r\n${headers}\r\n\r\n${body}`);
+      expect(String(socket.read(15))).toBe("HTTP/1.1 200 OK");
+      sockets.push(socket.pause());
+    }
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
 describe("a large answer", () => {
   beforeEach(() => serve({}));
 

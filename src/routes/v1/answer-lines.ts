@@ -5,6 +5,8 @@ import type { LinesBody } from "../body.ts";
 import { budgetOf } from "./budget-of.ts";
 import { checkLabels, labelsOf } from "./check-labels.ts";
 import { encodeAsRead, replaced } from "./encode-as-read.ts";
+import { problemOf } from "../error-handler.ts";
+import { PROBLEMS } from "../problem.ts";
 import { mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
@@ -71,7 +73,10 @@ export async function answerLines(
     answer: unread.open(request, reply),
     closing,
     maxWaiting: limits.streamBuffer,
-    onFailure: (error) => request.log.warn({ err: error }, "A stream of lines ended early."),
+    onFailure: (error) => {
+      const isOurs = PROBLEMS[problemOf(error as Error).code].status >= 500;
+      request.log[isOurs ? "warn" : "debug"]({ err: error }, "A stream of lines ended early.");
+    },
     encoder: {
       budget: budget === undefined ? null : budgetOf(budget),
       head: { format, d: manifest.dOut },

@@ -14,17 +14,24 @@ const BEGINNING = "HTTP/1.1 ";
 const FIRST_INTERVAL = 50;
 const INTERVAL_GROWTH = 4;
 
+/** What is known of a connection. */
+interface Connection {
+  /** performance.now() */
+  readonly since: number;
+  /** Answers that it still owes. */
+  readonly owed: Set<ServerResponse>;
+}
+
 /**
  * Rules for connections, on every address that the server listens on. At the limit a new connection takes the place of the
- * one that was idle the longest, and is refused where none is idle. A client may end its half of the connection after its
- * request and still get its answer.
+ * one that was idle the longest; where none is idle, of the slowest whose client is awaited; where the server works for all,
+ * it is refused. A client may end its half of the connection after its request and still get its answer.
  */
 export class Connections {
   readonly #limit: number;
   readonly #onRefused: () => void;
-  /** Answers that each connection still owes. */
-  readonly #owed = new Map<Socket, Set<ServerResponse>>();
-  /** Connections that owe none, the one idle the longest first. */
+  readonly #open = new Map<Socket, Connection>();
+  /** Connections that owe no answer, the one idle the longest first. */
   readonly #idle = new Set<Socket>();
 
   constructor({ maxConnections }: ConnectionLimit, onRefused: () => void) {
@@ -48,8 +55,8 @@ export class Connections {
   }
 
   #admit(socket: Socket): boolean {
-    if (this.#owed.size >= this.#limit) {
-      const [longest] = this.#idle;
+    if (this.#open.size >= this.#limit) {
+      const [longest = this.#slowest()] = this.#idle;
       if (longest === undefined) {
         this.#refuse(socket);
         return false;
@@ -57,32 +64,47 @@ export class Connections {
       this.#forget(longest);
       longest.destroy();
     }
-    this.#owed.set(socket, new Set());
+    this.#open.set(socket, { since: performance.now(), owed: new Set() });
     this.#idle.add(socket);
     socket.once("close", () => this.#forget(socket));
     return true;
   }
 
   #forget(socket: Socket): void {
-    this.#owed.delete(socket);
+    this.#open.delete(socket);
     this.#idle.delete(socket);
+  }
+
+  /** The connection that has moved the fewest bytes a millisecond, of those that wait for their client. */
+  #slowest(): Socket | undefined {
+    const now = performance.now();
+    let slowest: Socket | undefined;
+    let lowest = Infinity;
+    for (const [socket, { since, owed }] of this.#open) {
+      if (![...owed].some((response) => awaitsClient(socket, response))) continue;
+      const rate = (socket.bytesRead + socket.bytesWritten - socket.writableLength) / (now - since);
+      if (rate >= lowest) continue;
+      lowest = rate;
+      slowest = socket;
+    }
+    return slowest;
   }
 
   #refuse(socket: Socket): void {
     this.#onRefused();
-    const detail = `The server takes ${this.#limit} connections at once (PURSUIT_MAX_CONNECTIONS), and all are at work. Come again later.`;
+    const detail = `The server takes ${this.#limit} connections at once (PURSUIT_MAX_CONNECTIONS), and works for all of them. Come again later.`;
     answerBare(socket, "", { code: "PURSUIT_TOO_MANY_CONNECTIONS", detail, retryAfter: 1 });
     socket.resume().once("finish", () => socket.destroy());
   }
 
   #owe(socket: Socket, response: ServerResponse): void {
-    const owed = this.#owed.get(socket);
+    const owed = this.#open.get(socket)?.owed;
     if (owed === undefined) return;
     owed.add(response);
     this.#idle.delete(socket);
     response.once("close", () => {
       owed.delete(response);
-      if (owed.size === 0 && this.#owed.has(socket)) this.#idle.add(socket);
+      if (owed.size === 0 && this.#open.has(socket)) this.#idle.add(socket);
     });
   }
 
@@ -92,7 +114,7 @@ export class Connections {
    * that has left resets the connection at the first, which shows at the next.
    */
   #probe(socket: Socket): void {
-    const [response, another] = this.#owed.get(socket) ?? [];
+    const [response, another] = this.#open.get(socket)?.owed ?? [];
     if (response === undefined || another !== undefined || response.headersSent || !socket.writable) return;
     const write = socket.write.bind(socket);
     let sent = 0;
@@ -114,3 +136,7 @@ export class Connections {
     send();
   }
 }
+
+/** Whether a client has to send more of its request, or to read of its answer, before the server can go on. */
+const awaitsClient = (socket: Socket, { req, headersSent }: ServerResponse): boolean =>
+  !req.complete || (headersSent && socket.writableLength > 0);

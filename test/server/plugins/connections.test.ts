@@ -84,6 +84,39 @@ describe("at the limit of connections", () => {
     expect((await readAnswer(other)).body).toBe("yes");
   });
 
+  it.each<[string, (slow: Socket) => void]>([
+    ["sends a body slowly", (slow) => slow.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nab")],
+    ["reads nothing of its answer", (slow) => slow.pause().write(GET.replace("/", "/large"))],
+  ])("a new one takes the place of the slowest whose client %s", async (_what, misbehave) => {
+    const asked: ServerResponse[] = [];
+    await serve(3, (request, response) => {
+      asked.push(response);
+      if (request.url === "/large") response.end(Buffer.alloc(32 << 20));
+    });
+    const [busy, fast, slow] = [await open(), await open(), await open()];
+    const until = async (count: number): Promise<void> => {
+      while (asked.length < count) await new Promise(setImmediate);
+    };
+    busy.write(GET);
+    await until(1);
+    fast.write(`POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n${"x".repeat(1 << 20)}`);
+    await until(2);
+    asked[1]!.req.resume();
+    while (asked[1]!.req.socket.bytesRead < 1 << 20) await new Promise(setImmediate);
+    misbehave(slow);
+    await until(3);
+    const closed = once(asked[2]!, "close");
+    const late = await open();
+    await closed;
+    expect([busy.destroyed, fast.destroyed, refused]).toEqual([false, false, 0]);
+    late.write(GET);
+    await until(4);
+    asked[3]!.end("hello");
+    expect((await readAnswer(late)).body).toBe("hello");
+    asked[0]!.end("at last");
+    expect((await readAnswer(busy)).body).toBe("at last");
+  });
+
   it("a connection that was refused asks nothing", async () => {
     const { handler, held, next } = holding();
     await serve(1, handler);
