@@ -15,6 +15,7 @@ import type { Understood } from "../engine/dictionaries/importing/understood.ts"
 import { writeDictionary } from "../engine/dictionaries/importing/write-dictionary.ts";
 import { snakeCase } from "../engine/core/snake-case.ts";
 import { readSettings } from "../server/config.ts";
+import { shellWord } from "../server/first-request.ts";
 
 interface Flags extends Omit<ImportFlags, "maxAtoms"> {
   readonly id?: string;
@@ -74,9 +75,12 @@ export function registerImport(program: Command): void {
       const { folder, loaded } = await writeDictionary(understood, { modelsDir, id, force });
       for (const warning of loaded.warnings) console.log(`warning: ${warning}`);
       console.log(`\nWritten to ${folder} (sha256 ${loaded.sha256.slice(0, 12)}…).`);
-      console.log(`Serve it:  npx pursuit serve${named === undefined ? "" : ` --models-dir ${named}`}`);
+      const where = named === undefined ? "" : ` --models-dir ${shellWord(named)}`;
+      console.log(`Serve it:  npx pursuit serve${where}`);
       console.log(`           or, where one runs over this folder:  POST /v2/repository/models/${id}/load`);
-      console.log(`Check it:  npx pursuit verify ${id} --rows x.npy --codes z.npy   (your own rows and dense codes)`);
+      console.log(
+        `Check it:  npx pursuit verify ${id}${where} --rows x.npy --codes z.npy   (your own rows and dense codes)`,
+      );
     });
 }
 

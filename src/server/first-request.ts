@@ -38,8 +38,9 @@ export async function writeFirstRequest(
   const near = relative(process.cwd(), file);
   const path = near.length < file.length ? near : file;
   const key = keyed ? '-H "authorization: Bearer $KEY" ' : "";
-  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode ${key}-H 'content-type: application/json' -d ${quoted(`@${path}`)}`;
+  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode ${key}-H 'content-type: application/json' -d ${shellWord(`@${path}`)}`;
 }
 
-/** A word that a POSIX shell takes as it is. */
-const quoted = (word: string): string => (/^[\w@./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+/** A word for a POSIX shell, quoted where it must be. */
+export const shellWord = (word: string): string =>
+  /^[\w@./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -173,6 +173,13 @@ describe("pursuit import", () => {
     expect(stdout).not.toContain("Written");
   });
 
+  it("names the models folder in the lines to serve and to check by, where it was named", async () => {
+    const named = join(temporaryFolder(), "my models");
+    const { stdout } = await runCli(["import", join(fixtures, "sae-lens-default"), "--models-dir", named]);
+    expect(stdout).toContain(`npx pursuit serve --models-dir '${named}'\n`);
+    expect(stdout).toContain(`npx pursuit verify sae-lens-default --models-dir '${named}' --rows x.npy`);
+  });
+
   it("overwrites nothing without --force, and leaves nothing half-written behind", async () => {
     const fixed = join(fixtures, "sae-lens-fixed");
     const again = await runCli(["import", fixed, "--id", "sae-lens-default"], env);

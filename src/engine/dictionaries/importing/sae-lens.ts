@@ -14,7 +14,7 @@ import { stateDictOf } from "./state-dict.ts";
 import { ONE_PASS_ARCHITECTURES, type OnePassArchitecture, readOnePass } from "./sae-lens-one-pass.ts";
 import { transpose } from "./transpose.ts";
 import { type Known, parted, pursuitOf, settle, topkFlags, type Understood } from "./understood.ts";
-import { decoderAlone, SERVED_KINDS } from "./unserved.ts";
+import { decoderAlone, SERVED_KINDS } from "./other-layouts.ts";
 
 export const SAE_LENS_CONFIG = "cfg.json";
 /** Name of the weights without their ending. */

@@ -12,6 +12,7 @@ import {
 import { GEMMA_SCOPE_WEIGHTS, understandGemmaScope } from "./gemma-scope.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
+import { explainFolder } from "./other-layouts.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
 import { SPARSIFY_WEIGHTS, understandSparsify } from "./sparsify.ts";
 import type { Understood } from "./understood.ts";
@@ -19,7 +20,7 @@ import { understandWeights } from "./weights-file.ts";
 
 /**
  * What lies at a path, read and settled but not yet written.
- * @throws ImportFault naming what is missing or not served; FormatError when a file is not sound.
+ * @throws ImportFault naming what is missing, or what it is and what to do instead; FormatError when a file is not sound.
  */
 export async function understand(path: string, flags: ImportFlags): Promise<Understood> {
   const understood = await understandPath(path, flags);
@@ -65,14 +66,7 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
   }
   const params = await findTensorFile(path, GEMMA_SCOPE_WEIGHTS);
   if (params !== null) return withSource(path, params, () => understandGemmaScope(path, params, flags));
-  if (await isFile("runner_cfg.json")) {
-    throw new ImportFault([
-      `${path} holds SAELens' training settings (runner_cfg.json) but not ${SAE_LENS_CONFIG}: import the folder that save_model or save_inference_model wrote.`,
-    ]);
-  }
-  throw new ImportFault([
-    `${path} holds neither ${SAE_LENS_CONFIG} nor params.npz, params.safetensors or ae.pt, so it is no folder of SAELens, sparsify, Gemma Scope or dictionary_learning; sparsify has one for each hook inside its checkpoint. For a weights file name the file itself.`,
-  ]);
+  throw new ImportFault(await explainFolder(path));
 }
 
 /**

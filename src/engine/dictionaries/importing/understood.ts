@@ -8,7 +8,7 @@ import {
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
+import { ImportFault, MissingFlags } from "./import-fault.ts";
 
 /** A setting and who said so: "cfg.json", "SAELens' default", "--score". */
 export interface Known<T> {
@@ -118,12 +118,7 @@ function settleNamed(
     else if (known) settings[name] = known;
     else missing.add(FLAG_VALUES[name]);
   }
-  if (missing.size > 0) {
-    throw new ImportFault([
-      `${layout} does not say how its encoder works, and nothing is guessed. Add:`,
-      ...[...missing].map((flag) => `  ${flag}`),
-    ]);
-  }
+  if (missing.size > 0) throw new MissingFlags(layout, [...missing]);
   return settings;
 }
 

@@ -2,26 +2,13 @@ import { FormatError } from "../formats/format-error.ts";
 import { NPY_TENSOR } from "../formats/npy.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { isFloatType, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
-import { FLAG_VALUES, type ImportFlags, type Source } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
+import type { ImportFlags, Source } from "./import-flags.ts";
+import { ImportFault, MissingFlags } from "./import-fault.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
+import { explainTensors } from "./other-layouts.ts";
 import { stateDictOf } from "./state-dict.ts";
 import { expectOnly } from "./expect-tensors.ts";
 import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
-
-/** Tensors of layouts that are not served yet: each would be read as something that it is not. */
-const NOT_YET: readonly (readonly [tensor: string, what: string])[] = [
-  ["b_pre", "the MNIST notebook's untied matching pursuit (D, W, b_pre)"],
-  [
-    "encoder.weight",
-    "an encoder of its own (dictionary_learning, Llama Scope; of sparsify import the folder that holds it and cfg.json)",
-  ],
-  ["encoder", "a learned encoder (overcomplete's TopKSAE, BatchTopKSAE and others than MpSAE)"],
-  ["dictionary.Relax", "overcomplete's archetypal dictionary"],
-  ["W_enc", "a one-pass encoder (SAELens, Gemma Scope)"],
-  ["w_enc", "a one-pass encoder (Gemma Scope 2)"],
-  ["thresholds", "overcomplete's JumpSAE"],
-];
 
 const WEIGHTS = "dictionary._weights";
 const MULTIPLIER = "dictionary.multiplier";
@@ -42,42 +29,59 @@ export async function understandWeights(path: string, flags: ImportFlags): Promi
   }
 }
 
+/** Layouts of files that hold weights and no settings. */
+const READERS = {
+  overcomplete: understandOvercomplete,
+  "mp-sae": understandOfficial,
+  atoms: understandAtoms,
+} as const satisfies Partial<Record<Source, (file: TensorFile, flags: ImportFlags) => Promise<Understood>>>;
+
 async function understandTensors(file: TensorFile, flags: ImportFlags): Promise<Understood> {
-  for (const [tensor, what] of NOT_YET) {
-    if ([...file.tensors.keys()].some((name) => name === tensor || name.startsWith(`${tensor}.`))) {
-      throw new ImportFault([`${file.path} holds ${tensor}: ${what}. That is not served yet.`]);
-    }
+  const other = await explainTensors(file.path, file.tensors.keys());
+  if (other !== null) throw new ImportFault([other]);
+  const { from } = flags;
+  if (from === undefined) throw await suggestion(file, flags);
+  if (from === "sae-lens" || from === "sparsify") {
+    throw new ImportFault([`--from ${from} takes a folder with cfg.json and its weights, not a file.`]);
   }
-  switch (flags.from ?? (await suggest(file))) {
-    case "overcomplete":
-      return await understandOvercomplete(file, flags);
-    case "mp-sae":
-      return await understandOfficial(file, flags);
-    case "atoms":
-      return await understandAtoms(file, flags);
-    case "sae-lens":
-    case "sparsify":
-      throw new ImportFault([`--from ${flags.from} takes a folder with cfg.json and its weights, not a file.`]);
-  }
+  return READERS[from](file, flags);
 }
 
-/** @throws ImportFault with the --from that fits, since two classes may save the same tensors. */
-function suggest({ path, tensors }: TensorFile): Promise<Source> {
+/** The --from that fits, since two classes may save the same tensors, and every other flag that it needs. */
+async function suggestion(file: TensorFile, flags: ImportFlags): Promise<ImportFault> {
+  const { path, tensors } = file;
   if (tensors.has("W_dec")) {
-    return Promise.reject(
-      new ImportFault([`${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`]),
-    );
+    return new ImportFault([`${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`]);
   }
-  const names = [...tensors.keys()].slice(0, 20).join(", ");
-  const [fits, why] = tensors.has(WEIGHTS)
-    ? [
-        "--from overcomplete, if its class is MpSAE",
-        "overcomplete's MpSAE and OMPSAE both save these; OMPSAE is not served yet.",
-      ]
+  const [from, condition, why] = tensors.has(WEIGHTS)
+    ? ([
+        "overcomplete",
+        "if its class is MpSAE",
+        "overcomplete's MpSAE and OMPSAE both save these, and no settings. OMPSAE's codes are not reproduced; its atoms can " +
+          "be encoded by exact orthogonal pursuit: --from atoms --kind orthogonal_matching_pursuit --score relu.",
+      ] as const)
     : tensors.has("W")
-      ? ["--from mp-sae, if it is the official repository's", "they carry no settings."]
-      : ["--from atoms, if one of them is the atoms [m, d]", "they carry no settings."];
-  return Promise.reject(new ImportFault([`${path} holds ${names}: ${why}`, `Add ${fits}. (${FLAG_VALUES.from})`]));
+      ? (["mp-sae", "if it is the official repository's", "they carry no settings."] as const)
+      : (["atoms", "if one of them is the atoms [m, d]", "they carry no settings."] as const);
+  const others = await faultsOf(READERS[from](file, { ...flags, from }));
+  return new ImportFault([
+    `${path} holds ${described([...tensors])}: ${why}`,
+    `Add, ${condition}:`,
+    `  --from ${from}`,
+    ...others,
+  ]);
+}
+
+/** What else a layout would ask for or refuse. */
+async function faultsOf(reading: Promise<Understood>): Promise<readonly string[]> {
+  try {
+    await reading;
+    return [];
+  } catch (error) {
+    if (error instanceof MissingFlags) return error.flags.map((flag) => `  ${flag}`);
+    if (error instanceof ImportFault) return error.faults;
+    throw error;
+  }
 }
 
 /**

@@ -58,14 +58,14 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
   ],
   ["a config that is no JSON", () => folderOf({ "cfg.json": "{" }), {}, /cfg\.json: is cut off/],
   [
-    "what sparsify can do and is not served, all at once",
+    "what sparsify can do and Pursuit cannot, all at once",
     () =>
       folderOf({
-        "cfg.json": JSON.stringify({ activation: "groupmax", transcode: true, d_in: 4 }),
+        "cfg.json": JSON.stringify({ activation: "batchtopk", signed: true, d_in: 4 }),
         "sae.safetensors": "",
       }),
     {},
-    /activation "groupmax" has an encoder that Pursuit does not run(.|\n)*transcode is true/,
+    /activation "batchtopk" is none of sparsify's(.|\n)*signed is true/,
   ],
   [
     "a pursuit's flags for a TopK encoder",
@@ -75,7 +75,12 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
   ],
   ["a folder of Gemma Scope", () => folderOf({ "params.npz": "" }), {}, /params\.npz/],
   ["training settings alone", () => folderOf({ "runner_cfg.json": "{}" }), {}, /runner_cfg\.json/],
-  ["an empty folder", () => folderOf({}), {}, /holds neither cfg\.json nor params\.npz/],
+  [
+    "an empty folder",
+    () => folderOf({}),
+    {},
+    /holds nothing that import reads: .* Name the folder or file that holds the dictionary/,
+  ],
   ["a folder as a weights file's layout", () => saeLens({}), { from: "mp-sae" }, /--from mp-sae takes a weights file/],
   ["a checkpoint that holds none", () => join(folderOf({ "w.pt": "x" }), "w.pt"), {}, /is no file of torch\.save/],
   ["a whole pickled module", () => join(torch, "refused/module.pt"), {}, /names torch\.nn\.modules\.linear\.Linear/],
@@ -98,7 +103,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     "overcomplete's weights without their class",
     () => weights({ "dictionary._weights": [6, 4] }),
     {},
-    /OMPSAE.*\n.*--from overcomplete/,
+    /OMPSAE.*--kind orthogonal_matching_pursuit.*\n.*if its class is MpSAE:\n {2}--from overcomplete\n {2}--normalize .*\n {2}--max-atoms/,
   ],
   [
     "overcomplete's weights without normalisation and k",
@@ -118,13 +123,13 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     "an encoder of its own",
     () => weights({ "encoder.weight": [6, 4], W_dec: [6, 4] }),
     {},
-    /dictionary_learning.*sparsify import the folder/,
+    /holds encoder: an encoder of its own.*From dictionary_learning.*save_model\("folder"\)/,
   ],
   [
     "a learned encoder of overcomplete, though called MpSAE",
     () => weights({ "encoder.final_block.0.weight": [6, 4], "dictionary._weights": [6, 4] }),
     { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
-    /holds encoder: a learned encoder \(overcomplete's TopKSAE/,
+    /holds encoder\.final_block: a learned encoder of overcomplete.*import atoms\.npy --from atoms/,
   ],
   [
     "an archetypal dictionary",

@@ -1,0 +1,120 @@
+/** Folders and files of layouts that import does not read: one refusal, which ends in a way that works. */
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
+import { ImportFault } from "../../../../src/engine/dictionaries/importing/import-fault.ts";
+import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
+import { ImportFolders, tensorsOf } from "../../../support/import-folder.ts";
+
+const folders = new ImportFolders();
+const TRAINER = JSON.stringify({ trainer: { dict_class: "BatchTopKSAE", k: 3, activation_dim: 4 } });
+const LEARNED = tensorsOf({ "encoder.weight": [6, 4], "encoder.bias": [6], "decoder.weight": [4, 6], b_dec: [4] });
+const OFFICIAL = tensorsOf({ W: [6, 4] });
+
+const CASES: readonly (readonly [what: string, path: () => string, said: RegExp])[] = [
+  [
+    "a folder of dictionary_learning",
+    () => folders.of({ "config.json": TRAINER, "ae.safetensors": LEARNED }),
+    /is a folder of dictionary_learning \(BatchTopKSAE\).*Save it as a SAELens folder: docs\/import\.md, "From dictionary_learning"/,
+  ],
+  [
+    "its checkpoint by itself",
+    () => join(folders.of({ "config.json": TRAINER, "ae.safetensors": LEARNED }), "ae.safetensors"),
+    /ae\.safetensors is BatchTopKSAE of dictionary_learning.*"From dictionary_learning"/,
+  ],
+  ["its checkpoint without a config", () => folders.of({ "ae.pt": "" }), /is a folder of dictionary_learning, which/],
+  ["Llama Scope", () => folders.of({ "hyperparams.json": "{}" }), /Llama Scope.*SAE\.from_pretrained\(release, id\)/],
+  ["circuit-tracer", () => folders.of({ "config.yaml": "" }), /circuit-tracer's transcoders.*SAE\.from_pretrained/],
+  [
+    "weights of a SAELens folder by themselves",
+    () =>
+      join(
+        folders.of({ "cfg.json": "{}", "sae_weights.safetensors": tensorsOf({ W_enc: [4, 6] }) }),
+        "sae_weights.safetensors",
+      ),
+    /belongs to a folder with its settings: pursuit import \S+$/,
+  ],
+  [
+    "a checkout of many dictionaries",
+    () => folders.of(Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`layer_${i}/cfg.json`, "{}"]))),
+    /holds 7 that can be imported one by one:\n {2}pursuit import \S+layer_0\n(.*\n){4} {2}… and 2 more$/,
+  ],
+  [
+    "a folder of weights",
+    () => folders.of({ "w.safetensors": OFFICIAL }),
+    /Import a weights file by itself:\n {2}pursuit import \S+w\.safetensors$/,
+  ],
+  ["a dictionary of Pursuit", () => folders.of({ "dictionary.json": "{}" }), /is a dictionary of Pursuit already/],
+  [
+    "an OpenAI file",
+    () => folders.weights({ latent_bias: [6], pre_bias: [4], "encoder.weight": [6, 4] }),
+    /holds latent_bias: a dictionary of OpenAI.*SAE\.from_pretrained/,
+  ],
+  [
+    "a Goodfire file",
+    () => folders.weights({ "encoder_linear.weight": [6, 4] }),
+    /a dictionary of Goodfire.*save_model/,
+  ],
+  ["an OpenMOSS file", () => folders.weights({ W_E: [4, 6], b_E: [6] }), /a dictionary of OpenMOSS/],
+];
+
+describe("import of what it does not read", () => {
+  it.each(CASES)("says what to do with %s", async (_what, path, said) => {
+    const fault = await understand(path(), {}).catch((error: unknown) => error);
+    expect(fault).toBeInstanceOf(ImportFault);
+    expect((fault as ImportFault).message).toMatch(said);
+    expect((fault as ImportFault).message).not.toMatch(/not served/);
+  });
+});
+
+const ROUNDS: readonly (readonly [what: string, path: () => string, flags: ImportFlags, missing: readonly string[]])[] =
+  [
+    [
+      "overcomplete's weights",
+      () => folders.weights({ "dictionary._weights": [6, 4] }),
+      {},
+      ["--from overcomplete", "--normalize", "--max-atoms"],
+    ],
+    [
+      "overcomplete's weights with k",
+      () => folders.weights({ "dictionary._weights": [6, 4] }),
+      { maxAtoms: 3 },
+      ["--from overcomplete", "--normalize"],
+    ],
+    ["the official weights", () => folders.weights({ W: [6, 4] }), {}, ["--from mp-sae", "--residual-threshold"]],
+    [
+      "the official weights with everything but --from",
+      () => folders.weights({ W: [6, 4] }),
+      { residualThreshold: 0 },
+      ["--from mp-sae"],
+    ],
+    [
+      "bare atoms with a bias",
+      () => folders.weights({ atoms: [6, 4], b: [4] }),
+      {},
+      [
+        "--from atoms",
+        "--normalize",
+        "--score",
+        "--reselect",
+        "--center",
+        "--residual-threshold",
+        "--max-atoms",
+        "--input-norm",
+      ],
+    ],
+    [
+      "bare atoms to be encoded orthogonally",
+      () => folders.weights({ atoms: [6, 4] }),
+      { kind: "orthogonal_matching_pursuit", score: "relu" },
+      ["--from atoms", "--normalize", "--raw-scores", "--residual-threshold", "--max-atoms", "--input-norm"],
+    ],
+  ];
+
+describe("import asks in one round for every flag of", () => {
+  it.each(ROUNDS)("%s", async (_what, path, flags, missing) => {
+    const fault = (await understand(path(), flags).catch((error: unknown) => error)) as ImportFault;
+    const asked = fault.faults.filter((line) => line.startsWith("  --")).map((line) => line.trim());
+    expect(asked.map((line) => missing.find((flag) => line === flag || line.startsWith(`${flag} `)))).toEqual(missing);
+  });
+});
