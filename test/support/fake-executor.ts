@@ -2,8 +2,9 @@
  * A runtime process without ONNX Runtime, for tests of the server's side: it speaks the framed protocol and misbehaves
  * on demand. Each encoded row answers one atom: index 0 with the row's first value. The folder it is told to load names
  * its behaviour: "ok", "broken" (the dictionary is at fault), "mute" (never loads), "exits" (ends while it loads),
- * "changing" (as "ok", of other weights at every start), "starved" (the system kills it while it loads), "greedy" (the same,
- * if it may hold a Gram matrix), "greedy-build" (the same, but at the first piece of that matrix), "wide" (as "greedy", but an allocation fails).
+ * "short" (the machine has no room for it now), "changing" (as "ok", of other weights at every start), "starved" (the system
+ * kills it while it loads), "greedy" (the same, if it may hold a Gram matrix), "greedy-build" (the same, but at the first piece
+ * of that matrix), "wide" (as "greedy", but an allocation fails).
  * A first value of 666 kills the process, 555 makes it hang, 444 makes it answer with an error.
  */
 import { Socket } from "node:net";
@@ -48,6 +49,7 @@ function load({ folder, gramLimitBytes }: LoadOptions): void {
     });
   if (behaviour === "broken")
     reply({ type: "load_failed", faults: ["atoms: 3 of them are zero.", "center is missing."], cause: "broken" });
+  if (behaviour === "short") reply({ type: "load_failed", faults: ["no memory is free."], cause: "shortage" });
   if (!LOADS.has(behaviour)) return;
   reply({
     type: "loaded",

@@ -238,6 +238,13 @@ describe("SupervisedRuntime", () => {
     expect(restarts).toEqual(["crash", "crash", "crash"]);
   });
 
+  it("tries again when the machine has no room for a restarted process", async () => {
+    const { runtime, failures } = await supervise(["ok", "short", "ok"]);
+    await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
+    expect((await runtime.encode(batch(1), NO_WATCHDOG)).codes.count).toBe(1);
+    expect(failures).toEqual([]);
+  });
+
   it("gives up when the dictionary was broken meanwhile, and says so to every call", async () => {
     const { runtime, failures } = await supervise(["ok", "broken"]);
     await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
