@@ -371,6 +371,7 @@ describe("what is refused", () => {
     ],
     ["nesting", input({ data: [[[[[1]]]]] }), {}, 422, /deeper than 5/],
     ["an id that is none", [JSON_ROWS], { id: {} }, 422, /id must be text/],
+    ["an id longer than any", [JSON_ROWS], { id: "x".repeat(4097) }, 422, /at most 4096 characters/],
     [
       "classification",
       [JSON_ROWS],

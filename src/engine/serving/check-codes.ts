@@ -14,17 +14,18 @@ export function checkCodes(
   if (indptr.length !== count + 1 || indices.length !== values.length || indptr[count] !== indices.length) {
     throw invalid("indices and values must be of one length in every row.");
   }
+  // The last row that named each feature, counted from 1: millions of entries are checked on the main thread.
+  const namedBy = new Uint32Array(m);
   for (let row = 0; row < count; row++) {
     const from = indptr[row]!;
     const to = indptr[row + 1]!;
-    const seen = new Set<number>();
     for (let k = from; k < to; k++) {
       const index = indices[k]!;
       if (index >= m) throw invalid(`row ${row} names feature ${index}; the dictionary has features 0 to ${m - 1}.`);
-      if (seen.has(index)) throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`);
+      if (namedBy[index] === row + 1) throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`);
       if (!Number.isFinite(values[k]!))
         throw invalid(`row ${row}, feature ${index} is ${values[k]}; values must be finite float32.`);
-      seen.add(index);
+      namedBy[index] = row + 1;
     }
   }
   checkInputs(inputs, count, dIn, (encoder as Partial<OnePassSettings>).skip ?? false);

@@ -45,6 +45,9 @@ export interface InferRequest {
   readonly encoder: RequestEncoder | null;
 }
 
+/** Characters of a request's id at most: it is echoed. */
+const MAX_ID = 4096;
+
 /** @throws WireError */
 export function readInfer(body: InferBytes): InferRequest {
   const { bytes, headerLength, limits, inputs, d } = body;
@@ -62,8 +65,9 @@ export function readInfer(body: InferBytes): InferRequest {
   }
   // What else there is, such as KServe's model_name, is the path's to say, or another server's.
   const { id, inputs: posted, outputs, parameters } = request as Record<string, unknown>;
-  if (!(id === undefined || id === null || typeof id === "string" || Number.isInteger(id))) {
-    throw invalid(`id must be text; it is ${describe(id)}.`);
+  const isId = id === undefined || id === null || Number.isInteger(id);
+  if (!isId && !(typeof id === "string" && id.length <= MAX_ID)) {
+    throw invalid(`id must be text of at most ${MAX_ID} characters; it is ${describe(id)}.`);
   }
   const { budget, timeoutMs, binary, degrade, encoder } = readParameters(parameters);
   const tensors = readInputs(posted, inputs, binaryData(bytes, headerLength));
