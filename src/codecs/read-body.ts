@@ -36,19 +36,17 @@ interface BodyReader<B> {
 const ANSWER_FIELDS = new Set(["dictionary", "mean_atoms", "explained_variance", "shape"]);
 
 function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | null): DecodeBody {
-  const { sha256, ...rest } = posted;
-  const fields = { ...(sha256 !== undefined && { sha256 }) };
+  const { sha256, codes, inputs, ...others } = posted;
   // A csr answer has its columns where others have codes.
-  if (!("codes" in rest) && "indptr" in rest) return { codes: readCodes(rest, limits, sizes), fields };
-  const { codes, inputs, ...others } = rest;
-  const kept = Object.entries(others).filter(([name]) => !ANSWER_FIELDS.has(name));
-  const read = readCodes(codes, limits, sizes);
+  const inColumns = codes === undefined && "indptr" in others;
+  const kept = inColumns ? [] : Object.entries(others).filter(([name]) => !ANSWER_FIELDS.has(name));
+  const read = readCodes(inColumns ? others : codes, limits, sizes);
   const rows = inputs === undefined ? null : readRows(inputs, limits);
   if (rows !== null && rows.count !== read.count)
     throw invalid(`inputs holds ${rows.count} rows for ${read.count} codes; give the row of each code.`);
   return {
     codes: rows === null ? read : { ...read, inputs: rows.data },
-    fields: { ...Object.fromEntries(kept), ...fields },
+    fields: { ...Object.fromEntries(kept), ...(sha256 !== undefined && { sha256 }) },
   };
 }
 

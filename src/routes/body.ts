@@ -58,7 +58,8 @@ export function registerBodies(
     const { id } = request.params as { id?: string };
     const sizes = largest(id === undefined ? engine.list() : [engine.status(id)]);
     if (type !== "octet-stream") return { type, sizes };
-    return { type, sizes, query: request.query as Query, width: id === undefined ? null : (sizes?.d ?? null) };
+    const width = id === undefined ? undefined : engine.status(id).manifest?.dIn;
+    return { type, sizes, query: request.query as Query, width: width ?? null };
   };
 
   const readLines = async (request: FastifyRequest): Promise<LinesBody | undefined> => {

@@ -2,6 +2,9 @@
 import { unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
+import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
+import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu/spec.ts";
+import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
@@ -15,6 +18,25 @@ const SETTINGS: Readonly<Record<string, Partial<PursuitSettings> & { readonly ce
   "layer-norm-centred": { centred: true, inputNorm: "layer_norm" },
   rescale: { centred: true, inputNorm: "constant_norm_rescale" },
 };
+/** A skip transcoder into wider rows: its codes are decoded beside the rows that made them. */
+const [D_IN, D_OUT] = [D, D + 5];
+const transcoder: OnePassWeights<JumpReluSettings> = {
+  kind: "jumprelu",
+  role: "transcoder",
+  dIn: D_IN,
+  d: D_OUT,
+  m: M,
+  atoms: normals(M * D_OUT, 1),
+  center: normals(D_OUT, 2),
+  settings: { center: true, subtractCenter: false, inputNorm: "none", skip: true, comparison: "strict" },
+  tensors: {
+    encoder_weight: normals(M * D_IN, 3),
+    encoder_bias: normals(M, 4),
+    threshold: new Float32Array(M).fill(0.5),
+    skip: normals(D_OUT * D_IN, 5),
+  },
+};
+
 const inputs = Array.from({ length: N }, (_, i) => [...normals(D, 20 + i)]);
 const INCLUDES = [[], ["trace", "reconstruction"]] as const;
 
@@ -25,6 +47,8 @@ beforeAll(async () => {
     const center = centred ? { center: normals(D, 2) } : {};
     writeModelFolder(models, id, { atoms: randomAtoms(M, D, 1), d: D, settings, ...center });
   }
+  const understood = { source: "a test", weights: transcoder, origins: {}, notes: [], provenance: {} };
+  await writeDictionary(understood, { modelsDir: models, id: "transcoder", force: false });
   server = await startServer(models, temporaryFolder());
 }, 60_000);
 afterAll(() => server.stop());
@@ -58,7 +82,7 @@ async function reconstructed(id: string): Promise<number[]> {
 }
 
 function expectClose(got: readonly number[], wanted: readonly number[]): void {
-  expect(got).toHaveLength(N * D);
+  expect(got).toHaveLength(wanted.length);
   for (const [i, value] of got.entries()) expect(value).toBeCloseTo(wanted[i]!, 4);
 }
 
@@ -88,6 +112,23 @@ describe.each(Object.keys(SETTINGS))("an answer of %s", (id) => {
     const lines = await ask(`${id}/encode?${query}`, rows, "application/x-ndjson", "application/x-ndjson");
     const codes = `{"codes": [${lines.toString().trim().split("\n").join(",")}]}`;
     expectClose(await decoded(id, codes, "application/json"), await reconstructed(id));
+  });
+});
+
+describe("an answer of a skip transcoder into wider rows", () => {
+  it.each(["sparse", "csr", "dense", "map"])("in format %s goes back whole beside its rows", async (format) => {
+    const wanted = await reconstructed("transcoder");
+    expect(wanted).toHaveLength(N * D_OUT);
+    const answer = JSON.parse((await encoded("transcoder", format, [], "application/json")).toString()) as object;
+    expectClose(await decoded("transcoder", JSON.stringify({ ...answer, inputs }), "application/json"), wanted);
+  });
+
+  it("is the same for rows that come as bytes", async () => {
+    const bytes = new Uint8Array(Float32Array.from(inputs.flat()).buffer);
+    const path = `transcoder/encode?dtype=float32&rows=${N}&max_atoms=5`;
+    const codes = JSON.parse((await ask(path, bytes, "application/octet-stream", "application/json")).toString());
+    const listed = JSON.parse((await encoded("transcoder", "sparse", [], "application/json")).toString());
+    expect(codes).toEqual(listed);
   });
 });
 
