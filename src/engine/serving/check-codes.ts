@@ -22,7 +22,8 @@ export function checkCodes(
     for (let k = from; k < to; k++) {
       const index = indices[k]!;
       if (index >= m) throw invalid(`row ${row} names feature ${index}; the dictionary has features 0 to ${m - 1}.`);
-      if (namedBy[index] === row + 1) throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`);
+      if (namedBy[index] === row + 1)
+        throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`);
       if (!Number.isFinite(values[k]!))
         throw invalid(`row ${row}, feature ${index} is ${values[k]}; values must be finite float32.`);
       namedBy[index] = row + 1;

@@ -23,8 +23,8 @@ export const SAE_LENS_EXPORT =
   'SAELens reads those of its registry: SAE.from_pretrained(release, id).save_model("folder"), then "pursuit import folder".';
 
 /** The way of dictionaries that people trained themselves. */
-const DICTIONARY_LEARNING_EXPORT =
-  'Save it as a SAELens folder: docs/import.md, "From dictionary_learning", has the lines for every dict_class.';
+const DICTIONARY_LEARNING_FOLDER =
+  "A dictionary of dictionary_learning is imported by its folder, with ae.pt and config.json in it.";
 
 const CONFIG = "config.json";
 const MAX_CONFIG_BYTES = 16 << 20;
@@ -42,11 +42,10 @@ export async function explainFolder(folder: string): Promise<readonly string[]> 
   if (names.has("dictionary.json")) {
     return [`${folder} is a dictionary of Pursuit already. Put it into the models folder; nothing is left to import.`];
   }
-  const dictionaryLearning = await dictionaryLearningClass(folder);
-  if (dictionaryLearning !== null || names.has("ae.pt")) {
-    const what = dictionaryLearning === null ? "" : ` (${dictionaryLearning})`;
+  const trained = await dictionaryLearningClass(folder);
+  if (trained !== null) {
     return [
-      `${folder} is a folder of dictionary_learning${what}, which import does not read. ${DICTIONARY_LEARNING_EXPORT}`,
+      `${folder} has the ${CONFIG} of dictionary_learning (${trained}), but no ae.pt: put the weights beside it.`,
     ];
   }
   if (names.has("hyperparams.json"))
@@ -122,13 +121,13 @@ const LAYOUTS: readonly (readonly [tensor: string, what: string, way: string])[]
   [
     "encoder",
     "an encoder of its own (dictionary_learning, Llama Scope and others)",
-    `${DICTIONARY_LEARNING_EXPORT} ${SAE_LENS_EXPORT}`,
+    `${DICTIONARY_LEARNING_FOLDER} ${SAE_LENS_EXPORT}`,
   ],
   [
     "W_enc",
     "an encoder of its own (SAELens, Gemma Scope, dictionary_learning)",
     "Import the folder that SAELens or Gemma Scope saved it in, with cfg.json or named params.npz. " +
-      DICTIONARY_LEARNING_EXPORT,
+      DICTIONARY_LEARNING_FOLDER,
   ],
 ];
 
@@ -147,7 +146,7 @@ export async function explainTensors(path: string, tensors: Iterable<string>): P
   if (await isDictionary(folder)) return `${path} belongs to a folder with its settings: pursuit import ${folder}`;
   const trained = await dictionaryLearningClass(folder);
   if (trained !== null) {
-    return `${path} is ${trained} of dictionary_learning, which import does not read. ${DICTIONARY_LEARNING_EXPORT}`;
+    return `${path} belongs to a folder of dictionary_learning (${trained}): pursuit import ${folder}, with the weights named ae.pt.`;
   }
   return `${basename(path)} holds ${tensor}: ${what}, which import does not read from a file alone. ${way}`;
 }

@@ -13,16 +13,16 @@ const OFFICIAL = tensorsOf({ W: [6, 4] });
 
 const CASES: readonly (readonly [what: string, path: () => string, said: RegExp])[] = [
   [
-    "a folder of dictionary_learning",
-    () => folders.of({ "config.json": TRAINER, "ae.safetensors": LEARNED }),
-    /is a folder of dictionary_learning \(BatchTopKSAE\).*Save it as a SAELens folder: docs\/import\.md, "From dictionary_learning"/,
+    "a folder of dictionary_learning without its weights",
+    () => folders.of({ "config.json": TRAINER }),
+    /has the config\.json of dictionary_learning \(BatchTopKSAE\), but no ae\.pt: put the weights beside it/,
   ],
   [
     "its checkpoint by itself",
     () => join(folders.of({ "config.json": TRAINER, "ae.safetensors": LEARNED }), "ae.safetensors"),
-    /ae\.safetensors is BatchTopKSAE of dictionary_learning.*"From dictionary_learning"/,
+    /ae\.safetensors belongs to a folder of dictionary_learning \(BatchTopKSAE\): pursuit import/,
   ],
-  ["its checkpoint without a config", () => folders.of({ "ae.pt": "" }), /is a folder of dictionary_learning, which/],
+  ["its checkpoint without a config", () => folders.of({ "ae.pt": "" }), /holds ae\.pt but no config\.json/],
   ["Llama Scope", () => folders.of({ "hyperparams.json": "{}" }), /Llama Scope.*SAE\.from_pretrained\(release, id\)/],
   ["circuit-tracer", () => folders.of({ "config.yaml": "" }), /circuit-tracer's transcoders.*SAE\.from_pretrained/],
   [

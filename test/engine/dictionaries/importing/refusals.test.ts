@@ -123,7 +123,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     "an encoder of its own",
     () => weights({ "encoder.weight": [6, 4], W_dec: [6, 4] }),
     {},
-    /holds encoder: an encoder of its own.*From dictionary_learning.*save_model\("folder"\)/,
+    /holds encoder: an encoder of its own.*by its folder, with ae\.pt and config\.json.*save_model\("folder"\)/,
   ],
   [
     "a learned encoder of overcomplete, though called MpSAE",
