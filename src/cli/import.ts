@@ -32,13 +32,17 @@ export function registerImport(program: Command): void {
   program
     .command("import <path>")
     .description(
-      "import a dictionary: a SAELens or sparsify folder, or matching-pursuit weights in .safetensors, .npz, .npy or .pt",
+      "import a dictionary: a published folder or weights file (docs/import.md), or matching-pursuit weights in .safetensors, .npz, .npy or .pt",
     )
     .option("--id <id>", "name to serve it by; by default the path's own", parseId)
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
     .option("--key <name>", "the state dict inside a torch checkpoint that holds several, such as model_state_dict")
     .addOption(choice("--kind <kind>", "what bare atoms are encoded by; matching_pursuit if not given", PURSUIT_KINDS))
     .addOption(choice("--role <role>", "what a dictionary predicts, where its files cannot tell", ROLES))
+    .option("--k <n>", "atoms that a row keeps, where the files do not say", parseCount)
+    .option("--rectify", "top k or threshold: drop negative values")
+    .option("--no-rectify", "top k or threshold: keep negative values")
+    .option("--norm-factor <number>", "the factor that scales rows, where the files do not say", parseFactor)
     .addOption(choice("--score <score>", "which score wins a step", SCORES))
     .addOption(choice("--reselect <rule>", "what a repeated atom does", RESELECTS))
     .option("--raw-scores", "orthogonal: atoms compete by D·r as it is")
@@ -127,6 +131,17 @@ function parseCap(given: string): number | "none" {
   if (given === "none") return "none";
   if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
   throw new InvalidArgumentError("It must be an integer ≥ 1, or none.");
+}
+
+function parseCount(given: string): number {
+  if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
+  throw new InvalidArgumentError("It must be an integer ≥ 1.");
+}
+
+function parseFactor(given: string): number {
+  const value = Number(given);
+  if (given.trim() !== "" && Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError("It must be a number above 0.");
 }
 
 function parseThreshold(given: string): number {

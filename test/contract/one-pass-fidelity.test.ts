@@ -43,7 +43,7 @@ afterAll(() => {
   );
 });
 
-it("finds the fixtures", () => expect(folders.length).toBeGreaterThanOrEqual(30));
+it("finds the fixtures", () => expect(folders.length).toBeGreaterThanOrEqual(42));
 
 describe.each(folders)("%s", async (name) => {
   const folder = join(fixtures, name);

@@ -13,6 +13,13 @@ export function expectShape({ path, tensors }: TensorFile, name: string, shape: 
   );
 }
 
+/** A matrix's rows and columns. @throws FormatError where the tensor is none */
+export function matrixShape({ path, tensors }: TensorFile, name: string, shown = name): readonly [number, number] {
+  const { shape } = tensors.get(name)!;
+  if (shape.length !== 2) throw new FormatError(path, `${shown} is [${shape.join(", ")}]; it should be a matrix.`);
+  return [shape[0]!, shape[1]!];
+}
+
 /**
  * A layout's tensors, each of its shape, and no other.
  * @param settled other tensors that the caller has looked at

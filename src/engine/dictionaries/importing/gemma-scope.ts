@@ -5,7 +5,7 @@ import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
@@ -149,12 +149,6 @@ function namesOf({ path, tensors }: TensorFile) {
     threshold: required("threshold"),
     skip: find("affine_skip_connection"),
   };
-}
-
-function matrixShape({ path, tensors }: TensorFile, name: string, shown: string): readonly [number, number] {
-  const { shape } = tensors.get(name)!;
-  if (shape.length !== 2) throw new FormatError(path, `${shown} is [${shape.join(", ")}]; it should be a matrix.`);
-  return [shape[0]!, shape[1]!];
 }
 
 /** Folder names around the weights, such as layer_12/width_16k/average_l0_82: hints, where the tensors cannot tell. */

@@ -26,6 +26,12 @@ export interface ImportFlags {
   readonly role?: Role;
   /** Scores of an orthogonal pursuit are not divided by the atoms' norms. */
   readonly rawScores?: boolean;
+  /** Atoms that a row keeps, where the files do not say. */
+  readonly k?: number;
+  /** Whether negative values among the k largest, or over a negative threshold, are dropped. */
+  readonly rectify?: boolean;
+  /** The factor that scales rows, where the files do not say. */
+  readonly normFactor?: number;
   readonly score?: Score;
   readonly reselect?: Reselect;
   readonly normalize?: Normalization;
@@ -42,6 +48,9 @@ export interface ImportFlags {
 /** Settings that a layout may leave open, as flags with what they take. */
 export const FLAG_VALUES = {
   from: `--from ${SOURCES.join("|")}`,
+  k: "--k <n>",
+  rectify: "--rectify or --no-rectify",
+  normFactor: "--norm-factor <number>",
   score: "--score relu|signed|absolute",
   reselect: "--reselect stop|add|forbid",
   rawScores: "--raw-scores or --no-raw-scores",

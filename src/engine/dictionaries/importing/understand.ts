@@ -10,12 +10,13 @@ import {
   understandDictionaryLearning,
 } from "./dictionary-learning.ts";
 import { GEMMA_SCOPE_WEIGHTS, understandGemmaScope } from "./gemma-scope.ts";
-import type { ImportFlags } from "./import-flags.ts";
+import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
+import { findLlamaScope, understandLlamaScope } from "./llama-scope.ts";
 import { explainFolder } from "./other-layouts.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
 import { SPARSIFY_WEIGHTS, understandSparsify } from "./sparsify.ts";
-import type { Understood } from "./understood.ts";
+import { LAYOUT_FLAGS, type Understood } from "./understood.ts";
 import { understandWeights } from "./weights-file.ts";
 
 /**
@@ -24,11 +25,22 @@ import { understandWeights } from "./weights-file.ts";
  */
 export async function understand(path: string, flags: ImportFlags): Promise<Understood> {
   const understood = await understandPath(path, flags);
+  refuseUntaken(understood, flags);
   const { kind } = understood.weights;
   if (flags.kind === undefined || flags.kind === kind) return understood;
   throw new ImportFault([
     `--kind ${flags.kind}: ${understood.source} is of kind ${kind}. Bare atoms (--from atoms) can be given another.`,
   ]);
+}
+
+/** @throws ImportFault for a flag that says what the layout itself says, or what it does not have */
+function refuseUntaken({ source, taken = [] }: Understood, flags: ImportFlags): void {
+  const given = LAYOUT_FLAGS.filter((name) => flags[name] !== undefined && !taken.includes(name));
+  if (given.length === 0) return;
+  const named = given
+    .map((name) => (flags[name] === false ? `--no-${name}` : FLAG_VALUES[name].split(" ")[0]!))
+    .join(", ");
+  throw new ImportFault([`${named}: ${source} takes no such flag; leave it out.`]);
 }
 
 async function understandPath(path: string, flags: ImportFlags): Promise<Understood> {
@@ -54,6 +66,11 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     const sparsify = saeLens === null ? await findTensorFile(path, SPARSIFY_WEIGHTS) : null;
     if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
     return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
+  }
+  const llamaScope = await findLlamaScope(path);
+  if (llamaScope !== null) {
+    const [layout, weights] = llamaScope;
+    return withSource(path, weights, () => understandLlamaScope(path, layout, weights, flags));
   }
   const ae = await findTensorFile(path, DICTIONARY_LEARNING_WEIGHTS);
   if (ae !== null) {

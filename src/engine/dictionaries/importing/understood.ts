@@ -31,7 +31,13 @@ export interface Understood {
   readonly provenance: Provenance;
   /** The file's own k or cap on iterations; absent where it has none. */
   readonly defaultBudget?: Budget;
+  /** Which of --k, --rectify and --norm-factor the layout takes; none if absent. */
+  readonly taken?: readonly LayoutFlag[];
 }
+
+/** Flags for what a publisher's files cannot tell. */
+export const LAYOUT_FLAGS = ["k", "rectify", "normFactor"] as const;
+type LayoutFlag = (typeof LAYOUT_FLAGS)[number];
 
 /** Settings apart from where they come from. */
 export function parted<S extends object>(known: { readonly [K in keyof S]?: Known<S[K]> }): {

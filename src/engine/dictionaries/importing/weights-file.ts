@@ -4,8 +4,11 @@ import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { isFloatType, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
 import type { ImportFlags, Source } from "./import-flags.ts";
 import { ImportFault, MissingFlags } from "./import-fault.ts";
+import { isCircuitTracer, understandCircuitTracer } from "./circuit-tracer.ts";
+import { connorRobConfig, understandConnorRob } from "./connor-rob.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
 import { explainTensors } from "./other-layouts.ts";
+import { publisherOf, understandPublished } from "./single-map-files.ts";
 import { stateDictOf } from "./state-dict.ts";
 import { expectOnly } from "./expect-tensors.ts";
 import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
@@ -37,6 +40,13 @@ const READERS = {
 } as const satisfies Partial<Record<Source, (file: TensorFile, flags: ImportFlags) => Promise<Understood>>>;
 
 async function understandTensors(file: TensorFile, flags: ImportFlags): Promise<Understood> {
+  if (flags.from === undefined) {
+    if (isCircuitTracer(file)) return understandCircuitTracer(file, flags);
+    const publisher = publisherOf(file);
+    const config = publisher === null ? null : await connorRobConfig(file.path);
+    if (config !== null) return understandConnorRob(file, config, flags);
+    if (publisher !== null) return understandPublished(file, publisher, flags);
+  }
   const other = await explainTensors(file.path, file.tensors.keys());
   if (other !== null) throw new ImportFault([other]);
   const { from } = flags;

@@ -111,3 +111,141 @@ describe("dictionary_learning", () => {
     expect(notes.join()).toMatch(/threshold is -1: training never set it/);
   });
 });
+
+const fixture = (path: string): string => new URL(`../../../fixtures/one-pass/${path}`, import.meta.url).pathname;
+const QWEN = fixture("qwen-scope/layer3.sae.pt");
+
+const circuitTracer = (shapes: Shapes, yaml?: string): string =>
+  join(
+    folders.of({
+      "layer_3.safetensors": tensorsOf({ W_enc: [6, 4], W_dec: [6, 3], b_enc: [6], b_dec: [3], ...shapes }),
+      ...(yaml !== undefined && { "config.yaml": yaml }),
+    }),
+    "layer_3.safetensors",
+  );
+
+const OPENMOSS = { ...LINEAR, "decoder.bias": [4] };
+const HYPERPARAMETERS = {
+  d_model: 4,
+  d_sae: 6,
+  act_fn: "jumprelu",
+  jump_relu_threshold: 0.1,
+  dataset_average_activation_norm: { in: 2, out: 4 },
+  hook_point_in: "a",
+  hook_point_out: "a",
+};
+const llamaScope = (settings: object, shapes: Shapes = OPENMOSS): string =>
+  folders.of({
+    "hyperparams.json": JSON.stringify({ ...HYPERPARAMETERS, ...settings }),
+    "checkpoints/final.safetensors": tensorsOf(shapes),
+  });
+const r1 = (settings: object, shapes: Shapes): string =>
+  folders.of({
+    "config.json": JSON.stringify({ d_model: 4, expansion_factor: 2, act_fn: "jumprelu", ...settings }),
+    "sae_weights.safetensors": tensorsOf(shapes),
+  });
+
+const PUBLISHED: readonly Refusal[] = [
+  ["Qwen Scope without k", () => QWEN, {}, /Add --k <n>: the number after L0_/],
+  ["Qwen Scope as a transcoder", () => QWEN, { k: 3, role: "transcoder" }, /Qwen Scope saves autoencoders/],
+  [
+    "a factor that Qwen Scope lacks",
+    () => QWEN,
+    { k: 3, normFactor: 2 },
+    /--norm-factor: Qwen Scope topk takes no such flag/,
+  ],
+  [
+    "k for a layout that knows its own",
+    () => fixture("dictionary-learning-topk"),
+    { k: 5 },
+    /--k: dictionary_learning AutoEncoderTopK takes no such flag/,
+  ],
+  [
+    "--no-rectify of a ReLU",
+    () => fixture("goodfire/Llama-3.1-8B-Instruct-SAE-l19.pth"),
+    { rectify: false },
+    /--no-rectify: Goodfire relu takes no such flag/,
+  ],
+  [
+    "circuit-tracer's decoder of another width",
+    () => circuitTracer({ W_dec: [6, 5] }),
+    {},
+    /W_dec is \[6, 5\]; it should be \[6, 3\]/,
+  ],
+  [
+    "another tensor in circuit-tracer's file",
+    () => circuitTracer({ r_mag: [6] }),
+    {},
+    /r_mag, which circuit-tracer does not save/,
+  ],
+  ["circuit-tracer as an autoencoder", () => circuitTracer({}), { role: "autoencoder" }, /layer files are transcoders/],
+  [
+    "k and thresholds at once",
+    () => circuitTracer({ "activation_function.threshold": [6] }),
+    { k: 2 },
+    /Leave one of them out/,
+  ],
+  ["a set of top k without k", () => circuitTracer({}, "activation: topk\n"), {}, /config\.yaml beside .*Add --k/],
+  ["a k that is no integer", () => circuitTracer({ k: [1] }), {}, /k must be one integer ≥ 1; it is/],
+  [
+    "Llama Scope's weights of other widths",
+    () => llamaScope({ d_sae: 7 }),
+    {},
+    /encoder\.weight is \[6, 4\]; it should be \[7, 4\]/,
+  ],
+  [
+    "what Llama Scope's format allows and import does not run, all at once",
+    () => llamaScope({ act_fn: "topk", use_glu_encoder: true, norm_activation: "token-wise" }),
+    {},
+    /act_fn is "topk"(.|\n)*norm_activation is "token-wise"(.|\n)*use_glu_encoder is true/,
+  ],
+  [
+    "Llama Scope without its norm",
+    () => llamaScope({ dataset_average_activation_norm: {} }),
+    {},
+    /in is missing; it must be a number above 0/,
+  ],
+  [
+    "a factor that Llama Scope has itself",
+    () => llamaScope({}),
+    { normFactor: 2 },
+    /--norm-factor: Llama Scope jumprelu takes no/,
+  ],
+  ["R1-Distill without its factor", () => r1({}, {}), {}, /Add --norm-factor <number>/],
+  ["OpenMOSS' newer format", () => r1({}, { W_E: [4, 8] }), { normFactor: 1 }, /W_E: OpenMOSS' newer format/],
+  [
+    "R1-Distill without thresholds",
+    () => r1({}, { "encoder.weight": [8, 4], "encoder.bias": [8], "decoder.weight": [4, 8], "decoder.bias": [4] }),
+    { normFactor: 1 },
+    /holds no tensor log_jumprelu_threshold \[8\]/,
+  ],
+  [
+    "Connor and Rob's weights of other widths",
+    () => {
+      const folder = folders.of({
+        "z.pt": readFileSync(QWEN),
+        "z_cfg.json": JSON.stringify({ act_size: 8, dict_size: 24, act_name: "hook_z" }),
+      });
+      return join(folder, "z.pt");
+    },
+    {},
+    /W_enc is \[24, 8\]; it should be \[8, 24\]/,
+  ],
+];
+
+describe("published layouts refuse", () => {
+  it.each(PUBLISHED)("%s", async (_what, path, flags, said) => {
+    await expect(understand(path(), flags)).rejects.toThrow(said);
+  });
+});
+
+describe("Llama Scope", () => {
+  it("scales a transcoder's two sides by two factors, and says that nothing proves it", async () => {
+    const { weights, notes } = await understand(llamaScope({ hook_point_out: "b" }), {});
+    expect(weights).toMatchObject({ role: "transcoder" });
+    // √4 over 2 and over 4.
+    expect(notes.join()).toMatch(/Norm factor 1 and 0\.5, .*compare codes with your own/);
+    const plain = await understand(llamaScope({}), {});
+    expect(weights.atoms[0]).toBeCloseTo(plain.weights.atoms[0]! * 2, 6);
+  });
+});
