@@ -5,6 +5,8 @@ import { existsSync } from "node:fs";
 const root = new URL("../", import.meta.url);
 const there = (path) => existsSync(new URL(path, root));
 if (there("src/") && there("node_modules/typescript/bin/tsc")) {
+  // The first time it takes seconds.
+  if (process.argv[2] === "serve") console.error("Bringing dist/ up to date with src/.");
   const { compileKernels, runInCheckout } = await import("./kernels.js");
   compileKernels({ staleOnly: true });
   // The compiler detects by itself what has changed.

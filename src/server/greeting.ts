@@ -1,14 +1,14 @@
 import { resolve } from "node:path";
 import { Cancellation } from "../engine/core/cancellation.ts";
 import { type Examples, readExamples } from "../engine/dictionaries/examples.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { DictionaryState, Engine } from "../engine/engine.ts";
 import { type TryableRows, writeFirstRequest } from "./first-request.ts";
 
 /** Rows that the first request shows, and the atoms of each. */
 const SHOWN = 3;
 const ATOMS = 8;
 
-/** Prints the address and one line to try. */
+/** Prints, once all loads are over, the dictionaries that are served, those that failed, the address and a line to try. */
 export async function greet(
   base: string,
   engine: Engine,
@@ -16,8 +16,11 @@ export async function greet(
   cacheDir: string,
   keyed: boolean,
 ): Promise<void> {
-  const served = engine.list().filter(({ state }) => state === "ready");
-  const lines = ["", `Pursuit serves ${served.map(({ id }) => id).join(", ")} at ${base} (try ${base}/docs).`];
+  const idsOf = (wanted: DictionaryState): string[] =>
+    engine.list().flatMap(({ id, state }) => (state === wanted ? [id] : []));
+  const failed = idsOf("failed");
+  const lines = ["", `Pursuit serves ${idsOf("ready").join(", ")} at ${base} (try ${base}/docs).`];
+  if (failed.length > 0) lines.push(`It does not serve ${failed.join(", ")}: ${base}/v1/dictionaries says why.`);
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {
     const { dictionary, texts } = tryable;

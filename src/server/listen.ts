@@ -28,7 +28,8 @@ export async function listen(app: FastifyInstance, { host, port }: Pick<Settings
     const base = await app.listen({
       host: first,
       port,
-      listenTextResolver: (address) => `Listening at ${address}; dictionaries are being loaded.`,
+      listenTextResolver: (address) =>
+        `Listening at ${address}; dictionaries are being loaded, and each is served once it is.`,
     });
     const { port: taken } = app.server.address() as AddressInfo;
     for (at of rest) {

@@ -1,9 +1,13 @@
+import { setImmediate } from "node:timers/promises";
 import MiniSearch from "minisearch";
 import type { FoundFeature } from "../engine.ts";
 import type { FeatureFacts } from "../core/dictionary.ts";
 
 /** One wrong letter in five, as a typing error is. */
 const FUZZY = 0.2;
+
+/** Labels that are indexed in one turn of the event loop, some 5 ms: 65,536 of them take seconds, and requests go on. */
+const AT_ONCE = 100;
 
 /**
  * Search over the labels of one dictionary: every word of a query may be the beginning of a label's word or be misspelt;
@@ -16,9 +20,21 @@ export class LabelSearch {
   });
   readonly #facts: ReadonlyMap<number, FeatureFacts>;
 
-  constructor(facts: ReadonlyMap<number, FeatureFacts>) {
+  private constructor(facts: ReadonlyMap<number, FeatureFacts>) {
     this.#facts = facts;
-    for (const [id, { text }] of facts) if (text !== undefined) this.#index.add({ id, text });
+  }
+
+  /** Indexes the labels, between other work. @param signal ends it */
+  static async create(facts: ReadonlyMap<number, FeatureFacts>, signal?: AbortSignal): Promise<LabelSearch> {
+    const search = new LabelSearch(facts);
+    let added = 0;
+    for (const [id, { text }] of facts) {
+      if (text === undefined) continue;
+      search.#index.add({ id, text });
+      if (++added % AT_ONCE === 0) await setImmediate();
+      signal?.throwIfAborted();
+    }
+    return search;
   }
 
   /** At most `limit` features, the most relevant first. */

@@ -76,13 +76,13 @@ export class LoadQueue {
     this.#done = 0;
   }
 
-  /** @example "Loaded 3 of 23 dictionaries; loading large (12 s), small (1 s)." */
+  /** @example "Done with 3 of 23 dictionaries; loading large (12 s), small (1 s)." */
   #progress(): string {
     const all = this.#done + this.#active + this.#waiting.length;
     const now = this.#options.clock.now();
     const shown = [...this.#running].slice(0, SHOWN).map(([name, began]) => `${name} (${seconds(now - began)} s)`);
     const more = this.#running.size > SHOWN ? ` and ${this.#running.size - SHOWN} more` : "";
-    return `Loaded ${this.#done} of ${all} dictionaries; loading ${shown.join(", ")}${more}.`;
+    return `Done with ${this.#done} of ${all} dictionaries; loading ${shown.join(", ")}${more}.`;
   }
 }
 

@@ -187,11 +187,11 @@ export class ServedDictionary {
     const [runtime, facts] = await SupervisedRuntime.start(supervision, this.#givenUp.signal);
     try {
       await onVersion?.(this.id, facts);
+      await this.#takeLabels(labels === null ? null : labelsFor(labels, facts.sha256), warnings);
     } catch (error) {
       await runtime.close();
       throw error;
     }
-    this.#takeLabels(labels === null ? null : labelsFor(labels, facts.sha256), warnings);
     this.#facts = facts;
     this.#loaded = {
       manifest,
@@ -324,12 +324,11 @@ export class ServedDictionary {
     this.#faults = [];
   }
 
-  #takeLabels(labels: Labels | null, warnings: readonly string[]): void {
+  async #takeLabels(labels: Labels | null, warnings: readonly string[]): Promise<void> {
     this.#folderWarnings = [...warnings, ...(labels?.warnings ?? [])];
-    this.#labels =
-      labels === null || labels.facts.size === 0
-        ? null
-        : { facts: labels.facts, search: new LabelSearch(labels.facts) };
+    if (labels === null || labels.facts.size === 0) return;
+    const { facts } = labels;
+    this.#labels = { facts, search: await LabelSearch.create(facts, this.#givenUp.signal) };
   }
 
   /**

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { LabelSearch } from "../../../src/engine/serving/label-search.ts";
 
-const search = new LabelSearch(
+const search = await LabelSearch.create(
   new Map([
     [0, { text: "rodent: a small gnawing mammal", score: 0.2 }],
     [1, { text: "painter: an artist who paints", score: 0.7, rate: 0.01 }],
@@ -10,6 +10,29 @@ const search = new LabelSearch(
   ]),
 );
 const found = (query: string, limit = 10): number[] => search.find(query, limit).map(({ index }) => index);
+
+describe("an index of labels", () => {
+  const many = new Map(Array.from({ length: 1_000 }, (_, i) => [i, { text: `a label of feature number${i}` }]));
+
+  it("is made between other work, and is whole in the end", async () => {
+    let turns = 0;
+    let made = false;
+    const making = LabelSearch.create(many).finally(() => (made = true));
+    const count = (): void => {
+      turns++;
+      if (!made) setImmediate(count);
+    };
+    setImmediate(count);
+    const { length } = (await making).find("label", Infinity);
+    expect(length).toBe(1_000);
+    expect(turns).toBeGreaterThanOrEqual(5);
+  });
+
+  it("is given up with its dictionary", async () => {
+    const signal = AbortSignal.abort(new Error("the server stops"));
+    await expect(LabelSearch.create(many, signal)).rejects.toThrow("the server stops");
+  });
+});
 
 describe("a search over labels", () => {
   it("finds a word, its beginning, and a misspelling of it", () => {

@@ -67,7 +67,7 @@ describe("LoadQueue", () => {
     loads[0]!.end();
     await settle();
     clock.advance(2_000);
-    expect(lines).toEqual(["Loaded 1 of 6 dictionaries; loading b (2 s), c (2 s), d (2 s), e (2 s) and 1 more."]);
+    expect(lines).toEqual(["Done with 1 of 6 dictionaries; loading b (2 s), c (2 s), d (2 s), e (2 s) and 1 more."]);
     clock.advance(2_000);
     expect(lines).toHaveLength(2);
     for (const { end } of loads) end();
@@ -78,6 +78,6 @@ describe("LoadQueue", () => {
     load("g");
     await settle();
     clock.advance(2_000);
-    expect(lines[2]).toBe("Loaded 0 of 1 dictionaries; loading g (2 s).");
+    expect(lines[2]).toBe("Done with 0 of 1 dictionaries; loading g (2 s).");
   });
 });

@@ -38,8 +38,11 @@ const LEAST_SLOTS = 8;
 /** Selections that the rows worked on at once may make in all: bounds the memory of a job. */
 const JOB_SELECTIONS = 1 << 21;
 
-/** Operations of the Gram matrix, 2·m²·d, up to which it is made before the first request: about a second. */
-const QUICK_GRAM = 2e11;
+/**
+ * Operations of the Gram matrix, 2·m²·d, up to which it is made at once: a tenth of a second on all cores, which nobody has
+ * leased. The shipped dictionary's is one of those.
+ */
+const QUICK_GRAM = 2e10;
 
 /** Rows placed before the other threads hear of them. */
 const PLACED_AT_ONCE = 4;
@@ -49,6 +52,8 @@ const NO_ROWS = new Float32Array(0);
 export interface FusedSessionOptions extends OnnxSessionOptions {
   /** Whether to update correlations by the Gram matrix; without it a row's are taken anew for every selection. */
   readonly gram: boolean;
+  /** Operations of a matrix that is made at once; unless given, few enough not to hold up other dictionaries. */
+  readonly quickGram?: number;
   /** Bytes of one memory of the kernel at most: see arena.ts. */
   readonly memoryLimit?: number;
   /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (touch-trial.ts). */
@@ -107,7 +112,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
     session.#padCorrelations();
     session.#placeScales();
-    if (2 * m * m * d <= QUICK_GRAM) while ((await session.improve()).more);
+    if (2 * m * m * d <= (options.quickGram ?? QUICK_GRAM)) while ((await session.improve()).more);
     return session;
   }
 

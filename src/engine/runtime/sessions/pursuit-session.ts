@@ -13,6 +13,9 @@ import { coherenceOf, gramMatrix } from "../gram/gram.ts";
 import { createOnnxSession } from "../onnx/onnx-session.ts";
 import { prepareRows } from "./prepare-rows.ts";
 
+/** Operations of a Gram matrix, 2·m²·d, for which the first orthogonal request waits: about a second. */
+const GRAM_IN_REQUEST = 2e11;
+
 export interface PursuitSessionOptions extends RuntimeChoice {
   /** Form of the graph. */
   readonly path: "residual" | "gram";
@@ -91,7 +94,13 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
    */
   #orthogonalSession(): Promise<FusedSession> {
     const { threads, path } = this.#options;
-    this.#orthogonal ??= FusedSession.create(this.weights, { runtime: "cpu", threads, gram: path === "gram" });
+    const gram = path === "gram";
+    this.#orthogonal ??= FusedSession.create(this.weights, {
+      runtime: "cpu",
+      threads,
+      gram,
+      quickGram: GRAM_IN_REQUEST,
+    });
     return this.#orthogonal;
   }
 }
