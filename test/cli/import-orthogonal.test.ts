@@ -73,7 +73,8 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
       const manifest = parseManifest(readFileSync(join(models, score, "dictionary.json"), "utf8"));
       expect(manifest).toMatchObject({
         kind: "orthogonal_matching_pursuit",
-        d: D,
+        dIn: D,
+        dOut: D,
         m: M,
         encoder: { ...SETTINGS, score },
       });

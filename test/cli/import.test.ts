@@ -89,7 +89,7 @@ describe("pursuit import", () => {
       const imported = await runCli(["import", join(folder, file), "--id", name, ...flags], env);
       expect(imported).toMatchObject({ code: 0, stderr: "" });
       const manifest = parseManifest(readFileSync(join(models, name, "dictionary.json"), "utf8"));
-      expect(manifest).toMatchObject({ id: name, d: 8, m: 24, encoder });
+      expect(manifest).toMatchObject({ id: name, dIn: 8, dOut: 8, m: 24, encoder });
       expect(manifest.defaultBudget).toEqual(defaultBudget);
 
       const verified = await runCli(

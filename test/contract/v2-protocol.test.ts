@@ -250,9 +250,9 @@ describe("the repository", () => {
 
 describe("what is asked in the wrong way", () => {
   it.each([
-    ["POST", "/v2", "GET"],
-    ["POST", "/v2/health/ready", "GET"],
-    ["DELETE", "/v2/models/small", "GET"],
+    ["POST", "/v2", "GET, HEAD"],
+    ["POST", "/v2/health/ready", "GET, HEAD"],
+    ["DELETE", "/v2/models/small", "GET, HEAD"],
     ["GET", "/v2/models/small/infer", "POST"],
     ["PUT", "/v2/models/small/versions/1/infer", "POST"],
     ["GET", "/v2/repository/index", "POST"],

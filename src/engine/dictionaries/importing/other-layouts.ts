@@ -49,9 +49,13 @@ export async function explainFolder(folder: string): Promise<readonly string[]> 
     ];
   }
   if (names.has("hyperparams.json"))
-    return [`${folder} is a folder of Llama Scope, which import does not read. ${SAE_LENS_EXPORT}`];
+    return [
+      `${folder} has the hyperparams.json of Llama Scope, but no checkpoints/final.safetensors: put the weights there.`,
+    ];
   if (names.has("config.yaml") || names.has("wanb-config.yaml") || names.has("wandb-config.yaml")) {
-    return [`${folder} is a folder of circuit-tracer's transcoders, which import does not read. ${SAE_LENS_EXPORT}`];
+    return [
+      `${folder} is a folder of circuit-tracer's transcoders. Import one layer's file: pursuit import ${join(folder, "layer_0.safetensors")}`,
+    ];
   }
   if (names.has("runner_cfg.json")) {
     return [
@@ -115,7 +119,6 @@ const LAYOUTS: readonly (readonly [tensor: string, what: string, way: string])[]
   ["dictionary.Relax", "overcomplete's archetypal dictionary", decoderAlone("model.eval().get_dictionary()")],
   ["thresholds", "overcomplete's JumpSAE", decoderAlone("model.get_dictionary()")],
   ["encoder.final_block", "a learned encoder of overcomplete", decoderAlone("model.get_dictionary()")],
-  ["encoder_linear", "a dictionary of Goodfire", SAE_LENS_EXPORT],
   ["latent_bias", "a dictionary of OpenAI", SAE_LENS_EXPORT],
   ["W_E", "a dictionary of OpenMOSS", SAE_LENS_EXPORT],
   [

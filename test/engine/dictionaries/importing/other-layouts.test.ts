@@ -23,8 +23,12 @@ const CASES: readonly (readonly [what: string, path: () => string, said: RegExp]
     /ae\.safetensors belongs to a folder of dictionary_learning \(BatchTopKSAE\): pursuit import/,
   ],
   ["its checkpoint without a config", () => folders.of({ "ae.pt": "" }), /holds ae\.pt but no config\.json/],
-  ["Llama Scope", () => folders.of({ "hyperparams.json": "{}" }), /Llama Scope.*SAE\.from_pretrained\(release, id\)/],
-  ["circuit-tracer", () => folders.of({ "config.yaml": "" }), /circuit-tracer's transcoders.*SAE\.from_pretrained/],
+  [
+    "Llama Scope",
+    () => folders.of({ "hyperparams.json": "{}" }),
+    /Llama Scope, but no checkpoints\/final\.safetensors/,
+  ],
+  ["circuit-tracer", () => folders.of({ "config.yaml": "" }), /circuit-tracer's transcoders. Import one layer's file/],
   [
     "weights of a SAELens folder by themselves",
     () =>
@@ -49,11 +53,6 @@ const CASES: readonly (readonly [what: string, path: () => string, said: RegExp]
     "an OpenAI file",
     () => folders.weights({ latent_bias: [6], pre_bias: [4], "encoder.weight": [6, 4] }),
     /holds latent_bias: a dictionary of OpenAI.*SAE\.from_pretrained/,
-  ],
-  [
-    "a Goodfire file",
-    () => folders.weights({ "encoder_linear.weight": [6, 4] }),
-    /a dictionary of Goodfire.*save_model/,
   ],
   ["an OpenMOSS file", () => folders.weights({ W_E: [4, 6], b_E: [6] }), /a dictionary of OpenMOSS/],
 ];
