@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import Type from "typebox";
 import { Compile } from "typebox/compile";
+import { Settings } from "typebox/system";
 import type { Budget } from "../core/budget.ts";
 import {
   DICTIONARY_ID_PATTERN,
@@ -16,9 +17,15 @@ import { ENCODER_KINDS, findSpec, specOf } from "../encoders/registry.ts";
 import { closed, type EncoderSpec, oneOf } from "../encoders/spec.ts";
 import { DictionaryFault } from "./dictionary-fault.ts";
 import { FormatError } from "./formats/format-error.ts";
-import { type JsonText, type NonFinite, parseJsonText, readJsonFile } from "./formats/json-file.ts";
+import { type JsonText, type NonFinite, parseJsonText, readJsonFile, shownJson } from "./formats/json-file.ts";
 
 export const MANIFEST_FILE = "dictionary.json";
+
+/** Faults and names shown of many. */
+const SHOWN = 12;
+
+// Every unknown field counts as one, before the faults that are told: a limit would leave those out. MAX_MANIFEST_BYTES bounds them.
+Settings.Set({ maxErrors: Number.MAX_SAFE_INTEGER });
 
 /** A manifest is settings and provenance; a megabyte is something else. */
 const MAX_MANIFEST_BYTES = 1 << 20;
@@ -195,7 +202,7 @@ function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite
     const constant = "allowedValue" in error.params ? `must be ${JSON.stringify(error.params.allowedValue)}` : null;
     const detail = members ?? constant ?? `${error.message}${allowed}`;
     const place = nonFinite.find(({ path }) => path.join(".") === field)?.text;
-    const shown = held === undefined || typeof held === "object" ? "" : ` is ${JSON.stringify(held)}; it`;
+    const shown = held === undefined || typeof held === "object" ? "" : ` is ${shownJson(held)}; it`;
     // The first complaint about a field is the plainest; a union adds one for each of its arms.
     const about = members === null ? field : `${field} ${members}`;
     if (!faults.has(about))
@@ -204,13 +211,20 @@ function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite
         `${MANIFEST_FILE}: ${place === undefined ? `${field || "the file"}${shown}` : `${place}; it`} ${detail}.`,
       );
   }
-  return [...faults.values()];
+  const told = [...faults.values()];
+  return told.length > SHOWN ? [...told.slice(0, SHOWN), `… and ${told.length - SHOWN} faults more.`] : told;
+}
+
+/** Names that a file made up: cut, and the first of many. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, SHOWN).map((name) => name.slice(0, 60));
+  return names.length > SHOWN ? `${shown.join(", ")} and ${names.length - SHOWN} more` : shown.join(", ");
 }
 
 /** The complaints about what an object has in it: several may stand at one field. */
 function describe(params: object): string | null {
   if ("requiredProperties" in params) return `must have ${(params.requiredProperties as string[]).join(", ")}`;
-  if ("additionalProperties" in params) return `must not have ${(params.additionalProperties as string[]).join(", ")}`;
+  if ("additionalProperties" in params) return `must not have ${listed(params.additionalProperties as string[])}`;
   return null;
 }
 

@@ -160,6 +160,13 @@ describe("a manifest", () => {
     expect(faultsOf(text)).toEqual([expect.stringMatching(message)]);
   });
 
+  it("is refused in few words, however much is wrong", () => {
+    const fields = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`${i}${"x".repeat(1000)}`, 1]));
+    const faults = faultsWith({ ...fields, id: "x".repeat(100_000) });
+    expect(faults.join("").length).toBeLessThan(2000);
+    expect(faults.join("\n")).toMatch(/must not have .* and 988 more\./);
+  });
+
   it("with NaN is told where: of a setting as a fault, of provenance as a warning", async () => {
     const text = (settings: string, provenance: string): string =>
       `\uFEFF{"format": 1, "id": "nan", "kind": "matching_pursuit", "d": 2, "m": 3,\n "encoder": {${settings}, ` +

@@ -189,3 +189,9 @@ function place(text: string, at: number): string {
   const before = text.slice(0, at).split("\n");
   return `line ${before.length}, column ${before.at(-1)!.length + 1}`;
 }
+
+/** A value of a file for a message, cut short. NaN is named, which JSON.stringify writes as null. */
+export function shownJson(value: unknown): string {
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "missing");
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
@@ -127,8 +128,9 @@ async function readTrainer(folder: string): Promise<Trainer> {
   config.throwFaults();
   const trainer = config.section("trainer");
   const name = trainer.required("dict_class", "", STRING);
-  if (name !== "" && CLASSES[name] === undefined) {
-    trainer.fault(`dict_class is ${JSON.stringify(name)}; import reads ${Object.keys(CLASSES).join(", ")}.`);
+  // A missing one is a fault already.
+  if (trainer.get("dict_class") !== undefined && !Object.hasOwn(CLASSES, name)) {
+    trainer.fault(`dict_class is ${shownJson(name)}; import reads ${Object.keys(CLASSES).join(", ")}.`);
   }
   const d = trainer.required("activation_dim", 1, COUNT);
   const m = trainer.required("dict_size", 1, COUNT);
@@ -227,9 +229,7 @@ async function understandTensors(
 function kOf({ path, settings }: TensorFile, said: number | null) {
   const stored = settings?.get("k");
   if (stored !== undefined && !COUNT.test(stored)) {
-    throw new ImportFault([
-      `${path}: k is ${JSON.stringify(stored)}; it must be ${COUNT.words}. Save the weights again.`,
-    ]);
+    throw new ImportFault([`${path}: k is ${shownJson(stored)}; it must be ${COUNT.words}. Save the weights again.`]);
   }
   if (said !== null && stored !== undefined && said !== stored) {
     throw new ImportFault([

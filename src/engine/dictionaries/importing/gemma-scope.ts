@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
+import { shownJson } from "../formats/json-file.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
@@ -113,7 +114,7 @@ async function readConfig(folder: string): Promise<GemmaConfig | null> {
   const architecture = config.setting("architecture", "jump_relu", STRING).value;
   if (architecture !== "jump_relu") {
     config.fault(
-      `architecture is ${JSON.stringify(architecture)}; Gemma Scope's folders are jump_relu. Is it another layout?`,
+      `architecture is ${shownJson(architecture)}; Gemma Scope's folders are jump_relu. Is it another layout?`,
     );
   }
   const affine = config.setting("affine_connection", false, BOOLEAN).value;

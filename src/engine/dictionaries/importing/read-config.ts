@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { isObject } from "../../core/is-object.ts";
 import { FormatError } from "../formats/format-error.ts";
-import { type NonFinite, readJsonFile } from "../formats/json-file.ts";
+import { type NonFinite, readJsonFile, shownJson } from "../formats/json-file.ts";
 import { ImportFault } from "./import-fault.ts";
 import type { Known } from "./understood.ts";
 
@@ -50,7 +50,7 @@ export class Config {
     if (value === undefined) return { value: fallback, from: `${this.#library}' default` };
     if (test(value)) return { value, from: this.file };
     const place = this.#nonFinite.find(({ path }) => path.length === 1 && path[0] === key)?.text;
-    this.fault(`${place ?? `${key} is ${shown(value)}`}; ${this.#library} takes ${words}.`);
+    this.fault(`${place ?? `${key} is ${shownJson(value)}`}; ${this.#library} takes ${words}.`);
     return { value: fallback, from: this.file };
   }
 
@@ -82,7 +82,7 @@ export class Config {
       (key) => !this.#read.has(key) && !harmless.has(key) && this.#values[key] !== null,
     );
     if (unread.length > 0) {
-      const shownKeys = unread.slice(0, 8).map((key) => `${key.slice(0, 60)} (${shown(this.#values[key])})`);
+      const shownKeys = unread.slice(0, 8).map((key) => `${key.slice(0, 60)} (${shownJson(this.#values[key])})`);
       const more = unread.length > shownKeys.length ? `, and ${unread.length - shownKeys.length} more` : "";
       this.fault(
         `${shownKeys.join(", ")}${more}: ${what} has no such setting, and it might change the codes. ` +
@@ -104,12 +104,6 @@ export class Config {
     const places = this.#nonFinite.slice(0, 3).map(({ text }) => text);
     return [`${this.file}: ${places.join(", ")}${more}. JSON has no such number, so it is not kept.`];
   }
-}
-
-/** A value of the file, cut short. NaN is named, which JSON.stringify writes as null. */
-function shown(value: unknown): string {
-  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "missing");
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 export const BOOLEAN: Check<boolean> = { test: (value) => typeof value === "boolean", words: "true or false" };

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { isObject } from "../../core/is-object.ts";
@@ -98,7 +99,7 @@ function architectureOf(config: Config): Architecture {
     const fits = activation === undefined || (architecture === "topk" && activation === "topk");
     if (!fits) {
       config.fault(
-        `architecture ${architecture} and activation_fn ${JSON.stringify(activation)} contradict each other. ` +
+        `architecture ${architecture} and activation_fn ${shownJson(activation)} contradict each other. ` +
           "Keep the one that the dictionary was trained with.",
       );
     }
@@ -108,7 +109,7 @@ function architectureOf(config: Config): Architecture {
   if (activation === "topk") {
     if (architecture === "standard") return "topk";
     throw new ImportFault([
-      `${config.file}: SAELens 5 and 6 read architecture ${JSON.stringify(architecture)} with activation_fn "topk" ` +
+      `${config.file}: SAELens 5 and 6 read architecture ${shownJson(architecture)} with activation_fn "topk" ` +
         `differently, and Pursuit reads neither. ${decoderAlone("sae.W_dec")}`,
     ]);
   }
@@ -123,7 +124,7 @@ function activationOf(config: Config): unknown {
   const names = [config.get("activation_fn"), config.get("activation_fn_str")].filter((name) => name !== undefined);
   if (names.length === 2 && names[0] !== names[1]) {
     config.fault(
-      `activation_fn is ${JSON.stringify(names[0])}, activation_fn_str ${JSON.stringify(names[1])}. Keep the right one.`,
+      `activation_fn is ${shownJson(names[0])}, activation_fn_str ${shownJson(names[1])}. Keep the right one.`,
     );
   }
   return names[0];
@@ -131,7 +132,7 @@ function activationOf(config: Config): unknown {
 
 /** Architectures that are recognised and not served, and what to do with them. */
 function unserved(architecture: unknown): string {
-  const name = JSON.stringify(architecture);
+  const name = shownJson(architecture);
   const what = `architecture ${name} has an encoder that Pursuit does not run; it runs ${SERVED_KINDS}.`;
   if (architecture === "batchtopk" || architecture === "matryoshka_batchtopk") {
     return `architecture ${name} is a checkpoint of training. sae.save_inference_model(path) writes the same dictionary as jumprelu, with its threshold; import that folder.`;
@@ -147,7 +148,7 @@ function commonSettings(architecture: Architecture, config: Config, flags: Impor
   const precision = config.setting("dtype", "float32", STRING).value.replace("torch.", "");
   if (precision !== "float32" && flags.float32 !== true) {
     config.fault(
-      `dtype ${precision}: SAELens selects in that precision, Pursuit in float32, so codes may differ. ` +
+      `dtype ${precision.slice(0, 40)}: SAELens selects in that precision, Pursuit in float32, so codes may differ. ` +
         "Add --float32 to import it all the same.",
     );
   }
@@ -185,7 +186,7 @@ function inputNormOf(config: Config, flags: ImportFlags): Known<InputNorm> {
     );
   } else {
     config.fault(
-      `normalize_activations is ${JSON.stringify(said)}; Pursuit knows ${INPUT_NORMS.join(", ")}. ` +
+      `normalize_activations is ${shownJson(said)}; Pursuit knows ${INPUT_NORMS.join(", ")}. ` +
         `If one of them does the same to a row, add it: ${FLAG_VALUES.inputNorm}.`,
     );
   }
@@ -198,7 +199,7 @@ function foldsHeads(config: Config): boolean {
   if (reshape === "hook_z" || reshape === "none") return reshape === "hook_z";
   if (reshape !== undefined) {
     config.fault(
-      `reshape_activations is ${JSON.stringify(reshape)}; Pursuit knows none and hook_z. ` +
+      `reshape_activations is ${shownJson(reshape)}; Pursuit knows none and hook_z. ` +
         "If it only lays parts of a row side by side, set it to none and post rows laid out that way.",
     );
   }
@@ -304,7 +305,7 @@ function kOf(config: Config, flags: ImportFlags): Known<number> {
   const { k: oldK, postact_fn: postActivation, ...others } = kwargs;
   if (postActivation !== undefined && !isRelu(postActivation)) {
     config.fault(
-      `activation_fn_kwargs.postact_fn is ${JSON.stringify(postActivation)}; Pursuit's topk applies ReLU. ${decoderAlone("sae.W_dec")}`,
+      `activation_fn_kwargs.postact_fn is ${shownJson(postActivation)}; Pursuit's topk applies ReLU. ${decoderAlone("sae.W_dec")}`,
     );
   }
   const unknown = Object.keys(others);
@@ -321,12 +322,12 @@ function kOf(config: Config, flags: ImportFlags): Known<number> {
   // A flag settles it, whatever the file says.
   const settled = flags.maxAtoms !== undefined;
   for (const { value, key } of found) {
-    if (!COUNT.test(value) && !settled) config.fault(`${key} is ${JSON.stringify(value)}; it must be ${COUNT.words}.`);
+    if (!COUNT.test(value) && !settled) config.fault(`${key} is ${shownJson(value)}; it must be ${COUNT.words}.`);
   }
   const [first, second] = found;
   if (second !== undefined && first!.value !== second.value && !settled) {
     config.fault(
-      `k is ${JSON.stringify(first!.value)}, activation_fn_kwargs.k ${JSON.stringify(second.value)}. Say which: --max-atoms <n>.`,
+      `k is ${shownJson(first!.value)}, activation_fn_kwargs.k ${shownJson(second.value)}. Say which: --max-atoms <n>.`,
     );
   }
   if (first !== undefined) return { value: first.value as number, from: `${config.file}: ${first.key}` };
@@ -344,7 +345,7 @@ function refuseActivationArguments(config: Config, architecture: Architecture): 
   const kwargs = config.get("activation_fn_kwargs");
   if (kwargs === undefined || (isObject(kwargs) && Object.keys(kwargs).length === 0)) return;
   config.fault(
-    `activation_fn_kwargs is ${JSON.stringify(kwargs)}, but architecture ${architecture} takes none. ` +
+    `activation_fn_kwargs is ${shownJson(kwargs)}, but architecture ${architecture} takes none. ` +
       "Keep the one that the dictionary was trained with.",
   );
 }

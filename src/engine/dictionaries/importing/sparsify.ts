@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
@@ -88,7 +89,7 @@ function layoutOf(config: Config): { readonly kind: string; readonly role: Role;
   const kind = ACTIVATIONS.find((one) => one === activation) ?? "topk";
   if (kind !== activation) {
     config.fault(
-      `activation ${JSON.stringify(activation)} is none of sparsify's that Pursuit runs: ${ACTIVATIONS.join(", ")}. ${decoderAlone("sae.W_dec")}`,
+      `activation ${shownJson(activation)} is none of sparsify's that Pursuit runs: ${ACTIVATIONS.join(", ")}. ${decoderAlone("sae.W_dec")}`,
     );
   }
   const role = config.setting("transcode", false, BOOLEAN).value ? "transcoder" : "autoencoder";

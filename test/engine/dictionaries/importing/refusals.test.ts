@@ -98,6 +98,16 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
   ],
   ["a key where nothing is nested", () => weights({ W: [6, 4] }), { key: "model" }, /it holds no nested state dict/],
   ["an unknown ending", () => join(folderOf({ "w.gguf": "x" }), "w.gguf"), {}, /ends in none of \.safetensors/],
+  ...["", "toString"].map((name): (typeof REFUSED)[number] => [
+    `a dict_class ${JSON.stringify(name)}`,
+    () =>
+      folderOf({
+        "config.json": JSON.stringify({ trainer: { dict_class: name, activation_dim: 4, dict_size: 6 } }),
+        "ae.safetensors": tensorsOf({ b_dec: [4] }),
+      }),
+    {},
+    /dict_class is "(?:toString)?"; import reads AutoEncoder/,
+  ]),
   ["a path that is not there", () => join(folders.root, "nowhere"), {}, /cannot be read \(ENOENT\)/],
   [
     "overcomplete's weights without their class",
@@ -198,6 +208,16 @@ describe("a weights file that changes between its reading and its digest", () =>
     await expect(understand(path, flags)).rejects.toThrow(/changed while it was read\. Import it again/);
     spy.mockRestore();
     await expect(understand(path, flags)).resolves.toMatchObject({ source: expect.stringContaining("bare atoms") });
+  });
+});
+
+describe("a refusal", () => {
+  it("cuts what a file made up", async () => {
+    const long = "x".repeat(100_000);
+    for (const config of [{ architecture: long }, { max_iterations: long }, { [long]: 1 }, { dtype: long }]) {
+      const fault = await understand(saeLens(config), {}).catch((error: unknown) => error as Error);
+      expect((fault as Error).message.length).toBeLessThan(1000);
+    }
   });
 });
 
