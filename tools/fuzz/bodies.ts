@@ -27,7 +27,6 @@ const { values } = parseArgs({
 });
 const seed = Number(values.seed);
 const most = values.seconds === undefined ? Number(values.count) : Infinity;
-const until = values.seconds === undefined ? Infinity : performance.now() + Number(values.seconds) * 1000;
 
 /** Requests at once, and cases between two honest requests. */
 const AT_ONCE = 6;
@@ -158,6 +157,7 @@ async function run(): Promise<void> {
 }
 
 const started = performance.now();
+const until = values.seconds === undefined ? Infinity : started + Number(values.seconds) * 1000;
 await askHonestly();
 if (values.only === undefined) {
   await Promise.all(Array.from({ length: AT_ONCE }, run));

@@ -1,6 +1,7 @@
 import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib";
 import { pack } from "msgpackr";
-import { type Draft, Draw, type Fields, type Json, MSGPACK_TYPES, ROUTES, type Target } from "./body-drafts.ts";
+import { type Draft, type Fields, MSGPACK_TYPES, ROUTES, type Target } from "./body-drafts.ts";
+import { damaged, type Draw, drawOf, oddly, TOKENS } from "./damage.ts";
 
 /** A request with a body, and what its answer may be. */
 export interface Case {
@@ -16,58 +17,11 @@ export interface Case {
 
 /** Case `index` of a seed: the same whenever it is made. */
 export function caseOf(seed: number, index: number, targets: readonly Target[]): Case {
-  const draw = new Draw(Math.imul(seed, 0x9e3779b1) ^ Math.imul(index + 1, 0x85ebca6b));
+  const draw = drawOf(seed, index);
   const target = draw.pick(targets);
   const route = draw.pick(ROUTES);
   return spoil(draw, route(draw, target, targets));
 }
-
-/** Values in the place of another. */
-const ODD: readonly Json[] = [
-  null,
-  true,
-  "",
-  "x",
-  "x".repeat(5000),
-  "\ud800",
-  0,
-  -0,
-  -1,
-  0.5,
-  1e39,
-  1e300,
-  -1e300,
-  2 ** 31,
-  2 ** 32,
-  2 ** 53 + 2,
-  5e-324,
-  [],
-  {},
-  [[]],
-  [[[[[[1]]]]]],
-  { data: "", dtype: "float32", shape: [0, 0] },
-  { data: "AAAA", dtype: "float64", shape: [1e9, 1e9] },
-  { __proto__: 1, constructor: 2 },
-];
-
-/** Pieces of text that mean something to a reader. */
-const TOKENS = [
-  "[",
-  "]",
-  "{",
-  "}",
-  '"',
-  ",",
-  ":",
-  "NaN",
-  "-Infinity",
-  "1e999",
-  "\\u0000",
-  "\\",
-  "null",
-  "\n",
-  "\u00e9",
-].map((text) => Buffer.from(text));
 
 /** MessagePack's own: lengths of four billion, an extension, nothing, the byte that is never used. */
 const MARKS = [
@@ -82,54 +36,6 @@ const MARKS = [
   [0xc1],
   [0xca, 0x7f, 0x80, 0, 0],
 ].map((bytes) => Buffer.from(bytes));
-
-/** Replaces values somewhere in a copy. */
-function oddly(draw: Draw, value: Json, probability: number): Json {
-  if (draw.chance(probability)) return draw.pick(ODD);
-  if (value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return value.map((one) => oddly(draw, one, probability / 2));
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, one]): [string, Json] => [
-    draw.chance(probability / 3) ? draw.pick(["x", "inputs", "__proto__", "", key.toUpperCase()]) : key,
-    oddly(draw, one, probability),
-  ]);
-  return Object.fromEntries(entries.filter(() => !draw.chance(probability / 3)));
-}
-
-function damaged(draw: Draw, bytes: Buffer, tokens: readonly Buffer[]): Buffer {
-  let result = Buffer.from(bytes);
-  for (let changes = 1 + draw.below(4); changes > 0; changes--) {
-    const at = draw.below(result.length + 1);
-    const from = draw.below(result.length + 1);
-    switch (draw.below(6)) {
-      case 0:
-        if (at < result.length) result[at] = draw.below(256);
-        break;
-      case 1:
-        result = Buffer.concat([result.subarray(0, at), draw.pick(tokens), result.subarray(at)]);
-        break;
-      case 2:
-        result = Buffer.concat([
-          result.subarray(0, at),
-          result.subarray(Math.min(at + 1 + draw.below(9), result.length)),
-        ]);
-        break;
-      case 3:
-        result = Buffer.concat([
-          result.subarray(0, at),
-          result.subarray(from, from + draw.below(80)),
-          result.subarray(at),
-        ]);
-        break;
-      case 4:
-        result = result.subarray(0, at);
-        break;
-      default:
-        result = Buffer.concat([result, result.subarray(from)]);
-    }
-  }
-  return result;
-}
 
 /** A part many times over, where a list or an object of the request could be: from a kilobyte to some megabytes. */
 function bomb(draw: Draw, packed: boolean): Buffer {

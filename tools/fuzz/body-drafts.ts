@@ -1,4 +1,4 @@
-import { random, type Random } from "../../test/support/seeded.ts";
+import type { Draw, Json } from "./damage.ts";
 
 /** Sizes of the dictionaries that the fuzzer serves. */
 export interface Target {
@@ -10,36 +10,6 @@ export interface Target {
 const REFUSALS = [400, 404, 405, 406, 408, 411, 413, 415, 417, 422, 429];
 const allowed = (...statuses: number[]): ReadonlySet<number> => new Set([...REFUSALS, ...statuses]);
 
-/** Draws for one case. */
-export class Draw {
-  readonly #random: Random;
-
-  constructor(seed: number) {
-    this.#random = random(seed);
-  }
-
-  below(count: number): number {
-    return this.#random.integer(count);
-  }
-
-  chance(probability: number): boolean {
-    return this.#random.next() < probability;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)]!;
-  }
-
-  number(): number {
-    return this.#random.normal();
-  }
-
-  list<T>(length: number, item: (i: number) => T): T[] {
-    return Array.from({ length }, (_, i) => item(i));
-  }
-}
-
-export type Json = unknown;
 export type Fields = Record<string, Json>;
 
 /** A request that is sound, or nearly: its parts are spoilt afterwards. */
