@@ -38,7 +38,7 @@ function plainly(text: string, maxDepth: number): number {
       for (i++; i < text.length && text[i] !== '"'; i++) if (text[i] === "\\") i++;
     } else if ("[{".includes(text[i]!)) {
       if (++depth > maxDepth) return i;
-    } else if ("]}".includes(text[i]!)) depth--;
+    } else if ("]}".includes(text[i]!) && --depth < 0) return -1; // no JSON from here on: the parser says so
   }
   return -1;
 }
