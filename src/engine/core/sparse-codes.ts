@@ -95,14 +95,20 @@ export const CODE_COLUMNS: readonly ColumnRule[] = [
   { path: ["stops"], name: "stop", type: Uint8Array, extent: "rows" },
 ];
 
+/** One column of codes; undefined where they do not have it. */
+export function columnOfCodes(codes: SparseCodes, { path: [outer, inner] }: ColumnRule): CodeColumn | undefined {
+  const held = codes[outer as keyof SparseCodes] as unknown;
+  return (inner === undefined ? held : (held as Record<string, unknown> | undefined)?.[inner]) as
+    | CodeColumn
+    | undefined;
+}
+
 /** The columns that codes have, by name. */
 export function columnsOfCodes(codes: SparseCodes): Map<string, CodeColumn> {
   const columns = new Map<string, CodeColumn>();
-  for (const { path, name } of CODE_COLUMNS) {
-    const [outer, inner] = path;
-    const held = codes[outer as keyof SparseCodes] as unknown;
-    const column = inner === undefined ? held : (held as Record<string, unknown> | undefined)?.[inner];
-    if (column !== undefined) columns.set(name, column as CodeColumn);
+  for (const rule of CODE_COLUMNS) {
+    const column = columnOfCodes(codes, rule);
+    if (column !== undefined) columns.set(rule.name, column);
   }
   return columns;
 }

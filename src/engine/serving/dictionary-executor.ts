@@ -79,7 +79,9 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     for (const piece of pieces) {
       const { orthogonal = false, targets } = piece.work;
       const way = `${orthogonal} ${targets !== undefined}`;
-      groups.set(way, [...(groups.get(way) ?? []), piece]);
+      const alike = groups.get(way);
+      if (alike === undefined) groups.set(way, [piece]);
+      else alike.push(piece);
     }
     if (groups.size === 1) return this.#runAlike(pieces);
     const results = new Map<Piece<EncodeWork>, SparseCodes>();

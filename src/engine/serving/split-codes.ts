@@ -1,4 +1,4 @@
-import { type CodeColumn, codesOfColumns, columnsOfCodes, type SparseCodes } from "../core/sparse-codes.ts";
+import { type CodeColumn, codesOfColumns, columnOfCodes, type SparseCodes } from "../core/sparse-codes.ts";
 
 /** Rows of a batch that belong to one request, and what that request asked for. */
 export interface CodesPart {
@@ -10,13 +10,12 @@ export interface CodesPart {
 
 /** Rows [from, to) of a batch's codes, without what the request did not ask for. Views where that is possible. */
 export function sliceCodes(codes: SparseCodes, { from, to, trace, reconstruction }: CodesPart): SparseCodes {
-  const columns = columnsOfCodes(codes);
   const { count } = codes;
-  return codesOfColumns({ count: to - from, width: codes.width }, ({ path, name, extent }) => {
-    if (path[0] === "trace" && !trace) return undefined;
-    if (path[0] === "reconstruction" && !reconstruction) return undefined;
-    const column = columns.get(name);
-    switch (extent) {
+  return codesOfColumns({ count: to - from, width: codes.width }, (rule) => {
+    const [outer] = rule.path;
+    if ((outer === "trace" && !trace) || (outer === "reconstruction" && !reconstruction)) return undefined;
+    const column = columnOfCodes(codes, rule);
+    switch (rule.extent) {
       case "rows":
         return column?.subarray(from, to);
       case "values":
@@ -41,9 +40,9 @@ export function joinCodes(parts: readonly SparseCodes[]): SparseCodes {
   if (head === undefined) throw new Error("there are no codes to join");
   if (parts.length === 1) return head;
   const count = parts.reduce((sum, part) => sum + part.count, 0);
-  const columns = parts.map(columnsOfCodes);
-  return codesOfColumns({ count, width: head.width }, ({ name, type, extent }) => {
-    const pieces = columns.map((column) => column.get(name));
+  return codesOfColumns({ count, width: head.width }, (rule) => {
+    const { type, extent } = rule;
+    const pieces = parts.map((part) => columnOfCodes(part, rule));
     if (!pieces.every((piece) => piece !== undefined)) return undefined;
     if (extent === "pointers" || extent === "trace_pointers") return joinPointers(pieces as Uint32Array[]);
     return join(new type(pieces.reduce((sum, { length }) => sum + length, 0)), pieces);
