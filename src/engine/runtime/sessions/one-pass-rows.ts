@@ -43,11 +43,20 @@ export function onePassRows(
     const target = targets && constant && targets.map((value, at) => value - constant[at]!);
     return { count: padded, input: normed, target: target ?? null, norm: null };
   }
-  const centered = center === null ? normed : normed.map((value, at) => value - center[at % dIn]!);
+  const centered = center === null ? normed : centeredRows(normed, center);
   return {
     count: padded,
     input: settings.subtractCenter ? centered : normed,
     target: centered.subarray(0, count * dIn),
     norm,
   };
+}
+
+/** x − b of every row, without a callback for each number. */
+function centeredRows(rows: Float32Array, center: Float32Array): Float32Array {
+  const centered = new Float32Array(rows.length);
+  for (let from = 0; from < rows.length; from += center.length) {
+    for (let c = 0; c < center.length; c++) centered[from + c] = rows[from + c]! - center[c]!;
+  }
+  return centered;
 }
