@@ -10,3 +10,12 @@ export function atomNorms({ atoms, m, d }: Pick<Atoms, "atoms" | "m" | "d">): Fl
   }
   return norms;
 }
+
+const known = new WeakMap<Float32Array, Float64Array>();
+
+/** The same, computed once for a matrix that several rows are compared by. */
+export function knownNorms(matrix: Pick<Atoms, "atoms" | "m" | "d">): Float64Array {
+  let norms = known.get(matrix.atoms);
+  if (norms === undefined) known.set(matrix.atoms, (norms = atomNorms(matrix)));
+  return norms;
+}

@@ -1,4 +1,4 @@
-import { atomNorms } from "../core/atom-norms.ts";
+import { knownNorms } from "../core/atom-norms.ts";
 import type { OnePassSettings, OnePassWeights } from "./one-pass.ts";
 
 /** A row of a one-pass encoder in float64, before its activation. */
@@ -59,22 +59,16 @@ export function referenceCode<S extends OnePassSettings>(
   const weight = tensors["encoder_weight"]!;
   const bias = tensors["encoder_bias"];
   const h = new Float64Array(m);
-  const rowNorms = new Float64Array(m);
   for (let j = 0; j < m; j++) {
-    let squares = 0;
-    for (let c = 0, at = j * d; c < d; c++, at++) {
-      h[j]! += weight[at]! * input[c]!;
-      squares += weight[at]! ** 2;
-    }
+    for (let c = 0, at = j * d; c < d; c++, at++) h[j]! += weight[at]! * input[c]!;
     h[j]! += bias?.[j] ?? 0;
-    rowNorms[j] = Math.sqrt(squares);
   }
   const largest = h.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   let inputNorm = 0;
   for (let c = 0; c < d; c++) inputNorm += input[c]! ** 2;
   inputNorm = Math.sqrt(inputNorm);
-  const code = reference({ h, norms: atomNorms(weights), weights });
-  const errors = rowNorms.map(
+  const code = reference({ h, norms: knownNorms(weights), weights });
+  const errors = knownNorms({ atoms: weight, m, d }).map(
     (norm, j) => (1e-5 * largest + 2 ** -23 * Math.sqrt(d) * norm * inputNorm) * (code.scale?.[j] ?? 1),
   );
   // Where there is no error, there is no doubt: a zero atom's scaled score is exactly 0.

@@ -1,4 +1,4 @@
-import { atomNorms } from "../../core/atom-norms.ts";
+import { knownNorms } from "../../core/atom-norms.ts";
 import { onePassRule } from "../../encoders/activations.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { referenceCode } from "../../encoders/reference.ts";
@@ -23,12 +23,12 @@ export function compareOnePass(served: ServedCode, x: Float32Array, z: Float32Ar
   let largest = 0;
   for (const value of [...merged.values(), ...z]) largest = Math.max(largest, Math.abs(value));
 
-  const cut = cutContribution(served, weights);
-  const norms = cut === null ? null : atomNorms(weights);
+  const norms = knownNorms(weights);
+  const cut = cutContribution(served, norms);
   const undecided = (j: number): boolean => {
     if (reference.undecided[j]) return true;
     if (cut === null) return false;
-    const contribution = Math.abs(z[j] || (merged.get(j) ?? 0)) * norms![j]!;
+    const contribution = Math.abs(z[j] || (merged.get(j) ?? 0)) * norms[j]!;
     return Math.abs(contribution - cut) <= TOLERANCE * cut;
   };
   let worst = 0;
@@ -54,10 +54,8 @@ export function compareOnePass(served: ServedCode, x: Float32Array, z: Float32Ar
 }
 
 /** Contribution of the last atom of a code that its budget cut short; null where it is whole. */
-function cutContribution({ stop, trace }: ServedCode, weights: OnePassWeights): number | null {
+function cutContribution({ stop, trace }: ServedCode, norms: Float64Array): number | null {
   const last = trace.indices.length - 1;
   if (stop !== "max_atoms" || last < 0) return null;
-  const { atoms, d } = weights;
-  const j = trace.indices[last]!;
-  return Math.abs(trace.values[last]!) * Math.hypot(...atoms.subarray(j * d, (j + 1) * d));
+  return Math.abs(trace.values[last]!) * norms[trace.indices[last]!]!;
 }

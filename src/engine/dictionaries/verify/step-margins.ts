@@ -1,4 +1,4 @@
-import { atomNorms } from "../../core/atom-norms.ts";
+import { knownNorms } from "../../core/atom-norms.ts";
 import { LAYER_NORM_EPSILON } from "../../core/dictionary.ts";
 import type { DictionaryWeights, OrthogonalWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
 import { LeastSquares } from "../../core/least-squares.ts";
@@ -32,8 +32,8 @@ export function firstUndecidedStep(
   const norm = lengthOf(start);
   const orthogonal = kind === "orthogonal_matching_pursuit";
   // Scores that are divided by ||D_j|| are those of atoms of norm 1.
-  const scales = orthogonal && !settings.rawScores ? normsOf(weights) : null;
-  let margin = 1e-6 * norm * (scales === null ? largestOf(normsOf(weights)) : 1);
+  const scales = orthogonal && !settings.rawScores ? knownNorms(weights) : null;
+  let margin = 1e-6 * norm * (scales === null ? largestOf(knownNorms(weights)) : 1);
   const solution = orthogonal ? new LeastSquares(weights, settings.score === "relu") : null;
   solution?.start(Float32Array.from(start), norm * norm);
   const used = new Set<number>();
@@ -72,16 +72,6 @@ export function lengthOf(vector: Float64Array): number {
   let squares = 0;
   for (const value of vector) squares += value * value;
   return Math.sqrt(squares);
-}
-
-const known = new WeakMap<Float32Array, Float64Array>();
-
-/** ||D_j||, computed once a dictionary. */
-function normsOf(weights: DictionaryWeights): Float64Array {
-  const { atoms } = weights;
-  const found = known.get(atoms) ?? atomNorms(weights);
-  known.set(atoms, found);
-  return found;
 }
 
 const largestOf = (norms: Float64Array): number => norms.reduce((most, norm) => Math.max(most, norm), 0);
