@@ -3,12 +3,11 @@ import { unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
-import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu/spec.ts";
-import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { skipTranscoder } from "../support/transcoder.ts";
 
 const [M, D, N] = [40, 12, 6];
 const SETTINGS: Readonly<Record<string, Partial<PursuitSettings> & { readonly centred: boolean }>> = {
@@ -19,23 +18,8 @@ const SETTINGS: Readonly<Record<string, Partial<PursuitSettings> & { readonly ce
   rescale: { centred: true, inputNorm: "constant_norm_rescale" },
 };
 /** A skip transcoder into wider rows: its codes are decoded beside the rows that made them. */
-const [D_IN, D_OUT] = [D, D + 5];
-const transcoder: OnePassWeights<JumpReluSettings> = {
-  kind: "jumprelu",
-  role: "transcoder",
-  dIn: D_IN,
-  d: D_OUT,
-  m: M,
-  atoms: normals(M * D_OUT, 1),
-  center: normals(D_OUT, 2),
-  settings: { center: true, subtractCenter: false, inputNorm: "none", skip: true, comparison: "strict" },
-  tensors: {
-    encoder_weight: normals(M * D_IN, 3),
-    encoder_bias: normals(M, 4),
-    threshold: new Float32Array(M).fill(0.5),
-    skip: normals(D_OUT * D_IN, 5),
-  },
-};
+const D_OUT = D + 5;
+const transcoder = skipTranscoder(D, D_OUT, M);
 
 const inputs = Array.from({ length: N }, (_, i) => [...normals(D, 20 + i)]);
 const INCLUDES = [[], ["trace", "reconstruction"]] as const;

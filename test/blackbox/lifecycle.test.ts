@@ -1,42 +1,28 @@
 /** What happens to requests when runtime processes die or hang, and what `pursuit serve` says at its start. Linux: reads /proc. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { runCli } from "../support/run-cli.ts";
-import {
-  type RunningServer,
-  runtimeOf,
-  runtimeStateOf,
-  type ServerProcess,
-  startServer,
-} from "../support/running-server.ts";
+import { type RunningServer, runtimeOf, runtimeStateOf, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
+import { killedAfterEach } from "../support/kill-after.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { D, requestOf, twoDictionaries } from "../support/two-dictionaries.ts";
 import { until } from "../support/until.ts";
 
-const D = 64;
-const models = temporaryFolder();
+const models = twoDictionaries();
 const cache = temporaryFolder();
-writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
-writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
 
-const running: ServerProcess[] = [];
+const running = killedAfterEach();
 async function start(env: Record<string, string> = {}): Promise<RunningServer> {
   const server = await startServer(models, cache, env);
   running.push(server);
   return server;
 }
-afterEach(async () => {
-  const left = running.splice(0).filter(({ process }) => process.exitCode === null && process.signalCode === null);
-  for (const { process } of left) process.kill("SIGKILL");
-  await Promise.all(left.map(({ exited }) => exited));
-});
-
-const body = (seed: number): object => ({ inputs: [[...normals(D, seed)]], budget: { max_atoms: 32 } });
 const encode = (server: RunningServer, id: string, seed: number): Promise<Encoded> =>
-  post(server.base, `/v1/dictionaries/${id}/encode`, body(seed));
+  post(server.base, `/v1/dictionaries/${id}/encode`, requestOf(seed));
 
 describe("the server", () => {
   it("answers each of 200 requests rightly while its runtime processes are killed", async () => {
@@ -124,14 +110,14 @@ describe("the server", () => {
 
   it("answers 504 when the time allowed passes, and 499 costs nobody else anything", async () => {
     const server = await start();
-    await expect(post(server.base, "/v1/dictionaries/one/encode", { ...body(1), timeout_ms: 1e-3 })).rejects.toThrow(
-      /504.*PURSUIT_TIMEOUT/,
-    );
+    await expect(
+      post(server.base, "/v1/dictionaries/one/encode", { ...requestOf(1), timeout_ms: 1e-3 }),
+    ).rejects.toThrow(/504.*PURSUIT_TIMEOUT/);
     const leaving = new AbortController();
     const left = fetch(`${server.base}/v1/dictionaries/one/encode`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify(body(2)),
+      body: JSON.stringify(requestOf(2)),
       signal: leaving.signal,
     });
     const staying = encode(server, "one", 2);

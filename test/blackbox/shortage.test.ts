@@ -1,38 +1,24 @@
 /** What the server does when the system refuses it descriptors, processes, threads or addresses. Linux: needs prlimit. */
 import { Agent, request } from "node:http";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
-import { writeModelFolder } from "../support/model-folder.ts";
 import { openSocket } from "../support/raw-http.ts";
-import {
-  type RunningServer,
-  runtimeOf,
-  type ServerProcess,
-  spawnServer,
-  startServer,
-} from "../support/running-server.ts";
-import { normals, randomAtoms } from "../support/seeded.ts";
+import { type RunningServer, runtimeOf, spawnServer, startServer } from "../support/running-server.ts";
+import { normals } from "../support/seeded.ts";
 import { takeDescriptors } from "../support/take-descriptors.ts";
+import { killedAfterEach } from "../support/kill-after.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { D, twoDictionaries } from "../support/two-dictionaries.ts";
 import { until } from "../support/until.ts";
 
-const D = 64;
-const models = temporaryFolder();
-writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
-writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
+const models = twoDictionaries();
 
-const running: ServerProcess[] = [];
+const running = killedAfterEach();
 async function start(prefix: readonly string[] = []): Promise<RunningServer> {
   const server = await startServer(models, temporaryFolder(), {}, { prefix });
   running.push(server);
   return server;
 }
-afterEach(async () => {
-  const left = running.splice(0);
-  for (const { process } of left) process.kill("SIGKILL");
-  await Promise.all(left.map(({ exited }) => exited));
-});
-
 const rowsOf = (count: number): object => ({
   inputs: Array.from({ length: count }, (_, i) => [...normals(D, i)]),
   budget: { max_atoms: 4 },

@@ -2,44 +2,27 @@
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
-import { writeModelFolder } from "../support/model-folder.ts";
 import { isAlive } from "../support/process-figures.ts";
 import { openSocket } from "../support/raw-http.ts";
-import {
-  type RunningServer,
-  runtimeOf,
-  runtimeStateOf,
-  type ServerProcess,
-  spawnServer,
-  startServer,
-} from "../support/running-server.ts";
-import { normals, randomAtoms } from "../support/seeded.ts";
+import { type RunningServer, runtimeOf, runtimeStateOf, spawnServer, startServer } from "../support/running-server.ts";
+import { killedAfterEach } from "../support/kill-after.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { requestOf, twoDictionaries } from "../support/two-dictionaries.ts";
 import { until } from "../support/until.ts";
 
-const D = 64;
-const models = temporaryFolder();
+const models = twoDictionaries();
 const cache = temporaryFolder();
-writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
-writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
 
-const running: ServerProcess[] = [];
+const running = killedAfterEach();
 async function start(env: Record<string, string> = {}): Promise<RunningServer> {
   const server = await startServer(models, temporaryFolder(), env);
   running.push(server);
   return server;
 }
-afterEach(async () => {
-  const left = running.splice(0);
-  for (const { process } of left) process.kill("SIGKILL");
-  await Promise.all(left.map(({ exited }) => exited));
-});
-
-const body = (seed: number): object => ({ inputs: [[...normals(D, seed)]], budget: { max_atoms: 32 } });
 const encode = (server: RunningServer, id: string, seed: number): Promise<Encoded> =>
-  post(server.base, `/v1/dictionaries/${id}/encode`, body(seed));
+  post(server.base, `/v1/dictionaries/${id}/encode`, requestOf(seed));
 
 describe("shutdown", () => {
   it("told to stop, answers what it has accepted and leaves no process behind", async () => {

@@ -1,37 +1,14 @@
 /** A transcoder over a socket: what it answers with and without targets, and what it refuses. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu/spec.ts";
-import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { skipTranscoder } from "../support/transcoder.ts";
 
 const D_IN = 6;
 const D_OUT = 4;
 const M = 20;
-const weights: OnePassWeights<JumpReluSettings> = {
-  kind: "jumprelu",
-  role: "transcoder",
-  dIn: D_IN,
-  d: D_OUT,
-  m: M,
-  atoms: normals(M * D_OUT, 1),
-  center: normals(D_OUT, 2),
-  settings: {
-    center: true,
-    subtractCenter: false,
-    inputNorm: "none",
-    skip: true,
-    comparison: "strict",
-  },
-  tensors: {
-    encoder_weight: normals(M * D_IN, 3),
-    encoder_bias: normals(M, 4),
-    threshold: new Float32Array(M).fill(0.5),
-    skip: normals(D_OUT * D_IN, 5),
-  },
-};
 const rowsOf = (count: number, width: number, seed: number): number[][] =>
   Array.from({ length: count }, (_, i) => [...normals(width, seed + i)]);
 
@@ -42,7 +19,13 @@ describe("a transcoder", () => {
   let server: RunningServer;
 
   beforeAll(async () => {
-    const understood = { source: "a test", weights, origins: {}, notes: [], provenance: {} };
+    const understood = {
+      source: "a test",
+      weights: skipTranscoder(D_IN, D_OUT, M),
+      origins: {},
+      notes: [],
+      provenance: {},
+    };
     await writeDictionary(understood, { modelsDir: models, id: "coder", force: false });
     server = await startServer(models, temporaryFolder());
   });
