@@ -10,23 +10,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { writeModelFolder } from "../../test/support/model-folder.ts";
 import { type RunningServer, startServer } from "../../test/support/running-server.ts";
 import { normals, randomAtoms } from "../../test/support/seeded.ts";
 import { type Case, caseOf } from "./body-cases.ts";
 import type { Target } from "./body-drafts.ts";
-
-const { values } = parseArgs({
-  options: {
-    count: { type: "string", default: "100000" },
-    seconds: { type: "string" },
-    seed: { type: "string", default: "1" },
-    only: { type: "string" },
-  },
-});
-const seed = Number(values.seed);
-const most = values.seconds === undefined ? Number(values.count) : Infinity;
+import { most, only, secondsToRun, seed } from "./options.ts";
 
 /** Requests at once, and cases between two honest requests. */
 const AT_ONCE = 6;
@@ -157,12 +146,12 @@ async function run(): Promise<void> {
 }
 
 const started = performance.now();
-const until = values.seconds === undefined ? Infinity : started + Number(values.seconds) * 1000;
+const until = started + secondsToRun * 1000;
 await askHonestly();
-if (values.only === undefined) {
+if (only === undefined) {
   await Promise.all(Array.from({ length: AT_ONCE }, run));
 } else {
-  const one = caseOf(seed, Number(values.only), TARGETS);
+  const one = caseOf(seed, only, TARGETS);
   console.log(one, one.body.toString("latin1").slice(0, 500));
   const answer = await send(server, one);
   console.log(answer.status, answer.headers, answer.body.toString().slice(0, 1000), faultOf(one, answer));

@@ -9,7 +9,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { DictionaryFault } from "../../src/engine/dictionaries/dictionary-fault.ts";
@@ -23,18 +22,9 @@ import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
 import { D, type FileCase, fileCaseOf } from "./file-cases.ts";
 import { saeLensFault, weightsFault } from "./file-oracles.ts";
+import { most, only, secondsToRun, seed } from "./options.ts";
 
-const { values } = parseArgs({
-  options: {
-    count: { type: "string", default: "100000" },
-    seconds: { type: "string" },
-    seed: { type: "string", default: "1" },
-    only: { type: "string" },
-  },
-});
-const seed = Number(values.seed);
-const most = values.seconds === undefined ? Number(values.count) : Infinity;
-const until = values.seconds === undefined ? Infinity : performance.now() + Number(values.seconds) * 1000;
+const until = performance.now() + secondsToRun * 1000;
 
 /** Seconds without a finished case after which the process is hung. */
 const PATIENCE = 60;
@@ -138,13 +128,13 @@ function watch(progress: Int32Array): Worker {
 const progress = new Int32Array(new SharedArrayBuffer(4));
 const watcher = watch(progress);
 const started = performance.now();
-let index = values.only === undefined ? 0 : Number(values.only);
+let index = only ?? 0;
 // Errors that no promise carries, such as those of a stream, would end the process without a word of the case.
 process.on("uncaughtException", (error) => {
   writeSync(2, `--seed ${seed} --only ${index}: uncaught ${error.stack ?? String(error)}\n`);
   process.exit(1);
 });
-if (values.only !== undefined) {
+if (only !== undefined) {
   const { kind, files, damagedFile } = fileCaseOf(seed, index);
   console.log(kind, damagedFile, Buffer.from(files[damagedFile]!).toString("latin1").slice(0, 1500));
   console.log(await check(index));
