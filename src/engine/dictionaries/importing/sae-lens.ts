@@ -1,20 +1,19 @@
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { isObject } from "../../core/is-object.ts";
 import { expectTensors } from "./expect-tensors.ts";
-import { foldNorms } from "./fold-norms.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
-import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, or, STRING } from "./read-config.ts";
+import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
 import { HARMLESS_KEYS, OLD_METADATA } from "./sae-lens-keys.ts";
 import { stateDictOf } from "./state-dict.ts";
 import { ONE_PASS_ARCHITECTURES, type OnePassArchitecture, readOnePass } from "./sae-lens-one-pass.ts";
-import { transpose } from "./transpose.ts";
-import { type Known, parted, pursuitOf, settle, topkFlags, type Understood } from "./understood.ts";
+import { readPursuit } from "./sae-lens-pursuit.ts";
+import { readTopk } from "./sae-lens-topk.ts";
+import type { Known, Understood } from "./understood.ts";
 import { decoderAlone, SERVED_KINDS } from "./other-layouts.ts";
 
 export const SAE_LENS_CONFIG = "cfg.json";
@@ -70,6 +69,8 @@ export interface SaeLensCommon {
   readonly m: number;
   readonly subtractsBias: Known<boolean>;
   readonly inputNorm: Known<InputNorm>;
+  /** Whether SAELens 6 or later wrote it. */
+  readonly sinceSix: boolean;
   readonly notes: readonly string[];
   /** The architecture's own tensors, each of its shape, and no other. @throws FormatError, ImportFault */
   readonly checkTensors: (file: TensorFile, shapes: Readonly<Record<string, readonly number[]>>) => Promise<void>;
@@ -82,9 +83,9 @@ function readerOf(
   common: SaeLensCommon,
   flags: ImportFlags,
 ): (file: TensorFile) => Promise<SaeLensRead> {
-  if (architecture === "matching_pursuit") return readPursuit(config, common, flags);
   if (architecture === "topk") return readTopk(config, common, flags);
   refuseActivationArguments(config, architecture);
+  if (architecture === "matching_pursuit") return readPursuit(config, common, flags);
   return readOnePass(architecture, config, common, flags);
 }
 
@@ -156,6 +157,7 @@ function commonSettings(architecture: Architecture, config: Config, flags: Impor
   return {
     d,
     m,
+    sinceSix: isSinceSix(config),
     checkTensors: (file, shapes) => checkTensors(file, shapes, architecture, finetuned),
     subtractsBias: config.setting("apply_b_dec_to_input", true, BOOLEAN),
     inputNorm: inputNormOf(config, flags),
@@ -206,139 +208,6 @@ function foldsHeads(config: Config): boolean {
   const { hook_name: hook } = provenanceOf(config);
   return typeof hook === "string" && hook.includes("hook_z");
 }
-
-/** W_dec [d_sae, d_in] and b_dec [d_in] (MatchingPursuitSAEConfig). */
-function readPursuit(
-  config: Config,
-  common: SaeLensCommon,
-  flags: ImportFlags,
-): (file: TensorFile) => Promise<SaeLensRead> {
-  const { d, m, subtractsBias, inputNorm } = common;
-  const stops = config.setting("stop_on_duplicate_support", true, BOOLEAN);
-  const cap = config.setting("max_iterations", null, or(COUNT, null));
-  const threshold = config.setting("residual_threshold", 1e-2, NUMBER);
-  refuseActivationArguments(config, "matching_pursuit");
-  const settings = settle(
-    config.file,
-    {
-      score: { value: "relu", from: "SAELens' matching_pursuit" },
-      reselect: {
-        value: stops.value ? "stop" : "add",
-        from: `${stops.from}: stop_on_duplicate_support ${stops.value}`,
-      },
-      center: subtractsBias,
-      // Off at 0 and below.
-      residualThreshold: { ...threshold, value: Math.max(0, threshold.value) },
-      maxAtoms: cap.value === null ? { value: d, from: `${cap.from}: max_iterations null, so d_in` } : cap,
-      inputNorm,
-    },
-    flags,
-  );
-  return async (file) => {
-    await common.checkTensors(file, { W_dec: [m, d], b_dec: [d] });
-    const atoms = await file.readFloats("W_dec");
-    const center = settings.center.value ? await file.readFloats("b_dec") : null;
-    return {
-      ...pursuitOf({ d, m, atoms, center }, settings),
-      ...(cap.value !== null && {
-        defaultBudget: { maxAtoms: Math.min(cap.value, settings.maxAtoms.value ?? cap.value) },
-      }),
-      notes: center ? [] : ["b_dec is left out: it is neither subtracted nor added back."],
-    };
-  };
-}
-
-/**
- * W_enc [d_in, d_sae], b_enc [d_sae], W_dec [d_sae, d_in], b_dec [d_in] (TopKSAEConfig). b_dec is always added, and
- * subtracted under apply_b_dec_to_input.
- */
-function readTopk(
-  config: Config,
-  common: SaeLensCommon,
-  flags: ImportFlags,
-): (file: TensorFile) => Promise<SaeLensRead> {
-  const { d, m, subtractsBias, inputNorm } = common;
-  const rescales = config.setting("rescale_acts_by_decoder_norm", false, BOOLEAN);
-  const { settings, origins } = parted<TopkSettings>(
-    topkFlags(
-      {
-        k: kOf(config, flags),
-        center: { value: true, from: "SAELens' topk" },
-        subtractCenter: subtractsBias,
-        inputNorm,
-      },
-      flags,
-    ),
-  );
-  return async (file) => {
-    await common.checkTensors(file, { W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] });
-    const weights = {
-      kind: "topk",
-      role: "autoencoder" as const,
-      dIn: d,
-      d,
-      m,
-      atoms: await file.readFloats("W_dec"),
-      center: await file.readFloats("b_dec"),
-      settings,
-      tensors: {
-        encoder_weight: transpose(await file.readFloats("W_enc"), d, m),
-        encoder_bias: await file.readFloats("b_enc"),
-      },
-    };
-    const defaultBudget = { maxAtoms: Math.min(settings.k, m) };
-    if (!rescales.value) return { weights, origins, defaultBudget, notes: [] };
-    return {
-      weights: foldNorms(weights),
-      origins,
-      defaultBudget,
-      notes: [
-        "The atoms' norms are folded into the encoder, as rescale_acts_by_decoder_norm applies them; atoms are of unit norm.",
-      ],
-    };
-  };
-}
-
-/** From SAELens 6 on `k`; before, `activation_fn_kwargs.k`. Both may stand there, if they agree. */
-function kOf(config: Config, flags: ImportFlags): Known<number> {
-  const kwargs = config.setting("activation_fn_kwargs", null, or(OBJECT, null)).value ?? {};
-  const { k: oldK, postact_fn: postActivation, ...others } = kwargs;
-  if (postActivation !== undefined && !isRelu(postActivation)) {
-    config.fault(
-      `activation_fn_kwargs.postact_fn is ${shownJson(postActivation)}; Pursuit's topk applies ReLU. ${decoderAlone("sae.W_dec")}`,
-    );
-  }
-  const unknown = Object.keys(others);
-  if (unknown.length > 0) {
-    config.fault(
-      `activation_fn_kwargs holds ${unknown.slice(0, 8).join(", ")}, which SAELens' topk does not take. Take it out if it plays no part.`,
-    );
-  }
-  const newK = config.get("k");
-  const found = [
-    ...(newK === undefined ? [] : [{ value: newK, key: "k" }]),
-    ...(oldK === undefined || oldK === null ? [] : [{ value: oldK, key: "activation_fn_kwargs.k" }]),
-  ];
-  // A flag settles it, whatever the file says.
-  const settled = flags.maxAtoms !== undefined;
-  for (const { value, key } of found) {
-    if (!COUNT.test(value) && !settled) config.fault(`${key} is ${shownJson(value)}; it must be ${COUNT.words}.`);
-  }
-  const [first, second] = found;
-  if (second !== undefined && first!.value !== second.value && !settled) {
-    config.fault(
-      `k is ${shownJson(first!.value)}, activation_fn_kwargs.k ${shownJson(second.value)}. Say which: --max-atoms <n>.`,
-    );
-  }
-  if (first !== undefined) return { value: first.value as number, from: `${config.file}: ${first.key}` };
-  if (isSinceSix(config)) return { value: 100, from: "SAELens' default" };
-  if (!settled) config.fault("it names no k, neither as k nor as activation_fn_kwargs.k. Add --max-atoms <n>.");
-  return { value: 1, from: "--max-atoms" };
-}
-
-/** As Python prints torch.nn.ReLU, a class, an object or a name. */
-const isRelu = (value: unknown): boolean =>
-  typeof value === "string" && /^(?:torch\.)?(?:nn\.)?relu(?:\(\))?$/i.test(value);
 
 /** Only topk has arguments of its activation function: elsewhere they belong to another architecture. */
 function refuseActivationArguments(config: Config, architecture: Architecture): void {
