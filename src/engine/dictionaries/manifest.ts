@@ -112,10 +112,10 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
   if (lacking.length > 0 || !schema.Check(value))
     throw new DictionaryFault([...faultsOf(schema, value, nonFinite), ...lacking]);
   for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
-  const { id, role = "autoencoder", d, d_in, d_out, m, kind, encoder, provenance = {} } = value as unknown as Written;
-  const { default_budget: budget } = value as unknown as Written;
-  const [dIn, dOut] = [d_in ?? d!, d_out ?? d!];
-  const settings = camelCase(encoder) as unknown as EncoderSettings;
+  const written = value as unknown as Written;
+  const { id, role = "autoencoder", m, kind, provenance = {}, default_budget: budget } = written;
+  const { d, d_in: dIn = d!, d_out: dOut = d! } = written;
+  const settings = camelCase(written.encoder) as unknown as EncoderSettings;
   const defaultBudget = budget === undefined ? {} : { defaultBudget: camelCase(budget) as Budget };
   const manifest: DictionaryManifest = {
     id,

@@ -2,7 +2,7 @@ import type { InputNorm, Role } from "../../core/dictionary.ts";
 import type { OnePassSettings, OnePassWeights } from "../../encoders/one-pass.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
-import type { Known, Understood } from "./understood.ts";
+import { type Known, overridden, parted, type Understood } from "./understood.ts";
 
 /** Settings that every one-pass dictionary has, each with where it comes from. */
 interface KnownCommon {
@@ -64,16 +64,11 @@ export function onePassOf<S extends OnePassSettings>(
   { kind, role, dIn, dOut, m, atoms, center, tensors, common, own }: OnePassParts<S>,
   flags: ImportFlags,
 ): Pick<Understood, "weights" | "origins"> {
-  const norm =
-    flags.inputNorm === undefined
-      ? common.inputNorm
-      : {
-          value: flags.inputNorm,
-          from: `--input-norm, instead of ${common.inputNorm.value} (${common.inputNorm.from})`,
-        };
+  const { inputNorm: said } = flags;
+  const inputNorm =
+    said === undefined ? common.inputNorm : { value: said, from: overridden("inputNorm", said, common.inputNorm) };
   const skip = "skip" in tensors ? { skip: { value: true, from: "the file's tensors" } } : {};
-  const known: Readonly<Record<string, Known<unknown>>> = { ...own, ...common, inputNorm: norm, ...skip };
-  const entries = Object.entries(known);
+  const { settings, origins } = parted<S>({ ...own, ...common, inputNorm, ...skip } as Parameters<typeof parted<S>>[0]);
   return {
     weights: {
       kind,
@@ -83,10 +78,10 @@ export function onePassOf<S extends OnePassSettings>(
       m,
       atoms,
       center,
-      settings: Object.fromEntries(entries.map(([name, { value }]) => [name, value])) as unknown as S,
+      settings,
       tensors,
     },
-    origins: Object.fromEntries(entries.map(([name, { from }]) => [name, from])),
+    origins,
   };
 }
 

@@ -128,7 +128,8 @@ function settleNamed(
   return settings;
 }
 
-function overridden(name: keyof typeof FLAG_VALUES, said: unknown, known: Known<unknown> | undefined): string {
+/** Where a setting comes from that a flag gives. */
+export function overridden(name: keyof typeof FLAG_VALUES, said: unknown, known: Known<unknown> | undefined): string {
   const flag = said === false ? FLAG_VALUES[name].split(" ").at(-1)! : FLAG_VALUES[name].split(" ")[0]!;
   return known && known.value !== said ? `${flag}, instead of ${JSON.stringify(known.value)} (${known.from})` : flag;
 }
