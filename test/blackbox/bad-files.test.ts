@@ -11,7 +11,7 @@ interface Listed {
   readonly dictionaries: readonly { readonly id: string; readonly state: string; readonly warnings: string[] }[];
 }
 
-const AXES = { atoms: Float32Array.of(1, 0, 0, 1), d: 2 };
+const AXES = { atoms: Float32Array.of(1, 0, 0, 1), d: 2, settings: { maxAtoms: 2 } };
 const POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 812\n";
 
 describe("a models folder with bad files in it", () => {
