@@ -68,7 +68,7 @@ export function onePassOf<S extends OnePassSettings>(
   const inputNorm =
     said === undefined ? common.inputNorm : { value: said, from: overridden("inputNorm", said, common.inputNorm) };
   const skip = "skip" in tensors ? { skip: { value: true, from: "the file's tensors" } } : {};
-  const { settings, origins } = parted<S>({ ...own, ...common, inputNorm, ...skip } as Parameters<typeof parted<S>>[0]);
+  const { settings, origins } = parted<S>({ ...own, ...common, inputNorm, ...skip });
   return {
     weights: {
       kind,
