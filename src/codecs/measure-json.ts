@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { type Extent, Measure } from "./extent.ts";
 
 const QUOTE = 0x22;
@@ -26,6 +27,7 @@ const COUNTED_AT_ONCE = 1 << 16;
 export function measureJson(bytes: Uint8Array, extent: Extent, what: string): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const measure = new Measure(extent, what);
+  measure.letters(isAscii(buffer) ? buffer.length : buffer.length * 2);
   const next = new NextOf(buffer);
   let depth = 0;
   for (let i = next.from(0); i < buffer.length; i = next.from(i + 1)) {

@@ -94,6 +94,8 @@ const MEMORY_LIMIT = Math.floor(0.75 * memory());
 const bytesInFlight = (memoryLimit: number, maxBody: number): number =>
   Math.max(Math.ceil((8 / 7) * maxBody), Math.min(512 * MiB, Math.floor(memoryLimit / 8)));
 
+const unpacked = (memoryLimit: number): number => Math.min(512 * MiB, Math.floor(memoryLimit / 6));
+
 const MAX_BODY = 64 * MiB;
 
 /** Every setting of the server, in the order in which `pursuit serve --help` shows them. */
@@ -121,8 +123,8 @@ export const SETTINGS = {
   maxRows: integer("rows of one request at most", 16_384, 1),
   maxBody: integer("bytes of one request body at most", MAX_BODY, 1024),
   maxUnpacked: integer(
-    "bytes of memory that reading one body may take; unless set, a quarter of the memory, 256 MiB at most",
-    Math.min(256 * MiB, Math.floor(memory() / 4)),
+    "bytes of memory that reading one body may take; unless set, a sixth of the memory limit, 512 MiB at most",
+    unpacked(MEMORY_LIMIT),
     1024,
   ),
   maxBytesInFlight: integer(
@@ -176,6 +178,7 @@ export type Settings = {
 /** Defaults that follow from other settings. */
 const DERIVED: { readonly [K in SettingName]?: (settings: Settings) => Settings[K] } = {
   gramLimit: ({ memoryLimit }) => memoryLimit,
+  maxUnpacked: ({ memoryLimit }) => unpacked(memoryLimit),
   maxBytesInFlight: ({ memoryLimit, maxBody }) => bytesInFlight(memoryLimit, maxBody),
 };
 

@@ -1,7 +1,7 @@
 /** Lines in and out over a fake engine: what is answered in place of what, and how a stream ends. */
 import { once } from "node:events";
 import { type IncomingMessage, request as open } from "node:http";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { EncodeAnswer, EncodeRequest, RequestContext } from "../../src/engine/engine.ts";
 import { EngineError, type EngineErrorCode } from "../../src/engine/core/errors.ts";
@@ -152,6 +152,20 @@ describe("lines", () => {
   it("may be compressed", async () => {
     const many = "[1,2]\n".repeat(5000);
     expect(await linesOf(gzipSync(many), {}, { "content-encoding": "gzip" })).toHaveLength(5000);
+  });
+
+  it("end where they inflate over a hundredfold: before the first answer with a status, later with a record", async () => {
+    const headers = { "content-encoding": "br" };
+    const refused = await send(brotliCompressSync(Buffer.alloc(8 << 20, "\n")), {}, headers);
+    expect([refused.statusCode, refused.json()]).toEqual([
+      413,
+      expect.objectContaining({ code: "PURSUIT_BODY_TOO_LARGE", detail: expect.stringContaining("inflate to over") }),
+    ]);
+    const lines = await linesOf(brotliCompressSync(Buffer.from("[1,2]\n".repeat(2 << 20))), {}, headers);
+    expect(lines.at(-1)).toMatchObject({ error: { code: "PURSUIT_BODY_TOO_LARGE" } });
+    expect(lines.length).toBeGreaterThan(1000);
+    // Of two million that it would have been.
+    expect(lines.length).toBeLessThan(400_000);
   });
 });
 
