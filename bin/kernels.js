@@ -1,30 +1,47 @@
 // Compiles every WebAssembly module of src/: an asconfig.json lies beside the sources of each, in assembly/.
 // Run by itself (`npm run kernel`) it compiles all of them.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+const ASC = "node_modules/assemblyscript/bin/asc.js";
 const root = fileURLToPath(new URL("../", import.meta.url));
 
 /** @param {{ staleOnly: boolean }} options staleOnly: those that are missing or older than a source of theirs */
-export function compileKernels({ staleOnly }) {
+export async function compileKernels({ staleOnly }) {
   const files = readdirSync(join(root, "src"), { recursive: true });
-  for (const file of files.filter((path) => path.endsWith("asconfig.json"))) {
-    const config = join("src", file);
-    if (!staleOnly || isStale(config))
-      runInCheckout("node_modules/assemblyscript/bin/asc.js", "--config", config, "--target", "release");
-  }
+  const configs = files.filter((path) => path.endsWith("asconfig.json")).map((path) => join("src", path));
+  const wanted = configs.filter((config) => !staleOnly || isStale(config));
+  await Promise.all(
+    wanted.map((config) =>
+      runInCheckout(`${dirname(config)}/assembly`, ASC, "--config", config, "--target", "release"),
+    ),
+  );
 }
 
-/** Runs a script of the checkout, in its root, without this product's settings: keys are among them. Exits if it fails. */
-export function runInCheckout(script, ...args) {
+/** Milliseconds of compiling after which it is told, and again while it goes on. */
+const TELL_EVERY = 1_500;
+
+/** What is compiled now. */
+const compiling = new Set();
+
+/**
+ * Runs a compiler of the checkout, in its root, without this product's settings: keys are among them. Exits if it fails.
+ * @param {string} what is compiled, for people
+ * @param {string} script of the compiler
+ */
+export async function runInCheckout(what, script, ...args) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PURSUIT_")));
-  const { status } = spawnSync(process.execPath, [join(root, script), ...args], {
-    cwd: root,
-    env,
-    stdio: ["ignore", 2, 2],
-  });
+  compiling.add(what);
+  // The first of them tells for all.
+  const tell = () => [...compiling][0] === what && console.error(`Compiling ${[...compiling].join(", ")} …`);
+  const told = setInterval(tell, TELL_EVERY);
+  const compiler = spawn(process.execPath, [join(root, script), ...args], { cwd: root, env, stdio: ["ignore", 2, 2] });
+  const [status] = await once(compiler, "exit");
+  clearInterval(told);
+  compiling.delete(what);
   if (status !== 0) process.exit(status ?? 1);
 }
 
@@ -39,4 +56,4 @@ function isStale(config) {
 
 const { argv } = process;
 if (argv[1] !== undefined && realpathSync(argv[1]) === fileURLToPath(import.meta.url))
-  compileKernels({ staleOnly: false });
+  await compileKernels({ staleOnly: false });

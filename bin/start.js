@@ -5,11 +5,12 @@ import { existsSync } from "node:fs";
 const root = new URL("../", import.meta.url);
 const there = (path) => existsSync(new URL(path, root));
 if (there("src/") && there("node_modules/typescript/bin/tsc")) {
-  // The first time it takes seconds.
-  if (process.argv[2] === "serve") console.error("Bringing dist/ up to date with src/.");
+  if (!there("dist/cli/pursuit.js")) console.error("Building dist/ from src/: the first time takes some ten seconds.");
   const { compileKernels, runInCheckout } = await import("./kernels.js");
-  compileKernels({ staleOnly: true });
-  // The compiler detects by itself what has changed.
-  runInCheckout("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
+  await Promise.all([
+    compileKernels({ staleOnly: true }),
+    // The compiler detects by itself what has changed.
+    runInCheckout("TypeScript", "node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"),
+  ]);
 }
 await import(new URL("dist/cli/pursuit.js", root).href);

@@ -6,7 +6,7 @@ import { readSettings } from "../server/config.ts";
 import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { embedSentences } from "./embed-sentences.ts";
-import { encodeHere, type Encoder } from "./encode-here.ts";
+import type { Encoder } from "./encode-here.ts";
 import { type EncoderName, encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
@@ -69,6 +69,7 @@ async function findHere({ dictionary, encoder }: Flags, settings: Settings): Pro
   return {
     d,
     open: async () => {
+      const { encodeHere } = await import("./encode-here.ts");
       const opened = await encodeHere(dictionary, encoder, settings);
       labels = read === null ? null : labelsFor(read, opened.sha256);
       return opened;

@@ -1,6 +1,5 @@
 import { type Command, Option } from "commander";
 import { misspeltVariables, readSettings } from "../server/config.ts";
-import { serve } from "../server/main.ts";
 import { flagOf, type SettingName, SETTINGS, variableOf } from "../server/settings.ts";
 
 /** `pursuit serve`: every setting is a flag, too. */
@@ -17,6 +16,8 @@ export function registerServe(program: Command): void {
     const settings = readSettings(flags);
     for (const name of misspeltVariables())
       console.error(`${name} is no setting of pursuit; "pursuit serve --help" lists them.`);
+    // The other commands do without HTTP, and start in half the time.
+    const { serve } = await import("../server/main.ts");
     await serve(settings);
   });
 }

@@ -7,7 +7,6 @@ import { NPY_TENSOR, openNpy } from "../engine/dictionaries/formats/npy.ts";
 import { compareCode, type Verdict } from "../engine/dictionaries/verify/compare-code.ts";
 import { readSettings } from "../server/config.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
-import { encodeHere } from "./encode-here.ts";
 import { type EncoderName, encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
@@ -61,7 +60,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
   const budget = flags.maxAtoms === undefined ? {} : { maxAtoms: flags.maxAtoms };
   const encoder =
     flags.url === undefined
-      ? await encodeHere(id, flags.encoder, settings, sha256)
+      ? await (await import("./encode-here.ts")).encodeHere(id, flags.encoder, settings, sha256)
       : encodeThere(new ServerClient(flags.url, settings.apiKeys[0]), id, flags.encoder, { sha256 });
   const verdicts: Verdict[] = [];
   try {

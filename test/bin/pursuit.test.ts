@@ -22,7 +22,8 @@ it.each(["12.22.12", "14.0.0", "18.20.8", "20.0.0", "20.18.3"])("Node %s is refu
 });
 
 it.each(["20.19.0", "22.0.0"])("Node %s is accepted", (version) => {
-  expect(runAs(version)).toMatchObject({ status: 0, stderr: "" });
+  const { status, stderr } = runAs(version);
+  expect([status, stderr]).toEqual([0, expect.not.stringContaining("needs Node")]);
 });
 
 it("package.json and README name the same version", () => {

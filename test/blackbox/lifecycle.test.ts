@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
+import { itInFull } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { runCli } from "../support/run-cli.ts";
 import { type RunningServer, runtimeOf, runtimeStateOf, startServer } from "../support/running-server.ts";
@@ -39,7 +40,7 @@ describe("the server", () => {
     expect(server.runtimes()).not.toEqual(expect.arrayContaining([first[0]]));
   });
 
-  it("answers for one dictionary while the runtime process of another is started anew", async () => {
+  itInFull("answers for one dictionary while the runtime process of another is started anew", async () => {
     const server = await start();
     const expected = { one: await encode(server, "one", 1), two: await encode(server, "two", 1) };
     const before = await runtimeOf(server, "one");
@@ -55,21 +56,24 @@ describe("the server", () => {
     expect(await waiting).toEqual(expected.one);
   });
 
-  it("encodes by the manifest that it has loaded, whatever lies in the folder when a runtime process is started anew", async () => {
-    const folder = temporaryFolder();
-    writeModelFolder(folder, "one", { atoms: randomAtoms(512, D, 1), d: D });
-    const server = await startServer(folder, cache);
-    running.push(server);
-    const expected = await encode(server, "one", 1);
-    const path = join(folder, "one", "dictionary.json");
-    const manifest = JSON.parse(readFileSync(path, "utf8"));
-    writeFileSync(path, JSON.stringify({ ...manifest, encoder: { ...manifest.encoder, score: "absolute" } }));
-    for (const pid of server.runtimes()) process.kill(pid, "SIGSEGV");
-    expect(await encode(server, "one", 1)).toEqual(expected);
-    // The other encoder is another version, for a load to serve.
-    expect((await fetch(`${server.base}/v2/repository/models/one/load`, { method: "POST" })).status).toBe(200);
-    expect(await encode(server, "one", 1)).not.toEqual(expected);
-  });
+  itInFull(
+    "encodes by the manifest that it has loaded, whatever lies in the folder when a runtime process is started anew",
+    async () => {
+      const folder = temporaryFolder();
+      writeModelFolder(folder, "one", { atoms: randomAtoms(512, D, 1), d: D });
+      const server = await startServer(folder, cache);
+      running.push(server);
+      const expected = await encode(server, "one", 1);
+      const path = join(folder, "one", "dictionary.json");
+      const manifest = JSON.parse(readFileSync(path, "utf8"));
+      writeFileSync(path, JSON.stringify({ ...manifest, encoder: { ...manifest.encoder, score: "absolute" } }));
+      for (const pid of server.runtimes()) process.kill(pid, "SIGSEGV");
+      expect(await encode(server, "one", 1)).toEqual(expected);
+      // The other encoder is another version, for a load to serve.
+      expect((await fetch(`${server.base}/v2/repository/models/one/load`, { method: "POST" })).status).toBe(200);
+      expect(await encode(server, "one", 1)).not.toEqual(expected);
+    },
+  );
 
   it("takes a stopped runtime process for hung, replaces it, and answers", async () => {
     const server = await start({ PURSUIT_WATCHDOG_MS: "2000" });
@@ -80,33 +84,36 @@ describe("the server", () => {
     expect(metrics).toContain('pursuit_runtime_restarts_total{dictionary="one",reason="watchdog"} 1');
   });
 
-  it("answers for one dictionary while the runtime process of another hangs, and says which one does", async () => {
-    // Within the time of this test nobody is rescued by the watchdog.
-    const server = await start({ PURSUIT_WATCHDOG_MS: "600000" });
-    const expected = await encode(server, "two", 1);
-    const hung = await runtimeOf(server, "one");
-    process.kill(hung, "SIGSTOP");
-    const code = { indices: [0], values: [1] };
-    const stuck = [
-      encode(server, "one", 1),
-      post(server.base, "/v1/dictionaries/one/decode", { codes: [code] }),
-      encode(server, "one", 2),
-    ];
-    for (let i = 0; i < 5; i++) expect(await encode(server, "two", 1)).toEqual(expected);
-    await until(async () => (await runtimeStateOf(server, "one")) === "hung");
-    expect(await runtimeStateOf(server, "two")).toBe("running");
-    const ready = await fetch(`${server.base}/health/ready`);
-    expect(ready.status).toBe(200);
-    expect(await ready.json()).toEqual({
-      status: "ready",
-      dictionaries: [{ id: "one", state: "ready", runtime_state: "hung", faults: [] }],
-    });
-    expect((await fetch(`${server.base}/v2/models/one/ready`)).status).toBe(503);
-    expect((await fetch(`${server.base}/v2/models/two/ready`)).status).toBe(200);
-    process.kill(hung, "SIGCONT");
-    expect(await Promise.all(stuck)).toHaveLength(3);
-    expect(await (await fetch(`${server.base}/health/ready`)).json()).toEqual({ status: "ready" });
-  });
+  itInFull(
+    "answers for one dictionary while the runtime process of another hangs, and says which one does",
+    async () => {
+      // Within the time of this test nobody is rescued by the watchdog.
+      const server = await start({ PURSUIT_WATCHDOG_MS: "600000" });
+      const expected = await encode(server, "two", 1);
+      const hung = await runtimeOf(server, "one");
+      process.kill(hung, "SIGSTOP");
+      const code = { indices: [0], values: [1] };
+      const stuck = [
+        encode(server, "one", 1),
+        post(server.base, "/v1/dictionaries/one/decode", { codes: [code] }),
+        encode(server, "one", 2),
+      ];
+      for (let i = 0; i < 5; i++) expect(await encode(server, "two", 1)).toEqual(expected);
+      await until(async () => (await runtimeStateOf(server, "one")) === "hung");
+      expect(await runtimeStateOf(server, "two")).toBe("running");
+      const ready = await fetch(`${server.base}/health/ready`);
+      expect(ready.status).toBe(200);
+      expect(await ready.json()).toEqual({
+        status: "ready",
+        dictionaries: [{ id: "one", state: "ready", runtime_state: "hung", faults: [] }],
+      });
+      expect((await fetch(`${server.base}/v2/models/one/ready`)).status).toBe(503);
+      expect((await fetch(`${server.base}/v2/models/two/ready`)).status).toBe(200);
+      process.kill(hung, "SIGCONT");
+      expect(await Promise.all(stuck)).toHaveLength(3);
+      expect(await (await fetch(`${server.base}/health/ready`)).json()).toEqual({ status: "ready" });
+    },
+  );
 
   it("answers 504 when the time allowed passes, and 499 costs nobody else anything", async () => {
     const server = await start();
@@ -126,7 +133,7 @@ describe("the server", () => {
     expect(await staying).toMatchObject({ dictionary: "one" });
   });
 
-  it("refuses a body that all the bytes in flight could not hold, for good", async () => {
+  itInFull("refuses a body that all the bytes in flight could not hold, for good", async () => {
     const server = await start({ PURSUIT_MAX_BYTES_IN_FLIGHT: "1024" });
     const answer = await fetch(`${server.base}/v1/dictionaries/one/encode`, {
       method: "POST",
@@ -153,7 +160,7 @@ describe("pursuit serve", () => {
     expect(stderr).toContain("PURSUIT_RUNTIME=tpu must be one of auto, cpu, cuda");
   });
 
-  it("refuses to start with keys that are too short, and does not print them", async () => {
+  itInFull("refuses to start with keys that are too short, and does not print them", async () => {
     const { code, stderr } = await runCli(["serve"], { PURSUIT_API_KEYS: "hush", PURSUIT_MODELS_DIR: models });
     expect(code).toBe(1);
     expect(stderr).toContain("PURSUIT_API_KEYS must hold keys of 16 characters or more");
@@ -176,14 +183,14 @@ describe("pursuit serve", () => {
     for (const secret of [key, admin]) expect(server.log()).not.toContain(secret);
   });
 
-  it("says whose port it is that is taken", async () => {
+  itInFull("says whose port it is that is taken", async () => {
     const server = await start();
     const { code, stderr } = await runCli(["serve", "--port", String(server.port), "--models-dir", models]);
     expect(code).toBe(1);
     expect(stderr).toContain(`127.0.0.1:${server.port} is taken by another process`);
   });
 
-  it("says which folder it cannot read", async () => {
+  itInFull("says which folder it cannot read", async () => {
     const { code, stderr } = await runCli(["serve", "--models-dir", `${models}/none`]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/cannot be read \(ENOENT\).*PURSUIT_MODELS_DIR/);

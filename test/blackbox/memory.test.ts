@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DictionaryWire } from "../../src/routes/v1/schemas.ts";
 import { type Encoded, get, post } from "../support/client.ts";
+import { itInFull } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
@@ -29,7 +30,7 @@ const change = (what: "load" | "unload", id: string): Promise<Response> =>
 const one = (id: string): Promise<DictionaryWire> => get(server.base, `/v1/dictionaries/${id}`);
 
 describe("under PURSUIT_MEMORY_LIMIT", () => {
-  it("dictionaries without room for their Gram matrix are served without it, and the list says why", async () => {
+  itInFull("dictionaries without room for their Gram matrix are served without it, and the list says why", async () => {
     const { dictionaries } = await get<{ dictionaries: DictionaryWire[] }>(server.base, "/v1/dictionaries");
     const without = /without its Gram matrix \(36 MiB\).* of the 269 MiB that PURSUIT_MEMORY_LIMIT allows are free/;
     expect(dictionaries).toEqual(

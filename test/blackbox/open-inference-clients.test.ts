@@ -1,11 +1,11 @@
-/** The built server as tritonclient and KServe's client see it: the real ones, from PyPI, in a virtual environment. */
+/** The built server as tritonclient and KServe's client see it: the real ones, which tools/ci-setup installs. Full run only. */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeModelFolder } from "../support/model-folder.ts";
-import { pythonVenv } from "../support/python-venv.ts";
+import { preparedPython } from "../support/prepared-python.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -15,25 +15,23 @@ const SCRIPT = clients("open_inference.py");
 const D = 64;
 const CHECKS = [...readFileSync(SCRIPT, "utf8").matchAll(/^@check\ndef (\w+)/gm)].map(([, name]) => name!);
 
-let server: RunningServer;
-let results: Readonly<Record<string, string>>;
+const python = preparedPython("open-inference-clients", clients("requirements.txt"));
 
-beforeAll(async () => {
-  const models = temporaryFolder();
-  writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
-  writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
-  const [python, started] = await Promise.all([
-    pythonVenv("open-inference-clients", clients("requirements.txt")),
+describe.runIf(python !== null)("real clients of the Open Inference Protocol", () => {
+  let server: RunningServer;
+  let results: Readonly<Record<string, string>>;
+
+  beforeAll(async () => {
+    const models = temporaryFolder();
+    writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });
+    writeModelFolder(models, "two", { atoms: randomAtoms(256, D, 2), d: D });
     // So that the clients meet compressed answers, short as theirs are.
-    startServer(models, temporaryFolder(), { PURSUIT_COMPRESS_FROM: "64" }),
-  ]);
-  server = started;
-  const { stdout } = await promisify(execFile)(python, [SCRIPT, server.base, "one", "two"]);
-  results = JSON.parse(stdout.trim().split("\n").at(-1)!) as Record<string, string>;
-}, 300_000);
-afterAll(() => server.stop());
+    server = await startServer(models, temporaryFolder(), { PURSUIT_COMPRESS_FROM: "64" });
+    const { stdout } = await promisify(execFile)(python!, [SCRIPT, server.base, "one", "two"]);
+    results = JSON.parse(stdout.trim().split("\n").at(-1)!) as Record<string, string>;
+  }, 300_000);
+  afterAll(() => server.stop());
 
-describe("real clients of the Open Inference Protocol", () => {
   it.each(CHECKS)("%s", (name) => {
     expect(results[name]).toBe("ok");
   });

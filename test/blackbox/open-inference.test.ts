@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Encoded, get, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
-import { pythonVenv } from "../support/python-venv.ts";
+import { preparedPython } from "../support/prepared-python.ts";
 import { openSocket, readAnswer } from "../support/raw-http.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
@@ -227,10 +227,10 @@ describe("the repository", () => {
   });
 });
 
-/** Its wheel asks for this. */
-const PERF_ANALYZER_GLIBC = 2.38;
-const { glibcVersionRuntime = "0" } = (process.report.getReport() as { header: { glibcVersionRuntime?: string } })
-  .header;
+const python = preparedPython(
+  "perf-analyzer",
+  fileURLToPath(new URL("../clients/perf_analyzer-requirements.txt", import.meta.url)),
+);
 
 describe("perf_analyzer", () => {
   it("finds all that it parses before it starts", async () => {
@@ -253,20 +253,16 @@ describe("perf_analyzer", () => {
     });
   });
 
-  it.skipIf(Number(glibcVersionRuntime) < PERF_ANALYZER_GLIBC)(
-    "measures it, in binary and in JSON (skipped below glibc 2.38, which its wheel asks for)",
+  it.runIf(python !== null)(
+    "measures it, in binary and in JSON",
     async () => {
-      const python = await pythonVenv(
-        "perf-analyzer",
-        fileURLToPath(new URL("../clients/perf_analyzer-requirements.txt", import.meta.url)),
-      );
       const data = join(temporaryFolder(), "rows.json");
       const content = [...normals(D, 21)];
       writeFileSync(data, JSON.stringify({ data: [{ rows: { content, shape: [D] }, max_atoms: [8] }] }));
       for (const form of ["binary", "json"]) {
         const { host } = new URL(server.base);
         const how = `-m one -b 4 --request-count 50 --input-tensor-format ${form} --output-tensor-format ${form} -u ${host}`;
-        const perfAnalyzer = join(python, "..", "perf_analyzer");
+        const perfAnalyzer = join(python!, "..", "perf_analyzer");
         const { stdout } = await promisify(execFile)(perfAnalyzer, [...how.split(" "), "--input-data", data]);
         expect(stdout).toMatch(/Inference count: 200/);
         expect(stdout).toMatch(/Successful request count: 50/);

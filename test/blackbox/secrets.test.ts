@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeModelFolder } from "../support/model-folder.ts";
+import { itInFull } from "../support/full.ts";
 import { runCli } from "../support/run-cli.ts";
 import { startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -81,7 +82,7 @@ describe("the command line", () => {
     expectNone([stdout, stderr, ...started()].join("\n"));
   });
 
-  it("repeats no key in an error", async () => {
+  itInFull("repeats no key in an error", async () => {
     for (const args of [
       ["serve", `--api-key=${MISSPELT}`],
       ["serve", "--api-key", MISSPELT],

@@ -2,6 +2,7 @@
 import { Agent, request } from "node:http";
 import { describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
+import { itInFull } from "../support/full.ts";
 import { openSocket } from "../support/raw-http.ts";
 import { type RunningServer, runtimeOf, spawnServer, startServer } from "../support/running-server.ts";
 import { normals } from "../support/seeded.ts";
@@ -56,7 +57,7 @@ describe("without free descriptors", () => {
     expect((await ask("/v1/dictionaries/one/encode", SMALL)).status).toBe(200);
   });
 
-  it("tries a load again until there are some", async () => {
+  itInFull("tries a load again until there are some", async () => {
     const server = await start();
     const ask = keptConnection(server);
     expect((await ask("/v2/repository/models/one/unload", {})).status).toBe(200);
@@ -68,7 +69,7 @@ describe("without free descriptors", () => {
     expect((await ask("/v1/dictionaries/one/encode", SMALL)).status).toBe(200);
   });
 
-  it("keeps some from connections, so that as many clients as can come stop no restart", async () => {
+  itInFull("keeps some from connections, so that as many clients as can come stop no restart", async () => {
     const server = await start(["prlimit", "--nofile=256"]);
     const idle = await Promise.all(Array.from({ length: 300 }, () => openSocket(server.port).catch(() => null)));
     for (const socket of idle) socket?.on("error", () => {});
@@ -98,7 +99,7 @@ describe("in a small address space", () => {
     expect(free.log()).not.toContain("ulimit");
   });
 
-  it("that is too small does not start, and says so", async () => {
+  itInFull("that is too small does not start, and says so", async () => {
     const server = spawnServer(models, temporaryFolder(), {}, { prefix: ["prlimit", "--as=1800000000"] });
     running.push(server);
     expect(await server.exited).toBe(1);

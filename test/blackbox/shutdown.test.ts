@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Encoded, post } from "../support/client.ts";
+import { itInFull } from "../support/full.ts";
 import { isAlive } from "../support/process-figures.ts";
 import { openSocket } from "../support/raw-http.ts";
 import { type RunningServer, runtimeOf, runtimeStateOf, spawnServer, startServer } from "../support/running-server.ts";
@@ -41,7 +42,7 @@ describe("shutdown", () => {
     expect(children.filter(isAlive)).toEqual([]);
   });
 
-  it("is not ready while it drains, but still answers", async () => {
+  itInFull("is not ready while it drains, but still answers", async () => {
     const server = await start({ PURSUIT_DRAIN_MS: "60000" });
     server.process.kill("SIGTERM");
     await until(async () => (await fetch(`${server.base}/health/ready`)).status === 503);
@@ -61,7 +62,7 @@ describe("shutdown", () => {
     await until(() => !children.some(isAlive));
   });
 
-  it("does not wait for connections that have never sent anything", async () => {
+  itInFull("does not wait for connections that have never sent anything", async () => {
     const server = await start();
     const silent = await Promise.all([openSocket(server.port), openSocket(server.port)]);
     expect(await encode(server, "one", 1)).toMatchObject({ dictionary: "one" });
@@ -81,7 +82,7 @@ describe("shutdown", () => {
     expect(children.filter(isAlive)).toEqual([]);
   });
 
-  it("cuts nothing that it has accepted", async () => {
+  itInFull("cuts nothing that it has accepted", async () => {
     const server = await start({ PURSUIT_WATCHDOG_MS: "600000" });
     const expected = await Promise.all(Array.from({ length: 20 }, (_, i) => encode(server, "one", i)));
     const stopped = await runtimeOf(server, "one");
@@ -100,7 +101,7 @@ describe("shutdown", () => {
     expect(await code).toBe(0);
   });
 
-  it("replaces a runtime process that is stopped, answers what it had accepted, and ends with 0", async () => {
+  itInFull("replaces a runtime process that is stopped, answers what it had accepted, and ends with 0", async () => {
     const server = await start({ PURSUIT_WATCHDOG_MS: "600000" });
     const expected = await encode(server, "one", 1);
     const [stuck, idle] = [await runtimeOf(server, "one"), await runtimeOf(server, "two")];
@@ -125,7 +126,7 @@ describe("shutdown", () => {
     await until(() => !children.some(isAlive));
   });
 
-  it("by SIGKILL takes a stopped runtime process with it", async () => {
+  itInFull("by SIGKILL takes a stopped runtime process with it", async () => {
     const server = await start();
     const children = server.runtimes();
     for (const pid of children) process.kill(pid, "SIGSTOP");
@@ -133,7 +134,7 @@ describe("shutdown", () => {
     await until(() => !children.some(isAlive));
   });
 
-  it("takes signals that come together for one, and a later one for the wish to end at once", async () => {
+  itInFull("takes signals that come together for one, and a later one for the wish to end at once", async () => {
     const together = await start();
     together.process.kill("SIGINT");
     together.process.kill("SIGTERM");
@@ -151,7 +152,7 @@ describe("shutdown", () => {
     await until(() => !children.some(isAlive));
   });
 
-  it("does not come of SIGHUP where there is no terminal, as under nohup", async () => {
+  itInFull("does not come of SIGHUP where there is no terminal, as under nohup", async () => {
     const server = await start();
     const expected = await encode(server, "one", 1);
     const children = server.runtimes();
@@ -176,7 +177,7 @@ describe("the state folder", () => {
     running.push(await startServer(models, cache, {}, { stateDir }));
   });
 
-  it("that cannot be written is no reason not to serve", async () => {
+  itInFull("that cannot be written is no reason not to serve", async () => {
     const taken = join(temporaryFolder(), "file");
     writeFileSync(taken, "");
     const server = await startServer(models, cache, {}, { stateDir: taken });

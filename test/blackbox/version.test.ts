@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 import { setFileText, storedSet } from "../../src/engine/serving/steering/set-file.ts";
 import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
 import { type Encoded, get, post } from "../support/client.ts";
+import { itInFull } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -73,7 +74,7 @@ describe("a dictionary whose settings are replaced and whose weights are not", (
 });
 
 describe("a steering set bound to the weights file's digest, as earlier releases did", () => {
-  it("is bound to the version at the first load, and to no version of other weights", async () => {
+  itInFull("is bound to the version at the first load, and to no version of other weights", async () => {
     const models = temporaryFolder();
     const cache = temporaryFolder();
     const sets = join(cache, "state", "steering", "small");

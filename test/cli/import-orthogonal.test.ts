@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { parseManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
+import { itInFull } from "../support/full.ts";
 import { orthogonalOracle } from "../support/orthogonal-oracle.ts";
 import { runCli } from "../support/run-cli.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -92,7 +93,7 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
     },
   );
 
-  it("is what a dictionary of plain pursuit is verified as by --encoder orthogonal", async () => {
+  itInFull("is what a dictionary of plain pursuit is verified as by --encoder orthogonal", async () => {
     const id = "plain";
     await runCli(
       ["import", atomsFile, "--id", id, "--from", "atoms", ...REST, "--score", "relu", "--reselect", "add"],

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openSocket } from "../support/raw-http.ts";
+import { itInFull } from "../support/full.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 const MiB = 1 << 20;
@@ -73,7 +74,7 @@ describe("an answer that nobody reads", () => {
 });
 
 describe("a body whose answer nobody reads", () => {
-  it("is held no longer than the answer takes to make", async () => {
+  itInFull("is held no longer than the answer takes to make", async () => {
     await serve({ maxBytesInFlight: MiB, maxRows: 1e6, maxAnswer: 256 * MiB, maxUnread: 256 * MiB });
     const body = `{"inputs":[${Array(100_000).fill("[1,2]").join(",")}]}`;
     const headers = `host: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;

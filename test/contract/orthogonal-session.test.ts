@@ -9,6 +9,7 @@ import { createEncoderSession } from "../../src/engine/runtime/sessions/create-s
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { compare, pursuitOf } from "../support/agreement.ts";
 import { batchOf } from "../support/batch.ts";
+import { FULL } from "../support/full.ts";
 import { pursuitSpace } from "../support/oracle.ts";
 import { type OrthogonalOracle, orthogonalOracle } from "../support/orthogonal-oracle.ts";
 import { normals, random, randomAtoms } from "../support/seeded.ts";
@@ -299,7 +300,7 @@ describe.each(["fused", "fused_residual"] as const)("orthogonal pursuit, %s path
         tally.undecided += undecided;
         await open.pop()!.release();
       }),
-      { seed: 20_261, numRuns: 60 },
+      { seed: 20_261, numRuns: FULL ? 60 : 20 },
     );
     console.log(`orthogonal pursuit, ${path} path, oracle: ${tally.agreed} agreed, ${tally.undecided} undecided`);
     expect(tally.agreed).toBeGreaterThan(3 * tally.undecided);

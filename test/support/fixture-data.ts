@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
 import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { SafetensorsFile } from "../../src/engine/dictionaries/formats/safetensors.ts";
+import { sample } from "./full.ts";
 
 export interface FixtureCase {
   readonly name: string;
@@ -57,6 +58,20 @@ export async function inputsOf(fixture: FixtureCase): Promise<{ weights: Pursuit
   }
   const settings = { score, reselect, center: center !== null, residualThreshold, maxAtoms: null, inputNorm };
   return { weights: { kind: "matching_pursuit", d, m, atoms, center, settings }, rows };
+}
+
+/** Rows of a case in a quick run; of deep ones, whose oracle takes seconds a row, one. */
+const SAMPLED = 4;
+const DEEP_STEPS = 400;
+
+/** The same with the reference's results, in a quick run of a few rows only. */
+export async function sampledInputsOf(fixture: FixtureCase) {
+  const { weights, rows } = await inputsOf(fixture);
+  const { d, steps, results } = fixture;
+  const chosen = sample([...results.keys()], steps === DEEP_STEPS ? 1 : SAMPLED);
+  const taken = new Float32Array(chosen.length * d);
+  for (const [i, row] of chosen.entries()) taken.set(rows.subarray(row * d, (row + 1) * d), i * d);
+  return { weights, rows: taken, results: chosen.map((row) => results[row]!) };
 }
 
 /** Element i of mulberry32 as a function of its counter, in [0, 1). */

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { Lane } from "../../../src/routes/threads/lane.ts";
 import type { WireTask } from "../../../src/routes/threads/task.ts";
+import { itInFull } from "../../support/full.ts";
 
 const MiB = 1 << 20;
 /** As built: a heap as small as these is too small for the sources' loader. */
@@ -27,7 +28,7 @@ const run = (bytes: Uint8Array<ArrayBuffer>, cancellation: Cancellation | null =
 const READ = { body: { codes: { count: 1 } } };
 
 describe("a lane", () => {
-  it("refuses the task whose thread runs out of memory, and that one alone", async () => {
+  itInFull("refuses the task whose thread runs out of memory, and that one alone", async () => {
     lane = new Lane({ filename, threads: 1, heap: 32 * MiB, warn: () => {} });
     // Two million texts that differ take twice the heap.
     const texts = Array.from({ length: 2_000_000 }, (_, i) => `"${i.toString(36)}"`);
