@@ -1,4 +1,5 @@
 import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
+import { snakeCase } from "../engine/core/snake-case.ts";
 import type { Encoder } from "./encode-here.ts";
 import type { EncoderName } from "./encoder-option.ts";
 import type { ServerClient } from "./server-client.ts";
@@ -20,7 +21,7 @@ export function encodeThere(
   { sha256, labels = false }: ThereOptions,
 ): Encoder {
   return {
-    async encode({ data, count, width }, { maxAtoms }) {
+    async encode({ data, count, width }, budget) {
       const { body } = await server.post(`/v1/dictionaries/${encodeURIComponent(id)}/encode`, {
         inputs: {
           data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64"),
@@ -28,7 +29,7 @@ export function encodeThere(
           shape: [count, width],
         },
         // Without a field of its own it would be the dictionary's default budget.
-        budget: maxAtoms === undefined ? {} : { max_atoms: maxAtoms },
+        budget: snakeCase(budget),
         ...(encoder !== "own" && { encoder }),
         include: labels ? ["trace", "labels"] : ["trace"],
       });

@@ -14,6 +14,7 @@ import { ServerClient } from "./server-client.ts";
 interface Flags {
   readonly dictionary: string;
   readonly maxAtoms: number;
+  readonly group?: number;
   readonly encoder: EncoderName;
   readonly python: string;
   readonly url?: string;
@@ -37,6 +38,7 @@ export function registerEncode(program: Command): void {
     .description("embed sentences with all-MiniLM-L6-v2 (needs Python) and show the atoms that they are made of")
     .option("--dictionary <id>", "a dictionary over those embeddings", "minilm-wordnet-mp")
     .option("--max-atoms <n>", "atoms of one sentence at most", parseCount, 8)
+    .option("--group <n>", "use the first n atoms only: one of the dictionary's groups", parseCount)
     .addOption(encoderOption())
     .option("--python <command>", "the Python that has the embedder installed", "python3")
     .addOption(
@@ -44,7 +46,8 @@ export function registerEncode(program: Command): void {
     )
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
     .action(async (sentences: readonly string[], flags: Flags) => {
-      const { modelsDir } = flags;
+      const { modelsDir, maxAtoms, group } = flags;
+      const budget = { maxAtoms, ...(group !== undefined && { group }) };
       const settings = readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
       const { d, open, textOf } = await (flags.url === undefined
         ? findHere(flags, settings)
@@ -52,7 +55,7 @@ export function registerEncode(program: Command): void {
       const rows = { data: await embedSentences(sentences, d, flags.python), count: sentences.length, width: d };
       const encoder = await open();
       try {
-        for (const [i, code] of (await encoder.encode(rows, { maxAtoms: flags.maxAtoms })).entries()) {
+        for (const [i, code] of (await encoder.encode(rows, budget)).entries()) {
           console.log(`${sentences[i]}\n${show(code, (atom) => textOf(code, atom) ?? "—")}\n`);
         }
       } finally {
@@ -103,6 +106,6 @@ function show({ trace, residualNorms, stop }: ServedCode, textOf: (atom: number)
 }
 
 function parseCount(given: string): number {
-  if (/^[1-9]\d{0,5}$/.test(given)) return Number(given);
+  if (/^[1-9]\d{0,6}$/.test(given)) return Number(given);
   throw new InvalidArgumentError("It must be an integer ≥ 1.");
 }

@@ -158,7 +158,7 @@ const SPARE_VALUES = 1 << 21;
 const SPARE_ROWS = 1 << 14;
 
 /** Entries of a budget, its own place in a list included. */
-const BUDGET_VALUES = 5;
+const BUDGET_VALUES = 6;
 
 /** Lists, objects and entries of an edit, without its vector and its rows. */
 const EDIT_CONTAINERS = 4;

@@ -3,7 +3,7 @@ import { fieldsExtent } from "./extent.ts";
 import { parseJson } from "./parse-json.ts";
 import { invalid, named } from "./posted-rows.ts";
 
-const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain"]);
+const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
 const NUMBERS = new Set([...BUDGET_PARTS, "timeout_ms"]);
 
 /** Its length is that of a header, and bounded. */

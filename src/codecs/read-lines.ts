@@ -35,7 +35,7 @@ export interface Lines {
 /** A line's own name in its answer: no more than a name. */
 const MAX_ID = 256;
 const FIELDS = new Set(["input", "budget", "id"]);
-const BUDGET_FIELDS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain"]);
+const BUDGET_FIELDS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
 const NEWLINE = 0x0a;
 
 /**

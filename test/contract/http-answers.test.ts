@@ -33,8 +33,8 @@ describe("POST …/encode", () => {
   });
 
   it("hands budgets on in the engine's names, one for all or one per row", async () => {
-    const wire = { max_atoms: 3, tolerance: 0.1, residual_norm: 0.2, min_gain: 0.3 };
-    const budget = { maxAtoms: 3, tolerance: 0.1, residualNorm: 0.2, minGain: 0.3 };
+    const wire = { max_atoms: 3, tolerance: 0.1, residual_norm: 0.2, min_gain: 0.3, group: 4 };
+    const budget = { maxAtoms: 3, tolerance: 0.1, residualNorm: 0.2, minGain: 0.3, group: 4 };
     await encode({ inputs: [[1, 2]], budget: wire });
     expect(asked().request.budget).toEqual(budget);
     await encode({

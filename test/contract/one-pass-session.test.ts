@@ -198,6 +198,24 @@ describe.each(CASES)("$name", async (one) => {
     }
   });
 
+  it("uses the first atoms alone where a budget names a group", async () => {
+    const group = 30;
+    const nested = firstAtoms(weights, group);
+    const smaller = await createEncoderSession(nested, { runtime: "cpu", path: "residual", threads: 1 });
+    const theirs = await smaller.encode(batchOf(rows, D, { maxAtoms: M }));
+    await smaller.release();
+    const budgets = Array.from({ length: ROWS }, (_, i) => ({ maxAtoms: M, ...(i % 2 === 0 && { group }) }));
+    const codes = await session.encode(batchOf(rows, D, budgets));
+    for (let i = 0; i < ROWS; i++) {
+      const [code, expected] = [codeOf(codes, i), codeOf(i % 2 === 0 ? theirs : own, i)];
+      expect([...code.keys()]).toEqual([...expected.keys()]);
+      for (const [j, value] of code) {
+        expect(Math.abs(value - expected.get(j)!)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(value)));
+      }
+      expect(STOP_REASONS[codes.stops[i]!]).toBe("active_end");
+    }
+  });
+
   it("reconstructs what decode makes of its codes", async () => {
     const { reconstruction, ...codes } = await session.encode({
       ...batchOf(rows, D, { maxAtoms: 4 }),
@@ -209,6 +227,15 @@ describe.each(CASES)("$name", async (one) => {
     }
   });
 });
+
+/** The dictionary of the first atoms. groupmax keeps the size of its groups. */
+function firstAtoms(weights: OnePassWeights, m: number): OnePassWeights {
+  const { k } = weights.settings as { readonly k?: number };
+  const settings = weights.kind === "groupmax" ? { ...weights.settings, k: (k! * m) / M } : weights.settings;
+  const cut = (values: Float32Array): Float32Array => values.slice(0, (values.length / M) * m);
+  const tensors = Object.fromEntries(Object.entries(weights.tensors).map(([name, values]) => [name, cut(values)]));
+  return { ...weights, m, settings, atoms: cut(weights.atoms), tensors };
+}
 
 /** Atoms of unit norm; a zero atom stays zero. */
 function unit(weights: OnePassWeights): OnePassWeights {

@@ -152,9 +152,9 @@ describe("rows", () => {
 
 describe("a budget", () => {
   it("comes as parameters, for all rows", async () => {
-    const parameters = { max_atoms: 7, tolerance: 0.5, residual_norm: 0.25, min_gain: 0.125 };
+    const parameters = { max_atoms: 7, tolerance: 0.5, residual_norm: 0.25, min_gain: 0.125, group: 4 };
     await infer([JSON_ROWS], { parameters });
-    expect(asked().budget).toEqual({ maxAtoms: 7, tolerance: 0.5, residualNorm: 0.25, minGain: 0.125 });
+    expect(asked().budget).toEqual({ maxAtoms: 7, tolerance: 0.5, residualNorm: 0.25, minGain: 0.125, group: 4 });
     await infer([JSON_ROWS]);
     expect(asked().budget).toBeNull();
   });

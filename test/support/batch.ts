@@ -15,6 +15,7 @@ export function batchOf(rows: Float32Array, d: number, budget: RequestBudget): E
       tolerance: column("tolerance"),
       residualNorm: column("residualNorm"),
       minGain: column("minGain"),
+      group: Int32Array.from({ length: count }, (_, i) => of(i).group ?? 0),
     },
     trace: true,
     reconstruction: false,

@@ -68,6 +68,7 @@ for (const shape of SHAPES) {
       tolerance: new Float64Array(BATCH),
       residualNorm: new Float64Array(BATCH),
       minGain: new Float64Array(BATCH),
+      group: new Int32Array(BATCH),
     },
     trace: false,
     reconstruction: false,

@@ -8,6 +8,8 @@ export interface Budget {
   readonly residualNorm?: number;
   /** Relative energy: stop before a step that would lower ||r||² by less than minGain · ||x - b||². 0 is off. */
   readonly minGain?: number;
+  /** Use the first so many atoms only: one of the dictionary's groups. */
+  readonly group?: number;
 }
 
 /**
@@ -22,4 +24,6 @@ export interface BudgetColumns {
   readonly tolerance: Float64Array;
   readonly residualNorm: Float64Array;
   readonly minGain: Float64Array;
+  /** Atoms that a row may use, the first so many; 0: all. */
+  readonly group: Int32Array;
 }

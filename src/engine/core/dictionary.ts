@@ -72,6 +72,8 @@ export interface DictionaryManifest {
   readonly dOut: number;
   /** Number of atoms. */
   readonly m: number;
+  /** Nested widths, ascending, the last one m: the first so many atoms are a dictionary of their own (Matryoshka). */
+  readonly groups?: readonly number[];
   readonly provenance: Provenance;
   /** Holds for rows without any budget; absent: no limit but the encoder's own. */
   readonly defaultBudget?: Budget;

@@ -135,6 +135,8 @@ export interface CodesToDecode {
   readonly indptr: Uint32Array;
   readonly indices: Uint32Array;
   readonly values: Float32Array;
+  /** Decode with the first so many atoms only: one of the dictionary's groups. Absent: with all. */
+  readonly group?: number;
   /** [count, d_in] the rows that were encoded; required by a transcoder with a skip. */
   readonly inputs?: Float32Array;
   /** Required when the dictionary has an input norm. */

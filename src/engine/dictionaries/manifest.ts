@@ -36,6 +36,8 @@ const MAX_MANIFEST_BYTES = 1 << 20;
  */
 const MAX_D = 131_072;
 const MAX_M = 8_388_608;
+/** Published dictionaries have five nested widths or so. */
+const MAX_GROUPS = 64;
 
 const DEFAULT_BUDGET = Type.Object(
   {
@@ -43,6 +45,7 @@ const DEFAULT_BUDGET = Type.Object(
     tolerance: Type.Optional(Type.Number({ minimum: 0 })),
     residual_norm: Type.Optional(Type.Number({ minimum: 0 })),
     min_gain: Type.Optional(Type.Number({ minimum: 0 })),
+    group: Type.Optional(Type.Integer({ minimum: 1 })),
   },
   closed,
 );
@@ -62,6 +65,7 @@ const schemaOf = (spec: EncoderSpec) =>
         d_in: Type.Optional(width),
         d_out: Type.Optional(width),
         m: Type.Integer({ minimum: 1, maximum: MAX_M }),
+        groups: Type.Optional(Type.Array(Type.Integer({ minimum: 1 }), { minItems: 1, maxItems: MAX_GROUPS })),
         encoder: spec.schema,
         default_budget: Type.Optional(DEFAULT_BUDGET),
         provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
@@ -113,7 +117,7 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
     throw new DictionaryFault([...faultsOf(schema, value, nonFinite), ...lacking]);
   for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
   const written = value as unknown as Written;
-  const { id, role = "autoencoder", m, kind, provenance = {}, default_budget: budget } = written;
+  const { id, role = "autoencoder", m, kind, groups, provenance = {}, default_budget: budget } = written;
   const { d, d_in: dIn = d!, d_out: dOut = d! } = written;
   const settings = camelCase(written.encoder) as unknown as EncoderSettings;
   const defaultBudget = budget === undefined ? {} : { defaultBudget: camelCase(budget) as Budget };
@@ -124,12 +128,14 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
     dIn,
     dOut,
     m,
+    ...(groups && { groups }),
     encoder: settings,
     ...defaultBudget,
     provenance,
   };
   const faults = [
     ...roleFaults(manifest, spec),
+    ...groupFaults(manifest, spec),
     ...(spec.faults?.(settings, manifest) ?? []),
     ...budgetFaults(manifest, spec),
   ];
@@ -144,7 +150,7 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
 }
 
 /** dictionary.json as the schema lets it pass. */
-interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "encoder"> {
+interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "groups" | "encoder"> {
   readonly role?: Role;
   readonly d?: number;
   readonly d_in?: number;
@@ -177,11 +183,24 @@ function roleFaults({ role, dIn, dOut, encoder }: DictionaryManifest, { kind, ro
   return faults;
 }
 
+function groupFaults({ groups, m }: DictionaryManifest, { kind, family }: EncoderSpec): readonly string[] {
+  if (groups === undefined) return [];
+  const shown = `groups is [${groups.join(", ")}]`;
+  if (family !== "one_pass") return [`${shown}; kind ${kind} selects among all atoms, so leave groups out.`];
+  const ascends = groups.every((group, i) => i === 0 || group > groups[i - 1]!);
+  return ascends && groups.at(-1) === m ? [] : [`${shown}; the widths must ascend and end with m, ${m}.`];
+}
+
 function budgetFaults(manifest: DictionaryManifest, spec: EncoderSpec): readonly string[] {
-  const { encoder, defaultBudget } = manifest;
+  const { encoder, defaultBudget, groups = [] } = manifest;
   const { cap } = spec.budget(encoder, manifest, Infinity);
-  const { maxAtoms = 0 } = defaultBudget ?? {};
-  return maxAtoms > cap ? [`default_budget.max_atoms is ${maxAtoms}; this encoder takes ${cap} atoms at most.`] : [];
+  const { maxAtoms = 0, group } = defaultBudget ?? {};
+  return [
+    ...(maxAtoms > cap ? [`default_budget.max_atoms is ${maxAtoms}; this encoder takes ${cap} atoms at most.`] : []),
+    ...(group === undefined || groups.includes(group)
+      ? []
+      : [`default_budget.group is ${group}; groups is [${groups.join(", ")}].`]),
+  ];
 }
 
 /** Whether only the server limits the selections of a row without a budget. */
@@ -237,8 +256,8 @@ function at(value: unknown, pointer: string): unknown {
 
 /** The manifest as it is written to disk. */
 export function manifestText(manifest: DictionaryManifest): string {
-  const { id, kind, role, dIn, dOut, m, encoder, defaultBudget, provenance } = manifest;
-  const head = { format: 1, id, kind, role, d_in: dIn, d_out: dOut, m };
+  const { id, kind, role, dIn, dOut, m, groups, encoder, defaultBudget, provenance } = manifest;
+  const head = { format: 1, id, kind, role, d_in: dIn, d_out: dOut, m, groups };
   const budget = defaultBudget === undefined ? {} : { default_budget: snakeCase(defaultBudget) };
   return `${JSON.stringify({ ...head, encoder: snakeCase(encoder), ...budget, provenance }, null, 2)}\n`;
 }

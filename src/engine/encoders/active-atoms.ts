@@ -28,7 +28,7 @@ export class ActiveAtoms {
 /**
  * Appends the active atoms of one row to `active`, by ascending index. Values that are not finite are left out: no
  * answer could carry them.
- * @param h [m] W·in + bias of the row
+ * @param h [m] W·in + bias of the row; the first entries alone where a budget names a group
  */
 export type Activation = (h: Float32Array, active: ActiveAtoms) => void;
 

@@ -19,8 +19,15 @@ import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
-import { budgetClasses, budgetColumns, checkTargets, checkUnmeasured, checkWidth } from "./check-encode.ts";
-import { checkCodes, checkDecoded } from "./check-codes.ts";
+import {
+  budgetClasses,
+  budgetColumns,
+  checkTargets,
+  checkUnmeasured,
+  checkWidth,
+  refuseGroups,
+} from "./check-encode.ts";
+import { checkCodes, checkDecoded, codesOfGroup } from "./check-codes.ts";
 import { ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
@@ -110,6 +117,7 @@ export class CatalogEngine implements Engine {
     const { manifest, queue, rule, sha256 } = dictionary.serving();
     const budgets = budgetColumns(budget, rows.count, rule);
     if (manifest.role === "transcoder" && targets === undefined) checkUnmeasured(budgets);
+    if (encoder !== undefined) refuseGroups(budgets, encoder);
     const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
@@ -167,7 +175,8 @@ export class CatalogEngine implements Engine {
   async #decode(dictionary: ServedDictionary, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
-    const data = await dictionary.decode(codes, () => checkStillWanted(context, this.now(), "decoded"));
+    const kept = codesOfGroup(codes, manifest);
+    const data = await dictionary.decode(kept, () => checkStillWanted(context, this.now(), "decoded"));
     checkDecoded(data, manifest.dOut);
     return { data, count: codes.count, width: manifest.dOut };
   }

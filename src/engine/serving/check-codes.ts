@@ -2,6 +2,7 @@ import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 import type { OnePassSettings } from "../encoders/one-pass.ts";
+import { checkGroup } from "./check-encode.ts";
 
 /**
  * Codes come from outside: an index beyond the dictionary would read past the atoms.
@@ -40,6 +41,24 @@ export function checkCodes(
   if (!normed && norm !== undefined) {
     throw invalid('this dictionary does not norm its input: leave "norm" out.');
   }
+}
+
+/** Codes without the atoms that lie beyond their group. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
+export function codesOfGroup(codes: CodesToDecode, { groups = [] }: DictionaryManifest): CodesToDecode {
+  const { count, indptr, indices, values, group } = codes;
+  if (group === undefined) return codes;
+  checkGroup(group, groups, "group");
+  const kept = { indptr: new Uint32Array(count + 1), indices: indices.slice(), values: values.slice() };
+  let length = 0;
+  for (let row = 0; row < count; row++) {
+    for (let k = indptr[row]!; k < indptr[row + 1]!; k++) {
+      if (indices[k]! >= group) continue;
+      kept.indices[length] = indices[k]!;
+      kept.values[length++] = values[k]!;
+    }
+    kept.indptr[row + 1] = length;
+  }
+  return { ...codes, ...kept, indices: kept.indices.subarray(0, length), values: kept.values.subarray(0, length) };
 }
 
 /** Rows beside codes: needed where decode adds a product of them. */

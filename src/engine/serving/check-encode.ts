@@ -17,15 +17,17 @@ export function checkWidth({ width }: Rows, d: number): void {
 export interface RowBudgetRule extends BudgetRule {
   /** Budget of a row that has none. */
   readonly fallback: Budget;
+  /** Nested widths of the dictionary; empty where it has none. */
+  readonly groups: readonly number[];
 }
 
 /** @param serverCap PURSUIT_MAX_ATOMS; it limits the default budget too. */
 export function budgetRule(manifest: DictionaryManifest, serverCap: number): RowBudgetRule {
-  const { encoder, defaultBudget = {} } = manifest;
+  const { encoder, defaultBudget = {}, groups = [] } = manifest;
   const rule = specOf(manifest).budget(encoder, manifest, serverCap);
   const { maxAtoms } = defaultBudget;
   const capped = maxAtoms === undefined ? {} : { maxAtoms: Math.min(maxAtoms, rule.cap) };
-  return { ...rule, fallback: { ...defaultBudget, ...capped } };
+  return { ...rule, groups, fallback: { ...defaultBudget, ...capped } };
 }
 
 /** @throws EngineError PURSUIT_WRONG_WIDTH */
@@ -60,6 +62,7 @@ export function budgetColumns(budget: RequestBudget, count: number, rule: RowBud
     tolerance: new Float64Array(count),
     residualNorm: new Float64Array(count),
     minGain: new Float64Array(count),
+    group: new Int32Array(count),
   };
   if (perRow === null) {
     const one = budget as Budget | null;
@@ -97,10 +100,12 @@ function fill(columns: BudgetColumns, budget: Budget, { unset }: BudgetRule, fro
   columns.tolerance.fill(budget.tolerance ?? 0, from, to);
   columns.residualNorm.fill(budget.residualNorm ?? 0, from, to);
   columns.minGain.fill(budget.minGain ?? 0, from, to);
+  columns.group.fill(budget.group ?? 0, from, to);
 }
 
-function checkBudget(budget: Budget, where: string, { cap }: BudgetRule): void {
-  const { maxAtoms, ...limits } = budget;
+function checkBudget(budget: Budget, where: string, { cap, groups }: RowBudgetRule): void {
+  const { maxAtoms, group, ...limits } = budget;
+  if (group !== undefined) checkGroup(group, groups, `${where}.group`);
   if (maxAtoms !== undefined && !(Number.isInteger(maxAtoms) && maxAtoms >= 0 && maxAtoms <= cap)) {
     throw outOfRange(`${where}.max_atoms is ${maxAtoms}; it must be an integer from 0 to ${cap}.`);
   }
@@ -111,6 +116,25 @@ function checkBudget(budget: Budget, where: string, { cap }: BudgetRule): void {
       throw outOfRange(`${where}.${name} is ${value}; it must be a finite number, 0 or more.`);
     }
   }
+}
+
+/** @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE listing the groups that there are */
+export function checkGroup(group: number, groups: readonly number[], where: string): void {
+  if (groups.includes(group)) return;
+  throw outOfRange(
+    groups.length === 0
+      ? `${where} is ${group}; this dictionary has no groups. Leave it out.`
+      : `${where} is ${group}; this dictionary's groups are ${groups.join(", ")}.`,
+  );
+}
+
+/** A pursuit takes its atoms from the whole dictionary. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
+export function refuseGroups({ group }: BudgetColumns, encoder: string): void {
+  const row = group.findIndex((width) => width > 0);
+  if (row < 0) return;
+  throw outOfRange(
+    `budget.group of row ${row} is ${group[row]}; encoder "${encoder}" selects among all atoms. Leave one of the two out.`,
+  );
 }
 
 const outOfRange = (message: string): EngineError => new EngineError("PURSUIT_BUDGET_OUT_OF_RANGE", message);

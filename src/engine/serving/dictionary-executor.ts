@@ -145,6 +145,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       tolerance: new Float64Array(count),
       residualNorm: new Float64Array(count),
       minGain: new Float64Array(count),
+      group: new Int32Array(count),
     };
     const classes = new Uint16Array(count);
     let row = 0;
@@ -153,6 +154,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       budgets.tolerance.set(work.budgets.tolerance.subarray(from, to), row);
       budgets.residualNorm.set(work.budgets.residualNorm.subarray(from, to), row);
       budgets.minGain.set(work.budgets.minGain.subarray(from, to), row);
+      budgets.group.set(work.budgets.group.subarray(from, to), row);
       classes.set(work.classes.subarray(from, to), row);
       row += to - from;
     }

@@ -10,6 +10,7 @@ const BUDGETS = {
   tolerance: "tolerance",
   residual_norm: "residualNorm",
   min_gain: "minGain",
+  group: "group",
 } as const;
 
 /** Parameters of other servers that ask for nothing that this one does not do anyway. */

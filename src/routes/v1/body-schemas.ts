@@ -35,10 +35,11 @@ const text = (description: string) => Type.Optional(Type.String({ description })
 export const FieldsQuerySchema = Type.Object({
   dtype: text("octet-stream: float32, float64, float16 or bfloat16"),
   rows: text("octet-stream: how many"),
-  max_atoms: text("A part of the budget, as are the next three"),
+  max_atoms: text("A part of the budget, as are the next four"),
   tolerance: text(""),
   residual_norm: text(""),
   min_gain: text(""),
+  group: text(""),
   budget: text(
     "The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body",
   ),

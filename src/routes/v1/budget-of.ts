@@ -7,12 +7,14 @@ export function budgetOf({
   tolerance,
   residual_norm: residualNorm,
   min_gain: minGain,
+  group,
 }: BudgetWire): Budget {
   return {
     ...(maxAtoms !== undefined && { maxAtoms }),
     ...(tolerance !== undefined && { tolerance }),
     ...(residualNorm !== undefined && { residualNorm }),
     ...(minGain !== undefined && { minGain }),
+    ...(group !== undefined && { group }),
   };
 }
 

@@ -33,11 +33,16 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
     async (request, reply) => {
       const { id } = request.params;
       const { codes, fields } = bodyOf(request, "decode");
+      const { sha256: made, group } = fields as DecodeFields;
       const { manifest, sha256 } = engine.status(id);
-      checkVersion((fields as DecodeFields).sha256, sha256);
+      checkVersion(made, sha256);
       const as = request.answerType;
       if (manifest) checkAnswer(leastBytes(codes.count * manifest.dOut, as), limits.maxAnswer);
-      const rows = await engine.decode(id, codes, contextOf(request, reply, engine));
+      const rows = await engine.decode(
+        id,
+        { ...codes, ...(group !== undefined && { group }) },
+        contextOf(request, reply, engine),
+      );
       checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
 
       const writing = performance.now();

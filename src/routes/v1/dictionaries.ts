@@ -54,6 +54,7 @@ function toWire({
       d_in: manifest.dIn,
       d_out: manifest.dOut,
       m: manifest.m,
+      ...(manifest.groups && { groups: [...manifest.groups] }),
       encoder: snakeCase(manifest.encoder) as NonNullable<DictionaryWire["encoder"]>,
       ...(manifest.defaultBudget && { default_budget: snakeCase(manifest.defaultBudget) }),
     }),

@@ -47,6 +47,9 @@ export const BudgetSchema = Type.Object(
         description: "Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off",
       }),
     ),
+    group: Type.Optional(
+      Type.Integer({ minimum: 1, description: "Use the first so many atoms only: one of the dictionary's groups" }),
+    ),
   },
   closed,
 );
@@ -104,6 +107,12 @@ export const DecodeFieldsSchema = Type.Object(
   {
     sha256: Type.Optional(
       Type.String({ description: "Version that made the codes; refused if it is another one now" }),
+    ),
+    group: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: "Decode with the first so many atoms only: one of the dictionary's groups",
+      }),
     ),
   },
   closed,
@@ -271,6 +280,9 @@ export const DictionarySchema = Type.Object({
   d_in: Type.Optional(Type.Integer({ description: "Row length" })),
   d_out: Type.Optional(Type.Integer({ description: "Length of a decoded row" })),
   m: Type.Optional(Type.Integer({ description: "Atoms" })),
+  groups: Type.Optional(
+    Type.Array(Type.Integer(), { description: "Nested widths, ascending to m, that a budget's group may be" }),
+  ),
   encoder: Type.Optional(Type.Union([...ENCODER_SCHEMAS], { description: "Settings of the encoder, by kind" })),
   default_budget: Type.Optional(
     Type.Object(BudgetSchema.properties, {

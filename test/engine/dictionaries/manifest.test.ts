@@ -116,6 +116,23 @@ describe("a manifest", () => {
     ]);
   });
 
+  it("has groups that ascend to m, of a one-pass kind alone", () => {
+    const relu = { kind: "relu", encoder: { center: true, subtract_center: true, input_norm: "none" }, m: 8 };
+    const text = JSON.stringify({ ...GOOD, ...relu, groups: [2, 4, 8], default_budget: { group: 4 } });
+    expect(parseManifest(text)).toMatchObject({ groups: [2, 4, 8], defaultBudget: { group: 4 } });
+    expect(parseManifest(manifestText(parseManifest(text)))).toEqual(parseManifest(text));
+    const refused = "the widths must ascend and end with m, 8.";
+    expect(faultsWith({ ...relu, groups: [4, 2, 8] })).toEqual([`dictionary.json: groups is [4, 2, 8]; ${refused}`]);
+    expect(faultsWith({ ...relu, groups: [2, 4] })).toEqual([`dictionary.json: groups is [2, 4]; ${refused}`]);
+    expect(faultsWith({ ...relu, groups: [] })).toEqual([expect.stringMatching(/^dictionary\.json: groups must/)]);
+    expect(faultsWith({ ...relu, groups: [2, 8], default_budget: { group: 4 } })).toEqual([
+      "dictionary.json: default_budget.group is 4; groups is [2, 8].",
+    ]);
+    expect(faultsWith({ groups: [1, 3] })).toEqual([
+      "dictionary.json: groups is [1, 3]; kind matching_pursuit selects among all atoms, so leave groups out.",
+    ]);
+  });
+
   it("is told at once what it lacks and what it must not have", () => {
     const { score: _, ...encoder } = GOOD.encoder;
     const faults = faultsWith({ d_in: undefined, colour: "red", encoder: { ...encoder, momentum: 0.9 } });

@@ -72,6 +72,10 @@ describe("versionDigest", () => {
     expect(versionDigest(renamed, [stored, center])).toBe(digest);
   });
 
+  it("changes with the groups", () => {
+    expect(versionDigest({ ...manifest, groups: [1, 2] }, [stored, center])).not.toBe(digest);
+  });
+
   it.each<[string, Partial<PursuitSettings>]>([
     ["score", { score: "absolute" }],
     ["reselect", { reselect: "stop" }],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Budget } from "../../../src/engine/core/budget.ts";
 import type { DictionaryManifest } from "../../../src/engine/core/dictionary.ts";
-import { budgetColumns, budgetRule, checkWidth } from "../../../src/engine/serving/check-encode.ts";
+import { budgetColumns, budgetRule, checkWidth, refuseGroups } from "../../../src/engine/serving/check-encode.ts";
 import { manifestOf } from "../../support/model-folder.ts";
 
 const rows = (...data: number[]) => ({ data: Float32Array.from(data), count: data.length / 2, width: 2 });
@@ -12,8 +12,8 @@ describe("checkWidth", () => {
   });
 });
 
-const PURSUIT = { cap: 64, unset: 64, fallback: { maxAtoms: 16, tolerance: 0.5 } };
-const ONE_PASS = { cap: 64, unset: 512, fallback: {} };
+const PURSUIT = { cap: 64, unset: 64, groups: [], fallback: { maxAtoms: 16, tolerance: 0.5 } };
+const ONE_PASS = { cap: 64, unset: 512, groups: [128, 512], fallback: {} };
 
 describe("budgetColumns", () => {
   it("sets no cap on a one-pass row whose budget does not, and takes every limit", () => {
@@ -28,6 +28,7 @@ describe("budgetColumns", () => {
       tolerance: Float64Array.of(0, 0),
       residualNorm: Float64Array.of(0, 0),
       minGain: Float64Array.of(0, 0),
+      group: new Int32Array(2),
     });
     const perRow = budgetColumns([{ maxAtoms: 0 }, { tolerance: 0.1, minGain: 0.01 }], 2, PURSUIT);
     expect([...perRow.maxAtoms]).toEqual([0, 64]);
@@ -41,6 +42,7 @@ describe("budgetColumns", () => {
       tolerance: Float64Array.of(0.5, 0.5),
       residualNorm: Float64Array.of(0, 0),
       minGain: Float64Array.of(0, 0),
+      group: new Int32Array(2),
     });
     const perRow = budgetColumns([null, {}, { maxAtoms: 3 }, { tolerance: 0.1 }], 4, PURSUIT);
     expect([...perRow.maxAtoms]).toEqual([16, 64, 3, 64]);
@@ -62,6 +64,31 @@ describe("budgetColumns", () => {
   });
 });
 
+describe("groups", () => {
+  it("holds the atoms that each row may use, 0 for all", () => {
+    expect([...budgetColumns([{ group: 128 }, {}, null, { group: 512 }], 4, ONE_PASS).group]).toEqual([128, 0, 0, 512]);
+    const rule = { ...ONE_PASS, fallback: { group: 128 } };
+    expect([...budgetColumns([null, {}], 2, rule).group]).toEqual([128, 0]);
+  });
+
+  it("lists the groups that there are", () => {
+    expect(() => budgetColumns([{}, { group: 64 }], 2, ONE_PASS)).toThrow(
+      "budget[1].group is 64; this dictionary's groups are 128, 512.",
+    );
+    expect(() => budgetColumns({ group: 64 }, 2, PURSUIT)).toThrow(
+      "budget.group is 64; this dictionary has no groups. Leave it out.",
+    );
+  });
+
+  it("refuses them beside another encoder", () => {
+    const columns = budgetColumns([{}, { group: 128 }], 2, ONE_PASS);
+    expect(() => refuseGroups(columns, "orthogonal")).toThrow(
+      'budget.group of row 1 is 128; encoder "orthogonal" selects among all atoms. Leave one of the two out.',
+    );
+    expect(() => refuseGroups(budgetColumns({}, 2, ONE_PASS), "orthogonal")).not.toThrow();
+  });
+});
+
 describe("the budget of a row that has none", () => {
   const pursuit = (maxAtoms: number | null, defaultBudget?: Budget): DictionaryManifest => ({
     ...manifestOf("a", { atoms: new Float32Array(200), d: 2, settings: { maxAtoms } }),
@@ -72,6 +99,7 @@ describe("the budget of a row that has none", () => {
     expect(budgetRule(pursuit(null, { maxAtoms: 16, tolerance: 0.1 }), 4096)).toEqual({
       cap: 4096,
       unset: 4096,
+      groups: [],
       fallback: { maxAtoms: 16, tolerance: 0.1 },
     });
     expect(budgetRule(pursuit(32), 4096)).toMatchObject({ cap: 32, fallback: {} });

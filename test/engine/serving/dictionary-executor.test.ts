@@ -16,6 +16,7 @@ function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
     tolerance: new Float64Array(count).fill(0.5),
     residualNorm: new Float64Array(count),
     minGain: new Float64Array(count),
+    group: new Int32Array(count),
   };
   return {
     count,

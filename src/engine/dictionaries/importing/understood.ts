@@ -31,12 +31,14 @@ export interface Understood {
   readonly provenance: Provenance;
   /** The file's own k or cap on iterations; absent where it has none. */
   readonly defaultBudget?: Budget;
-  /** Which of --k, --rectify and --norm-factor the layout takes; none if absent. */
+  /** Nested widths, ascending, the last one m; absent where it has none. */
+  readonly groups?: readonly number[];
+  /** Which of these flags the layout takes; none if absent. */
   readonly taken?: readonly LayoutFlag[];
 }
 
 /** Flags for what a publisher's files cannot tell. */
-export const LAYOUT_FLAGS = ["k", "rectify", "normFactor"] as const;
+export const LAYOUT_FLAGS = ["k", "threshold", "rectify", "normFactor"] as const;
 type LayoutFlag = (typeof LAYOUT_FLAGS)[number];
 
 /** Settings apart from where they come from. */

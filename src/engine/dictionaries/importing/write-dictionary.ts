@@ -23,7 +23,7 @@ export interface WriteOptions {
  * @throws ImportFault when the id is taken, DictionaryFault when the weights are unsound.
  */
 export async function writeDictionary(
-  { weights, provenance, defaultBudget }: Understood,
+  { weights, provenance, groups, defaultBudget }: Understood,
   { modelsDir, id, force }: WriteOptions,
 ): Promise<{ readonly folder: string; readonly loaded: LoadedWeights }> {
   const folder = join(modelsDir, id);
@@ -31,8 +31,8 @@ export async function writeDictionary(
     throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
   const { role = "autoencoder", d, dIn = d, m, kind, settings: encoder } = weights;
-  const budget = defaultBudget === undefined ? {} : { defaultBudget };
-  const manifest: DictionaryManifest = { id, kind, role, dIn, dOut: d, m, encoder, ...budget, provenance };
+  const optional = { ...(groups && { groups }), ...(defaultBudget && { defaultBudget }) };
+  const manifest: DictionaryManifest = { id, kind, role, dIn, dOut: d, m, ...optional, encoder, provenance };
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });

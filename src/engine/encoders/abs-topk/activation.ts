@@ -11,8 +11,8 @@ export function createAbsTopkActivation(
   const largest = new LargestKeys(k);
   const keys = new Float32Array(m);
   return (h, active) => {
-    for (let j = 0; j < m; j++) keys[j] = Math.abs(h[j]! * (scaleByDecoderNorm === false ? 1 : norms[j]!));
-    for (const j of largest.select(keys)) {
+    for (let j = 0; j < h.length; j++) keys[j] = Math.abs(h[j]! * (scaleByDecoderNorm === false ? 1 : norms[j]!));
+    for (const j of largest.select(keys.subarray(0, h.length))) {
       const value = Math.fround(scaleByDecoderNorm === true ? h[j]! * norms[j]! : h[j]!);
       if (value !== 0 && Math.abs(value) < Infinity) active.push(j, value);
     }

@@ -5,9 +5,9 @@ import type { GroupmaxSettings } from "./spec.ts";
 export function createGroupmaxActivation({ m, settings }: OnePassWeights<GroupmaxSettings>): Activation {
   const size = m / settings.k;
   return (h, active) => {
-    for (let from = 0; from < m; from += size) {
+    for (let from = 0; from < h.length; from += size) {
       let best = from;
-      for (let j = from + 1; j < from + size; j++) if (h[j]! > h[best]!) best = j;
+      for (let j = from + 1; j < Math.min(from + size, h.length); j++) if (h[j]! > h[best]!) best = j;
       const value = h[best]!;
       if (value > 0 && value < Infinity) active.push(best, value);
     }

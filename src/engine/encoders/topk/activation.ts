@@ -8,8 +8,8 @@ export function createTopkActivation({ m, settings }: OnePassWeights<TopkSetting
   const largest = new LargestKeys(k);
   const scaled = scaleByDecoderNorm === false ? null : new Float32Array(m);
   return (h, active) => {
-    if (scaled !== null) for (let j = 0; j < m; j++) scaled[j] = h[j]! * norms[j]!;
-    const keys = scaled ?? h;
+    if (scaled !== null) for (let j = 0; j < h.length; j++) scaled[j] = h[j]! * norms[j]!;
+    const keys = scaled?.subarray(0, h.length) ?? h;
     const values = scaleByDecoderNorm === "select" ? h : keys;
     for (const j of largest.select(keys)) {
       const value = values[j]!;

@@ -33,6 +33,7 @@ try {
       tolerance: new Float64Array(1),
       residualNorm: new Float64Array(1),
       minGain: new Float64Array(1),
+      group: new Int32Array(1),
     },
     trace: false,
     reconstruction: false,

@@ -84,6 +84,7 @@ async function encodeOneRow(session: EncoderSession, { atoms, center, d, m }: Di
       tolerance: new Float64Array(1),
       residualNorm: new Float64Array(1),
       minGain: new Float64Array(1),
+      group: new Int32Array(1),
     },
     trace: false,
     reconstruction: false,

@@ -23,6 +23,7 @@ export function batchFromColumns(
       tolerance: take(columns, "tolerance", Float64Array),
       residualNorm: take(columns, "residualNorm", Float64Array),
       minGain: take(columns, "minGain", Float64Array),
+      group: take(columns, "group", Int32Array),
     },
     trace: head.trace,
     reconstruction: head.reconstruction,

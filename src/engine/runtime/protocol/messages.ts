@@ -52,7 +52,7 @@ export type LoadFailureCause = "broken" | "shortage" | "memory" | "other";
 /** Server → runtime process. Columns are named beside each. */
 export type RequestHead =
   | { readonly type: "load"; readonly options: LoadOptions }
-  /** rows f32, maxAtoms i32, tolerance f64, residualNorm f64, minGain f64 */
+  /** rows f32, maxAtoms i32, tolerance f64, residualNorm f64, minGain f64, group i32 */
   | {
       readonly type: "encode";
       readonly id: number;

@@ -72,7 +72,8 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
       const start = Math.min(from, to - 2);
       const scores = await this.#dense.run(rows.input.subarray(start * d, to * d));
       for (let i = from; i < Math.min(to, batch.count); i++) {
-        this.#activate(scores.subarray((i - start) * m, (i - start + 1) * m), active);
+        const row = (i - start) * m;
+        this.#activate(scores.subarray(row, row + (batch.budgets.group[i]! || m)), active);
         indptr[i + 1] = active.length;
       }
       freeMemory(scores);

@@ -66,6 +66,7 @@ const batch = (...values: number[]) => ({
     tolerance: new Float64Array(values.length),
     residualNorm: new Float64Array(values.length),
     minGain: new Float64Array(values.length),
+    group: new Int32Array(values.length),
   },
   trace: false,
   reconstruction: false,
