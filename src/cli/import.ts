@@ -3,9 +3,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { atomNorms } from "../engine/core/atom-norms.ts";
 import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, ROLES, SCORES } from "../engine/core/dictionary.ts";
 import {
+  IMPORT_KINDS,
   type ImportFlags,
   NORMALIZATIONS,
-  PURSUIT_KINDS,
   SOURCES,
 } from "../engine/dictionaries/importing/import-flags.ts";
 import { ImportFault } from "../engine/dictionaries/importing/import-fault.ts";
@@ -37,9 +37,10 @@ export function registerImport(program: Command): void {
     .option("--id <id>", "name to serve it by; by default the path's own", parseId)
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
     .option("--key <name>", "the state dict inside a torch checkpoint that holds several, such as model_state_dict")
-    .addOption(choice("--kind <kind>", "what bare atoms are encoded by; matching_pursuit if not given", PURSUIT_KINDS))
+    .addOption(choice("--kind <kind>", "what bare atoms are encoded by; relu: overcomplete's SAE", IMPORT_KINDS))
     .addOption(choice("--role <role>", "what a dictionary predicts, where its files cannot tell", ROLES))
     .option("--k <n>", "atoms that a row keeps, where the files do not say", parseCount)
+    .option("--threshold <number>", "threshold of every atom, where the files do not say", parseThreshold)
     .option("--rectify", "top k or threshold: drop negative values")
     .option("--no-rectify", "top k or threshold: keep negative values")
     .option("--norm-factor <number>", "the factor that scales rows, where the files do not say", parseFactor)

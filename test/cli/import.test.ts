@@ -59,7 +59,11 @@ const TOPK = { k: 5, center: true, subtractCenter: true, inputNorm: "none" };
 
 const CASES: readonly Case[] = [
   { name: "sae-lens-topk", encoder: TOPK, defaultBudget: { maxAtoms: 5 } },
-  { name: "sae-lens-topk-rescaled", encoder: { ...TOPK, subtractCenter: false }, defaultBudget: { maxAtoms: 5 } },
+  {
+    name: "sae-lens-topk-rescaled",
+    encoder: { ...TOPK, subtractCenter: false, scaleByDecoderNorm: true },
+    defaultBudget: { maxAtoms: 5 },
+  },
   { name: "sparsify-topk", encoder: TOPK, defaultBudget: { maxAtoms: 5 } },
   { name: "sae-lens-default", encoder: SAE_LENS },
   {

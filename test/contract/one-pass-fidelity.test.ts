@@ -1,12 +1,12 @@
 /**
- * One-pass dictionaries as their publishers save them (tools/fixtures/make_one_pass.py), imported and encoded, against the
- * library's own codes and outputs. Prints how many rows agree, are undecided and differ.
+ * One-pass dictionaries as their publishers save them (tools/fixtures/make_one_pass.py, make_published.py), imported and
+ * encoded, against the library's own codes and outputs. Prints how many rows agree, are undecided and differ.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
+import { type SparseCodes, STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.ts";
 import type { ImportFlags } from "../../src/engine/dictionaries/importing/import-flags.ts";
 import { understand } from "../../src/engine/dictionaries/importing/understand.ts";
@@ -16,8 +16,11 @@ import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import { batchOf } from "../support/batch.ts";
 
-const fixtures = fileURLToPath(new URL("../fixtures/one-pass/", import.meta.url));
-const folders = readdirSync(fixtures, { recursive: true, encoding: "utf8" })
+const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
+const folders = ["one-pass", "published"]
+  .flatMap((root) =>
+    readdirSync(join(fixtures, root), { recursive: true, encoding: "utf8" }).map((path) => join(root, path)),
+  )
   .filter((path) => path.endsWith("library.json"))
   .map((path) => dirname(path))
   .toSorted();
@@ -43,7 +46,7 @@ afterAll(() => {
   );
 });
 
-it("finds the fixtures", () => expect(folders.length).toBeGreaterThanOrEqual(42));
+it("finds the fixtures", () => expect(folders.length).toBeGreaterThanOrEqual(110));
 
 describe.each(folders)("%s", async (name) => {
   const folder = join(fixtures, name);
@@ -59,7 +62,7 @@ describe.each(folders)("%s", async (name) => {
     readonly file?: string;
     readonly flags?: ImportFlags;
   };
-  const { weights: read } = await understand(join(folder, file), flags);
+  const { weights: read, groups = [] } = await understand(join(folder, file), flags);
   const weights = read as OnePassWeights;
   const { dIn, d, m, role, tensors } = weights;
   const [x, z, y] = await Promise.all(["x", "z", "y"].map((array) => matrix(join(folder, `${array}.npy`))));
@@ -68,30 +71,46 @@ describe.each(folders)("%s", async (name) => {
   afterAll(() => session.release());
   const codes = await session.encode({ ...batchOf(x!, dIn, { maxAtoms: m }), reconstruction: true });
 
-  it("has the library's codes wherever float32 decides", () => {
+  it("has the library's codes wherever float32 decides", () => checkCodes(codes, z!));
+
+  it("has the library's outputs", () => checkOutputs(codes, y!));
+
+  it.each(groups.filter((group) => group < m))(
+    "has the library's codes and outputs of the first %i atoms",
+    async (group) => {
+      const [theirs, outputs] = await Promise.all(
+        ["z", "y"].map((array) => matrix(join(folder, `${array}-${group}.npy`))),
+      );
+      const nested = await session.encode({ ...batchOf(x!, dIn, { maxAtoms: m, group }), reconstruction: true });
+      checkCodes(nested, theirs!);
+      await checkOutputs(nested, outputs!);
+    },
+  );
+
+  function checkCodes(given: SparseCodes, theirs: Float32Array): void {
     const seen = figures.get(library) ?? { agreed: 0, undecided: 0, differs: 0 };
     figures.set(library, seen);
-    for (const [i, code] of servedCodes(codes).entries()) {
+    for (const [i, code] of servedCodes(given).entries()) {
       const row = x!.subarray(i * dIn, (i + 1) * dIn);
-      const verdict = compareCode(code, row, z!.subarray(i * m, (i + 1) * m), weights);
+      const verdict = compareCode(code, row, theirs.subarray(i * m, (i + 1) * m), weights);
       seen[verdict.kind]++;
       expect(verdict.kind, `row ${i}: ${JSON.stringify(verdict)}`).not.toBe("differs");
-      expect(STOP_REASONS[codes.stops[i]!]).toBe("active_end");
+      expect(STOP_REASONS[given.stops[i]!]).toBe("active_end");
     }
     expect(seen.agreed).toBeGreaterThan(0);
-  });
+  }
 
-  it("has the library's outputs", async () => {
-    const decoded = await session.decode({ ...codes, ...("skip" in tensors && { inputs: x! }) });
+  async function checkOutputs(given: SparseCodes, theirs: Float32Array): Promise<void> {
+    const decoded = await session.decode({ ...given, ...("skip" in tensors && { inputs: x! }) });
     for (let i = 0; i < count; i++) {
-      const theirs = y!.subarray(i * d, (i + 1) * d);
-      const largest = Math.max(1, ...theirs.map(Math.abs));
-      for (const [c, value] of theirs.entries()) {
+      const row = theirs.subarray(i * d, (i + 1) * d);
+      const largest = Math.max(1, ...row.map(Math.abs));
+      for (const [c, value] of row.entries()) {
         expect(Math.abs(decoded[i * d + c]! - value)).toBeLessThanOrEqual(2e-5 * largest);
-        expect(Math.abs(codes.reconstruction![i * d + c]! - value)).toBeLessThanOrEqual(2e-5 * largest);
+        expect(Math.abs(given.reconstruction![i * d + c]! - value)).toBeLessThanOrEqual(2e-5 * largest);
       }
     }
-  });
+  }
 
   it("is of the kind that its publisher has and the role that its folder says", () => {
     if (kind !== undefined) expect(weights.kind).toBe(kind);

@@ -7,7 +7,16 @@ import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
-import { fixedBy, onePassOf, type OnePassParts, rangeOf, refusePursuitFlags, refuseTranscoder } from "./one-pass.ts";
+import {
+  fixedBy,
+  groupsNote,
+  nestedSizes,
+  onePassOf,
+  type OnePassParts,
+  rangeOf,
+  refusePursuitFlags,
+  refuseTranscoder,
+} from "./one-pass.ts";
 import { Config, COUNT, OBJECT, STRING } from "./read-config.ts";
 import { transpose } from "./transpose.ts";
 import type { Understood } from "./understood.ts";
@@ -118,6 +127,8 @@ interface Trainer {
   readonly d: number;
   readonly m: number;
   readonly k: number | null;
+  /** `group_sizes` of the config; undefined where it has none. */
+  readonly groupSizes: unknown;
   readonly notes: readonly string[];
   readonly provenance: Readonly<Record<string, unknown>>;
 }
@@ -142,6 +153,7 @@ async function readTrainer(folder: string): Promise<Trainer> {
     d,
     m,
     k,
+    groupSizes: trainer.get("group_sizes"),
     notes: config.notes,
     provenance: Object.fromEntries(Object.entries(provenance).filter(([, value]) => typeof value === "string")),
   };
@@ -149,7 +161,7 @@ async function readTrainer(folder: string): Promise<Trainer> {
 
 async function understandTensors(
   file: TensorFile,
-  { name, d, m, k, notes, provenance }: Trainer,
+  { name, d, m, k, groupSizes, notes: configNotes, provenance }: Trainer,
   flags: ImportFlags,
 ): Promise<Understood> {
   const { kind, matrices, center, subtracts, vectors, threshold, buffers = [] } = CLASSES[name]!;
@@ -187,8 +199,11 @@ async function understandTensors(
     tensors,
     common: fixedBy(layout, subtracts),
   } as const satisfies Partial<OnePassParts>;
+  const groups = buffers.includes("group_sizes") ? groupsOf(file, groupSizes, m) : {};
+  const notes = [...groupsNote(groups), ...configNotes];
   const said = {
     source: `dictionary_learning ${name}`,
+    ...groups,
     provenance: { library: "dictionary_learning", class: name, ...provenance },
   };
   const norms =
@@ -223,6 +238,16 @@ async function understandTensors(
       ...own,
     ],
   };
+}
+
+/** Group sizes of the weights, or of the config where the weights hold none. @throws ImportFault */
+function groupsOf({ path, settings }: TensorFile, said: unknown, m: number): Pick<Understood, "groups"> {
+  const stored = settings?.get("group_sizes");
+  if (Array.isArray(stored)) return nestedSizes(stored, m, `${path}: group_sizes`);
+  if (Array.isArray(said)) return nestedSizes(said, m, `${DICTIONARY_LEARNING_CONFIG}: trainer.group_sizes`);
+  throw new ImportFault([
+    `${path} and ${DICTIONARY_LEARNING_CONFIG} hold no group_sizes. Add trainer.group_sizes, the sizes of its nested groups.`,
+  ]);
 }
 
 /** k of the config and of the weights, which dictionary_learning wants to be equal. @throws ImportFault */

@@ -4,9 +4,9 @@ import type { InputNorm, Reselect, Role, Score } from "../../core/dictionary.ts"
 export const SOURCES = ["sae-lens", "sparsify", "overcomplete", "mp-sae", "atoms"] as const;
 export type Source = (typeof SOURCES)[number];
 
-/** Kinds of encoder that bare atoms can be given. */
-export const PURSUIT_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit"] as const;
-export type PursuitKind = (typeof PURSUIT_KINDS)[number];
+/** Kinds of encoder that bare atoms can be given; relu names overcomplete's SAE. */
+export const IMPORT_KINDS = ["matching_pursuit", "orthogonal_matching_pursuit", "relu"] as const;
+type ImportKind = (typeof IMPORT_KINDS)[number];
 
 /**
  * overcomplete's normalisations of `dictionary._weights` (overcomplete/sae/dictionary.py): by the row's l2 or l1 norm,
@@ -20,14 +20,16 @@ export interface ImportFlags {
   /** The state dict inside a checkpoint, where it holds several. */
   readonly key?: string;
   readonly from?: Source;
-  /** What bare atoms are encoded by; matching pursuit if not given. */
-  readonly kind?: PursuitKind;
+  /** What bare atoms are encoded by, matching pursuit if not given; or the class of overcomplete. */
+  readonly kind?: ImportKind;
   /** What a layout that cannot tell predicts: the row itself, or another activation. */
   readonly role?: Role;
   /** Scores of an orthogonal pursuit are not divided by the atoms' norms. */
   readonly rawScores?: boolean;
   /** Atoms that a row keeps, where the files do not say. */
   readonly k?: number;
+  /** Threshold of every atom, where the files do not say. */
+  readonly threshold?: number;
   /** Whether negative values among the k largest, or over a negative threshold, are dropped. */
   readonly rectify?: boolean;
   /** The factor that scales rows, where the files do not say. */
@@ -49,6 +51,7 @@ export interface ImportFlags {
 export const FLAG_VALUES = {
   from: `--from ${SOURCES.join("|")}`,
   k: "--k <n>",
+  threshold: "--threshold <number>",
   rectify: "--rectify or --no-rectify",
   normFactor: "--norm-factor <number>",
   score: "--score relu|signed|absolute",

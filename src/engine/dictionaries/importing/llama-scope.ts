@@ -8,7 +8,7 @@ import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { fixedBy, onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, STRING } from "./read-config.ts";
-import { transpose } from "./transpose.ts";
+import { scaled, transpose } from "./transpose.ts";
 import type { Understood } from "./understood.ts";
 
 const HYPERPARAMETERS = "hyperparams.json";
@@ -79,11 +79,6 @@ const LOG_THRESHOLD = "log_jumprelu_threshold";
 
 async function fold(file: TensorFile, layout: Layout, settings: Settings, flags: ImportFlags): Promise<Understood> {
   const { d, m, factorIn, factorOut, transcoder } = settings;
-  if (file.tensors.has("W_E")) {
-    throw new ImportFault([
-      `${file.path} holds W_E: OpenMOSS' newer format, which import does not read. Load it with SAELens and save it with save_model.`,
-    ]);
-  }
   expectTensors(
     file,
     {
@@ -102,9 +97,9 @@ async function fold(file: TensorFile, layout: Layout, settings: Settings, flags:
     settings.threshold === null
       ? (await file.readFloats(LOG_THRESHOLD)).map(Math.exp)
       : new Float32Array(m).fill(settings.threshold * factorOut);
-  scale(encoder, factorIn);
-  scale(atoms, 1 / factorOut);
-  scale(center, 1 / factorOut);
+  scaled(encoder, factorIn);
+  scaled(atoms, 1 / factorOut);
+  scaled(center, 1 / factorOut);
   const role = transcoder ? "transcoder" : "autoencoder";
   return {
     source: `${layout} ${transcoder ? "transcoder" : "jumprelu"}`,
@@ -127,10 +122,6 @@ async function fold(file: TensorFile, layout: Layout, settings: Settings, flags:
     provenance: { library: "llama-scope", norm_factor: factorIn, ...settings.hooks },
     ...(settings.threshold === null && { taken: ["normFactor"] }),
   };
-}
-
-function scale(values: Float32Array, factor: number): void {
-  for (let i = 0; i < values.length; i++) values[i]! *= factor;
 }
 
 const shown = (value: number): string => String(Number(value.toPrecision(6)));

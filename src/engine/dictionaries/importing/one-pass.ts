@@ -1,7 +1,9 @@
 import type { InputNorm, Role } from "../../core/dictionary.ts";
 import type { OnePassSettings, OnePassWeights } from "../../encoders/one-pass.ts";
+import { shownJson } from "../formats/json-file.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
+import { COUNT } from "./read-config.ts";
 import { type Known, overridden, parted, type Understood } from "./understood.ts";
 
 /** Settings that every one-pass dictionary has, each with where it comes from. */
@@ -20,8 +22,8 @@ export interface OnePassParts<S extends OnePassSettings = OnePassSettings> {
   readonly m: number;
   /** [m, dOut] */
   readonly atoms: Float32Array;
-  /** [dOut] */
-  readonly center: Float32Array;
+  /** [dOut]; null where decode adds nothing. */
+  readonly center: Float32Array | null;
   readonly tensors: OnePassWeights["tensors"];
   readonly common: KnownCommon;
   /** Settings of the kind itself. */
@@ -84,6 +86,34 @@ export function onePassOf<S extends OnePassSettings>(
     origins,
   };
 }
+
+/**
+ * Nested widths for a manifest, ascending to m; none where there is only the whole dictionary.
+ * @param where the field that holds them, for the fault
+ * @throws ImportFault
+ */
+export function nestedWidths(widths: readonly unknown[], m: number, where: string): Pick<Understood, "groups"> {
+  const counts = widths.every(COUNT.test) ? widths : [];
+  // SAELens trains with m as the last width, and its config may leave that one out.
+  const groups = counts.at(-1)! < m ? [...counts, m] : counts;
+  const ascend = groups.every((width, i) => i === 0 || width > groups[i - 1]!);
+  if (groups.length === 0 || !ascend || groups.at(-1) !== m) {
+    throw new ImportFault([`${where} is ${shownJson(widths)}; nested widths must ascend to the ${m} atoms.`]);
+  }
+  return groups.length === 1 ? {} : { groups };
+}
+
+/** The same from the sizes of the groups, which follow one another. @throws ImportFault */
+export function nestedSizes(sizes: readonly unknown[], m: number, where: string): Pick<Understood, "groups"> {
+  let width = 0;
+  const widths = sizes.every(COUNT.test) ? sizes.map((size) => (width += size)) : [];
+  if (width === m) return nestedWidths(widths, m, where);
+  throw new ImportFault([`${where} is ${shownJson(sizes)}; the sizes must add up to the ${m} atoms.`]);
+}
+
+/** "Groups 64, 128, 256." for a report; nothing where there are none. */
+export const groupsNote = ({ groups }: Pick<Understood, "groups">): readonly string[] =>
+  groups === undefined ? [] : [`Nested widths ${groups.join(", ")}: a budget's group names one of them.`];
 
 /** "0.51 to 3.2", for a report. */
 export function rangeOf(values: Float32Array): string {

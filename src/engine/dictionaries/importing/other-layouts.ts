@@ -116,11 +116,8 @@ async function dictionaryLearningClass(folder: string): Promise<string | null> {
 /** Tensors that tell of a layout that is not bare atoms, and what to do with it. The first that fits is taken. */
 const LAYOUTS: readonly (readonly [tensor: string, what: string, way: string])[] = [
   ["b_pre", "the MNIST notebook's untied matching pursuit (D, W, b_pre)", decoderAlone("D.flatten(1)")],
-  ["dictionary.Relax", "overcomplete's archetypal dictionary", decoderAlone("model.eval().get_dictionary()")],
-  ["thresholds", "overcomplete's JumpSAE", decoderAlone("model.get_dictionary()")],
-  ["encoder.final_block", "a learned encoder of overcomplete", decoderAlone("model.get_dictionary()")],
-  ["latent_bias", "a dictionary of OpenAI", SAE_LENS_EXPORT],
-  ["W_E", "a dictionary of OpenMOSS", SAE_LENS_EXPORT],
+  ["latent_bias", "a dictionary of OpenAI", "Its file has encoder.weight, latent_bias, decoder.weight and pre_bias."],
+  ["W_E", "a dictionary of OpenMOSS", "Import its folder, with config.json in it."],
   [
     "encoder",
     "an encoder of its own (dictionary_learning, Llama Scope and others)",

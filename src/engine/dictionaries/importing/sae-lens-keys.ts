@@ -24,7 +24,8 @@ export const HARMLESS_KEYS: ReadonlySet<string> = new Set(
     "n_restart_cycles training_tokens total_training_tokens total_training_samples train_batch_size",
     "train_batch_size_tokens train_batch_size_samples store_batch_size store_batch_size_prompts n_batches_in_buffer",
     "tokens_per_buffer n_batches_for_norm_estimate feature_sampling_window dead_feature_window dead_feature_threshold",
-    "jumprelu_bandwidth jumprelu_init_threshold seed resume resume_from_checkpoint",
+    "jumprelu_bandwidth jumprelu_init_threshold seed resume resume_from_checkpoint topk_threshold_lr use_matryoshka_aux_loss",
+    "jumprelu_sparsity_loss_mode jumprelu_ste_to_input jumprelu_tanh_scale pre_act_loss_coefficient target_l0",
     // What was logged and kept.
     "log_to_wandb log_activations_store_to_wandb log_optimizer_state_to_wandb log_weights_to_wandb logger wandb_project",
     "wandb_entity wandb_id wandb_log_frequency run_name verbose eval_every_n_wandb_logs n_eval_batches n_eval_seqs",

@@ -1,7 +1,6 @@
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { shownJson } from "../formats/json-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
-import { foldNorms } from "./fold-norms.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { decoderAlone } from "./other-layouts.ts";
 import { BOOLEAN, type Config, COUNT, OBJECT, or } from "./read-config.ts";
@@ -20,8 +19,8 @@ export function readTopk(
 ): (file: TensorFile) => Promise<SaeLensRead> {
   const { d, m, subtractsBias, inputNorm } = common;
   const rescales = config.setting("rescale_acts_by_decoder_norm", false, BOOLEAN);
-  const { settings, origins } = parted<TopkSettings>(
-    topkFlags(
+  const { settings, origins } = parted<TopkSettings>({
+    ...topkFlags(
       {
         k: kOf(config, common.sinceSix, flags),
         center: { value: true, from: "SAELens' topk" },
@@ -30,7 +29,8 @@ export function readTopk(
       },
       flags,
     ),
-  );
+    ...(rescales.value && { scaleByDecoderNorm: rescales }),
+  });
   return async (file) => {
     await common.checkTensors(file, { W_enc: [d, m], b_enc: [m], W_dec: [m, d], b_dec: [d] });
     const weights = {
@@ -48,15 +48,7 @@ export function readTopk(
       },
     };
     const defaultBudget = { maxAtoms: Math.min(settings.k, m) };
-    if (!rescales.value) return { weights, origins, defaultBudget, notes: [] };
-    return {
-      weights: foldNorms(weights),
-      origins,
-      defaultBudget,
-      notes: [
-        "The atoms' norms are folded into the encoder, as rescale_acts_by_decoder_norm applies them; atoms are of unit norm.",
-      ],
-    };
+    return { weights, origins, defaultBudget, notes: [] };
   };
 }
 

@@ -7,6 +7,7 @@ import { isObject } from "../../core/is-object.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
+import { groupsNote, nestedWidths } from "./one-pass.ts";
 import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
 import { HARMLESS_KEYS, OLD_METADATA } from "./sae-lens-keys.ts";
 import { stateDictOf } from "./state-dict.ts";
@@ -39,6 +40,7 @@ export async function understandSaeLens(
   const architecture = architectureOf(config);
   const settings = commonSettings(architecture, config, flags);
   const read = readerOf(architecture, config, settings, flags);
+  const groups = groupsOf(config, settings.m);
   config.settle(HARMLESS_KEYS, `SAELens' ${architecture}`);
 
   if (weights === null) {
@@ -53,7 +55,8 @@ export async function understandSaeLens(
     return {
       source: `SAELens ${versionOf(config) ?? "(version not said)"} ${architecture}`,
       ...understood,
-      notes: [...notes, ...settings.notes, ...config.notes, ...held],
+      ...groups,
+      notes: [...notes, ...groupsNote(groups), ...settings.notes, ...config.notes, ...held],
       provenance: provenanceOf(config),
     };
   } finally {
@@ -120,6 +123,15 @@ function architectureOf(config: Config): Architecture {
 const isOnePass = (architecture: unknown): architecture is OnePassArchitecture =>
   typeof architecture === "string" && Object.hasOwn(ONE_PASS_ARCHITECTURES, architecture);
 
+/** Nested widths of a training checkpoint, or of the training that an inference save remembers. @throws ImportFault */
+function groupsOf(config: Config, m: number): Pick<Understood, "groups"> {
+  const own = config.get("matryoshka_widths");
+  const metadata = config.get("metadata");
+  const details = isObject(metadata) ? metadata["training_architecture_details"] : undefined;
+  const widths = own ?? (isObject(details) ? details["matryoshka_widths"] : undefined);
+  return Array.isArray(widths) && widths.length > 0 ? nestedWidths(widths, m, `${config.file}: matryoshka_widths`) : {};
+}
+
 /** `activation_fn`, or `activation_fn_str` as SAELens 3 to 5 saved it. */
 function activationOf(config: Config): unknown {
   const names = [config.get("activation_fn"), config.get("activation_fn_str")].filter((name) => name !== undefined);
@@ -135,9 +147,6 @@ function activationOf(config: Config): unknown {
 function unserved(architecture: unknown): string {
   const name = shownJson(architecture);
   const what = `architecture ${name} has an encoder that Pursuit does not run; it runs ${SERVED_KINDS}.`;
-  if (architecture === "batchtopk" || architecture === "matryoshka_batchtopk") {
-    return `architecture ${name} is a checkpoint of training. sae.save_inference_model(path) writes the same dictionary as jumprelu, with its threshold; import that folder.`;
-  }
   if (architecture === "temporal") return `${what} It needs whole sequences, not rows: encode it with SAELens.`;
   return `${what} ${decoderAlone("sae.W_dec")}`;
 }

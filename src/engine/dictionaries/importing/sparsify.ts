@@ -3,19 +3,30 @@ import type { Role } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
+import { ImportFault } from "./import-fault.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { onePassOf } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
 import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
 import { stateDictOf } from "./state-dict.ts";
+import { scaled } from "./transpose.ts";
 import { topkFlags, type Understood } from "./understood.ts";
 
 /** Name of the weights without their ending. */
 export const SPARSIFY_WEIGHTS = "sae";
 
-/** Keys of cfg.json without a part in encoding: how it was trained (sparsify/config.py, releases 0.0.1 to 1.3.3). */
-const HARMLESS_KEYS: ReadonlySet<string> = new Set(["normalize_decoder", "multi_topk"]);
+/** Keys of cfg.json without a part in encoding: how it was trained (config.py of sparsify 0.0.1 to 1.3.3, and of clt-training). */
+const HARMLESS_KEYS: ReadonlySet<string> = new Set(
+  "normalize_decoder multi_topk dtype tp_output divide_cross_layer train_post_encoder per_source_tied secondary_target_tied use_fp8".split(
+    " ",
+  ),
+);
+
+/** Added to active latents by clt-training; zeros, where training did not touch them. */
+const POST_ENCODER = "post_enc";
+const NORMS = ["in_norm", "out_norm"] as const;
 
 /** Activations of sparsify, each the name of a kind. */
 const ACTIVATIONS = ["topk", "groupmax"] as const;
@@ -23,7 +34,8 @@ const ACTIVATIONS = ["topk", "groupmax"] as const;
 /**
  * A hookpoint's folder that EleutherAI's sparsify saved: cfg.json and sae.safetensors with encoder.weight [m, d],
  * encoder.bias [m], W_dec [m, d], b_dec [d]. sparsify/sparse_coder.py adds b_dec always and subtracts it from every input,
- * except a transcoder's, which may have W_skip [d, d].
+ * except a transcoder's, which may have W_skip [d, d]. clt-training saves the same, with post_enc [m] and, under normalize_io, the
+ * mean norms of rows and outputs, which are folded.
  * @param weights sae.safetensors, or the same tensors in another format
  * @throws ImportFault with every fault, FormatError
  */
@@ -34,6 +46,8 @@ export async function understandSparsify(folder: string, weights: string, flags:
   // 0 leaves it to the expansion factor.
   const m = config.setting("num_latents", 0, or(COUNT, 0)).value || d * expansion;
   const { kind, role, skip } = layoutOf(config);
+  const normalized = config.setting("normalize_io", false, BOOLEAN).value;
+  refuseCrossLayer(config);
   const { k, ...common } = topkFlags(
     {
       k: config.setting("k", 32, COUNT),
@@ -52,7 +66,18 @@ export async function understandSparsify(folder: string, weights: string, flags:
   try {
     const { file, notes } = stateDictOf(opened, flags.key);
     const shapes = { "encoder.weight": [m, d], "encoder.bias": [m], W_dec: [m, d], b_dec: [d] };
-    expectTensors(file, { ...shapes, ...(skip && { W_skip: [d, d] }) }, `sparsify's ${kind}`);
+    expectTensors(
+      file,
+      {
+        ...shapes,
+        ...(skip && { W_skip: [d, d] }),
+        ...(normalized && Object.fromEntries(NORMS.map((name) => [name, [1]]))),
+        ...(file.tensors.has(POST_ENCODER) && { [POST_ENCODER]: [m] }),
+      },
+      `sparsify's ${kind}`,
+    );
+    await refusePostEncoder(file);
+    const [factorIn, factorOut] = normalized ? await normFactors(file, d, role) : [1, 1];
     return {
       source: `sparsify ${kind}${role === "transcoder" ? " transcoder" : ""}`,
       ...onePassOf<TopkSettings>(
@@ -62,12 +87,12 @@ export async function understandSparsify(folder: string, weights: string, flags:
           dIn: d,
           dOut: d,
           m,
-          atoms: await file.readFloats("W_dec"),
-          center: await file.readFloats("b_dec"),
+          atoms: scaled(await file.readFloats("W_dec"), 1 / factorOut),
+          center: scaled(await file.readFloats("b_dec"), 1 / factorOut),
           tensors: {
-            encoder_weight: await file.readFloats("encoder.weight"),
+            encoder_weight: scaled(await file.readFloats("encoder.weight"), factorIn),
             encoder_bias: await file.readFloats("encoder.bias"),
-            ...(skip && { skip: await file.readFloats("W_skip") }),
+            ...(skip && { skip: scaled(await file.readFloats("W_skip"), factorIn / factorOut) }),
           },
           common,
           own: { k },
@@ -76,7 +101,7 @@ export async function understandSparsify(folder: string, weights: string, flags:
         {},
       ),
       defaultBudget: { maxAtoms: Math.min(k.value, m) },
-      notes: [...config.notes, ...notes],
+      notes: [...(normalized ? [`${NORMS.join(" and ")} are folded (normalize_io).`] : []), ...config.notes, ...notes],
       provenance: { library: "sparsify" },
     };
   } finally {
@@ -87,7 +112,12 @@ export async function understandSparsify(folder: string, weights: string, flags:
 function layoutOf(config: Config): { readonly kind: string; readonly role: Role; readonly skip: boolean } {
   const activation = config.setting("activation", "topk", STRING).value;
   const kind = ACTIVATIONS.find((one) => one === activation) ?? "topk";
-  if (kind !== activation) {
+  if (activation === "batchtopk") {
+    config.fault(
+      "activation batchtopk keeps the top k of a whole batch, and the file holds no threshold for a row, so a row alone has no code. " +
+        decoderAlone("sae.W_dec"),
+    );
+  } else if (kind !== activation) {
     config.fault(
       `activation ${shownJson(activation)} is none of sparsify's that Pursuit runs: ${ACTIVATIONS.join(", ")}. ${decoderAlone("sae.W_dec")}`,
     );
@@ -104,4 +134,53 @@ function layoutOf(config: Config): { readonly kind: string; readonly role: Role;
     config.fault(`signed is true: Pursuit's topk keeps positive activations only. ${decoderAlone("sae.W_dec")}`);
   }
   return { kind, role, skip };
+}
+
+/** Settings of clt-training that reach over layers. */
+function refuseCrossLayer(config: Config): void {
+  const coalesced = config.setting("coalesce_topk", "none", STRING).value;
+  if (coalesced !== "none" || config.setting("topk_coalesced", false, BOOLEAN).value) {
+    config.fault(
+      `coalesce_topk ${shownJson(coalesced)} selects among the latents of several layers at once, which one layer's file does not hold. Train with coalesce_topk none.`,
+    );
+  }
+  const targets = config.setting("n_targets", 0, or(COUNT, 0)).value;
+  if (targets > 1) {
+    config.fault(
+      `n_targets is ${targets}: this layer writes to ${targets} layers, each with a decoder and a post_encoder of its own. Train with n_targets 0 for a transcoder of one layer.`,
+    );
+  }
+  config.setting("n_sources", 0, or(COUNT, 0));
+  if (config.setting("post_encoder_scale", false, BOOLEAN).value) {
+    config.fault(
+      "post_encoder_scale is true: it scales active latents after the top k, which Pursuit does not do. Train without it.",
+    );
+  }
+}
+
+/** @throws ImportFault where active latents get another bias after the selection */
+async function refusePostEncoder(file: TensorFile): Promise<void> {
+  if (!file.tensors.has(POST_ENCODER) || (await file.readFloats(POST_ENCODER)).every((value) => value === 0)) return;
+  throw new ImportFault([
+    `${file.path}: ${POST_ENCODER} is added to active latents after the top k, which Pursuit does not do. ` +
+      "Train with train_post_encoder false, which leaves it at zeros.",
+  ]);
+}
+
+/** √d over the mean norms of rows and outputs. @throws ImportFault */
+async function normFactors(file: TensorFile, d: number, role: Role): Promise<readonly [number, number]> {
+  const [rows, outputs] = [(await file.readFloats(NORMS[0]))[0]!, (await file.readFloats(NORMS[1]))[0]!];
+  for (const [name, value] of [[NORMS[0], rows] as const, [NORMS[1], outputs] as const]) {
+    if (!(Number.isFinite(value) && value > 0)) {
+      throw new ImportFault([
+        `${file.path}: ${name} is ${value}; a mean norm is a number above 0. Save the file again.`,
+      ]);
+    }
+  }
+  if (role === "autoencoder" && rows !== outputs) {
+    throw new ImportFault([
+      `${file.path}: in_norm is ${rows}, out_norm ${outputs}; an autoencoder subtracts and adds one bias, so they must be equal. Is transcode missing in cfg.json?`,
+    ]);
+  }
+  return [Math.sqrt(d) / rows, Math.sqrt(d) / outputs];
 }

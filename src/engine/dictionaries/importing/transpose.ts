@@ -6,3 +6,9 @@ export function transpose(matrix: Float32Array, rows: number, columns: number): 
   }
   return transposed;
 }
+
+/** Multiplies values in place. @returns the same array */
+export function scaled(values: Float32Array, factor: number): Float32Array {
+  if (factor !== 1) for (let i = 0; i < values.length; i++) values[i]! *= factor;
+  return values;
+}

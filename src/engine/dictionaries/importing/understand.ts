@@ -13,6 +13,8 @@ import { GEMMA_SCOPE_WEIGHTS, understandGemmaScope } from "./gemma-scope.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { findLlamaScope, understandLlamaScope } from "./llama-scope.ts";
+import { findMatryoshkaSae, understandMatryoshkaSae } from "./matryoshka-sae.ts";
+import { findOpenMoss, understandOpenMoss } from "./openmoss.ts";
 import { explainFolder } from "./other-layouts.ts";
 import { SAE_LENS_CONFIG, SAE_LENS_WEIGHTS, understandSaeLens } from "./sae-lens.ts";
 import { SPARSIFY_WEIGHTS, understandSparsify } from "./sparsify.ts";
@@ -67,6 +69,8 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
     return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
   }
+  const openMoss = await findOpenMoss(path);
+  if (openMoss !== null) return withSource(path, openMoss, () => understandOpenMoss(path, openMoss, flags));
   const llamaScope = await findLlamaScope(path);
   if (llamaScope !== null) {
     const [layout, weights] = llamaScope;
@@ -81,6 +85,8 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
       `${path} holds ${basename(ae)} but no ${DICTIONARY_LEARNING_CONFIG}, which names the class of dictionary_learning. Put it beside the weights.`,
     ]);
   }
+  const matryoshka = await findMatryoshkaSae(path);
+  if (matryoshka !== null) return withSource(path, matryoshka, () => understandMatryoshkaSae(path, matryoshka, flags));
   const params = await findTensorFile(path, GEMMA_SCOPE_WEIGHTS);
   if (params !== null) return withSource(path, params, () => understandGemmaScope(path, params, flags));
   throw new ImportFault(await explainFolder(path));

@@ -7,14 +7,13 @@ import { ImportFault, MissingFlags } from "./import-fault.ts";
 import { isCircuitTracer, understandCircuitTracer } from "./circuit-tracer.ts";
 import { connorRobConfig, understandConnorRob } from "./connor-rob.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
+import { isOpenAi, understandOpenAi } from "./openai.ts";
 import { explainTensors } from "./other-layouts.ts";
+import { isOvercompleteEncoder, OVERCOMPLETE_WEIGHTS, understandOvercomplete } from "./overcomplete.ts";
 import { publisherOf, understandPublished } from "./single-map-files.ts";
 import { stateDictOf } from "./state-dict.ts";
 import { expectOnly } from "./expect-tensors.ts";
 import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
-
-const WEIGHTS = "dictionary._weights";
-const MULTIPLIER = "dictionary.multiplier";
 
 /**
  * A file of weights alone: overcomplete's state dict, the official repository's, or bare atoms. Such a file does not
@@ -42,12 +41,14 @@ const READERS = {
 async function understandTensors(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   if (flags.from === undefined) {
     if (isCircuitTracer(file)) return understandCircuitTracer(file, flags);
+    if (isOpenAi(file)) return understandOpenAi(file, flags);
+    if (isOvercompleteEncoder(file)) return understandOvercomplete(file, flags);
     const publisher = publisherOf(file);
     const config = publisher === null ? null : await connorRobConfig(file.path);
     if (config !== null) return understandConnorRob(file, config, flags);
     if (publisher !== null) return understandPublished(file, publisher, flags);
   }
-  const other = await explainTensors(file.path, file.tensors.keys());
+  const other = flags.from === "overcomplete" ? null : await explainTensors(file.path, file.tensors.keys());
   if (other !== null) throw new ImportFault([other]);
   const { from } = flags;
   if (from === undefined) throw await suggestion(file, flags);
@@ -63,7 +64,7 @@ async function suggestion(file: TensorFile, flags: ImportFlags): Promise<ImportF
   if (tensors.has("W_dec")) {
     return new ImportFault([`${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`]);
   }
-  const [from, condition, why] = tensors.has(WEIGHTS)
+  const [from, condition, why] = tensors.has(OVERCOMPLETE_WEIGHTS)
     ? ([
         "overcomplete",
         "if its class is MpSAE",
@@ -92,50 +93,6 @@ async function faultsOf(reading: Promise<Understood>): Promise<readonly string[]
     if (error instanceof ImportFault) return error.faults;
     throw error;
   }
-}
-
-/**
- * overcomplete's MpSAE (overcomplete/sae/mp_sae.py): the largest signed score, exactly k selections, no bias.
- * In evaluation its dictionary is normalisation(_weights) · exp(multiplier); the normalisation's name is not saved.
- */
-async function understandOvercomplete(file: TensorFile, flags: ImportFlags): Promise<Understood> {
-  const [m, d] = matrixOf(file, WEIGHTS);
-  expectOnly(file, [WEIGHTS, MULTIPLIER], "overcomplete's MpSAE");
-  const from = "overcomplete's MpSAE";
-  const settings = settle(
-    `${file.path} (overcomplete)`,
-    {
-      score: { value: "signed", from },
-      reselect: { value: "add", from },
-      center: { value: false, from },
-      residualThreshold: { value: 0, from },
-      inputNorm: { value: "none", from },
-    },
-    flags,
-    ["normalize", "maxAtoms"],
-  );
-  const normalization = flags.normalize!;
-  const atoms = normalizeAtoms(await file.readFloats(WEIGHTS), d, normalization);
-  const multiplier = await multiplierOf(file);
-  const factor = Math.fround(Math.exp(multiplier));
-  if (factor !== 1) for (let i = 0; i < atoms.length; i++) atoms[i]! *= factor;
-  return {
-    source: "overcomplete MpSAE",
-    ...pursuitOf({ d, m, atoms, center: noCenter(settings.center.value, file) }, settings),
-    notes: [`Atoms are ${WEIGHTS}, normalised by ${normalization} (--normalize), times exp(${multiplier}).`],
-    provenance: { library: "overcomplete", class: "MpSAE", normalization },
-  };
-}
-
-/** Its logarithm is what overcomplete trains; a dictionary without one has 0. */
-async function multiplierOf(file: TensorFile): Promise<number> {
-  if (!file.tensors.has(MULTIPLIER)) return 0;
-  const values = await file.readFloats(MULTIPLIER);
-  if (values.length === 1 && Number.isFinite(values[0])) return values[0]!;
-  throw new FormatError(
-    file.path,
-    `${MULTIPLIER} must be one finite number; it is [${values.slice(0, 4).join(", ")}].`,
-  );
 }
 
 /** The official MP-SAE (github.com/mpsae/MP-SAE, sae.py): W [m, d], ReLU scores, ends at a repeat or under a threshold. */

@@ -212,7 +212,7 @@ const PUBLISHED: readonly Refusal[] = [
     /--norm-factor: Llama Scope jumprelu takes no/,
   ],
   ["R1-Distill without its factor", () => r1({}, {}), {}, /Add --norm-factor <number>/],
-  ["OpenMOSS' newer format", () => r1({}, { W_E: [4, 8] }), { normFactor: 1 }, /W_E: OpenMOSS' newer format/],
+  ["OpenMOSS' newer format without its type", () => r1({}, { W_E: [4, 8] }), {}, /sae_type is missing/],
   [
     "R1-Distill without thresholds",
     () => r1({}, { "encoder.weight": [8, 4], "encoder.bias": [8], "decoder.weight": [4, 8], "decoder.bias": [4] }),

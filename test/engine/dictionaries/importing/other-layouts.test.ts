@@ -50,9 +50,9 @@ const CASES: readonly (readonly [what: string, path: () => string, said: RegExp]
   ],
   ["a dictionary of Pursuit", () => folders.of({ "dictionary.json": "{}" }), /is a dictionary of Pursuit already/],
   [
-    "an OpenAI file",
+    "an OpenAI file without its decoder",
     () => folders.weights({ latent_bias: [6], pre_bias: [4], "encoder.weight": [6, 4] }),
-    /holds latent_bias: a dictionary of OpenAI.*SAE\.from_pretrained/,
+    /holds latent_bias: a dictionary of OpenAI.*decoder\.weight/,
   ],
   ["an OpenMOSS file", () => folders.weights({ W_E: [4, 6], b_E: [6] }), /a dictionary of OpenMOSS/],
 ];

@@ -19,10 +19,10 @@ const saeLens = (config: object): string =>
 
 const REFUSED: readonly (readonly [what: string, path: () => string, flags: ImportFlags, said: RegExp])[] = [
   [
-    "another architecture of SAELens",
-    () => saeLens({ architecture: "batchtopk" }),
+    "sequences instead of rows",
+    () => saeLens({ architecture: "temporal" }),
     {},
-    /architecture "batchtopk" is a checkpoint of training.*save_inference_model/,
+    /architecture "temporal" has an encoder that Pursuit does not run.*needs whole sequences/,
   ],
   [
     "an old config, which had no architecture, with an activation that no version explains",
@@ -65,7 +65,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
         "sae.safetensors": "",
       }),
     {},
-    /activation "batchtopk" is none of sparsify's(.|\n)*signed is true/,
+    /activation batchtopk keeps the top k of a whole batch(.|\n)*signed is true/,
   ],
   [
     "a pursuit's flags for a TopK encoder",
@@ -139,13 +139,13 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     "a learned encoder of overcomplete, though called MpSAE",
     () => weights({ "encoder.final_block.0.weight": [6, 4], "dictionary._weights": [6, 4] }),
     { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
-    /holds encoder\.final_block: a learned encoder of overcomplete.*import atoms\.npy --from atoms/,
+    /--max-atoms: overcomplete's encoder has an encoder of its own/,
   ],
   [
-    "an archetypal dictionary",
+    "an archetypal dictionary without its encoder",
     () => weights({ "dictionary.W": [6, 9], "dictionary.C": [9, 4], "dictionary.Relax": [6, 4] }),
-    { from: "overcomplete", normalize: "l2", maxAtoms: 4 },
-    /archetypal dictionary/,
+    {},
+    /archetypal dictionary without its encoder.*--from atoms/,
   ],
   [
     "a multiplier that is no scalar",

@@ -76,9 +76,13 @@ describe("a sparsify folder", () => {
 
   it.each([
     [
-      { activation: "batchtopk" },
-      /activation "batchtopk" is none of sparsify's that Pursuit runs: topk, groupmax\. .*atoms\.npy/,
+      { activation: "relu" },
+      /activation "relu" is none of sparsify's that Pursuit runs: topk, groupmax\. .*atoms\.npy/,
     ],
+    [{ activation: "batchtopk" }, /top k of a whole batch, and the file holds no threshold.*atoms\.npy/],
+    [{ coalesce_topk: "concat" }, /coalesce_topk "concat" selects among the latents of several layers/],
+    [{ n_targets: 3, transcode: true }, /n_targets is 3: this layer writes to 3 layers/],
+    [{ post_encoder_scale: true }, /post_encoder_scale is true: it scales active latents/],
     [{ activation: "groupmax", k: 5 }, /k is 5; groupmax needs a k that divides the 12 latents/],
     [{ skip_connection: true }, /skip_connection is true and transcode is not/],
     [{ signed: true }, /signed is true.*--from atoms/],
