@@ -6,7 +6,6 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { TSchema } from "typebox";
 import { EngineError } from "../engine/core/errors.ts";
 import type { InvalidFields } from "./body.ts";
-import { dropBody } from "./drop-body.ts";
 import { nearestField } from "./nearest-field.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
 import { pathOf } from "./request-context.ts";
@@ -34,16 +33,15 @@ export function registerErrorHandler(app: FastifyInstance): void {
 }
 
 /**
- * Logs what is a fault of ours (503 and 504 are answers that the docs foresee, by the thousand under load), keeps the
- * connection of a fault that leaves it whole, and drops what is left of the body.
+ * Logs faults of the server itself (not 503 and 504, which come by the thousand under load), and keeps the connection open
+ * after a fault that leaves it usable.
  */
 export function reportProblem(error: Error, problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
   if (PROBLEMS[problem.code].status === 500) request.log.error({ err: error }, problem.detail);
-  // Fastify closes the connection at every fault of a body. Node reads and drops what is left of one, so that a client
-  // which sends it all before it reads gets its answer, not a reset; only a body that stalls is not waited for.
+  // Fastify closes the connection at every fault of a body. Here Node reads and drops the rest of it, so that a client that
+  // sends everything before it reads gets its answer, not a reset. Only a stalled body ends the connection.
   if (problem.code === "PURSUIT_BODY_STALLED") void reply.header("connection", "close");
   else void reply.removeHeader("connection");
-  dropBody(request.raw);
 }
 
 /** For requests that Fastify could not route: they reach no hook and no error handler. */

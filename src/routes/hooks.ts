@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
-import { endDripping } from "./drop-body.ts";
+import { endDripping } from "./last-answers.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
 import { negotiate } from "./media-types.ts";
 import { PROBLEMS } from "./problem.ts";

@@ -8,7 +8,7 @@ import { registerDecode } from "../routes/v1/decode.ts";
 import { registerDictionaries } from "../routes/v1/dictionaries.ts";
 import { registerEncode } from "../routes/v1/encode.ts";
 import { answerTunnel, answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
-import { registerLastAnswers } from "../routes/drop-body.ts";
+import { registerLastAnswers } from "../routes/last-answers.ts";
 import { meetExpectations } from "../routes/expectations.ts";
 import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";

@@ -5,46 +5,7 @@ import { type Patience, watchClient } from "./client-watch.ts";
 import { waitsToBeAsked } from "./expectations.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
 
-/** Where Node's HTTP parser keeps two of its callbacks: properties with numbers for names, known of Node 20 to 24. */
-const ON_BODY = 3;
-const ON_MESSAGE_COMPLETE = 4;
-
-interface Parser {
-  [ON_BODY]: ((bytes: Buffer) => unknown) | null;
-  [ON_MESSAGE_COMPLETE]: (this: Parser) => unknown;
-}
-
-/**
- * Has what is still to come of a refused body dropped by the parser (docs/decisions/0016). Node copies it all into buffers
- * first, though nobody reads them: at four times what the server can do that is more bytes than it works on, and they push
- * the Gram matrix out of the cache. Where the parser is not as it is known, Node goes on as it would.
- */
-export function dropBody(request: IncomingMessage): void {
-  // Whether its client has begun to send shows by what is kept of its body (expectations.ts).
-  if (request.complete || waitsToBeAsked(request)) return;
-  const { socket } = request;
-  const { parser } = socket as { parser?: Partial<Parser> | null };
-  if (!isKnown(parser)) return;
-  const onBody = parser[ON_BODY];
-  const onMessageComplete = parser[ON_MESSAGE_COMPLETE];
-  const restore = (): void => {
-    parser[ON_BODY] = onBody;
-    parser[ON_MESSAGE_COMPLETE] = onMessageComplete;
-    socket.off("close", restore);
-  };
-  parser[ON_BODY] = null;
-  parser[ON_MESSAGE_COMPLETE] = function complete() {
-    restore();
-    return onMessageComplete.call(this);
-  };
-  // A parser is given to another connection when its own has closed.
-  socket.on("close", restore);
-}
-
-const isKnown = (parser: Partial<Parser> | null | undefined): parser is Parser =>
-  parser?.[ON_BODY]?.name === "parserOnBody" && parser[ON_MESSAGE_COMPLETE]?.name === "parserOnMessageComplete";
-
-/** Bytes of a refused body that are dropped at most. */
+/** Bytes of a refused body that are read and dropped at most. */
 const MOST_DROPPED = 2 ** 30;
 
 /**
@@ -55,7 +16,7 @@ const MOST_DROPPED = 2 ** 30;
 export function registerLastAnswers(app: FastifyInstance, patience: Patience): void {
   app.addHook("onSend", ({ raw }, reply, payload, next) => {
     const ends = !reply.raw.shouldKeepAlive || reply.getHeader("connection") === "close";
-    // A body that stalls is not waited for, nor one that nobody asked for.
+    // Wait neither for a body that stalls nor for one that was never asked for.
     if (!ends || raw.complete || raw.method === "HEAD") return next();
     if (reply.statusCode === 408 || waitsToBeAsked(raw)) return next();
     if (typeof payload !== "string" && !(payload instanceof Uint8Array)) return next();
@@ -68,8 +29,9 @@ export function registerLastAnswers(app: FastifyInstance, patience: Patience): v
 }
 
 /**
- * Calls back once the body was sent, the client has gone, or goes on for too long, too slowly or for too many bytes.
- * @param done told whether it was sent
+ * Reads and drops the rest of a body. Calls back once it was sent, the client has gone, or goes on for too long, too slowly
+ * or for too many bytes.
+ * @param done gets whether the whole body was sent
  */
 function onceSent(request: IncomingMessage, patience: Patience, done: (sent: boolean) => void): void {
   const { socket } = request;
@@ -97,7 +59,6 @@ function onceSent(request: IncomingMessage, patience: Patience, done: (sent: boo
   });
   socket.once("close", onClose);
   request.once("end", onEnd);
-  dropBody(request);
   request.resume();
 }
 
