@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from "../../src/engine/core/clock.ts";
 import type { EngineObserver } from "../../src/engine/core/observer.ts";
-import { Background } from "../../src/engine/scheduler/background.ts";
-import { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
+import { Background, CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { MemoryLedger } from "../../src/engine/scheduler/memory-ledger.ts";
 import { LoadQueue } from "../../src/engine/serving/load-queue.ts";
 import type { ServingOptions } from "../../src/engine/serving/serving-options.ts";

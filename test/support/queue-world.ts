@@ -1,8 +1,7 @@
 import { Cancellation } from "../../src/engine/core/cancellation.ts";
 import { BatchQueue, type BatchQueueOptions } from "../../src/engine/scheduler/batch-queue.ts";
 import type { CoreLease } from "../../src/engine/scheduler/core-lease.ts";
-import { type Executor, ExecutorCrash, type Piece, type Work } from "../../src/engine/scheduler/executor.ts";
-import type { Served } from "../../src/engine/scheduler/entry.ts";
+import { type Executor, ExecutorCrash, type Piece, type Served, type Work } from "../../src/engine/scheduler/work.ts";
 import type { FakeClock } from "./fake-clock.ts";
 import { Restarts } from "./restarts.ts";
 

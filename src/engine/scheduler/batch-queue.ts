@@ -1,16 +1,11 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
 import type { ShedReason } from "../core/observer.ts";
-import { BatchFormer } from "./batch-former.ts";
-import { BatchRuns } from "./batch-runs.ts";
+import { BatchFormer, BatchRuns } from "./batch-runs.ts";
 import type { CoreLease, LeaseHolder } from "./core-lease.ts";
-import { Entry, type Served } from "./entry.ts";
-import type { Executor, Work } from "./executor.ts";
-import { Forecast } from "./forecast.ts";
-import type { Lane } from "./lane.ts";
-import { Lanes } from "./lanes.ts";
-import { Pace } from "./pace.ts";
-import { Prices } from "./prices.ts";
+import { type Lane, Lanes } from "./lanes.ts";
+import { WaitEstimator } from "./wait-estimator.ts";
+import { Entry, type Executor, type Served, type Work } from "./work.ts";
 
 export interface BatchQueueOptions<W extends Work, R> {
   readonly executor: Executor<W, R>;
@@ -45,15 +40,14 @@ const WORTH_A_RUN = 2;
  *               ≤ 64, more    [ B C ]     ─▶ a piece ───────────────┘
  *
  * A request whose client has gone or whose deadline has passed leaves at once. What is refused is refused before it
- * waits: admission goes by the predicted wait (forecast.ts), at the pace that batches really have, with what runs now and
+ * waits: admission goes by the predicted wait (wait-estimator.ts), at the speed that batches really have, with what runs now and
  * what other dictionaries' work takes of the same cores.
  */
 export class BatchQueue<W extends Work, R> {
   readonly #options: BatchQueueOptions<W, R>;
-  readonly #prices: Prices<W>;
   readonly #lanes: Lanes<W, R>;
   readonly #holder: LeaseHolder;
-  readonly #forecast: Forecast<W, R>;
+  readonly #estimator: WaitEstimator<W, R>;
   readonly #runs: BatchRuns<W, R>;
   /** Batches measured, up to when prices have settled. */
   #measured = 0;
@@ -62,26 +56,23 @@ export class BatchQueue<W extends Work, R> {
   constructor(options: BatchQueueOptions<W, R>) {
     this.#options = options;
     const { executor, lease, clock, maxWait, degradeWait, onShed, onQueued } = options;
-    const pace = new Pace();
-    const prices = new Prices(executor);
-    const lanes = new Lanes<W, R>(prices, clock);
     const running = (): number => this.#runs.remaining;
-    const holder = lease.join({ running, total: () => this.#forecast.backlog() }, executor.cores);
+    const holder = lease.join({ running, total: () => this.#estimator.backlog() }, executor.cores);
     holder.wishesAgain = () => this.#runs.pending;
-    const forecast = new Forecast({ lanes, prices, pace, holder, running, degradeWait });
+    const estimator = new WaitEstimator<W, R>({ executor, holder, lanes: () => this.#lanes, running, degradeWait });
+    const lanes = new Lanes<W, R>(estimator, clock);
     const onHanded = (rows: number): void => onQueued(-rows);
-    const former = new BatchFormer({ lanes, prices, forecast, clock, maxWait, onShed, onHanded });
-    this.#prices = prices;
+    const former = new BatchFormer({ lanes, estimator, clock, maxWait, onShed, onHanded });
     this.#lanes = lanes;
     this.#holder = holder;
-    this.#forecast = forecast;
+    this.#estimator = estimator;
     this.#runs = new BatchRuns({
       executor,
       holder,
       clock,
-      pace,
+      estimator,
       waiting: () => lanes.rows,
-      worthARun: () => lanes.cost >= prices.overhead * WORTH_A_RUN,
+      worthARun: () => lanes.cost >= estimator.overhead * WORTH_A_RUN,
       form: () => former.form(),
       onRun: () => this.#settlePrices(),
     });
@@ -89,7 +80,7 @@ export class BatchQueue<W extends Work, R> {
 
   /** Predicted milliseconds until a small request that comes now would start. */
   get predictedWait(): number {
-    return this.#forecast.waitOf(this.#lanes.small);
+    return this.#estimator.waitOf(this.#lanes.small);
   }
 
   /**
@@ -110,7 +101,7 @@ export class BatchQueue<W extends Work, R> {
    */
   submit(work: W): Promise<Served<R>> {
     const { clock, onShed, onQueued } = this.#options;
-    const cost = this.#prices.fromRow(work, 0);
+    const cost = this.#estimator.costFrom(work, 0);
     const lane = this.#lanes.laneOf(cost.full, work.count);
     const refusal = this.#refusal(lane) ?? this.#tooLate(work, lane, cost.least);
     if (refusal !== null) {
@@ -145,7 +136,7 @@ export class BatchQueue<W extends Work, R> {
     const { rows } = this.#lanes;
     if (rows === 0) return null;
     // A warm-up of one row is no measure to turn anybody away by: until prices have settled, rows alone count.
-    const wait = this.#measured < COLD_RUNS ? 0 : this.#forecast.waitOf(lane);
+    const wait = this.#measured < COLD_RUNS ? 0 : this.#estimator.waitOf(lane);
     if (wait <= maxWait && rows < maxRows) return null;
     const said = `${rows} rows wait, about ${Math.ceil(wait)} ms of work`;
     const limit = wait > maxWait ? `the limit is ${maxWait} ms` : `the limit is ${maxRows} rows`;
@@ -161,7 +152,7 @@ export class BatchQueue<W extends Work, R> {
     // Only behind others, and by a measured pace: a request alone is let try.
     if (deadline === undefined || this.#lanes.rows === 0 || this.#measured < COLD_RUNS) return null;
     const left = deadline - this.#options.clock.now();
-    const needed = this.#forecast.waitOf(lane) + this.#forecast.timeOf(cost);
+    const needed = this.#estimator.waitOf(lane) + this.#estimator.timeOf(cost);
     if (left <= 0 || needed <= left) return null;
     const message = `The rows would be encoded in about ${Math.ceil(needed)} ms, and timeout_ms leaves ${Math.floor(left)} ms.`;
     const retryAfter = (needed - left) / 1000;

@@ -1,15 +1,114 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
-import type { Batch, BatchPart } from "./batch-former.ts";
+import type { ShedReason } from "../core/observer.ts";
 import type { LeaseHolder, Turn } from "./core-lease.ts";
-import { type Executor, ExecutorCrash, type Work } from "./executor.ts";
-import type { Pace } from "./pace.ts";
+import type { Lane, Lanes } from "./lanes.ts";
+import { type Entry, type Executor, ExecutorCrash, type Piece, type Work } from "./work.ts";
+import type { WaitEstimator } from "./wait-estimator.ts";
+
+/**
+ * How much longer than the limit a request may really wait. A good prediction is off by a few hundredths, and one that is
+ * refused at its turn has cost the server most of what an answer costs.
+ */
+const LEEWAY = 1.05;
+
+/** Rows that run together. */
+export interface Batch<W extends Work, R> {
+  readonly parts: readonly BatchPart<W, R>[];
+  /** Predicted, at the prices that its requests came in with. */
+  readonly cost: number;
+}
+
+/** A piece, and the request that it is of. */
+export interface BatchPart<W extends Work, R> {
+  readonly piece: Piece<W>;
+  readonly entry: Entry<W, R>;
+}
+
+export interface BatchFormerOptions<W extends Work, R> {
+  readonly lanes: Lanes<W, R>;
+  readonly estimator: WaitEstimator<W, R>;
+  readonly clock: Clock;
+  /** Milliseconds that a request may wait behind others, some leeway aside, before anything of it has run. */
+  readonly maxWait: number;
+  readonly onShed: (reason: ShedReason) => void;
+  /** So many rows were handed to a batch. */
+  readonly onHanded: (rows: number) => void;
+}
+
+/**
+ * Makes batches of what waits: whole requests of the first lane up to what one batch has room for, or a piece of a
+ * larger one, as the lanes' turns have it.
+ */
+export class BatchFormer<W extends Work, R> {
+  readonly #options: BatchFormerOptions<W, R>;
+
+  constructor(options: BatchFormerOptions<W, R>) {
+    this.#options = options;
+  }
+
+  /** The next batch; null where nothing waits that is still to be served. */
+  form(): Batch<W, R> | null {
+    const { lanes } = this.#options;
+    while (lanes.rows > 0) {
+      const batch = this.#takeFrom(lanes.next());
+      if (batch.parts.length > 0) return batch;
+    }
+    return null;
+  }
+
+  #takeFrom(lane: Lane<W, R>): Batch<W, R> {
+    const { lanes, estimator } = this.#options;
+    const parts: BatchPart<W, R>[] = [];
+    const isSmall = lane === lanes.small;
+    const keep = estimator.keepOf(lane);
+    // A row that costs more than there is room for is taken all the same, and the lane sits out turns for it.
+    const room = isSmall ? estimator.room : Math.min(lane.credit, estimator.room);
+    let [used, cost] = [0, 0];
+    for (let entry = this.#headOf(lane); entry !== undefined; entry = this.#headOf(lane)) {
+      const { work, taken } = entry;
+      const kept = work.degrade ? keep : 1;
+      const [fits, price] = estimator.fit(work, taken, room - used, kept);
+      const rows = fits === 0 && parts.length === 0 ? 1 : fits;
+      if (isSmall && rows < work.count) {
+        if (parts.length > 0) break;
+        // Prices have risen since it came, and it no longer fits one batch.
+        lanes.moveOn(entry);
+        continue;
+      }
+      if (rows === 0) break;
+      used += fits === 0 ? estimator.costOf(work, taken, taken + 1, kept) : price;
+      cost += lane.hand(entry, rows, kept);
+      parts.push({ piece: { work, from: taken, to: taken + rows, keep: kept }, entry });
+      this.#options.onHanded(rows);
+      if (entry.place !== null) break;
+    }
+    lane.credit = lane.head === undefined ? 0 : lane.credit - used;
+    return { parts, cost };
+  }
+
+  /**
+   * The lane's first request, after those that have waited longer than anybody may: predictions are kept by what a
+   * machine goes on to do, and when it does less, late answers to all would help nobody.
+   */
+  #headOf(lane: Lane<W, R>): Entry<W, R> | undefined {
+    const { clock, maxWait, onShed, estimator } = this.#options;
+    for (let entry = lane.head; entry !== undefined; entry = lane.head) {
+      const waited = clock.now() - entry.submitted;
+      if (!entry.behindOthers || entry.started !== null || waited <= maxWait * LEEWAY) return entry;
+      onShed("queue_full");
+      const message = `The rows have waited ${Math.ceil(waited)} ms, and the limit is ${maxWait} ms: work took longer than it was predicted to.`;
+      entry.fail(new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: estimator.waitOf(lane) / 1000 }));
+    }
+    return undefined;
+  }
+}
 
 export interface BatchRunsOptions<W extends Work, R> {
   readonly executor: Executor<W, R>;
   readonly holder: LeaseHolder;
   readonly clock: Clock;
-  readonly pace: Pace;
+  readonly estimator: WaitEstimator<W, R>;
   /** Rows that wait. */
   readonly waiting: () => number;
   /** Whether they are worth a run of their own, however soon the present one ends. */
@@ -98,7 +197,7 @@ export class BatchRuns<W extends Work, R> {
   }
 
   async #takeTurn(turn: Turn): Promise<void> {
-    const { clock, pace, executor } = this.#options;
+    const { clock, estimator, executor } = this.#options;
     // It may have ended while the cores were waited for.
     if (executor.ready() !== null) return;
     const suspect = this.#suspects.shift();
@@ -106,7 +205,7 @@ export class BatchRuns<W extends Work, R> {
     for (let run = this.#send(); run !== null; run = this.#ahead) {
       this.#current = run;
       this.#ahead = null;
-      const expected = pace.of(run.predicted);
+      const expected = estimator.measured(run.predicted);
       turn.expect(expected);
       this.#until = clock.now() + expected;
       this.#sendAhead();
@@ -124,24 +223,24 @@ export class BatchRuns<W extends Work, R> {
   }
 
   #send(): Run | null {
-    const { clock, pace, executor, form } = this.#options;
+    const { clock, estimator, executor, form } = this.#options;
     // Between the wish for cores and the grant everybody may have gone.
     const batch = form();
     if (batch === null) return null;
     const predicted = batch.cost + executor.overhead;
-    this.#until = Math.max(clock.now(), this.#until) + pace.of(predicted);
+    this.#until = Math.max(clock.now(), this.#until) + estimator.measured(predicted);
     return { predicted, done: this.#run(batch, predicted, this.#current?.done) };
   }
 
   /** @param before resolves when the run before it is done */
   async #run({ parts }: Batch<W, R>, predicted: number, before: Promise<void> | undefined): Promise<void> {
-    const { executor, clock, pace, onRun } = this.#options;
+    const { executor, clock, estimator, onRun } = this.#options;
     const sent = clock.now();
     try {
       const results = await executor.run(parts.map(({ piece }) => piece));
       await before;
       const now = clock.now();
-      pace.learn(predicted, now - Math.max(sent, this.#ended));
+      estimator.learn(predicted, now - Math.max(sent, this.#ended));
       this.#ended = now;
       onRun();
       deliver(parts, results);

@@ -1,6 +1,6 @@
 import type { BudgetColumns } from "../core/budget.ts";
 import type { Rows } from "../core/rows.ts";
-import type { Work } from "../scheduler/executor.ts";
+import type { Work } from "../scheduler/work.ts";
 
 /** One request's rows, checked, with their budgets filled in: what queues for a dictionary. */
 export interface EncodeWork extends Work {

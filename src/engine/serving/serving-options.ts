@@ -1,8 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { EngineObserver } from "../core/observer.ts";
 import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
-import type { Background } from "../scheduler/background.ts";
-import type { CoreLease } from "../scheduler/core-lease.ts";
+import type { Background, CoreLease } from "../scheduler/core-lease.ts";
 import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
 import type { WatchdogRule } from "./dictionary-executor.ts";
 import type { LoadQueue } from "./load-queue.ts";

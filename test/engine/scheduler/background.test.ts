@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
-import { Background } from "../../../src/engine/scheduler/background.ts";
-import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { Background, CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { settle } from "../../support/queue-world.ts";
 

@@ -4,7 +4,7 @@ import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { type EngineError } from "../../../src/engine/core/errors.ts";
 import { BatchQueue } from "../../../src/engine/scheduler/batch-queue.ts";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
-import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/executor.ts";
+import { type Executor, ExecutorCrash, type Piece, type Work } from "../../../src/engine/scheduler/work.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
