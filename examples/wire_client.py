@@ -33,7 +33,7 @@ def by_bytes(rows: np.ndarray, url: str) -> csr_matrix:
 
 def by_msgpack(rows: np.ndarray, url: str) -> csr_matrix:
     inputs = {"data": rows.astype("<f4").tobytes(), "dtype": "float32", "shape": rows.shape}
-    body = msgpack.packb({"inputs": inputs, "budget": {"max_atoms": 8}, "format": "csr"})
+    body = msgpack.packb({"inputs": inputs, "budget": {"max_atoms": 8}})
     a = msgpack.unpackb(post(f"{url}/encode", body, "application/msgpack", "application/msgpack"))
     column = lambda name: np.frombuffer(a[name]["data"], a[name]["dtype"])  # noqa: E731
     return csr_matrix((column("values"), column("indices"), column("indptr")), shape=a["shape"])

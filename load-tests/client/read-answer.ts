@@ -18,17 +18,32 @@ export function readAnswer({ contentType, body }: Pick<Answer, "contentType" | "
   const media = contentType.split(";", 1)[0];
   if (media === "application/json") return (JSON.parse(body.toString("latin1")) as { codes: AnsweredCode[] }).codes;
   if (media !== "application/msgpack") throw new Error(`an answer of type ${contentType}`);
-  const { codes } = unpack(body) as { codes: (Omit<AnsweredCode, "indices" | "values"> & Arrays)[] };
-  return codes.map((code) => ({
-    ...code,
-    indices: new Uint32Array(aligned(code.indices)),
-    values: new Float32Array(aligned(code.values)),
-  }));
+  return codesOfColumns(unpack(body) as Columns);
 }
 
-interface Arrays {
+/** The columns of a MessagePack answer that are read here. */
+interface Columns {
+  readonly indptr: Packed;
   readonly indices: Packed;
   readonly values: Packed;
+  readonly steps: Packed;
+  readonly relative_error: Packed;
+  readonly stop: readonly string[];
+}
+
+function codesOfColumns(answer: Columns): readonly AnsweredCode[] {
+  const indptr = new Uint32Array(aligned(answer.indptr));
+  const indices = new Uint32Array(aligned(answer.indices));
+  const values = new Float32Array(aligned(answer.values));
+  const steps = new Uint32Array(aligned(answer.steps));
+  const errors = new Float32Array(aligned(answer.relative_error));
+  return answer.stop.map((stop, i) => ({
+    indices: indices.subarray(indptr[i], indptr[i + 1]),
+    values: values.subarray(indptr[i], indptr[i + 1]),
+    steps: steps[i]!,
+    relative_error: errors[i]!,
+    stop,
+  }));
 }
 
 interface Packed {

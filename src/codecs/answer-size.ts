@@ -1,17 +1,27 @@
 import type { Rows } from "../engine/core/rows.ts";
-import type { SparseCodes } from "../engine/core/sparse-codes.ts";
-import type { AnswerType } from "./writers.ts";
+import { CODE_COLUMNS, columnOfCodes, type SparseCodes } from "../engine/core/sparse-codes.ts";
+import type { AnswerType, CodesType, RowsType } from "./writers.ts";
 import { invalid } from "./posted-rows.ts";
 import { WireError } from "./codec-error.ts";
-import { codesBytes, DIGIT_BYTES, type Format, rowsBytes } from "./write-codes.ts";
+import type { EncodeAnswerHead, Format } from "./write-codes.ts";
 import { rowFormat } from "./write-lines.ts";
-import { binaryCodesBytes } from "./write-safetensors.ts";
+
+/** Bytes of JSON at most: an index as a key or with its comma, a float32 and its comma, all of an answer but its rows. */
+const INDEX_BYTES = 11;
+const FLOAT_BYTES = 23;
+const HEAD_BYTES = 640;
+/** A row's braces, its number of atoms, and the names of norm and trace. */
+const ROW_BYTES = 80;
+/** Quotes, colon, brackets and comma of a field. */
+const FIELD_BYTES = 6;
+/** A zero, or any other number of one digit, and its comma. */
+const DIGIT_BYTES = 2;
 
 /** Beside the numbers of a binary answer, a row's keys and the head at most. */
 const BINARY_ROW_BYTES = 320;
 const BINARY_HEAD_BYTES = 4096;
 
-const isText = (as: AnswerType): boolean => as === "json" || as === "ndjson";
+export const isText = (as: AnswerType): boolean => as === "json" || as === "ndjson";
 
 /** Bytes that so many numbers take at least. */
 export const leastBytes = (numbers: number, as: AnswerType): number => numbers * (isText(as) ? DIGIT_BYTES : 4);
@@ -27,14 +37,65 @@ export function certainBytes(
   return leastBytes(count * ((format === "dense" ? shape.m : 0) + (reconstruction ? shape.d : 0)), as);
 }
 
+/** Bytes of a float32 and its comma at most, by its magnitude: nine digits, and what JSON writes around them. */
+function floatBytes(value: number): number {
+  const magnitude = Math.abs(value);
+  if (magnitude >= 0.1) return magnitude < 1 ? 13 : magnitude < 1e9 ? 12 : magnitude < 1e21 ? FLOAT_BYTES : 16;
+  if (magnitude >= 0.01) return 14;
+  if (magnitude >= 1e-6) return 18;
+  return magnitude === 0 ? DIGIT_BYTES : 16;
+}
+
+export function floatsBytes(column: Float32Array): number {
+  let bytes = 0;
+  for (const value of column) bytes += floatBytes(value);
+  return bytes;
+}
+
+/** Bytes of JSON that codes take, from above. */
+export function codesBytes(codes: SparseCodes, format: Format): number {
+  const { count, width } = codes;
+  let bytes = HEAD_BYTES + count * ROW_BYTES + (format === "dense" ? count * width * DIGIT_BYTES : 0);
+  for (const rule of CODE_COLUMNS) {
+    const column = columnOfCodes(codes, rule);
+    if (column === undefined) continue;
+    const cells =
+      rule.extent === "rows" ? 0 : column instanceof Float32Array ? floatsBytes(column) : column.length * INDEX_BYTES;
+    bytes += cells + count * (rule.name.length + FIELD_BYTES + (rule.extent === "rows" ? FLOAT_BYTES : 0));
+  }
+  return bytes;
+}
+
+/** Bytes of the numbers in a binary answer. */
+function binaryBytes(codes: SparseCodes, format: Format): number {
+  const { count, width, indices, values } = codes;
+  // An index as a key takes up to eleven bytes, its value nine.
+  let bytes = format === "dense" ? count * width * 4 - values.byteLength : format === "map" ? indices.length * 12 : 0;
+  for (const rule of CODE_COLUMNS) bytes += columnOfCodes(codes, rule)?.byteLength ?? 0;
+  return bytes;
+}
+
+/** Bytes of labels at most: a letter may take six, and `null` four. */
+const labelsBytes = (labels: EncodeAnswerHead["labels"]): number =>
+  labels?.reduce((bytes, text) => bytes + (text?.length ?? 1) * 6 + 14, 0) ?? 0;
+
 /** Bytes that an encode answer will take, from above. */
-export const codesAnswerBytes = (codes: SparseCodes, format: Format, as: AnswerType): number =>
-  isText(as)
+export function codesAnswerBytes(
+  codes: SparseCodes,
+  { format, labels }: Pick<EncodeAnswerHead, "format" | "labels">,
+  as: CodesType,
+): number {
+  const numbers = isText(as)
     ? codesBytes(codes, format)
-    : BINARY_HEAD_BYTES + codes.count * BINARY_ROW_BYTES + binaryCodesBytes(codes, format);
+    : BINARY_HEAD_BYTES + codes.count * BINARY_ROW_BYTES + binaryBytes(codes, format);
+  return numbers + labelsBytes(labels);
+}
+
+/** Bytes of JSON that rows take, from above: a row takes its brackets and a comma. */
+export const rowsBytes = ({ data, count }: Rows): number => HEAD_BYTES + count * 3 + floatsBytes(data);
 
 /** Bytes that a decode answer will take, from above. */
-export const rowsAnswerBytes = (rows: Rows, as: AnswerType): number =>
+export const rowsAnswerBytes = (rows: Rows, as: RowsType): number =>
   isText(as) ? rowsBytes(rows) : BINARY_HEAD_BYTES + rows.data.byteLength;
 
 /** @throws WireError PURSUIT_ANSWER_TOO_LARGE */

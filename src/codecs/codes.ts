@@ -1,19 +1,14 @@
-import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
+import { CODE_COLUMNS, type CodesToDecode } from "../engine/core/sparse-codes.ts";
 import type { Sizes } from "./body-form.ts";
 import { WireError } from "./codec-error.ts";
 import { readNumbers } from "./number-column.ts";
 import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
 
 /** Fields of an answered code that decoding has no use for: a code may be posted back as it came. */
-const IGNORED = new Set([
+const IGNORED: ReadonlySet<string> = new Set([
+  ...CODE_COLUMNS.map(({ key: [field] }) => field),
   "atoms",
-  "steps",
-  "residual_norm",
-  "relative_error",
-  "stop",
   "labels",
-  "trace",
-  "reconstruction",
   // A line names its row.
   "id",
   // Of a csr answer.
@@ -22,6 +17,7 @@ const IGNORED = new Set([
   "mean_atoms",
   "explained_variance",
   "shape",
+  "inputs_shape",
 ]);
 
 /**

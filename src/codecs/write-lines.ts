@@ -1,7 +1,7 @@
 import type { Rows } from "../engine/core/rows.ts";
 import type { SparseCodes } from "../engine/core/sparse-codes.ts";
 import { shortestFloats } from "./shortest-float32.ts";
-import { codeOf, type RowHead } from "./write-codes.ts";
+import { codeWriter, type RowHead } from "./write-codes.ts";
 import { WireError } from "./codec-error.ts";
 
 /**
@@ -9,8 +9,9 @@ import { WireError } from "./codec-error.ts";
  * @throws WireError PURSUIT_INVALID_FIELD for csr, which has no rows to write one by one
  */
 export function writeCodeLines(codes: SparseCodes, head: RowHead): string {
+  const write = codeWriter(codes, { ...head, format: rowFormat(head) });
   let text = "";
-  for (let i = 0; i < codes.count; i++) text += `${JSON.stringify(codeOf(codes, i, rowFormat(head), head))}\n`;
+  for (let i = 0; i < codes.count; i++) text += `${JSON.stringify(write(i))}\n`;
   return text;
 }
 
@@ -23,12 +24,12 @@ export interface AnswerLine {
 
 /** Answers to lines, in their order; the codes are those of the lines without an error. */
 export function writeAnswerLines(codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]): string {
-  const format = rowFormat(head);
+  const write = codes && codeWriter(codes, { ...head, format: rowFormat(head) });
   let text = "";
   let row = 0;
   for (const { line, id, error } of lines) {
     const named = id === undefined ? {} : { id };
-    const answer = error ? { ...named, error, line } : { ...named, ...codeOf(codes!, row++, format, head) };
+    const answer = error ? { ...named, error, line } : Object.assign(named, write!(row++));
     text += `${JSON.stringify(answer)}\n`;
   }
   return text;

@@ -1,7 +1,7 @@
 import type { Rows } from "../engine/core/rows.ts";
 import { type CodeColumn, columnsOfCodes, type SparseCodes, STOP_REASONS } from "../engine/core/sparse-codes.ts";
-import type { EncodeAnswerHead, Format } from "./write-codes.ts";
 import { denseRow } from "./dense-row.ts";
+import { type EncodeAnswerHead, summaryFields } from "./write-codes.ts";
 
 interface Tensor {
   readonly name: string;
@@ -15,8 +15,8 @@ interface Tensor {
  * `reconstruction` where there are any. All that is no number is in the metadata, whose values the format wants as text.
  */
 export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
-  const { count, width, indptr } = codes;
-  const { format, labels, shape, explainedVariance } = head;
+  const { count, width } = codes;
+  const { format, labels, shape, totalVariance } = head;
   const columns = columnsOfCodes(codes);
   if (format === "dense") {
     columns.delete("indptr");
@@ -32,8 +32,9 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
     sha256: head.sha256,
     shape: JSON.stringify([count, width]),
     stop_names: JSON.stringify(STOP_REASONS),
-    mean_atoms: String(indptr[count]! / count),
-    explained_variance: String(explainedVariance),
+    ...Object.fromEntries(
+      Object.entries(summaryFields(codes, totalVariance)).map(([name, value]) => [name, String(value)]),
+    ),
     ...(shape && { inputs_shape: JSON.stringify(shape) }),
     ...(labels && { labels: JSON.stringify(labels) }),
   });
@@ -73,17 +74,4 @@ function assemble(tensors: readonly Tensor[], metadata: Readonly<Record<string, 
     end += data.byteLength;
   }
   return bytes;
-}
-
-/** Bytes of the numbers in a binary answer. */
-export function binaryCodesBytes(codes: SparseCodes, format: Format): number {
-  const { count, width, indices, values, trace, reconstruction } = codes;
-  return (
-    (format === "dense" ? count * width * 4 : indices.byteLength + values.byteLength) +
-    // An index as a key takes up to eleven bytes, its value five.
-    (format === "map" ? indices.length * 8 : 0) +
-    count * 24 +
-    (trace ? trace.indices.byteLength * 3 + trace.indptr.byteLength : 0) +
-    (reconstruction?.byteLength ?? 0)
-  );
 }

@@ -1,4 +1,4 @@
-import { writeCodes, writeRows } from "./write-codes.ts";
+import { type Format, writeCodes, writeRows } from "./write-codes.ts";
 import { writeCodeLines, writeRowLines } from "./write-lines.ts";
 import { writeMsgpack, writeRowsMsgpack } from "./write-msgpack.ts";
 import { writeRowsOctets } from "./write-octets.ts";
@@ -13,6 +13,9 @@ export const CODES_WRITERS = {
 } as const;
 export type CodesType = keyof typeof CODES_WRITERS;
 export const CODES_TYPES = Object.keys(CODES_WRITERS) as readonly CodesType[];
+
+/** The format of codes where a request names none: rows as objects are slow to write in MessagePack. */
+export const defaultFormat = (as: CodesType): Format => (as === "msgpack" ? "csr" : "sparse");
 
 /** Writers of rows, by answer type. */
 export const ROWS_WRITERS = {

@@ -59,6 +59,8 @@ export interface EncodeRequest {
   readonly budget: RequestBudget;
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Whether the answer has `totalVariance`; not if absent. */
+  readonly summary?: boolean;
   /** Another encoder than the dictionary's own; absent: its own. */
   readonly encoder?: RequestEncoder;
   /** Whether its rows may be given fewer atoms under load, rather than be refused; not if absent. */
@@ -67,8 +69,8 @@ export interface EncodeRequest {
 
 export interface EncodeAnswer {
   readonly codes: SparseCodes;
-  /** Σ||x − mean||² of the rows, which came of checking them. */
-  readonly spread: number;
+  /** Σ||x − mean||² over the rows (a transcoder's targets) and their own mean; null unless `summary` is set. */
+  readonly totalVariance: number | null;
   readonly sha256: string;
   readonly times: StageTimes;
 }
@@ -82,6 +84,8 @@ export interface TransferRequest {
   readonly budget: RequestBudget;
   /** By orthogonal pursuit, or by the first dictionary's own encoder. */
   readonly encoder: RequestEncoder | "own";
+  /** As in {@link EncodeRequest}. */
+  readonly summary?: boolean;
 }
 
 export interface TransferAnswer {
@@ -89,8 +93,8 @@ export interface TransferAnswer {
   readonly outputs: Rows;
   /** Of `from`. */
   readonly codes: SparseCodes;
-  /** Σ||x − mean||² of the rows that were sent. */
-  readonly spread: number;
+  /** Of the rows that were sent, as {@link EncodeAnswer} has it. */
+  readonly totalVariance: number | null;
   readonly sha256: { readonly from: string; readonly to: string };
   /** Of `to`. */
   readonly inputNorm: InputNorm;

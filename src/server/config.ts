@@ -28,7 +28,7 @@ export function hideSecrets(): void {
 
 /**
  * Reads the environment; nothing else does. Flags win. A key given as a flag is taken out of the process list.
- * @throws SettingsFault with all faults at once.
+ * @throws Fault with all faults at once.
  */
 export function readSettings(flags: { readonly [K in SettingName]?: string } = {}): Settings {
   hideSecrets();

@@ -31,7 +31,7 @@ export async function writeFirstRequest(
   const request = {
     inputs: rows.map(shortestFloats),
     budget: { max_atoms: 8 },
-    ...(labels && { include: ["labels"] }),
+    include: labels ? ["labels", "summary"] : ["summary"],
   };
   await writeFile(partial, JSON.stringify(request));
   await rename(partial, file);

@@ -5,7 +5,6 @@ import { STOP_REASONS } from "../engine/core/sparse-codes.ts";
 import type { MemoryLedger } from "../engine/scheduler/memory-ledger.ts";
 import type { Executions } from "../routes/oip/infer-statistics.ts";
 import type { RouteObserver } from "../routes/route-options.ts";
-import { TallyCounter } from "./tally-counter.ts";
 import { TallyHistogram } from "./tally-histogram.ts";
 
 /** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
@@ -16,7 +15,7 @@ const ERRORS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1
 /** Prometheus metrics (docs/operations.md). Histograms and counters only, so that replicas aggregate. */
 export class Metrics implements EngineObserver, RouteObserver {
   readonly #registry = new Registry();
-  readonly #requests = new TallyCounter({
+  readonly #requests = new Counter({
     name: "pursuit_requests_total",
     help: "Requests answered.",
     labelNames: ["route", "code"],
@@ -42,7 +41,7 @@ export class Metrics implements EngineObserver, RouteObserver {
     buckets: COUNTS,
     registers: [this.#registry],
   });
-  readonly #rows = new TallyCounter({
+  readonly #rows = new Counter({
     name: "pursuit_rows_total",
     help: "Rows encoded.",
     labelNames: ["dictionary"],
@@ -62,13 +61,13 @@ export class Metrics implements EngineObserver, RouteObserver {
     buckets: ERRORS,
     registers: [this.#registry],
   });
-  readonly #stops = new TallyCounter({
+  readonly #stops = new Counter({
     name: "pursuit_stops_total",
     help: "Why rows ended.",
     labelNames: ["dictionary", "stop"],
     registers: [this.#registry],
   });
-  readonly #shed = new TallyCounter({
+  readonly #shed = new Counter({
     name: "pursuit_shed_total",
     help: "Requests refused or dropped before they were encoded.",
     labelNames: ["reason"],
@@ -93,7 +92,7 @@ export class Metrics implements EngineObserver, RouteObserver {
       },
     });
     // From 0 on: of a series that begins at 1 Prometheus' increase() never sees the first event.
-    for (const reason of SHED_REASONS) this.#shed.tally(reason, undefined, 0);
+    for (const reason of SHED_REASONS) this.#shed.inc({ reason }, 0);
     this.#restarts = new Counter({
       name: "pursuit_runtime_restarts_total",
       help: "Runtime processes started anew.",
@@ -147,7 +146,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   request({ route, status, seconds }: Parameters<RouteObserver["request"]>[0]): void {
-    this.#requests.tally(route, status);
+    this.#requests.inc({ route, code: status });
     this.#requestSeconds.tally(route, seconds);
   }
 
@@ -156,20 +155,20 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   refused(reason: Parameters<RouteObserver["refused"]>[0]): void {
-    this.#shed.tally(reason);
+    this.#shed.inc({ reason });
   }
 
   batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
     this.#batchRows.observe(codes.count);
     this.stage("run", seconds);
-    this.#rows.tally(dictionary, undefined, codes.count);
+    this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
       this.#atoms.tally(dictionary, codes.indptr[i + 1]! - codes.indptr[i]!);
       if (codes.relativeErrors) this.#errors.tally(dictionary, codes.relativeErrors[i]!);
       stops[codes.stops[i]!]!++;
     }
-    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.tally(dictionary, stop, stops[i]);
+    for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);
     let sizes = this.#executions.get(dictionary);
     if (sizes === undefined) this.#executions.set(dictionary, (sizes = new Map()));
     const seen = sizes.get(codes.count) ?? { count: 0, seconds: 0 };
@@ -183,7 +182,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   }
 
   shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {
-    this.#shed.tally(reason);
+    this.#shed.inc({ reason });
   }
 
   restart({ dictionary, reason }: Parameters<EngineObserver["restart"]>[0]): void {

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { PURSUIT_PATHS } from "../engine/core/dictionary.ts";
+import { Fault } from "../engine/core/errors.ts";
 import { READY_RULES } from "../engine/engine.ts";
 import { machineMemory } from "./machine-memory.ts";
 
@@ -193,20 +194,9 @@ export const flagOf = (name: SettingName): string => `--${words(name).replaceAll
 /** Settings whose values are never printed and never handed on. */
 export const SECRET_SETTINGS: readonly SettingName[] = ["apiKeys", "adminKeys"];
 
-/** Every fault of the given settings at once. */
-export class SettingsFault extends Error {
-  override readonly name = "SettingsFault";
-  readonly faults: readonly string[];
-
-  constructor(faults: readonly string[]) {
-    super(faults.join("\n"));
-    this.faults = faults;
-  }
-}
-
 /**
  * Flags win over the environment, the environment over the defaults.
- * @throws SettingsFault with all faults.
+ * @throws Fault with all faults.
  */
 export function resolveSettings(
   environment: Readonly<Record<string, string | undefined>>,
@@ -233,7 +223,7 @@ export function resolveSettings(
       faults.push(`${where}${shown} ${parsed.fault}.${hint(given)}`);
     }
   }
-  if (faults.length > 0) throw new SettingsFault(faults);
+  if (faults.length > 0) throw new Fault("settings", faults);
   for (const name of unset) values[name] = DERIVED[name]?.(values as Settings) ?? values[name];
   return values as Settings;
 }

@@ -36,6 +36,7 @@ describe("encode", () => {
     const { dictionary, sha256, codes, mean_atoms, explained_variance } = await encode({
       inputs: rows,
       budget: { max_atoms: 16 },
+      include: ["summary"],
     });
     expect(dictionary).toBe(ID);
     expect(sha256).toMatch(/^[0-9a-f]{64}$/);

@@ -45,7 +45,7 @@ describe("a transcoder", () => {
   });
 
   it("answers codes without residual figures where it has no targets", async () => {
-    const { status, body } = await encode({ include: ["trace"] });
+    const { status, body } = await encode({ include: ["trace", "summary"] });
     expect(status).toBe(200);
     expect(body["explained_variance"]).toBeNull();
     for (const code of body["codes"] as Record<string, unknown>[]) {

@@ -1,15 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type EncodeAnswerHead, FORMATS, writeCodes, writeRows } from "../../src/codecs/write-codes.ts";
 import {
+  certainBytes,
+  checkAnswer,
   codesBytes,
   floatsBytes,
-  type EncodeAnswerHead,
-  FORMATS,
+  leastBytes,
   rowsBytes,
-  writeCodes,
-  writeRows,
-} from "../../src/codecs/write-codes.ts";
-import { certainBytes, checkAnswer, leastBytes } from "../../src/codecs/answer-size.ts";
+} from "../../src/codecs/answer-size.ts";
 import { shortestFloat32 } from "../../src/codecs/shortest-float32.ts";
 import { type CodeRow, codesOf } from "../support/codes.ts";
 
@@ -20,8 +19,7 @@ const HEAD: EncodeAnswerHead = {
   sha256: "ab".repeat(32),
   format: "sparse",
   shape: null,
-  d: D,
-  explainedVariance: 0.75,
+  totalVariance: null,
   labels: null,
 };
 const ROWS: readonly CodeRow[] = [
@@ -47,10 +45,14 @@ const FACTS = [
 ];
 
 describe("an encode answer", () => {
-  it("names the dictionary and its weights, and what the batch came to", () => {
+  it("names the dictionary and its version, and what the batch came to where that is asked for", () => {
     const { codes: _, ...head } = write(ROWS);
-    expect(head).toEqual({ dictionary: "small", sha256: HEAD.sha256, mean_atoms: 1, explained_variance: 0.75 });
-    expect(write(ROWS, { explainedVariance: null })["explained_variance"]).toBeNull();
+    expect(head).toEqual({ dictionary: "small", sha256: HEAD.sha256 });
+    expect(write(ROWS, { totalVariance: 8 })).toMatchObject({
+      mean_atoms: 1,
+      explained_variance: expect.closeTo(1 - (0.09 + 1) / 8, 6),
+    });
+    expect(write(ROWS, { totalVariance: 0 })["explained_variance"]).toBeNull();
   });
 
   it("is sparse: indices and values", () => {
@@ -78,8 +80,6 @@ describe("an encode answer", () => {
     expect(write(ROWS, { format: "csr", shape: [1, 2, D] })).toEqual({
       dictionary: "small",
       sha256: HEAD.sha256,
-      mean_atoms: 1,
-      explained_variance: 0.75,
       indptr: [0, 2, 2],
       indices: [1, 4],
       values: [0.1, -2],

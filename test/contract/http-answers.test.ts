@@ -58,7 +58,7 @@ describe("POST …/encode", () => {
   it("answers with each format, with and without all that can be included", async () => {
     const facts = { atoms: 1, steps: 1, residual_norm: 0.5, relative_error: 0.25, stop: "max_atoms" };
     const included = { trace: { indices: [0], values: [7], residual_norms: [0.5] }, reconstruction: [7, 0] };
-    const head = { dictionary: "small", sha256: "ab".repeat(32), mean_atoms: 1, explained_variance: null };
+    const head = { dictionary: "small", sha256: "ab".repeat(32) };
     const values = {
       sparse: { indices: [0], values: [7] },
       dense: { values: [7, 0, 0, 0] },
@@ -105,15 +105,18 @@ describe("POST …/encode", () => {
     expect(await encode({ inputs: { data, dtype: "float32", shape: [2, 2] } })).not.toHaveProperty("shape");
   });
 
-  it("reports explained variance and mean atoms of a batch", async () => {
+  it("reports explained variance and mean atoms of a batch where its summary is asked for", async () => {
     // Mean (3, 0): the rows vary by 8, and the engine says that 2 · 0.5² is left.
-    const answer = await encode({
-      inputs: [
-        [1, 0],
-        [5, 0],
-      ],
-    });
-    expect(answer).toMatchObject({ mean_atoms: 1, explained_variance: 1 - 0.5 / 8 });
+    const inputs = [
+      [1, 0],
+      [5, 0],
+    ];
+    for (const format of FORMATS) {
+      const answer = await encode({ inputs, format, include: ["summary"] });
+      expect(answer).toMatchObject({ mean_atoms: 1, explained_variance: 1 - 0.5 / 8 });
+      const plain = await encode({ inputs, format });
+      expect([plain["mean_atoms"], plain["explained_variance"]]).toEqual([undefined, undefined]);
+    }
   });
 
   it("prints the shortest decimals of its float32 values", async () => {

@@ -22,8 +22,6 @@ describe("POST /v1/transfer", () => {
       from: {
         dictionary: "small",
         sha256: "ab".repeat(32),
-        mean_atoms: 1,
-        explained_variance: null,
         codes: [
           {
             indices: [0],
@@ -38,6 +36,11 @@ describe("POST /v1/transfer", () => {
       },
     });
     expect(running.engine.transfers.at(-1)).toMatchObject({ encoder: "orthogonal", budget: {} });
+  });
+
+  it("adds the summary of the first dictionary's codes where it is asked for", async () => {
+    const answer = await transfer({ from: "small", to: "small", inputs: [[2, 0]], include: ["summary"] });
+    expect(answer.json()).toMatchObject({ from: { mean_atoms: 1, explained_variance: null } });
   });
 
   it("passes budgets and the encoder on", async () => {

@@ -57,7 +57,7 @@ describe.each([
     encode: async (request: EncodeRequest) => {
       encodes++;
       const codes = await session.encode(batchOf(request.rows.data, d, request.budget));
-      return { codes, spread: 0, sha256: "cd".repeat(32), times: { queue: 1, encode: 2 } };
+      return { codes, totalVariance: null, sha256: "cd".repeat(32), times: { queue: 1, encode: 2 } };
     },
     steer: (batch) => Promise.resolve(session.steer(batch)),
     now: () => 0,

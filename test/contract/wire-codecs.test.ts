@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../src/codecs/write-codes.ts";
 import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
 import { CodecEngine } from "../support/codec-engine.ts";
-import { FAKE_D } from "../support/fake-engine.ts";
+import { FAKE_D, FAKE_M } from "../support/fake-engine.ts";
 import { random } from "../support/seeded.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 import { readCodes, readSafetensors, type WireCode } from "../support/wire-answers.ts";
@@ -155,6 +155,31 @@ describe("the same codes", () => {
       expect(answers[1]!.equals(answers[0]!)).toBe(true);
     },
   );
+});
+
+describe("without a format", () => {
+  it.each([
+    ["application/json", "sparse"],
+    ["application/msgpack", "csr"],
+    ["application/x-ndjson", "sparse"],
+  ])("%s is answered as %s", async (accept, format) => {
+    const asked = { budget: { max_atoms: 3 }, include: ["trace"] };
+    const named = await post(REQUESTS["JSON lists"]!({ ...asked, format }), { accept });
+    const plain = await post(REQUESTS["JSON lists"]!(asked), { accept });
+    expect(plain.rawPayload.equals(named.rawPayload)).toBe(true);
+  });
+
+  it("MessagePack holds plain arrays and the shape of the inputs", async () => {
+    const inputs = [lists().slice(0, 2), lists().slice(2, 4)];
+    const answer = await post(json({ inputs, include: ["reconstruction"] }), { accept: "application/msgpack" });
+    expect(unpack(answer.rawPayload)).toMatchObject({
+      shape: [4, FAKE_M],
+      inputs_shape: [2, 2, FAKE_D],
+      indptr: { dtype: "uint32", shape: [5], data: expect.any(Buffer) },
+      reconstruction: { dtype: "float32", shape: [4, FAKE_D] },
+      stop: expect.any(Array),
+    });
+  });
 });
 
 describe("a decode answer", () => {

@@ -115,7 +115,7 @@ describe("steering by a zero atom", () => {
       setEdits: [],
       encode: async ({ rows, budget }) => {
         const codes = await session.encode(batchOf(rows.data, D, budget ?? {}));
-        return { codes, spread: 0, sha256: "ab".repeat(32), times: { queue: 0, encode: 0 } };
+        return { codes, totalVariance: null, sha256: "ab".repeat(32), times: { queue: 0, encode: 0 } };
       },
       steer: (batch) => Promise.resolve(session.steer(batch)),
       now: () => 0,

@@ -36,13 +36,15 @@ describe("the first request", () => {
         [3, 4],
       ],
       budget: { max_atoms: 8 },
+      include: ["summary"],
     });
     expect(readdirSync(join(folder, "new", "cache"))).toEqual(["try-small-0123456789ab.json"]);
   });
 
   it("asks for labels where there are any", async () => {
     const line = await writeFirstRequest("http://x", join(folder, "labelled"), { ...tryable, labels: true });
-    expect(JSON.parse(readFileSync(wordsOf(line).at(-1)!.slice(1), "utf8"))).toMatchObject({ include: ["labels"] });
+    const request = readFileSync(wordsOf(line).at(-1)!.slice(1), "utf8");
+    expect(JSON.parse(request)).toMatchObject({ include: ["labels", "summary"] });
   });
 
   it("can be pasted into a shell wherever the cache folder lies", async () => {

@@ -1,19 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { Fault } from "../../src/engine/core/errors.ts";
 import { machineMemory } from "../../src/server/machine-memory.ts";
-import {
-  flagOf,
-  resolveSettings,
-  SETTINGS,
-  SettingsFault,
-  unknownVariables,
-  variableOf,
-} from "../../src/server/settings.ts";
+import { flagOf, resolveSettings, SETTINGS, unknownVariables, variableOf } from "../../src/server/settings.ts";
 
 function faultsOf(environment: Record<string, string>): readonly string[] {
   try {
     resolveSettings(environment);
   } catch (error) {
-    if (error instanceof SettingsFault) return error.faults;
+    if (error instanceof Fault) return error.faults;
     throw error;
   }
   return [];

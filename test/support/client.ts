@@ -14,8 +14,9 @@ export interface Code {
 export interface Encoded {
   readonly dictionary: string;
   readonly sha256: string;
-  readonly mean_atoms: number;
-  readonly explained_variance: number | null;
+  /** Where `include` asks for summary. */
+  readonly mean_atoms?: number;
+  readonly explained_variance?: number | null;
   readonly codes: readonly Code[];
 }
 

@@ -21,7 +21,7 @@ import type {
   SteeringSets,
 } from "../../src/engine/core/steering.ts";
 import { codesOf } from "./codes.ts";
-import { spreadOf } from "./spread.ts";
+import { totalVarianceOf } from "./total-variance.ts";
 import { manifestOf } from "./model-folder.ts";
 
 export const FAKE_D = 2;
@@ -88,7 +88,7 @@ export class FakeEngine implements Engine {
   async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     this.encodes.push({ id, request, context });
     this.#fail();
-    const { rows, trace, reconstruction } = request;
+    const { rows, trace, reconstruction, summary } = request;
     const codes = Array.from({ length: rows.count }, (_, i) => {
       const value = rows.data[i * rows.width]!;
       return {
@@ -99,7 +99,8 @@ export class FakeEngine implements Engine {
         ...(reconstruction && { reconstruction: [value, 0] }),
       };
     });
-    const answer = { codes: codesOf(codes, FAKE_M), spread: spreadOf(rows), sha256: this.sha256 };
+    const totalVariance = summary === true ? totalVarianceOf(rows) : null;
+    const answer = { codes: codesOf(codes, FAKE_M), totalVariance, sha256: this.sha256 };
     return { ...answer, times: { queue: 1.5, encode: 2.25 } };
   }
 
@@ -110,17 +111,17 @@ export class FakeEngine implements Engine {
   }
 
   async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
-    const { from, rows } = request;
+    const { from, rows, summary } = request;
     this.transfers.push(request);
-    const { codes, spread, sha256, times } = await this.encode(
+    const { codes, totalVariance, sha256, times } = await this.encode(
       from,
-      { rows, budget: {}, trace: false, reconstruction: false },
+      { rows, budget: {}, trace: false, reconstruction: false, ...(summary && { summary }) },
       context,
     );
     return {
       outputs: await this.decode(from, codes),
       codes,
-      spread,
+      totalVariance,
       sha256: { from: sha256, to: "cd".repeat(32) },
       inputNorm: "none",
       times,

@@ -6,12 +6,12 @@
  *
  * `--only` reads one case again and prints what comes of it. Checkpoints of torch have a fuzzer of their own (torch.ts).
  */
+import { Fault } from "../../src/engine/core/errors.ts";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
-import { DictionaryFault } from "../../src/engine/dictionaries/dictionary-fault.ts";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { FormatError } from "../../src/engine/dictionaries/formats/format-error.ts";
 import { ImportFault } from "../../src/engine/dictionaries/importing/import-fault.ts";
@@ -54,7 +54,7 @@ async function read(files: FileCase["files"], { kind, file, flags }: FileCase): 
     }
     return { weights: loaded.weights };
   } catch (error) {
-    if (error instanceof DictionaryFault || error instanceof FormatError || error instanceof ImportFault) {
+    if (error instanceof Fault || error instanceof FormatError || error instanceof ImportFault) {
       return { refused: error.message };
     }
     throw error;

@@ -52,6 +52,30 @@ export class EngineError extends Error {
   }
 }
 
-/** The answer that nobody waits for. */
+/**
+ * What a {@link Fault} is about. `settings`: of the server. `broken`: a dictionary's folder. `memory_limit`: the memory limit
+ * leaves no room for a dictionary. `shortage`: the system lacks descriptors, processes or memory, and may have them later.
+ * `memory`: a runtime process ran out of memory. `runtime`: the runtime refused to load a dictionary.
+ */
+export type FaultCode = "settings" | "broken" | "memory_limit" | "shortage" | "memory" | "runtime";
+
+/** A start, a load or a command that cannot go on. All reasons found, a sentence each: what, where, what to do. */
+export class Fault extends Error {
+  override readonly name = "Fault";
+  readonly code: FaultCode;
+  readonly faults: readonly string[];
+
+  constructor(code: FaultCode, faults: readonly string[]) {
+    super(faults.join(code === "settings" ? "\n" : " "));
+    this.code = code;
+    this.faults = faults;
+  }
+}
+
+/** Whether the system refused something, by an error code of its own. */
+export const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && "code" in error && !(error instanceof Fault || error instanceof EngineError);
+
+/** Error for a client that disconnected. */
 export const clientClosed = (): EngineError =>
   new EngineError("PURSUIT_CLIENT_CLOSED", "The client closed the connection.");

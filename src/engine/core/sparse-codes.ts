@@ -64,35 +64,75 @@ export type CodeColumn = Uint8Array<ArrayBuffer> | Uint32Array | Float32Array;
  */
 type Extent = "pointers" | "entries" | "rows" | "trace_pointers" | "trace_entries" | "values";
 
-interface ColumnRule {
+export interface ColumnRule {
   /** Where it stands in {@link SparseCodes}. */
   readonly path: readonly [string] | readonly ["norm" | "trace", string];
-  /** Its name in frames and binary answers. */
+  /** Where it stands in an answer. */
+  readonly key: readonly [string] | readonly ["norm" | "trace", string];
+  /** Its name in frames and safetensors. */
   readonly name: string;
   readonly type: new (length: number) => CodeColumn;
   readonly extent: Extent;
+  /** For the documentation of the API. */
+  readonly about: string;
+  /** Whether some codes lack it; of a column of `norm` or `trace`, whether some of those lack it. */
+  readonly optional?: boolean;
+  /** Texts that the numbers of the column stand for. */
+  readonly names?: readonly string[];
 }
 
+type Place = ColumnRule["path"];
+
+/** @param path in {@link SparseCodes}. @param key in an answer */
+function columnRule(
+  path: string,
+  key: string,
+  type: ColumnRule["type"],
+  extent: Extent,
+  about: string,
+  options: Pick<ColumnRule, "optional" | "names"> = {},
+): ColumnRule {
+  const place = (dotted: string): Place => dotted.split(".") as unknown as Place;
+  return { path: place(path), key: place(key), name: key.replace(".", "_"), type, extent, about, ...options };
+}
+
+const OPTIONAL = { optional: true } as const;
+const NO_TARGETS = "Absent for a transcoder without targets";
+
 /**
- * Every column of codes. Slicing, joining, the protocol and the binary codecs loop over this table; a column that codes do
- * not have is left out everywhere.
+ * Every column of codes. Slicing, joining, the protocol, all answer writers and the OpenAPI document loop over this table;
+ * a column that codes do not have is left out everywhere.
  */
 export const CODE_COLUMNS: readonly ColumnRule[] = [
-  { path: ["indptr"], name: "indptr", type: Uint32Array, extent: "pointers" },
-  { path: ["indices"], name: "indices", type: Uint32Array, extent: "entries" },
-  { path: ["values"], name: "values", type: Float32Array, extent: "entries" },
-  { path: ["steps"], name: "steps", type: Uint32Array, extent: "rows" },
-  { path: ["residualNorms"], name: "residual_norm", type: Float32Array, extent: "rows" },
-  { path: ["relativeErrors"], name: "relative_error", type: Float32Array, extent: "rows" },
-  { path: ["norm", "shift"], name: "norm_shift", type: Float32Array, extent: "rows" },
-  { path: ["norm", "scale"], name: "norm_scale", type: Float32Array, extent: "rows" },
-  { path: ["trace", "indptr"], name: "trace_indptr", type: Uint32Array, extent: "trace_pointers" },
-  { path: ["trace", "indices"], name: "trace_indices", type: Uint32Array, extent: "trace_entries" },
-  { path: ["trace", "values"], name: "trace_values", type: Float32Array, extent: "trace_entries" },
-  { path: ["trace", "residualNorms"], name: "trace_residual_norms", type: Float32Array, extent: "trace_entries" },
-  { path: ["reconstruction"], name: "reconstruction", type: Float32Array, extent: "values" },
+  columnRule("indptr", "indptr", Uint32Array, "pointers", "Row i has the entries indptr[i] to indptr[i + 1]"),
+  columnRule("indices", "indices", Uint32Array, "entries", "Ascending and distinct"),
+  columnRule("values", "values", Float32Array, "entries", "One per index"),
+  columnRule("steps", "steps", Uint32Array, "rows", "Selections made"),
+  columnRule("residualNorms", "residual_norm", Float32Array, "rows", `‖r‖ in pursuit space. ${NO_TARGETS}`, OPTIONAL),
+  columnRule(
+    "relativeErrors",
+    "relative_error",
+    Float32Array,
+    "rows",
+    `‖r‖ / ‖x − b‖; 0 where x = b. ${NO_TARGETS}`,
+    OPTIONAL,
+  ),
+  columnRule("norm.shift", "norm.shift", Float32Array, "rows", ""),
+  columnRule("norm.scale", "norm.scale", Float32Array, "rows", ""),
+  columnRule("trace.indptr", "trace.indptr", Uint32Array, "trace_pointers", ""),
+  columnRule("trace.indices", "trace.indices", Uint32Array, "trace_entries", ""),
+  columnRule("trace.values", "trace.values", Float32Array, "trace_entries", ""),
+  columnRule(
+    "trace.residualNorms",
+    "trace.residual_norms",
+    Float32Array,
+    "trace_entries",
+    "‖r‖ after each selection",
+    OPTIONAL,
+  ),
+  columnRule("reconstruction", "reconstruction", Float32Array, "values", "x̂, d_out numbers", OPTIONAL),
   // Last, since its entries are single bytes: the others stay on multiples of four.
-  { path: ["stops"], name: "stop", type: Uint8Array, extent: "rows" },
+  columnRule("stops", "stop", Uint8Array, "rows", "What ended the row", { names: STOP_REASONS }),
 ];
 
 /** One column of codes; undefined where they do not have it. */

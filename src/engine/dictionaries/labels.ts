@@ -1,3 +1,4 @@
+import { isSystemError } from "../core/errors.ts";
 import { join } from "node:path";
 import type { FeatureFacts } from "../core/dictionary.ts";
 import { isObject } from "../core/is-object.ts";
@@ -31,7 +32,7 @@ export async function readLabels(folder: string, m: number): Promise<Labels | nu
     return labelsOf((await readJsonFile(join(folder, LABELS_FILE), MAX_LABELS_BYTES)).value, m);
   } catch (error) {
     if (error instanceof FormatError) return unused(error.message);
-    if (!(error instanceof Error && "code" in error) || shortageOf(error) !== null) throw error;
+    if (!isSystemError(error) || shortageOf(error) !== null) throw error;
     return error.code === "ENOENT" ? null : unused(`${LABELS_FILE} cannot be read: ${error.message}.`);
   }
 }

@@ -1,3 +1,4 @@
+import { Fault, isSystemError } from "../core/errors.ts";
 import { join } from "node:path";
 import Type from "typebox";
 import { Compile } from "typebox/compile";
@@ -15,7 +16,6 @@ import { camelCase, snakeCase } from "../core/snake-case.ts";
 import type { OnePassSettings } from "../encoders/one-pass.ts";
 import { ENCODER_KINDS, findSpec, specOf } from "../encoders/registry.ts";
 import { closed, type EncoderSpec, oneOf } from "../encoders/spec.ts";
-import { DictionaryFault } from "./dictionary-fault.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { type JsonText, type NonFinite, parseJsonText, readJsonFile, shownJson } from "./formats/json-file.ts";
 
@@ -88,24 +88,24 @@ function schemaFor(value: unknown): { readonly spec: EncoderSpec; readonly schem
  * Reads and checks the manifest of a dictionary folder.
  * @param warn gets sentences about what is allowed and deserves attention: numbers in provenance that JSON lacks, a
  *   pursuit that nothing caps
- * @throws DictionaryFault with every fault: the field, what it holds, what is allowed.
+ * @throws Fault with every fault: the field, what it holds, what is allowed.
  */
 export async function readManifest(folder: string, warn?: (sentence: string) => void): Promise<DictionaryManifest> {
   try {
     return checkManifest(await readJsonFile(join(folder, MANIFEST_FILE), MAX_MANIFEST_BYTES), warn);
   } catch (error) {
-    if (error instanceof FormatError) throw new DictionaryFault([error.message]);
-    if (!(error instanceof Error && "code" in error)) throw error;
-    throw new DictionaryFault([`${MANIFEST_FILE} cannot be read: ${error.message}.`]);
+    if (error instanceof FormatError) throw new Fault("broken", [error.message]);
+    if (!isSystemError(error)) throw error;
+    throw new Fault("broken", [`${MANIFEST_FILE} cannot be read: ${error.message}.`]);
   }
 }
 
-/** The same from the file's text. @throws DictionaryFault */
+/** The same from the file's text. @throws Fault */
 export function parseManifest(text: string): DictionaryManifest {
   try {
     return checkManifest(parseJsonText(MANIFEST_FILE, Buffer.from(text)));
   } catch (error) {
-    if (error instanceof FormatError) throw new DictionaryFault([error.message]);
+    if (error instanceof FormatError) throw new Fault("broken", [error.message]);
     throw error;
   }
 }
@@ -114,7 +114,7 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
   const { spec, schema } = schemaFor(value);
   const lacking = widthFaults(value);
   if (lacking.length > 0 || !schema.Check(value))
-    throw new DictionaryFault([...faultsOf(schema, value, nonFinite), ...lacking]);
+    throw new Fault("broken", [...faultsOf(schema, value, nonFinite), ...lacking]);
   for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
   const written = value as unknown as Written;
   const { id, role = "autoencoder", m, kind, groups, provenance = {}, default_budget: budget } = written;
@@ -139,7 +139,11 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
     ...(spec.faults?.(settings, manifest) ?? []),
     ...budgetFaults(manifest, spec),
   ];
-  if (faults.length > 0) throw new DictionaryFault(faults.map((fault) => `${MANIFEST_FILE}: ${fault}`));
+  if (faults.length > 0)
+    throw new Fault(
+      "broken",
+      faults.map((fault) => `${MANIFEST_FILE}: ${fault}`),
+    );
   if (warn && isUncapped(manifest, spec)) {
     warn(
       `${MANIFEST_FILE} has neither default_budget nor encoder.max_atoms, so a row without a budget may take ` +

@@ -1,3 +1,4 @@
+import { Fault, isSystemError } from "../core/errors.ts";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../core/dictionary.ts";
@@ -5,7 +6,6 @@ import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { specOf } from "../encoders/registry.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
-import { DictionaryFault } from "./dictionary-fault.ts";
 import { type StoredTensor, versionDigest } from "./version.ts";
 
 export const WEIGHTS_FILE = "weights.safetensors";
@@ -26,7 +26,7 @@ export interface LoadedWeights {
 /**
  * Reads the weights of a dictionary folder once and checks them against its manifest. Weights and digests come from the
  * same bytes, so that a file replaced meanwhile cannot be served under another's digest.
- * @throws DictionaryFault with every fault found.
+ * @throws Fault with every fault found.
  */
 export async function loadWeights(folder: string, manifest: DictionaryManifest): Promise<LoadedWeights> {
   const path = join(folder, WEIGHTS_FILE);
@@ -42,9 +42,9 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
       await file.close();
     }
   } catch (error) {
-    if (error instanceof FormatError) throw new DictionaryFault([error.message]);
-    if (error instanceof Error && "code" in error) {
-      throw new DictionaryFault([`${WEIGHTS_FILE} cannot be read: ${error.message}.`]);
+    if (error instanceof FormatError) throw new Fault("broken", [error.message]);
+    if (isSystemError(error)) {
+      throw new Fault("broken", [`${WEIGHTS_FILE} cannot be read: ${error.message}.`]);
     }
     throw error;
   }
@@ -76,7 +76,7 @@ function checkTensors({ tensors }: SafetensorsFile, manifest: DictionaryManifest
   if (!manifest.encoder.center && tensors.has("center")) {
     faults.push(`${WEIGHTS_FILE} holds a "center", but encoder.center is false: set it, or leave the tensor out.`);
   }
-  if (faults.length > 0) throw new DictionaryFault(faults);
+  if (faults.length > 0) throw new Fault("broken", faults);
   const unused = [...tensors.keys()].filter((name) => !shapes.has(name));
   return unused.length === 0
     ? []
@@ -137,7 +137,7 @@ function zeroWarnings({ kind }: DictionaryWeights, zero: readonly number[]): str
   return [`${zero.length} ${zero.length === 1 ? "atom is" : "atoms are"} zero (${shown}). ${effect}`];
 }
 
-/** Every number, once. Returns warnings. @throws DictionaryFault with every fault */
+/** Every number, once. Returns warnings. @throws Fault with every fault */
 export function checkValues(weights: DictionaryWeights): string[] {
   const { d, m, atoms, center } = weights;
   const faults: string[] = [];
@@ -166,6 +166,6 @@ export function checkValues(weights: DictionaryWeights): string[] {
     const where = name === "encoder_weight" ? `atom ${Math.floor(bad / d)}, column ${bad % d}` : `column ${bad}`;
     faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
   }
-  if (faults.length > 0) throw new DictionaryFault(faults);
+  if (faults.length > 0) throw new Fault("broken", faults);
   return [...zeroWarnings(weights, zero), ...(specOf(weights).warnings?.(weights, largest) ?? [])];
 }

@@ -19,20 +19,12 @@ import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
-import {
-  budgetClasses,
-  budgetColumns,
-  checkTargets,
-  checkUnmeasured,
-  checkWidth,
-  refuseGroups,
-} from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkUnmeasured, refuseGroups } from "./check-encode.ts";
+import { checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
 import { checkCodes, checkDecoded, codesOfGroup } from "./check-codes.ts";
 import { ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
-import { finiteSpread } from "./spread/finite-spread.ts";
-import { createSpread } from "./spread/spread-kernel.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { freshEdits, ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
@@ -64,8 +56,6 @@ export class CatalogEngine implements Engine {
   readonly #dictionaries: ServedDictionaries;
   readonly #clock: Clock;
   readonly steering: ServedSets;
-  /** Made at once: where it was not built, the server does not start. */
-  readonly #spread = createSpread();
 
   constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets, ready = "all" }: CatalogOptions) {
     this.#dictionaries = new ServedDictionaries(dictionaries, open, ready);
@@ -108,11 +98,11 @@ export class CatalogEngine implements Engine {
   }
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
-    const { rows, targets, budget, trace, reconstruction, encoder, degrade = false } = request;
-    const checked = this.#check(dictionary, rows, context);
+    const { rows, targets, budget, trace, reconstruction, encoder, summary = false, degrade = false } = request;
+    const checked = this.#check(dictionary, rows, context, summary && targets === undefined);
     // Few rows are in the queue before this returns: what was asked before an unload is answered.
-    const own = typeof checked === "number" ? checked : await checked;
-    const spread = targets === undefined ? own : await this.#checkTargets(dictionary, targets, rows, context);
+    let totalVariance = checked instanceof Promise ? await checked : checked;
+    if (targets !== undefined) totalVariance = await this.#checkTargets(dictionary, targets, rows, context, summary);
     // Only now: checking may have taken turns, and from here to the queue nothing may come between.
     const { manifest, queue, rule, sha256 } = dictionary.serving();
     const budgets = budgetColumns(budget, rows.count, rule);
@@ -137,35 +127,36 @@ export class CatalogEngine implements Engine {
     });
     const codes = joinCodes(results);
     const encode = this.#clock.now() - submitted - queueMilliseconds;
-    return { codes, spread, sha256, times: { queue: queueMilliseconds, encode } };
+    return { codes, totalVariance, sha256, times: { queue: queueMilliseconds, encode } };
   }
 
-  /**
-   * @returns the rows' spread
-   * @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT
-   */
-  #check(dictionary: ServedDictionary, rows: Rows, context: RequestContext): number | Promise<number> {
+  /** @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT */
+  #check(
+    dictionary: ServedDictionary,
+    rows: Rows,
+    context: RequestContext,
+    summary = false,
+  ): number | null | Promise<number | null> {
     checkWidth(rows, dictionary.serving().manifest.dIn);
-    return finiteSpread(rows, this.#spread, () => checkStillWanted(context, this.now(), "encoded"));
+    return checkFinite(rows, { summary, onTurn: () => checkStillWanted(context, this.now(), "encoded") });
   }
 
-  /**
-   * @returns the targets' spread
-   * @throws EngineError PURSUIT_ROLE_MISMATCH, PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE
-   */
+  /** @throws EngineError PURSUIT_ROLE_MISMATCH, PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE */
   #checkTargets(
     dictionary: ServedDictionary,
     targets: Rows,
     rows: Rows,
     context: RequestContext,
-  ): number | Promise<number> {
+    summary: boolean,
+  ): number | null | Promise<number | null> {
     const { role, dOut } = dictionary.serving().manifest;
     if (role !== "transcoder") {
       const message = `targets: dictionary ${dictionary.id} is an ${role}, which is measured against its own rows. Leave targets out.`;
       throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
     }
     checkTargets(targets, rows.count, dOut);
-    return finiteSpread(targets, this.#spread, () => checkStillWanted(context, this.now(), "encoded"), "Target");
+    const onTurn = (): void => checkStillWanted(context, this.now(), "encoded");
+    return checkFinite(targets, { summary, onTurn, name: "Target" });
   }
 
   async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {
@@ -190,22 +181,22 @@ export class CatalogEngine implements Engine {
   async #transfer(
     source: ServedDictionary,
     target: ServedDictionary,
-    { from, to, rows, budget, encoder }: TransferRequest,
+    { from, to, rows, budget, encoder, summary = false }: TransferRequest,
     context: RequestContext,
   ): Promise<TransferAnswer> {
     // Both before anything queues: what cannot be decoded need not be encoded.
     const { manifest, sha256: decodedBy } = target.serving();
     checkPair({ from, to }, source.serving().manifest, manifest);
     if (encoder !== "own") runsOrthogonal(from, source.serving().manifest, 'Send "encoder": "own".');
-    const own = { rows, budget, trace: false, reconstruction: false };
+    const own = { rows, budget, trace: false, reconstruction: false, summary };
     const encoded = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
-    const { codes, spread, sha256, times } = encoded;
+    const { codes, totalVariance, sha256, times } = encoded;
     const { norm: _, ...code } = codes;
     const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
     return {
       outputs,
       codes,
-      spread,
+      totalVariance,
       sha256: { from: sha256, to: decodedBy },
       inputNorm: manifest.encoder.inputNorm,
       times,

@@ -4,14 +4,6 @@ import { EngineError } from "../core/errors.ts";
 import { budgetClass } from "../scheduler/cost-model.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { BudgetRule } from "../encoders/spec.ts";
-import type { Rows } from "../core/rows.ts";
-
-/** @throws EngineError PURSUIT_WRONG_WIDTH */
-export function checkWidth({ width }: Rows, d: number): void {
-  if (width === d) return;
-  const message = `The rows are ${width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
-  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
-}
 
 /** What the budgets of one dictionary's rows may be. */
 export interface RowBudgetRule extends BudgetRule {
@@ -28,13 +20,6 @@ export function budgetRule(manifest: DictionaryManifest, serverCap: number): Row
   const { maxAtoms } = defaultBudget;
   const capped = maxAtoms === undefined ? {} : { maxAtoms: Math.min(maxAtoms, rule.cap) };
   return { ...rule, groups, fallback: { ...defaultBudget, ...capped } };
-}
-
-/** @throws EngineError PURSUIT_WRONG_WIDTH */
-export function checkTargets({ width, count }: Rows, rows: number, dOut: number): void {
-  if (width === dOut && count === rows) return;
-  const message = `targets holds ${count} rows of ${width}; ${rows} rows of ${dOut} were due, one for each input.`;
-  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
 }
 
 /** Limits on a residual need something to measure it against. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */

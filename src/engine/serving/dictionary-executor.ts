@@ -1,9 +1,9 @@
 import type { BudgetColumns } from "../core/budget.ts";
-import { EngineError } from "../core/errors.ts";
-import { LoadFailed, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
+import { EngineError, Fault } from "../core/errors.ts";
+import { RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import { CostModel } from "../scheduler/cost-model.ts";
-import { type Executor, ExecutorCrash, type Piece } from "../scheduler/executor.ts";
+import { type Executor, ExecutorCrash, type Piece } from "../scheduler/work.ts";
 import { STOP_REASONS, type SparseCodes } from "../core/sparse-codes.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { sliceCodes } from "./split-codes.ts";
@@ -190,6 +190,6 @@ function asExecutorError(error: unknown): unknown {
 /** The same for calls that are not scheduled in batches. */
 export function asEngineError(error: unknown): unknown {
   if (error instanceof RuntimeGone) return new EngineError("PURSUIT_RUNTIME_CRASHED", error.message, { cause: error });
-  if (error instanceof LoadFailed) return new EngineError("PURSUIT_DICTIONARY_FAILED", error.message, { cause: error });
+  if (error instanceof Fault) return new EngineError("PURSUIT_DICTIONARY_FAILED", error.message, { cause: error });
   return error;
 }

@@ -1,7 +1,7 @@
+import { Fault } from "../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DictionaryManifest, RuntimeChoice } from "../core/dictionary.ts";
-import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
 import { LABELS_FILE } from "../dictionaries/labels.ts";
 import { tensorShapes } from "../dictionaries/weights.ts";
 import { specOf } from "../encoders/registry.ts";
@@ -44,9 +44,6 @@ export async function memoryNeeds(folder: string, manifest: DictionaryManifest):
   return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * weights), text: TEXT_FACTOR * labels };
 }
 
-/** PURSUIT_MEMORY_LIMIT leaves no room for the dictionary. */
-export class NoMemory extends DictionaryFault {}
-
 type GramOptions = Pick<LoadOptions, "path" | "gramLimitBytes">;
 
 /**
@@ -75,7 +72,7 @@ export class DictionaryMemory {
 
   /**
    * Resolves when the ledger has granted what the load takes; asks it before it returns.
-   * @throws NoMemory
+   * @throws Fault memory_limit where the limit leaves no room
    */
   static async claim(
     ledger: MemoryLedger,
@@ -86,7 +83,9 @@ export class DictionaryMemory {
     try {
       return new DictionaryMemory(ledger, await ledger.claim(needs), manifest, load);
     } catch (error) {
-      throw error instanceof MemoryRefused ? new NoMemory([refusal(manifest.id, error, ledger.limit)]) : error;
+      throw error instanceof MemoryRefused
+        ? new Fault("memory_limit", [refusal(manifest.id, error, ledger.limit)])
+        : error;
     }
   }
 

@@ -1,7 +1,8 @@
+import { Fault } from "../core/errors.ts";
 import type { Improved } from "../runtime/protocol/messages.ts";
-import { LoadFailed, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
+import { RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
-import type { Background } from "../scheduler/background.ts";
+import type { Background } from "../scheduler/core-lease.ts";
 
 export interface ImprovementOptions {
   readonly runtime: Pick<SupervisedRuntime, "ready" | "improve">;
@@ -33,7 +34,7 @@ export class Improvement {
     this.#run().catch((error: unknown) => {
       this.#running = false;
       // Its end is told of elsewhere, and there is another beginning after it.
-      if (!(error instanceof RuntimeGone || error instanceof LoadFailed)) this.#options.onFailed(error);
+      if (!(error instanceof RuntimeGone || error instanceof Fault)) this.#options.onFailed(error);
     });
   }
 

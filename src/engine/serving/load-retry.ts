@@ -1,7 +1,7 @@
+import { Fault } from "../core/errors.ts";
 import { pause } from "../core/clock.ts";
 import { shortageOf } from "../core/shortage.ts";
-import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
-import { LoadFailed, ranOutOfMemory, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
+import { ranOutOfMemory, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { DictionaryMemory } from "./dictionary-memory.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
@@ -67,6 +67,6 @@ export class LoadRetry {
 
 /** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */
 export function faultsOf(error: unknown): readonly string[] {
-  if (error instanceof DictionaryFault || error instanceof LoadFailed) return error.faults;
+  if (error instanceof Fault) return error.faults;
   return [error instanceof Error ? error.message : String(error)];
 }

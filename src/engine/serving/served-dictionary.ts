@@ -1,20 +1,19 @@
 import type { DictionaryManifest, FeatureFacts } from "../core/dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, Fault } from "../core/errors.ts";
 import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
-import { LoadFailed, RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
+import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { MemoryNeeds } from "../scheduler/memory-ledger.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
-import { DictionaryFault } from "../dictionaries/dictionary-fault.ts";
 import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
 import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
-import { DictionaryMemory, memoryNeeds, NoMemory } from "./dictionary-memory.ts";
+import { DictionaryMemory, memoryNeeds } from "./dictionary-memory.ts";
 import { Improvement } from "./improvement.ts";
 import { LabelSearch } from "./label-search.ts";
 import { faultsOf, LoadRetry } from "./load-retry.ts";
@@ -118,7 +117,7 @@ export class ServedDictionary {
           return;
         }
         if (faults === null) continue;
-        this.#outOfMemory = error instanceof NoMemory;
+        this.#outOfMemory = error instanceof Fault && error.code === "memory_limit";
         return this.#fail(faults);
       }
     }
@@ -146,7 +145,7 @@ export class ServedDictionary {
     const warnings: string[] = [];
     const manifest = await readManifest(this.#folder, (warning) => warnings.push(warning));
     if (manifest.id !== this.id) {
-      throw new DictionaryFault([`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
+      throw new Fault("broken", [`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
     }
     this.#manifest = manifest;
     this.#folderWarnings = warnings;
@@ -334,12 +333,12 @@ export class ServedDictionary {
   /**
    * Refuses a restarted runtime process that read another version than the one served: requests were checked by this
    * version's manifest, and answers carry its sha256. A load serves the new files.
-   * @throws LoadFailed
+   * @throws Fault
    */
   async #checkSame(runtime: RuntimeProcess): Promise<RuntimeProcess> {
     if (this.#facts === null || runtime.facts.sha256 === this.#facts.sha256) return runtime;
     await runtime.close();
-    throw new LoadFailed([
+    throw new Fault("broken", [
       `Its weights file changed, and then its runtime process ended; a new process would serve other codes. POST /v2/repository/models/${this.id}/load serves the new file.`,
     ]);
   }

@@ -2,7 +2,7 @@ import { type SparseCodes, STOP_REASONS } from "../../engine/core/sparse-codes.t
 import type { WantedOutput } from "./read-infer.ts";
 import { shortestFloats } from "../../codecs/shortest-float32.ts";
 import type { OutputName } from "./tensor.ts";
-import { floatsBytes } from "../../codecs/write-codes.ts";
+import { floatsBytes } from "../../codecs/answer-size.ts";
 
 export interface InferAnswerHead {
   readonly model: string;

@@ -14,9 +14,9 @@ import { Lane } from "./lane.ts";
 import type { CodesType, RowsType } from "../../codecs/writers.ts";
 import type { Limits } from "../route-options.ts";
 import { inferBytes, type InferAnswer, type InferAnswerHead } from "../oip/write-infer.ts";
-import { codesBytes, type EncodeAnswerHead, type Format, type RowHead, rowsBytes } from "../../codecs/write-codes.ts";
+import { checkAnswer, codesAnswerBytes, codesBytes, isText, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import type { EncodeAnswerHead, Format, RowHead } from "../../codecs/write-codes.ts";
 import type { AnswerLine } from "../../codecs/write-lines.ts";
-import { binaryCodesBytes } from "../../codecs/write-safetensors.ts";
 import { type SteerAnswerHead, type Steered, steeredBytes } from "../../codecs/write-steered.ts";
 
 /**
@@ -30,7 +30,7 @@ const WORTH_A_THREAD = 256 * 1024;
 const BINARY_FASTER = 32;
 const binaryWork = (bytes: number): number => bytes / BINARY_FASTER;
 
-/** But not where each row is an object of its own: a row of 16 atoms then takes some 2 µs, a byte twice what JSON's does. */
+/** But not where each row is an object of its own: a byte then takes twice what JSON's does. */
 const OBJECTS_SLOWER = 2;
 const asObjects = (format: Format, as: CodesType): boolean =>
   as === "msgpack" && (format === "sparse" || format === "map");
@@ -65,8 +65,10 @@ export interface WirePoolOptions extends Pick<Limits, "maxUnpacked" | "maxAnswer
 /** Bodies ↔ rows and codes: small ones here and now, large ones on a few threads, in lanes by their size. */
 export class WirePool {
   readonly #lanes: readonly Lane[];
+  readonly #maxAnswer: number;
 
   constructor({ maxUnpacked, maxAnswer, single = false, warn = () => {} }: WirePoolOptions) {
+    this.#maxAnswer = maxAnswer;
     const heap = HEAP_FLOOR + Math.max(maxUnpacked * BODY_HEAP, maxAnswer * ANSWER_HEAP);
     const threads = single ? [1] : SHARES.map((share) => Math.max(1, Math.floor(availableParallelism() * share)));
     this.#lanes = threads.map((most) => new Lane({ threads: most, heap, warn }));
@@ -112,8 +114,8 @@ export class WirePool {
   }
 
   /**
-   * The codes are not to be used afterwards: what memory is theirs alone moves to the thread that writes them.
-   * @throws WireError PURSUIT_INVALID_FIELD where that type of answer does not know the format
+   * Do not use the codes afterwards: memory that is theirs alone moves to the thread that writes them.
+   * @throws WireError PURSUIT_ANSWER_TOO_LARGE; PURSUIT_INVALID_FIELD where that type of answer does not know the format
    */
   async writeCodes(
     codes: SparseCodes,
@@ -121,19 +123,25 @@ export class WirePool {
     as: CodesType = "json",
     gone: Gone = null,
   ): Promise<string | Uint8Array> {
-    const bytes = isText(as) ? codesBytes(codes, head.format) : binaryCodesBytes(codes, head.format);
+    const bytes = codesAnswerBytes(codes, head, as);
+    checkAnswer(bytes, this.#maxAnswer);
     const work = isText(as) ? bytes : asObjects(head.format, as) ? bytes * OBJECTS_SLOWER : binaryWork(bytes);
     return payload(await this.#run({ type: "write_codes", codes, head, as }, work, gone, () => memoryOf(codes)));
   }
 
+  /** @throws WireError PURSUIT_ANSWER_TOO_LARGE */
   async writeRows(rows: Rows, as: RowsType = "json", gone: Gone = null): Promise<string | Uint8Array> {
-    const work = isText(as) ? rowsBytes(rows) : binaryWork(as === "octet-stream" ? 0 : rows.data.byteLength);
+    const bytes = rowsAnswerBytes(rows, as);
+    checkAnswer(bytes, this.#maxAnswer);
+    const work = isText(as) ? bytes : as === "octet-stream" ? 0 : binaryWork(bytes);
     return payload(await this.#run({ type: "write_rows", rows, as }, work, gone));
   }
 
+  /** @throws WireError PURSUIT_ANSWER_TOO_LARGE */
   async writeSteered(steered: Steered, head: SteerAnswerHead, gone: Gone): Promise<string | Uint8Array> {
-    const work = steeredBytes(steered, head.set);
-    return payload(await this.#run({ type: "write_steered", steered, head }, work, gone));
+    const bytes = steeredBytes(steered, head.set);
+    checkAnswer(bytes, this.#maxAnswer);
+    return payload(await this.#run({ type: "write_steered", steered, head }, bytes, gone));
   }
 
   /** An inference request. Only what is read number by number is worth a thread: FP32 as binary data is one copy. */
@@ -177,8 +185,6 @@ function memoryOf({ norm, trace, ...columns }: SparseCodes): ArrayBuffer[] {
     .filter(({ buffer, byteLength }) => buffer instanceof ArrayBuffer && buffer.byteLength === byteLength);
   return [...new Set(whole.map(({ buffer }) => buffer as ArrayBuffer))];
 }
-
-const isText = (as: CodesType | RowsType): boolean => as === "json" || as === "ndjson";
 
 function payload(result: object): string | Uint8Array {
   if ("text" in result) return result.text as string;

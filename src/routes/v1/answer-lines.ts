@@ -47,6 +47,12 @@ export async function answerLines(
       'budget in the query is one for all lines; a line brings its own as {"input", "budget"}.',
     );
   }
+  if (include.includes("summary")) {
+    throw new WireError(
+      "PURSUIT_INVALID_FIELD",
+      "include: summary is over all rows of an answer, which lines do not wait for. Leave it out, or send the rows as one body.",
+    );
+  }
   const trace = include.includes("trace");
   const reconstruction = include.includes("reconstruction");
   const wantsLabels = include.includes("labels");
@@ -79,7 +85,7 @@ export async function answerLines(
     },
     encoder: {
       budget: budget === undefined ? null : budgetOf(budget),
-      head: { format, d: manifest.dOut },
+      head: { format },
       labels: wantsLabels ? ({ codes, sha256 }) => labelsOf(engine, id, sha256, codes.indices) : null,
       async encode(rows, budgets) {
         const deadline = timeoutMs === undefined ? {} : { deadline: engine.now() + timeoutMs };

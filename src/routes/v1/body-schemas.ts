@@ -44,8 +44,8 @@ export const FieldsQuerySchema = Type.Object({
     "The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body",
   ),
   encoder: text("orthogonal"),
-  format: text("sparse, csr, dense or map"),
-  include: text("trace, reconstruction and labels, with commas"),
+  format: text("sparse, csr, dense or map. If not given: csr in a MessagePack answer, else sparse"),
+  include: text("trace, reconstruction, labels and summary, with commas"),
   timeout_ms: text("Of each group, where lines are streamed"),
   on_overload: text(""),
 });
@@ -56,7 +56,7 @@ const binary = (contentMediaType: string, description: string): TSchema =>
 export const CODES_ANSWERS = {
   "application/msgpack": Type.Unknown({
     description:
-      'The JSON answer, its lists of numbers as {"data": bin, "dtype", "shape"}; in format csr all in columns',
+      'In format csr, the default: one array {"data": bin, "dtype", "shape"} for each field, norm and trace being maps of arrays; stop and labels are lists. In the other formats the JSON answer, its lists of numbers as such arrays',
   }),
   "application/vnd.safetensors": binary(
     "application/vnd.safetensors",

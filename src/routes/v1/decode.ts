@@ -8,7 +8,7 @@ import type { AppOptions } from "../route-options.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { reportStages } from "../stage-times.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, type DecodeFields, DecodeFieldsSchema } from "./schemas.ts";
-import { checkAnswer, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import { checkAnswer, leastBytes } from "../../codecs/answer-size.ts";
 import type { WirePool } from "../threads/pool.ts";
 import { ROWS_TYPES } from "../../codecs/writers.ts";
 
@@ -43,7 +43,6 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
         { ...codes, ...(group !== undefined && { group }) },
         contextOf(request, reply, engine),
       );
-      checkAnswer(rowsAnswerBytes(rows, as), limits.maxAnswer);
 
       const writing = performance.now();
       const written = await pool.writeRows(rows, as, request.cancellation);

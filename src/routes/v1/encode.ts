@@ -5,7 +5,6 @@ import { bodyOf, fieldsValidator, isLines } from "../body.ts";
 import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
 import { requestBudget } from "./budget-of.ts";
 import { checkLabels, labelsOf } from "./check-labels.ts";
-import { explainedVariance } from "./explained-variance.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
@@ -13,9 +12,8 @@ import { reportStages } from "../stage-times.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "../threads/pool.ts";
-import { type CodesType, CODES_TYPES } from "../../codecs/writers.ts";
-import { certainBytes, checkAnswer, checkFormat, codesAnswerBytes } from "../../codecs/answer-size.ts";
-import { labelsBytes } from "../../codecs/write-codes.ts";
+import { type CodesType, CODES_TYPES, defaultFormat } from "../../codecs/writers.ts";
+import { certainBytes, checkAnswer, checkFormat } from "../../codecs/answer-size.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
@@ -46,19 +44,13 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
       if (isLines(request.body))
         return answerLines(id, request.body, request, reply, pool, unread, options, closing.signal);
       const { rows, targets, fields } = bodyOf(request, "encode");
-      const {
-        budget,
-        encoder,
-        format = "sparse",
-        include = [],
-        timeout_ms: timeoutMs,
-        on_overload: onOverload,
-      } = fields as EncodeFields;
+      const { budget, encoder, include = [], timeout_ms: timeoutMs, on_overload: onOverload } = fields as EncodeFields;
+      const as = request.answerType as CodesType;
+      const { format = defaultFormat(as) } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
       if (wantsLabels) checkLabels(engine, id, labelled, format);
-      const as = request.answerType as CodesType;
       checkFormat(format, as);
       if (manifest) {
         const shape = { d: manifest.dOut, m: manifest.m };
@@ -71,16 +63,16 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         budget: requestBudget(budget),
         trace: include.includes("trace"),
         reconstruction,
+        summary: include.includes("summary"),
         ...(encoder !== undefined && { encoder }),
         degrade: onOverload === "degrade",
       };
-      const { codes, spread, sha256, times } = await engine.encode(
+      const { codes, totalVariance, sha256, times } = await engine.encode(
         id,
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
       const labels = wantsLabels ? labelsOf(engine, id, sha256, codes.indices) : null;
-      checkAnswer(codesAnswerBytes(codes, format, as) + labelsBytes(labels), limits.maxAnswer);
 
       const writing = performance.now();
       const head = {
@@ -88,8 +80,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         sha256,
         format,
         shape: rows.shape.length > 2 ? rows.shape : null,
-        d: manifest?.dOut ?? rows.width,
-        explainedVariance: explainedVariance(spread, codes),
+        totalVariance,
         labels,
       };
       const answer = await pool.writeCodes(codes, head, as, request.cancellation);

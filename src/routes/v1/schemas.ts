@@ -9,7 +9,7 @@ import {
 } from "../../engine/core/dictionary.ts";
 import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
 import { DICTIONARY_STATES } from "../../engine/engine.ts";
-import { STOP_REASONS } from "../../engine/core/sparse-codes.ts";
+import { CODE_COLUMNS, type ColumnRule } from "../../engine/core/sparse-codes.ts";
 import { DTYPES } from "../../codecs/array-data.ts";
 import { FORMATS } from "../../codecs/write-codes.ts";
 
@@ -80,8 +80,13 @@ const encodeFields = {
       description: "orthogonal: every selection re-solves all coefficients; if not given, the dictionary's own encoder",
     }),
   ),
-  format: Type.Optional(oneOf(FORMATS, { description: "sparse if not given" })),
-  include: Type.Optional(Type.Array(oneOf(["trace", "reconstruction", "labels"]), { uniqueItems: true })),
+  format: Type.Optional(oneOf(FORMATS, { description: "If not given: csr in a MessagePack answer, else sparse" })),
+  include: Type.Optional(
+    Type.Array(oneOf(["trace", "reconstruction", "labels", "summary"]), {
+      uniqueItems: true,
+      description: "summary: mean_atoms and explained_variance over the rows of this request",
+    }),
+  ),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
   on_overload: Type.Optional(
     oneOf(["reject", "degrade"], {
@@ -166,36 +171,45 @@ export const DecodeBodySchema = Type.Object(
   { description: "An encode answer, or its codes" },
 );
 
-const TraceSchema = Type.Object(
-  {
-    indices: Type.Array(Type.Integer()),
-    values: Type.Array(Type.Number()),
-    residual_norms: Type.Optional(Type.Array(Type.Number())),
-  },
-  {
-    description:
-      "Every selection, unmerged and in order: the first k are the pursuit of budget k. Of an orthogonal pursuit, the value that each atom had when it was selected: the first k indices are those of budget k, their coefficients must be solved for again",
-  },
-);
+const GROUPS: Readonly<Record<string, string>> = {
+  norm: "What decode needs to undo the input norm",
+  trace:
+    "Every selection, unmerged and in order: the first k are the pursuit of budget k. Of an orthogonal pursuit, the value that each atom had when it was selected: the first k indices are those of budget k, their coefficients must be solved for again",
+};
+
+/** What a row says of a column; undefined for a column that only a format lays out. */
+function cellSchema({ extent, type, about, names }: ColumnRule): TSchema | undefined {
+  const options = about === "" ? {} : { description: about };
+  const number = type === Float32Array ? Type.Number() : Type.Integer();
+  if (extent === "rows") return names ? oneOf(names, options) : Type.Unsafe({ ...number, ...options });
+  return extent === "trace_entries" || extent === "values" ? Type.Array(number, options) : undefined;
+}
+
+/** Fields of a row's code beside its indices and values: one for each column of codes. */
+function columnFields(): Record<string, TSchema> {
+  const fields: Record<string, TSchema> = {};
+  const groups: Record<string, Record<string, TSchema>> = {};
+  for (const rule of CODE_COLUMNS) {
+    const cell = cellSchema(rule);
+    if (cell === undefined) continue;
+    const schema = rule.optional ? Type.Optional(cell) : cell;
+    const [outer, inner] = rule.key;
+    if (inner === undefined) fields[outer] = schema;
+    else (groups[outer] ??= {})[inner] = schema;
+  }
+  for (const [name, members] of Object.entries(groups))
+    fields[name] = Type.Optional(Type.Object(members, { description: GROUPS[name]! }));
+  return fields;
+}
 
 const rowFields = {
   atoms: Type.Integer({ description: "Distinct atoms" }),
-  steps: Type.Integer({ description: "Selections made" }),
-  residual_norm: Type.Optional(
-    Type.Number({ description: "‖r‖ in pursuit space; absent for a transcoder without targets" }),
-  ),
-  relative_error: Type.Optional(
-    Type.Number({ description: "‖r‖ / ‖x − b‖; 0 where x = b. Absent for a transcoder without targets" }),
-  ),
-  stop: oneOf(STOP_REASONS),
-  norm: Type.Optional(Type.Object({ shift: Type.Number(), scale: Type.Number() })),
+  ...columnFields(),
   labels: Type.Optional(
     Type.Unknown({
       description: "Texts of the features: a list beside indices, an object in format map; null for none",
     }),
   ),
-  trace: Type.Optional(TraceSchema),
-  reconstruction: Type.Optional(numbers("x̂, d numbers")),
 };
 
 const VERSION = "Version of the dictionary: a digest of its weights and encoder settings";
@@ -203,11 +217,13 @@ const VERSION = "Version of the dictionary: a digest of its weights and encoder 
 const answerFields = {
   dictionary: Type.String(),
   sha256: Type.String({ description: VERSION }),
-  mean_atoms: Type.Number(),
-  explained_variance: Type.Union([Type.Number(), Type.Null()], {
-    description:
-      "1 − Σ‖x − x̂‖² / Σ‖x − mean‖², the mean being that of the rows of this request; null where they do not vary. Few rows give a figure that is not comparable with a published one, which is over the mean of many rows",
-  }),
+  mean_atoms: Type.Optional(Type.Number({ description: "Included by summary" })),
+  explained_variance: Type.Optional(
+    Type.Union([Type.Number(), Type.Null()], {
+      description:
+        "Included by summary: 1 − Σ‖x − x̂‖² / Σ‖x − mean‖², over the rows of this request and their own mean; null where they do not vary. Published figures take the mean of many more rows, so do not compare this with them",
+    }),
+  ),
 };
 const shape = Type.Optional(
   Type.Array(Type.Integer(), { description: "Of the inputs, where they had more than one leading dimension" }),
@@ -244,6 +260,12 @@ const transferFields = {
   budget: encodeFields.budget,
   encoder: Type.Optional(
     oneOf([...REQUEST_ENCODERS, "own"], { description: "orthogonal if not given; own: as `from` encodes by itself" }),
+  ),
+  include: Type.Optional(
+    Type.Array(oneOf(["summary"]), {
+      uniqueItems: true,
+      description: "summary: mean_atoms and explained_variance of `from`, over the rows of this request",
+    }),
   ),
   timeout_ms: encodeFields.timeout_ms,
 };

@@ -11,9 +11,8 @@ import { reportStages } from "../stage-times.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
-import { checkAnswer, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import { checkAnswer, leastBytes } from "../../codecs/answer-size.ts";
 import { ROWS_TYPES } from "../../codecs/writers.ts";
-import { steeredBytes } from "../../codecs/write-steered.ts";
 
 /** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
 export function registerSteer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
@@ -60,8 +59,6 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         ...(only !== undefined && { only }),
       };
       const { sha256, times, ...steered } = await engine.steer(id, work, contextOf(request, reply, engine, timeoutMs));
-      const bytes = as === "json" ? steeredBytes(steered, set ?? null) : rowsAnswerBytes(steered.rows, as);
-      checkAnswer(bytes, limits.maxAnswer);
 
       const writing = performance.now();
       const shape = rows.shape.length > 2 ? rows.shape : null;

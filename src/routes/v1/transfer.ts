@@ -4,7 +4,6 @@ import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
 import { requestBudget } from "./budget-of.ts";
 import { describeRoute } from "./describe-route.ts";
-import { explainedVariance } from "./explained-variance.ts";
 import { answerOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
@@ -16,7 +15,7 @@ import type { WirePool } from "../threads/pool.ts";
 const TransferQuerySchema = Type.Object({
   from: Type.Optional(Type.String({ description: "This and the others where the body is bytes" })),
   to: Type.Optional(Type.String()),
-  ...Type.Omit(FieldsQuerySchema, ["format", "include", "on_overload"]).properties,
+  ...Type.Omit(FieldsQuerySchema, ["format", "on_overload"]).properties,
 });
 
 /** POST /v1/transfer: rows of one dictionary → rows of another over the same atoms. */
@@ -38,8 +37,16 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
     },
     async (request, reply) => {
       const { rows, fields } = bodyOf(request, "encode");
-      const { from, to, budget, encoder = "orthogonal", timeout_ms: timeoutMs } = fields as TransferFields;
-      const [source, target] = [engine.status(from), engine.status(to)];
+      const {
+        from,
+        to,
+        budget,
+        encoder = "orthogonal",
+        include = [],
+        timeout_ms: timeoutMs,
+      } = fields as TransferFields;
+      engine.status(from);
+      const target = engine.status(to);
       if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.dOut, "json"), limits.maxAnswer);
       const work = {
         from,
@@ -47,12 +54,12 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         rows,
         budget: requestBudget(budget),
         encoder,
+        summary: include.includes("summary"),
       };
-      const { outputs, codes, spread, sha256, inputNorm, times } = await engine.transfer(
+      const { outputs, codes, totalVariance, sha256, inputNorm, times } = await engine.transfer(
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
-      checkAnswer(rowsAnswerBytes(outputs, "json") + codesAnswerBytes(codes, "sparse", "json"), limits.maxAnswer);
 
       const writing = performance.now();
       const head = {
@@ -60,10 +67,10 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         sha256: sha256.from,
         format: "sparse" as const,
         shape: rows.shape.length > 2 ? rows.shape : null,
-        d: source.manifest?.dIn ?? rows.width,
-        explainedVariance: explainedVariance(spread, codes),
+        totalVariance,
         labels: null,
       };
+      checkAnswer(rowsAnswerBytes(outputs, "json") + codesAnswerBytes(codes, head, "json"), limits.maxAnswer);
       const [made, coded] = await Promise.all([
         pool.writeRows(outputs, "json", request.cancellation),
         pool.writeCodes(codes, head, "json", request.cancellation),

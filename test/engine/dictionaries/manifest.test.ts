@@ -1,8 +1,8 @@
+import { Fault } from "../../../src/engine/core/errors.ts";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DictionaryFault } from "../../../src/engine/dictionaries/dictionary-fault.ts";
 import { manifestText, parseManifest, readManifest } from "../../../src/engine/dictionaries/manifest.ts";
 import { type DictionaryManifest, INPUT_NORMS, RESELECTS, SCORES } from "../../../src/engine/core/dictionary.ts";
 import { manifestOf } from "../../support/model-folder.ts";
@@ -18,8 +18,8 @@ function faultsOf(text: string): readonly string[] {
   try {
     parseManifest(text);
   } catch (error) {
-    expect(error).toBeInstanceOf(DictionaryFault);
-    return (error as DictionaryFault).faults;
+    expect(error).toBeInstanceOf(Fault);
+    return (error as Fault).faults;
   }
   return [];
 }
@@ -213,6 +213,11 @@ describe("a manifest", () => {
   });
 
   it("that is not there, or is a folder, is a fault of the dictionary and not of the server", async () => {
+    mkdirSync(join(folder, "two"));
+    writeFileSync(join(folder, "two", "dictionary.json"), JSON.stringify({ ...GOOD, m: 0, kind: "none" }));
+    const two = await readManifest(join(folder, "two")).catch((error: unknown) => error);
+    expect((two as Fault).faults.length).toBeGreaterThan(1);
+    expect((two as Fault).message).not.toContain("cannot be read");
     await expect(readManifest(join(folder, "none"))).rejects.toThrow(/dictionary\.json cannot be read: ENOENT/);
     mkdirSync(join(folder, "odd", "dictionary.json"), { recursive: true });
     await expect(readManifest(join(folder, "odd"))).rejects.toThrow(/dictionary\.json cannot be read: EISDIR/);

@@ -1,8 +1,8 @@
+import { Fault } from "../../../src/engine/core/errors.ts";
 import { createHash } from "node:crypto";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import { DictionaryFault } from "../../../src/engine/dictionaries/dictionary-fault.ts";
 import { loadWeights, type LoadedWeights, WEIGHTS_FILE } from "../../../src/engine/dictionaries/weights.ts";
 import { versionDigest } from "../../../src/engine/dictionaries/version.ts";
 import {
@@ -54,8 +54,8 @@ function load(
 
 async function faultsOf(loading: Promise<unknown>): Promise<readonly string[]> {
   const outcome: unknown = await loading.catch((error: unknown) => error);
-  expect(outcome).toBeInstanceOf(DictionaryFault);
-  return (outcome as DictionaryFault).faults;
+  expect(outcome).toBeInstanceOf(Fault);
+  return (outcome as Fault).faults;
 }
 
 describe("weights of a dictionary folder", () => {

@@ -145,12 +145,12 @@ describe("load", () => {
     let replaced = (): void => {};
     turn.waits = new Promise((resolve) => (replaced = resolve));
     const context = { requestId: "test", cancellation: new Cancellation() };
-    const encoding = engine.encode("one", { ...request(0), rows }, context);
+    const encoding = engine.encode("one", { ...request(0), rows, summary: true }, context);
     expect(turn.waits).toBeNull();
     await engine.load("one");
     replaced();
-    const { sha256, spread, codes } = await encoding;
-    expect([sha256 === before, sha256 === engine.status("one").sha256, spread, codes.count]).toEqual([
+    const { sha256, totalVariance, codes } = await encoding;
+    expect([sha256 === before, sha256 === engine.status("one").sha256, totalVariance, codes.count]).toEqual([
       false,
       true,
       0,

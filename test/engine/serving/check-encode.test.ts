@@ -1,16 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Budget } from "../../../src/engine/core/budget.ts";
 import type { DictionaryManifest } from "../../../src/engine/core/dictionary.ts";
-import { budgetColumns, budgetRule, checkWidth, refuseGroups } from "../../../src/engine/serving/check-encode.ts";
+import { budgetColumns, budgetRule, refuseGroups } from "../../../src/engine/serving/check-encode.ts";
 import { manifestOf } from "../../support/model-folder.ts";
-
-const rows = (...data: number[]) => ({ data: Float32Array.from(data), count: data.length / 2, width: 2 });
-
-describe("checkWidth", () => {
-  it("says which width was given and which is needed", () => {
-    expect(() => checkWidth(rows(1, 2), 384)).toThrow("The rows are 2 wide; this dictionary takes rows of 384.");
-  });
-});
 
 const PURSUIT = { cap: 64, unset: 64, groups: [], fallback: { maxAtoms: 16, tolerance: 0.5 } };
 const ONE_PASS = { cap: 64, unset: 512, groups: [128, 512], fallback: {} };

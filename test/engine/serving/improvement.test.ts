@@ -1,9 +1,9 @@
+import { Fault } from "../../../src/engine/core/errors.ts";
 import { expect, it } from "vitest";
 import { Improvement } from "../../../src/engine/serving/improvement.ts";
 import type { Improved } from "../../../src/engine/runtime/protocol/messages.ts";
-import { LoadFailed, RuntimeGone } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
-import { Background } from "../../../src/engine/scheduler/background.ts";
-import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
+import { RuntimeGone } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
+import { Background, CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
@@ -81,7 +81,7 @@ it("begins anew with a new process, holds nothing while it starts, and is silent
 });
 
 it("ends with a dictionary that is broken by now, and tells of what nobody else tells", async () => {
-  const broken = setup(new LoadFailed(["the folder is gone"]));
+  const broken = setup(new Fault("broken", ["the folder is gone"]));
   broken.improvement.begin();
   const odd = setup(true, new Error("no dictionary is loaded"));
   odd.improvement.begin();

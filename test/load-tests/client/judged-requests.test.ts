@@ -143,12 +143,15 @@ test("msgpack answers are read as JSON's", async () => {
     dtype,
     shape: [array.length],
   });
-  const code = {
-    ...codeOf(rows[0]!),
+  const columns = {
+    indptr: bin(Uint32Array.of(0, 2), "uint32"),
     indices: bin(Uint32Array.of(0, 1), "uint32"),
     values: bin(Float32Array.of(3, 1), "float32"),
+    steps: bin(Uint32Array.of(2), "uint32"),
+    relative_error: bin(Float32Array.of(0), "float32"),
+    stop: ["max_atoms"],
   };
-  post!.judge({ status: 200, contentType: "application/msgpack", body: Buffer.from(pack({ codes: [code] })) });
+  post!.judge({ status: 200, contentType: "application/msgpack", body: Buffer.from(pack(columns)) });
   judge.settle();
   expect(judge.tally).toMatchObject({ rows: 1, wrong: 0 });
 });

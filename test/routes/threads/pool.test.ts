@@ -74,7 +74,7 @@ describe("the wire pool", () => {
       entries: Array.from({ length: 40 }, (_, k) => [k * 3, next() - 0.5] as const),
       stop: "repeat" as const,
     };
-    const head = { dictionary: "a", sha256: "b", format, shape: null, d: 2, explainedVariance: 0.5, labels: null };
+    const head = { dictionary: "a", sha256: "b", format, shape: null, totalVariance: 0.5, labels: null };
     const [few, many] = [
       codesOf([row], 200),
       codesOf(
@@ -103,7 +103,7 @@ describe("the wire pool", () => {
     const shared = codesOf(rows, 200);
     const memory = new ArrayBuffer(2 * shared.values.byteLength);
     const beside = { ...shared, values: new Float32Array(memory, 0, shared.values.length).fill(0.5) };
-    const head = { dictionary: "a", sha256: "b", d: 2, shape: null, explainedVariance: null, labels: null } as const;
+    const head = { dictionary: "a", sha256: "b", shape: null, totalVariance: null, labels: null } as const;
     const written = await pool.writeCodes(own, { ...head, format: "csr" });
     expect(own.values).toHaveLength(0);
     await pool.writeCodes(beside, { ...head, format: "csr" });

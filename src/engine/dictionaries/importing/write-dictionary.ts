@@ -20,7 +20,7 @@ export interface WriteOptions {
  * Writes a dictionary folder under `modelsDir` and reads it back as the server will. The folder appears whole or not at
  * all: it is written and synced under a hidden name, which the server does not look at, and then renamed.
  * @returns the folder, and what the server's own check of it found.
- * @throws ImportFault when the id is taken, DictionaryFault when the weights are unsound.
+ * @throws ImportFault when the id is taken, Fault when the weights are unsound.
  */
 export async function writeDictionary(
   { weights, provenance, groups, defaultBudget }: Understood,

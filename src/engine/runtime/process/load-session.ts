@@ -1,4 +1,4 @@
-import { DictionaryFault } from "../../dictionaries/dictionary-fault.ts";
+import { Fault } from "../../core/errors.ts";
 import { loadWeights } from "../../dictionaries/weights.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
 import type { LoadedFacts, LoadFailureCause, LoadOptions, WarmUp } from "../protocol/messages.ts";
@@ -10,7 +10,7 @@ import { createEncoderSession } from "../sessions/create-session.ts";
 
 /**
  * Reads a dictionary's weights, checks them, builds its session and proves it by a real encode.
- * @throws DictionaryFault with everything wrong with the folder; Error when the runtime refuses.
+ * @throws Fault with everything wrong with the folder; Error when the runtime refuses.
  */
 export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
   const { weights, sha256, fileSha256, warnings } = await loadWeights(options.folder, options.manifest);
@@ -31,9 +31,9 @@ export function loadFailure(error: unknown): {
 } {
   const shortage = shortageOf(error);
   if (shortage !== null) return { faults: [`It could not be loaded: ${shortage}.`], cause: "shortage" };
-  if (error instanceof DictionaryFault) return { faults: error.faults, cause: "broken" };
+  if (error instanceof Fault) return { faults: error.faults, cause: "broken" };
   const words = error instanceof Error ? error.message : String(error);
-  return { faults: [words], cause: NO_MEMORY.test(words) ? "memory" : "other" };
+  return { faults: [words], cause: NO_MEMORY.test(words) ? "memory" : "runtime" };
 }
 
 async function createOnRuntime(

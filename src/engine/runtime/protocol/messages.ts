@@ -1,3 +1,4 @@
+import type { FaultCode } from "../../core/errors.ts";
 import type {
   DictionaryManifest,
   CoherenceFigures,
@@ -47,7 +48,7 @@ export interface LoadedFacts {
  * `broken`: the dictionary itself, so that another try fails too. `shortage`: the machine lacked something for now.
  * `memory`: an allocation failed, so that a smaller try may succeed.
  */
-export type LoadFailureCause = "broken" | "shortage" | "memory" | "other";
+export type LoadFailureCause = Extract<FaultCode, "broken" | "shortage" | "memory" | "runtime">;
 
 /** Server → runtime process. Columns are named beside each. */
 export type RequestHead =

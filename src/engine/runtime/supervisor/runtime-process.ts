@@ -2,23 +2,11 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { type Clock, overdueAfter } from "../../core/clock.ts";
+import { Fault } from "../../core/errors.ts";
 import { type Frame, frameChunks, FrameReader, type OutgoingColumns } from "../protocol/frame.ts";
-import type { LoadedFacts, LoadFailureCause, LoadOptions, ReplyHead, RequestHead } from "../protocol/messages.ts";
+import type { LoadedFacts, LoadOptions, ReplyHead, RequestHead } from "../protocol/messages.ts";
 import { launch } from "./launch.ts";
 import { endSooner, SOONER } from "./process-memory.ts";
-
-/** The process could not load the dictionary, and says why. */
-export class LoadFailed extends Error {
-  override readonly name = "LoadFailed";
-  readonly faults: readonly string[];
-  readonly reason: LoadFailureCause;
-
-  constructor(faults: readonly string[], reason: LoadFailureCause = "broken") {
-    super(faults.join(" "));
-    this.faults = faults;
-    this.reason = reason;
-  }
-}
 
 /** The process ended, or was ended by the watchdog, before it answered. */
 export class RuntimeGone extends Error {
@@ -36,7 +24,7 @@ export class RuntimeGone extends Error {
 
 /** Whether a start failed with too little memory, as far as one can tell. */
 export function ranOutOfMemory(error: unknown): boolean {
-  return (error instanceof RuntimeGone && error.killed) || (error instanceof LoadFailed && error.reason === "memory");
+  return (error instanceof RuntimeGone && error.killed) || (error instanceof Fault && error.code === "memory");
 }
 
 export interface RuntimeProcessOptions {
@@ -107,7 +95,7 @@ export class RuntimeProcess {
 
   /**
    * Starts a process and has it load its dictionary.
-   * @throws LoadFailed as the process says; RuntimeGone when it ended, took too long or was given up; Error when the
+   * @throws Fault as the process says; RuntimeGone when it ended, took too long or was given up; Error when the
    *   system did not start it
    */
   static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
@@ -141,8 +129,8 @@ export class RuntimeProcess {
         const reply = head as ReplyHead;
         stopWatch();
         if (reply.type === "loaded") resolve(reply.facts);
-        else if (reply.type === "load_failed") reject(new LoadFailed(reply.faults, reply.cause));
-        else reject(new LoadFailed([`unexpected ${reply.type}`]));
+        else if (reply.type === "load_failed") reject(new Fault(reply.cause, reply.faults));
+        else reject(new Fault("broken", [`unexpected ${reply.type}`]));
       };
       void ended.then((how) => {
         stopWatch();

@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { type Clock, pause } from "../../core/clock.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
@@ -13,7 +14,7 @@ import {
 } from "../protocol/columns.ts";
 import type { OutgoingColumns } from "../protocol/frame.ts";
 import type { Improved, LoadedFacts } from "../protocol/messages.ts";
-import { type CallTime, LoadFailed, ranOutOfMemory, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
+import { type CallTime, ranOutOfMemory, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
 /** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
 export interface OutgoingBatch extends Omit<EncodeBatch, "rows" | "targets"> {
@@ -72,7 +73,7 @@ export class SupervisedRuntime {
     return [new SupervisedRuntime(options, first), first.facts];
   }
 
-  /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, LoadFailed, Error */
+  /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, Fault, Error */
   async encode(batch: OutgoingBatch, time: CallTime): Promise<{ codes: SparseCodes; milliseconds: number }> {
     const { rows, targets, count, budgets, trace, reconstruction, orthogonal = false } = batch;
     const { head, frame } = await this.#call(
@@ -186,7 +187,7 @@ export class SupervisedRuntime {
         onRecovered(process.facts);
         return process;
       } catch (error) {
-        if (error instanceof LoadFailed && error.reason === "broken") {
+        if (error instanceof Fault && error.code === "broken") {
           this.#over = true;
           onFailed(error.faults);
           throw error;

@@ -1,5 +1,5 @@
+import { Fault } from "../../../../src/engine/core/errors.ts";
 import { describe, expect, it } from "vitest";
-import { DictionaryFault } from "../../../../src/engine/dictionaries/dictionary-fault.ts";
 import { loadFailure } from "../../../../src/engine/runtime/process/load-session.ts";
 
 describe("loadFailure", () => {
@@ -13,10 +13,10 @@ describe("loadFailure", () => {
   });
 
   it("tells broken dictionaries, shortages and other faults apart", () => {
-    const broken = new DictionaryFault(["atom 3 is zero.", "center is missing."]);
+    const broken = new Fault("broken", ["atom 3 is zero.", "center is missing."]);
     expect(loadFailure(broken)).toEqual({ faults: broken.faults, cause: "broken" });
     const full = Object.assign(new Error("open"), { code: "EMFILE" });
     expect(loadFailure(full)).toMatchObject({ faults: [expect.stringContaining("EMFILE")], cause: "shortage" });
-    expect(loadFailure(new TypeError("not a function"))).toEqual({ faults: ["not a function"], cause: "other" });
+    expect(loadFailure(new TypeError("not a function"))).toEqual({ faults: ["not a function"], cause: "runtime" });
   });
 });

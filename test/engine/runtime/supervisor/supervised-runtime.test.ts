@@ -1,8 +1,8 @@
+import { Fault } from "../../../../src/engine/core/errors.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import { overdueAfter, systemClock } from "../../../../src/engine/core/clock.ts";
 import {
   type CallTime,
-  LoadFailed,
   RuntimeGone,
   RuntimeProcess,
 } from "../../../../src/engine/runtime/supervisor/runtime-process.ts";
@@ -77,7 +77,7 @@ describe("RuntimeProcess", () => {
     await expect(start("broken")).rejects.toMatchObject({
       faults: ["atoms: 3 of them are zero.", "center is missing."],
     });
-    await expect(start("broken")).rejects.toBeInstanceOf(LoadFailed);
+    await expect(start("broken")).rejects.toBeInstanceOf(Fault);
   });
 
   it("tells a process that ended while loading from a broken dictionary", async () => {
@@ -249,8 +249,8 @@ describe("SupervisedRuntime", () => {
   it("gives up when the dictionary was broken meanwhile, and says so to every call", async () => {
     const { runtime, failures } = await supervise(["ok", "broken"]);
     await expect(runtime.encode(batch(666), NO_WATCHDOG)).rejects.toBeInstanceOf(RuntimeGone);
-    await expect(runtime.encode(batch(1), NO_WATCHDOG)).rejects.toBeInstanceOf(LoadFailed);
-    await expect(runtime.encode(batch(1), NO_WATCHDOG)).rejects.toBeInstanceOf(LoadFailed);
+    await expect(runtime.encode(batch(1), NO_WATCHDOG)).rejects.toBeInstanceOf(Fault);
+    await expect(runtime.encode(batch(1), NO_WATCHDOG)).rejects.toBeInstanceOf(Fault);
     expect(failures).toHaveLength(1);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { explainedVariance } from "../../../src/routes/v1/explained-variance.ts";
-import { codesOf } from "../../support/codes.ts";
+import { explainedVariance } from "../../src/codecs/write-codes.ts";
+import { codesOf } from "../support/codes.ts";
 
 const coded = (...residualNorms: number[]) =>
   codesOf(
@@ -10,18 +10,18 @@ const coded = (...residualNorms: number[]) =>
 
 describe("explainedVariance", () => {
   it("is 1 - Σ||x - x̂||² / Σ||x - mean||²", () => {
-    expect(explainedVariance(2, coded(0.5, 0.5))).toBe(1 - 0.5 / 2);
-    expect(explainedVariance(2, coded(0, 0))).toBe(1);
+    expect(explainedVariance(coded(0.5, 0.5), 2)).toBe(1 - 0.5 / 2);
+    expect(explainedVariance(coded(0, 0), 2)).toBe(1);
   });
 
   it("is negative where the mean would have done better", () => {
-    expect(explainedVariance(2, coded(2, 2))).toBe(1 - 8 / 2);
+    expect(explainedVariance(coded(2, 2), 2)).toBe(1 - 8 / 2);
   });
 
   it("is null where the rows do not vary", () => {
-    expect(explainedVariance(0, coded(0.5))).toBeNull();
-    expect(explainedVariance(0, coded(0.5, 0.5))).toBeNull();
-    expect(explainedVariance(0, coded(0, 0))).toBeNull();
+    expect(explainedVariance(coded(0.5), 0)).toBeNull();
+    expect(explainedVariance(coded(0.5, 0.5), 0)).toBeNull();
+    expect(explainedVariance(coded(0, 0), 0)).toBeNull();
   });
 
   it("measures in the rows' space under an input norm", () => {
@@ -30,6 +30,6 @@ describe("explainedVariance", () => {
       [0.25, 0.25].map((residualNorm) => ({ entries: [], residualNorm, norm })),
       4,
     );
-    expect(explainedVariance(2, codes)).toBe(1 - 2 / 2);
+    expect(explainedVariance(codes, 2)).toBe(1 - 2 / 2);
   });
 });

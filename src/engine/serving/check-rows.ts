@@ -1,0 +1,111 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { EngineError } from "../core/errors.ts";
+import type { Rows } from "../core/rows.ts";
+
+/** @throws EngineError PURSUIT_WRONG_WIDTH */
+export function checkWidth({ width }: Rows, d: number): void {
+  if (width === d) return;
+  const message = `The rows are ${width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
+  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
+}
+
+/** @throws EngineError PURSUIT_WRONG_WIDTH */
+export function checkTargets({ width, count }: Rows, rows: number, dOut: number): void {
+  if (width === dOut && count === rows) return;
+  const message = `targets holds ${count} rows of ${width}; ${rows} rows of ${dOut} were due, one for each input.`;
+  throw new EngineError("PURSUIT_WRONG_WIDTH", message);
+}
+
+/** Values after which others get a turn: about a millisecond. */
+const VALUES_AT_ONCE = 1 << 20;
+
+export interface RowsCheck {
+  /** Whether to sum up how the rows vary while they are in the cache. */
+  readonly summary: boolean;
+  /** Called after every turn of others; what it throws ends the work. */
+  readonly onTurn: () => void;
+  /** Of a row, for the error. */
+  readonly name?: string;
+}
+
+/**
+ * Checks that every value is finite: at once of few rows, in turns of many.
+ * @returns Σ||x − mean||² over the rows and their own mean; null unless `summary` is set
+ * @throws EngineError PURSUIT_NOT_FINITE with the row and column
+ */
+export function checkFinite(
+  rows: Rows,
+  { summary, onTurn, name = "Row" }: RowsCheck,
+): number | null | Promise<number | null> {
+  const { data, count, width } = rows;
+  const variance = summary ? new Variance(data.subarray(0, width)) : null;
+  const atOnce = Math.max(1, Math.floor(VALUES_AT_ONCE / width)) * width;
+  const check = (from: number): void => {
+    const part = data.subarray(from, from + atOnce);
+    const at = firstNotFinite(part);
+    if (at >= 0) throw notFinite(rows, from + at, name);
+    variance?.add(part);
+  };
+  const result = (): number | null => variance?.total(count) ?? null;
+  const inTurns = async (): Promise<number | null> => {
+    check(0);
+    for (let from = atOnce; from < data.length; from += atOnce) {
+      await nextTurn();
+      onTurn();
+      check(from);
+    }
+    return result();
+  };
+  if (data.length > atOnce) return inTurns();
+  check(0);
+  return result();
+}
+
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return i;
+  return -1;
+}
+
+/**
+ * Σ||x − mean||² in one pass, from the first row and not from zero: Σ(x − s)² − (Σ(x − s))²/n loses digits only to what
+ * lies far from s, and s is one of the rows.
+ */
+class Variance {
+  readonly #shift: Float32Array;
+  readonly #sums: Float64Array;
+  #squares = 0;
+
+  constructor(first: Float32Array) {
+    this.#shift = first;
+    this.#sums = new Float64Array(first.length);
+  }
+
+  /** Adds whole rows. */
+  add(rows: Float32Array): void {
+    const shift = this.#shift;
+    const sums = this.#sums;
+    const { length: width } = shift;
+    let squares = 0;
+    for (let from = 0; from < rows.length; from += width) {
+      for (let i = 0; i < width; i++) {
+        const off = rows[from + i]! - shift[i]!;
+        sums[i]! += off;
+        squares += off * off;
+      }
+    }
+    this.#squares += squares;
+  }
+
+  total(count: number): number {
+    if (count < 2) return 0;
+    let total = this.#squares;
+    // By index: an iterator makes an object of every number.
+    for (let i = 0; i < this.#sums.length; i++) total -= this.#sums[i]! ** 2 / count;
+    return total;
+  }
+}
+
+function notFinite({ data, width }: Rows, at: number, name: string): EngineError {
+  const message = `${name} ${Math.floor(at / width)}, column ${at % width} is ${data[at]}; every value must be a finite float32.`;
+  return new EngineError("PURSUIT_NOT_FINITE", message);
+}
