@@ -14,7 +14,7 @@ import { answersTable, figureTable, resultsPage, type Section } from "./report/m
 import { type Finished, runScenario, type RunOptions } from "./run-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { SCENARIOS } from "./scenarios/all.ts";
-import { rivals } from "./scenarios/rivals.ts";
+import { baselines } from "./scenarios/baselines.ts";
 import { describeMachine } from "./server/machine.ts";
 
 interface Flags {
@@ -23,7 +23,7 @@ interface Flags {
   readonly duration?: number;
   readonly out?: string;
   readonly note: string;
-  readonly rivals: boolean;
+  readonly baselines: boolean;
   readonly python: string;
 }
 
@@ -40,8 +40,8 @@ const flags = new Command("load")
   .option("--scenario <names...>", `only these, of all, ${SCENARIOS.map(({ name }) => name).join(", ")}`)
   .option("--duration <seconds>", "of one measurement but the long overload", parseSeconds)
   .option("--out <name>", "of the results page in load-tests/results; the date and time if not said")
-  .option("--rivals", "LitServe and FastAPI around PyTorch too; alone where no --scenario is named", false)
-  .option("--python <file>", "that has the packages of tools/rivals", "python3")
+  .option("--baselines", "LitServe and FastAPI around PyTorch too; alone where no --scenario is named", false)
+  .option("--python <file>", "that has the packages of tools/baselines", "python3")
   .option("--note <text>", "put into the results page, such as what else ran", "")
   .parse()
   .opts<Flags>();
@@ -49,12 +49,20 @@ const flags = new Command("load")
 process.exitCode = (await main(flags)) ? 0 : 1;
 
 /** False when an answer was wrong or lost. A figure off its goal is said, and is no failure. */
-async function main({ quick, scenario, duration, out, note, rivals: withRivals, python }: Flags): Promise<boolean> {
+async function main({
+  quick,
+  scenario,
+  duration,
+  out,
+  note,
+  baselines: withBaselines,
+  python,
+}: Flags): Promise<boolean> {
   const machine = describeMachine();
   const length = quick ? SECONDS.quick : SECONDS.full;
   const chosen = [
-    ...choose(scenario ?? (withRivals ? [] : undefined)),
-    ...(withRivals ? [rivals(python, MODELS)] : []),
+    ...choose(scenario ?? (withBaselines ? [] : undefined)),
+    ...(withBaselines ? [baselines(python, MODELS)] : []),
   ];
   const name = out ?? machine.date.replace(" ", "-").replace(":", "");
   const bar = new cliProgress.SingleBar(

@@ -20,7 +20,7 @@ export interface Traffic {
   readonly seconds: number;
   readonly arrivals?: Arrivals;
   readonly onCode?: (code: AnsweredCode) => void;
-  /** Another server that takes the same bodies and answers codes: a rival's. */
+  /** Another server that takes the same bodies and answers codes: a baseline's. */
   readonly elsewhere?: { readonly base: string; readonly path: string };
 }
 

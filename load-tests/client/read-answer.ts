@@ -7,7 +7,7 @@ export interface AnsweredCode {
   readonly values: ArrayLike<number>;
   readonly steps: number;
   readonly relative_error: number;
-  /** Rivals do not say. */
+  /** Baselines do not say. */
   readonly stop?: string;
   /** Where it was asked for. */
   readonly trace?: { readonly indices: number[]; readonly values: number[]; readonly residual_norms: number[] };

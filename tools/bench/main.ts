@@ -1,5 +1,5 @@
 /**
- * Matching pursuit on CPU against what people use now, every path of ours and every rival in the same run:
+ * Matching pursuit on CPU against what people use now, every path of ours and every baseline in the same run:
  *
  *     npm run bench -- --quick --python path/to/venv/bin/python
  *
@@ -11,12 +11,12 @@ import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { SETTINGS } from "../../src/server/settings.ts";
 import { busyShare, QUIET } from "./busy-share.ts";
-import { measureLaws } from "./laws.ts";
+import { measureScaling } from "./scaling-checks.ts";
 import { measureOrthogonal } from "./measure-orthogonal.ts";
 import { type Bench, measureShape, type ShapeResult } from "./measure-shape.ts";
 import { ReadBandwidth } from "./read-bandwidth.ts";
 import { jsonText, type ResultLine, tableHead, tableLine } from "./result-line.ts";
-import { type Rival, RIVALS, RivalProcess } from "./rival-process.ts";
+import { type Baseline, BASELINES, BaselineProcess } from "./baseline-process.ts";
 import { chosenShapes } from "./shapes.ts";
 import { table } from "./timing.ts";
 
@@ -33,9 +33,9 @@ interface Flags {
 }
 
 const { quick, json, python, shapes, orthogonal, batch, rounds } = new Command()
-  .option("--quick", "the first two shapes, fewer rounds, without torch.compile and the laws", false)
-  .option("--json", "an array of the lines instead of the tables; without the laws", false)
-  .option("--python <path>", "Python that has tools/rivals/requirements.txt", "python3")
+  .option("--quick", "the first two shapes, fewer rounds, without torch.compile and the scaling checks", false)
+  .option("--json", "an array of the lines instead of the tables; without scaling checks", false)
+  .option("--python <path>", "Python that has tools/baselines/requirements.txt", "python3")
   .option("--shapes <list>", "which shapes, counted from 1: 1,3")
   .option("--orthogonal", "orthogonal pursuit too, where --quick or --shapes leave it out", false)
   .option("--batch <rows>", "rows of one call", atLeastOne, 128)
@@ -43,7 +43,7 @@ const { quick, json, python, shapes, orthogonal, batch, rounds } = new Command()
   .parse()
   .opts<Flags>();
 
-/** Seconds of one call of a rival beyond which its larger batches are left out. */
+/** Seconds of one call of a baseline beyond which its larger batches are left out. */
 const LONGEST_CALL = { whole: 15, quick: 2 } as const;
 
 const QUICK_ROUNDS = 3;
@@ -54,22 +54,22 @@ const say = (text: string): void => (json ? console.error(text) : console.log(te
 const started = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "pursuit-bench-"));
 
-// Before the rivals start, who are no "other programs".
+// Before the baselines start, who are no "other programs".
 let busy = await busyShare();
-const names = quick ? RIVALS.filter((rival) => rival !== "torch.compile") : RIVALS;
-const rivals = new Map<Rival, RivalProcess>(names.map((name) => [name, new RivalProcess(python)]));
+const names = quick ? BASELINES.filter((baseline) => baseline !== "torch.compile") : BASELINES;
+const baselines = new Map<Baseline, BaselineProcess>(names.map((name) => [name, new BaselineProcess(python)]));
 const bandwidth = await ReadBandwidth.create(threads);
 const bench: Bench = {
   runtime: "cpu",
   batch,
   threads,
   ...((rounds !== undefined || quick) && { rounds: rounds ?? QUICK_ROUNDS }),
-  rivalBatches: [64, 256, 1024],
+  baselineBatches: [64, 256, 1024],
   longestCall: quick ? LONGEST_CALL.quick : LONGEST_CALL.whole,
   oracleRows: quick ? 2 : 8,
   gramLimitBytes: SETTINGS.gramLimit.fallback,
   bandwidth,
-  rivals,
+  baselines,
   scratch,
   progress: (text) => console.error(`  [${((performance.now() - started) / 1000).toFixed(0)} s] ${text}`),
 };
@@ -83,19 +83,19 @@ try {
   }
   if (orthogonal || (!quick && shapes === undefined)) await print(await measureOrthogonal(bench, python));
   if (!quick && !json) {
-    const { laws, notes } = await measureLaws(bench);
-    const body = laws.map(({ law, value, goal, of }) => [
-      law,
+    const { checks, notes } = await measureScaling(bench);
+    const body = checks.map(({ check, value, goal, of }) => [
+      check,
       value,
       goal,
       value > 0 && value <= goal ? "met" : "MISSED",
       of,
     ]);
-    console.log(`\n${table([["law", "value", "at most", "", "of"], ...body])}`);
+    console.log(`\n${table([["check", "value", "at most", "", "of"], ...body])}`);
     for (const note of notes) say(`    ${note}`);
   }
 } finally {
-  await Promise.all([...rivals.values()].map((rival) => rival.close()));
+  await Promise.all([...baselines.values()].map((baseline) => baseline.close()));
   await bandwidth.close();
   await rm(scratch, { recursive: true, force: true });
 }

@@ -9,8 +9,13 @@ import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench, ShapeResult } from "./measure-shape.ts";
 import { repeatedCall } from "./repeated-call.ts";
 import type { ResultLine } from "./result-line.ts";
-import { ORTHOGONAL_RIVALS, type OrthogonalRival, type RivalCodes, RivalProcess } from "./rival-process.ts";
-import { seeded, writeForRivals } from "./shapes.ts";
+import {
+  ORTHOGONAL_BASELINES,
+  type OrthogonalBaseline,
+  type BaselineCodes,
+  BaselineProcess,
+} from "./baseline-process.ts";
+import { seeded, writeForBaselines } from "./shapes.ts";
 
 const SHAPE = { d: 768, m: 4096, steps: 32 } as const;
 const GOAL = 3;
@@ -23,8 +28,8 @@ const CLOSE = 1e-4;
 const ALIKE = 0.9;
 
 /** Batches of ours, and who is timed at each: the others take seconds a call at the first already. */
-const BATCHES: readonly (readonly [number, readonly OrthogonalRival[]])[] = [
-  [64, ORTHOGONAL_RIVALS],
+const BATCHES: readonly (readonly [number, readonly OrthogonalBaseline[]])[] = [
+  [64, ORTHOGONAL_BASELINES],
   [512, ["SPAMS"]],
   [2048, ["SPAMS"]],
 ];
@@ -40,8 +45,8 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
   const weights: OrthogonalWeights = { ...plain, kind: "orthogonal_matching_pursuit", settings };
   const session = await createEncoderSession(weights, { runtime: "cpu", threads, path: "fused" });
   await improveFully(session);
-  const file = await writeForRivals(scratch, plain, rows);
-  const process = new RivalProcess(python, "orthogonal.py");
+  const file = await writeForBaselines(scratch, plain, rows);
+  const process = new BaselineProcess(python, "orthogonal.py");
   const lines: ResultLine[] = [];
   const notes = [origin];
   try {
@@ -53,24 +58,24 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
       const contestants: Contestant[] = [
         { name: "ours", measure: (await repeatedCall(batch, () => session.encode(own))).measure },
       ];
-      const alike = new Map<OrthogonalRival, number>();
-      for (const rival of names) {
-        const request = { rival, steps, batch, repeats: 1 };
+      const alike = new Map<OrthogonalBaseline, number>();
+      for (const baseline of names) {
+        const request = { baseline, steps, batch, repeats: 1 };
         try {
-          const first = await process.ask<RivalCodes>({ ...request, codes: COMPARED });
-          alike.set(rival, sameRows(codes, first));
-          const measure = async (): Promise<number> => (await process.ask<RivalCodes>(request)).us_per_row[0]!;
-          contestants.push({ name: rival, measure });
+          const first = await process.ask<BaselineCodes>({ ...request, codes: COMPARED });
+          alike.set(baseline, sameRows(codes, first));
+          const measure = async (): Promise<number> => (await process.ask<BaselineCodes>(request)).us_per_row[0]!;
+          contestants.push({ name: baseline, measure });
         } catch (error) {
-          notes.push(`${rival} does not work here (tools/rivals/README.md): ${(error as Error).message}`);
+          notes.push(`${baseline} does not work here (tools/baselines/README.md): ${(error as Error).message}`);
         }
       }
       const figures = await inTurn(contestants, ROUNDS);
       const us = median(figures.get("ours")!);
-      for (const [rival, same] of alike) {
-        const theirs = median(figures.get(rival)!);
+      for (const [baseline, same] of alike) {
+        const theirs = median(figures.get(baseline)!);
         const ratio = same / COMPARED >= ALIKE ? theirs / us : null;
-        notes.push(`batch ${batch}, ${rival}: the same code in ${same} of ${COMPARED} rows`);
+        notes.push(`batch ${batch}, ${baseline}: the same code in ${same} of ${COMPARED} rows`);
         lines.push({
           d,
           m,
@@ -78,9 +83,9 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
           batch,
           path: "orthogonal",
           us_per_row: us,
-          rival,
-          rival_us_per_row: theirs,
-          rival_batch: batch,
+          baseline,
+          baseline_us_per_row: theirs,
+          baseline_batch: batch,
           ratio,
           goal: GOAL,
           roofline_us: null,
@@ -97,7 +102,7 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
 }
 
 /** Rows of both that have the same atoms, with values as close as float32 leaves them. */
-function sameRows(ours: SparseCodes, theirs: RivalCodes): number {
+function sameRows(ours: SparseCodes, theirs: BaselineCodes): number {
   let same = 0;
   for (let i = 0; i + 1 < theirs.indptr.length; i++) {
     const [a, b] = [ours.indptr[i]!, ours.indptr[i + 1]!];

@@ -16,13 +16,13 @@ import type { ReadBandwidth } from "./read-bandwidth.ts";
 import { goalNotes, pathLines } from "./path-lines.ts";
 import { repeatedCall } from "./repeated-call.ts";
 import type { ResultLine } from "./result-line.ts";
-import { rivalAtShape, type RivalEntry } from "./rival-at-shape.ts";
-import type { Rival, RivalProcess } from "./rival-process.ts";
+import { baselineAtShape, type BaselineEntry } from "./baseline-at-shape.ts";
+import type { Baseline, BaselineProcess } from "./baseline-process.ts";
 import { rooflineUs } from "./roofline.ts";
 import { ruleVerdict } from "./rule-check.ts";
-import { type Shape, workload, writeForRivals } from "./shapes.ts";
+import { type Shape, workload, writeForBaselines } from "./shapes.ts";
 
-/** Share of the free memory that paths held at once may take; the rivals need theirs. */
+/** Share of the free memory that paths held at once may take; the baselines need theirs. */
 const MEMORY_SHARE = 0.75;
 
 /** Where one round takes longer than so many seconds, three must do. */
@@ -34,16 +34,16 @@ export interface Bench {
   readonly threads: number;
   /** Rounds of which the median counts; not given: 5, or 3 of long ones. */
   readonly rounds?: number;
-  /** Rows of one call, beside ours, of which each rival is timed at what suits it best. */
-  readonly rivalBatches: readonly number[];
-  /** Seconds of one call of a rival beyond which a larger batch is left out. */
+  /** Rows of one call, beside ours, of which each baseline is timed at what suits it best. */
+  readonly baselineBatches: readonly number[];
+  /** Seconds of one call of a baseline beyond which a larger batch is left out. */
   readonly longestCall: number;
   readonly oracleRows: number;
   readonly gramLimitBytes: number;
   /** Null: no roofline. */
   readonly bandwidth: ReadBandwidth | null;
-  readonly rivals: ReadonlyMap<Rival, RivalProcess>;
-  /** A folder for what the rivals read. */
+  readonly baselines: ReadonlyMap<Baseline, BaselineProcess>;
+  /** A folder for what the baselines read. */
   readonly scratch: string;
   /** Says how far it is. */
   readonly progress: (text: string) => void;
@@ -61,27 +61,27 @@ interface Opened {
   readonly codes: readonly ServedCode[];
 }
 
-interface RivalReady {
-  readonly rival: Rival;
-  readonly entries: readonly RivalEntry[];
+interface BaselineReady {
+  readonly baseline: Baseline;
+  readonly entries: readonly BaselineEntry[];
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-const nameOf = (rival: Rival, batch: number): string => `${rival} ${batch}`;
+const nameOf = (baseline: Baseline, batch: number): string => `${baseline} ${batch}`;
 const DENSE = "dense pass";
 const READ = "read bandwidth";
 
-/** Every path of ours and every rival on one shape, timed in turn. */
+/** Every path of ours and every baseline on one shape, timed in turn. */
 export async function measureShape(shape: Shape, bench: Bench): Promise<ShapeResult> {
   const { batch, threads, runtime, progress } = bench;
   const notes: string[] = [];
-  const work = await workload(shape, Math.max(batch, ...bench.rivalBatches));
+  const work = await workload(shape, Math.max(batch, ...bench.baselineBatches));
   const { weights } = work;
   const { d, m } = weights;
   const rows = work.rows.subarray(0, batch * d);
   notes.push(work.origin);
 
-  const ready = await rivalsReady(shape, work, bench, notes);
+  const ready = await baselinesReady(shape, work, bench, notes);
   progress("float64 oracle");
   const oracle = oracleSample(rows, weights, shape.steps, bench.oracleRows);
 
@@ -117,11 +117,11 @@ interface GroupContext {
   /** [batch, d] */
   readonly rows: Float32Array;
   readonly oracle: OracleSample;
-  readonly ready: readonly RivalReady[];
+  readonly ready: readonly BaselineReady[];
   readonly dense: Awaited<ReturnType<typeof DensePass.create>>;
 }
 
-/** Paths that are held at once, in turn with the dense pass, the read bandwidth and all rivals. */
+/** Paths that are held at once, in turn with the dense pass, the read bandwidth and all baselines. */
 async function measureGroup(group: readonly PursuitPath[], context: GroupContext): Promise<ShapeResult> {
   const { shape, bench, weights, rows, ready, dense } = context;
   const { batch, bandwidth, progress } = bench;
@@ -142,9 +142,9 @@ async function measureGroup(group: readonly PursuitPath[], context: GroupContext
     contestants.push({ name: path, measure });
     round += seconds;
   }
-  for (const { rival, entries } of ready) {
+  for (const { baseline, entries } of ready) {
     for (const { batch: count, time, seconds } of entries) {
-      contestants.push({ name: nameOf(rival, count), measure: time });
+      contestants.push({ name: nameOf(baseline, count), measure: time });
       round += seconds;
     }
   }
@@ -159,35 +159,35 @@ async function measureGroup(group: readonly PursuitPath[], context: GroupContext
   const roofline = bytesPerSecond === null ? null : rooflineUs({ denseUs, steps, m, bytesPerSecond });
   const read = bytesPerSecond === null ? "" : `, read ${(bytesPerSecond / 1e9).toFixed(1)} GB/s`;
   notes.push(`${group.join(", ")}: median of ${rounds} rounds; dense pass ${denseUs.toFixed(1)} us/row${read}`);
-  const rivals = ready.map(({ rival, entries }) => ({
-    rival,
-    timed: entries.map(({ batch: count, codes }) => ({ batch: count, codes, us: figure(nameOf(rival, count)) })),
+  const baselines = ready.map(({ baseline, entries }) => ({
+    baseline,
+    timed: entries.map(({ batch: count, codes }) => ({ batch: count, codes, us: figure(nameOf(baseline, count)) })),
   }));
   const found = opened.map(({ path, codes }) =>
-    pathLines({ shape, batch, path, us: figure(path), codes, roofline }, rivals, rows, weights),
+    pathLines({ shape, batch, path, us: figure(path), codes, roofline }, baselines, rows, weights),
   );
   return { lines: found.flatMap(({ lines }) => lines), notes: [...notes, ...found.flatMap((one) => one.notes)] };
 }
 
-/** The rivals that work on this shape. */
-async function rivalsReady(
+/** The baselines that work on this shape. */
+async function baselinesReady(
   shape: Shape,
   { weights, rows }: Awaited<ReturnType<typeof workload>>,
-  { rivals, scratch, batch, threads, runtime, rivalBatches, longestCall, progress }: Bench,
+  { baselines, scratch, batch, threads, runtime, baselineBatches, longestCall, progress }: Bench,
   notes: string[],
-): Promise<readonly RivalReady[]> {
-  const file = await writeForRivals(scratch, weights, rows);
-  const ready: RivalReady[] = [];
-  for (const [rival, process] of rivals) {
-    progress(`${rival}: warming up`);
+): Promise<readonly BaselineReady[]> {
+  const file = await writeForBaselines(scratch, weights, rows);
+  const ready: BaselineReady[] = [];
+  for (const [baseline, process] of baselines) {
+    progress(`${baseline}: warming up`);
     try {
       const { steps } = shape;
-      const task = { file, device: runtime, threads, steps, batch, otherBatches: rivalBatches, longestCall };
-      const { entries, notes: more } = await rivalAtShape(process, rival, task);
-      ready.push({ rival, entries });
+      const task = { file, device: runtime, threads, steps, batch, otherBatches: baselineBatches, longestCall };
+      const { entries, notes: more } = await baselineAtShape(process, baseline, task);
+      ready.push({ baseline, entries });
       notes.push(...more);
     } catch (error) {
-      notes.push(`${rival} does not work here (tools/rivals/README.md): ${messageOf(error)}`);
+      notes.push(`${baseline} does not work here (tools/baselines/README.md): ${messageOf(error)}`);
     }
   }
   await rm(file);

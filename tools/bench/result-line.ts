@@ -1,7 +1,7 @@
 import type { PursuitPath } from "../../src/engine/core/dictionary.ts";
-import type { OrthogonalRival, Rival } from "./rival-process.ts";
+import type { OrthogonalBaseline, Baseline } from "./baseline-process.ts";
 
-/** One line of the table, and one object of `--json`: a path of ours beside a rival in the same run. */
+/** One line of the table, and one object of `--json`: a path of ours beside a baseline in the same run. */
 export interface ResultLine {
   readonly d: number;
   readonly m: number;
@@ -11,11 +11,11 @@ export interface ResultLine {
   /** `orthogonal`: orthogonal pursuit, which has one path. */
   readonly path: PursuitPath | "orthogonal";
   readonly us_per_row: number;
-  readonly rival: Rival | OrthogonalRival | "none";
-  /** The better of our batch and of the batch that suits the rival best. */
-  readonly rival_us_per_row: number | null;
-  readonly rival_batch: number | null;
-  /** Null where there is no rival, or where the codes disagree. */
+  readonly baseline: Baseline | OrthogonalBaseline | "none";
+  /** The better of our batch and of the batch that suits the baseline best. */
+  readonly baseline_us_per_row: number | null;
+  readonly baseline_batch: number | null;
+  /** Null where there is no baseline, or where the codes disagree. */
   readonly ratio: number | null;
   /** What `ratio` is aimed to be; null where nothing is aimed at. */
   readonly goal: number | null;
@@ -31,9 +31,9 @@ const COLUMNS: readonly (readonly [keyof ResultLine, string, number])[] = [
   ["batch", "batch", 5],
   ["path", "path", 14],
   ["us_per_row", "us/row", 9],
-  ["rival", "rival", 13],
-  ["rival_us_per_row", "its us/row", 10],
-  ["rival_batch", "its batch", 9],
+  ["baseline", "baseline", 13],
+  ["baseline_us_per_row", "its us/row", 10],
+  ["baseline_batch", "its batch", 9],
   ["ratio", "ratio", 6],
   ["goal", "goal", 4],
   ["roofline_us", "roofline", 8],
@@ -57,7 +57,7 @@ export function tableLine(line: ResultLine): string {
 
 const DIGITS: Partial<Record<keyof ResultLine, number>> = {
   us_per_row: 1,
-  rival_us_per_row: 1,
+  baseline_us_per_row: 1,
   ratio: 1,
   roofline_us: 1,
   roofline_share: 2,

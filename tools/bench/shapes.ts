@@ -12,7 +12,7 @@ export interface Shape {
   readonly d: number;
   readonly m: number;
   readonly steps: number;
-  /** Times faster than the fastest rival that is aimed at; null: nothing. */
+  /** Times faster than the fastest baseline that is aimed at; null: nothing. */
   readonly goal: number | null;
   /** Folder under models/; without it the dictionary is made from a seed. */
   readonly model?: string;
@@ -91,8 +91,8 @@ export function seeded({ d, m, steps }: Pick<Shape, "d" | "m" | "steps">, count:
   };
 }
 
-/** Dictionary and rows as tools/rivals/rivals.py takes them, the rows centred: neither's centre is ours to define. */
-export async function writeForRivals(folder: string, weights: PursuitWeights, rows: Float32Array): Promise<string> {
+/** Dictionary and rows as tools/baselines/baselines.py takes them, the rows centred: neither's centre is ours to define. */
+export async function writeForBaselines(folder: string, weights: PursuitWeights, rows: Float32Array): Promise<string> {
   const { atoms, center, d, m } = weights;
   const centred = center ? Float32Array.from(rows, (x, i) => x - center[i % d]!) : rows;
   const file = join(folder, `${d}x${m}.safetensors`);

@@ -15,7 +15,7 @@ import { SETTINGS } from "../../src/server/settings.ts";
 import { median } from "../bench/in-turn.ts";
 import { measureShape } from "../bench/measure-shape.ts";
 import { type ResultLine, tableHead, tableLine } from "../bench/result-line.ts";
-import { type Rival, RIVALS, RivalProcess } from "../bench/rival-process.ts";
+import { type Baseline, BASELINES, BaselineProcess } from "../bench/baseline-process.ts";
 import { cardBytes } from "../bench/roofline.ts";
 import { gpuFault } from "./gpu-fault.ts";
 
@@ -26,8 +26,8 @@ const SHAPES = [
   { d: 2304, m: 32768, steps: 85, goal: null },
 ] as const;
 const BATCHES = [64, 512, 4096] as const;
-/** Times faster than the rival that is aimed at. */
-const GOALS: Readonly<Partial<Record<ResultLine["rival"], number | null>>> = {
+/** Times faster than the baseline that is aimed at. */
+const GOALS: Readonly<Partial<Record<ResultLine["baseline"], number | null>>> = {
   overcomplete: 3,
   saelens: 3,
   "torch.compile": 1.5,
@@ -37,7 +37,7 @@ const GOALS: Readonly<Partial<Record<ResultLine["rival"], number | null>>> = {
 const READ_MIB = 4096;
 
 const { python } = new Command()
-  .requiredOption("--python <path>", "Python that has tools/rivals/requirements.txt and sees the GPU")
+  .requiredOption("--python <path>", "Python that has tools/baselines/requirements.txt and sees the GPU")
   .parse()
   .opts<{ python: string }>();
 
@@ -52,10 +52,10 @@ else {
 
 async function measure(): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), "pursuit-gpu-"));
-  const rivals = new Map<Rival, RivalProcess>(RIVALS.map((name) => [name, new RivalProcess(python)]));
+  const baselines = new Map<Baseline, BaselineProcess>(BASELINES.map((name) => [name, new BaselineProcess(python)]));
   const progress = (text: string): void => console.error(`  ${text}`);
   try {
-    const bytesPerSecond = await bandwidthOf(rivals.get("overcomplete")!);
+    const bytesPerSecond = await bandwidthOf(baselines.get("overcomplete")!);
     console.log(`${card}, ${new Date().toISOString().slice(0, 10)}; reads ${(bytesPerSecond / 1e9).toFixed(0)} GB/s`);
     console.log("roofline: the bytes of a pursuit by the Gram matrix at that rate; share: of it, our time\n");
     console.log(tableHead());
@@ -66,12 +66,12 @@ async function measure(): Promise<void> {
           runtime: "cuda",
           batch,
           threads: availableParallelism(),
-          rivalBatches: [],
+          baselineBatches: [],
           longestCall: 0,
           oracleRows: 1,
           gramLimitBytes: SETTINGS.gramLimit.fallback,
           bandwidth: null,
-          rivals,
+          baselines,
           scratch,
           progress,
         });
@@ -80,7 +80,7 @@ async function measure(): Promise<void> {
       }
     }
   } finally {
-    await Promise.all([...rivals.values()].map((rival) => rival.close()));
+    await Promise.all([...baselines.values()].map((baseline) => baseline.close()));
     await rm(scratch, { recursive: true, force: true });
   }
 }
@@ -89,15 +89,15 @@ function onCard(line: ResultLine, bytesPerSecond: number): ResultLine {
   const roofline = (cardBytes(line) / bytesPerSecond) * 1e6;
   return {
     ...line,
-    goal: GOALS[line.rival] ?? null,
+    goal: GOALS[line.baseline] ?? null,
     roofline_us: roofline,
     roofline_share: roofline / line.us_per_row,
   };
 }
 
 /** PyTorch's float32 sum, which reads a card's memory as fast as anything does. */
-async function bandwidthOf(rival: RivalProcess): Promise<number> {
+async function bandwidthOf(baseline: BaselineProcess): Promise<number> {
   const asked = { read_mib: READ_MIB, repeats: 9, device: "cuda" };
-  const { bytes_per_s } = await rival.ask<{ bytes_per_s: number[] }>(asked);
+  const { bytes_per_s } = await baseline.ask<{ bytes_per_s: number[] }>(asked);
   return median(bytes_per_s);
 }

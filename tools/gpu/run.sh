@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fidelity fixtures and the bench on an NVIDIA GPU: tools/gpu/run.sh path/to/venv/bin/python
-# The Python must have tools/rivals/requirements.txt. See README.md beside this file.
+# The Python must have tools/baselines/requirements.txt. See README.md beside this file.
 set -euo pipefail
-python=${1:?"usage: tools/gpu/run.sh path/to/python, one that has tools/rivals/requirements.txt"}
+python=${1:?"usage: tools/gpu/run.sh path/to/python, one that has tools/baselines/requirements.txt"}
 cd "$(dirname "$0")/../.."
 
 if ! nvidia-smi --list-gpus 2>/dev/null | grep -q GPU; then
@@ -10,7 +10,7 @@ if ! nvidia-smi --list-gpus 2>/dev/null | grep -q GPU; then
   exit 1
 fi
 if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  echo "PyTorch of $python sees no GPU. Install tools/rivals/requirements.txt for this driver's CUDA." >&2
+  echo "PyTorch of $python sees no GPU. Install tools/baselines/requirements.txt for this driver's CUDA." >&2
   exit 1
 fi
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ServedCode } from "../../../src/engine/dictionaries/verify/served-code.ts";
-import { goalNotes, pathLines, type TimedPath, type TimedRival } from "../../../tools/bench/path-lines.ts";
+import { goalNotes, pathLines, type TimedPath, type TimedBaseline } from "../../../tools/bench/path-lines.ts";
 import { seeded } from "../../../tools/bench/shapes.ts";
 
 const SHAPE = { d: 2, m: 2, steps: 2, goal: 10 };
@@ -16,34 +16,34 @@ const SERVED: ServedCode = {
 };
 const PATH: TimedPath = { shape: SHAPE, batch: 1, path: "fused", us: 20, codes: [SERVED], roofline: 15 };
 
-function rival(name: TimedRival["rival"], us: readonly number[], values: readonly number[]): TimedRival {
+function baseline(name: TimedBaseline["baseline"], us: readonly number[], values: readonly number[]): TimedBaseline {
   const codes = { us_per_row: [], indptr: [0, 2], indices: [0, 1], values };
-  return { rival: name, timed: us.map((one, i) => ({ batch: [1, 64][i]!, us: one, codes })) };
+  return { baseline: name, timed: us.map((one, i) => ({ batch: [1, 64][i]!, us: one, codes })) };
 }
 
 describe("lines of a path", () => {
-  it("give each rival its better batch", () => {
-    const rivals = [rival("saelens", [400, 300], [3, 1]), rival("torch.compile", [150], [3, 1])];
-    const { lines, notes } = pathLines(PATH, rivals, ROWS, WEIGHTS);
-    expect(lines.map((line) => [line.rival, line.rival_batch, line.rival_us_per_row, line.ratio])).toEqual([
+  it("give each baseline its better batch", () => {
+    const baselines = [baseline("saelens", [400, 300], [3, 1]), baseline("torch.compile", [150], [3, 1])];
+    const { lines, notes } = pathLines(PATH, baselines, ROWS, WEIGHTS);
+    expect(lines.map((line) => [line.baseline, line.baseline_batch, line.baseline_us_per_row, line.ratio])).toEqual([
       ["saelens", 64, 300, 15],
       ["torch.compile", 1, 150, 7.5],
     ]);
     expect(lines[0]).toMatchObject({ us_per_row: 20, roofline_us: 15, roofline_share: 0.75, goal: 10 });
     expect(notes).toEqual([]);
-    expect(goalNotes("fused", lines)).toEqual(["fused: 7.5 × the fastest rival (torch.compile), goal 10: MISSED"]);
+    expect(goalNotes("fused", lines)).toEqual(["fused: 7.5 × the fastest baseline (torch.compile), goal 10: MISSED"]);
   });
 
   it("hold no ratio where codes disagree, and a note says where", () => {
-    const { lines, notes } = pathLines(PATH, [rival("saelens", [400], [3, 1.5])], ROWS, WEIGHTS);
-    expect(lines[0]).toMatchObject({ rival_us_per_row: 400, ratio: null });
+    const { lines, notes } = pathLines(PATH, [baseline("saelens", [400], [3, 1.5])], ROWS, WEIGHTS);
+    expect(lines[0]).toMatchObject({ baseline_us_per_row: 400, ratio: null });
     expect(notes).toEqual(["fused and saelens disagree: row 0, selection 2, atom 1; no ratio"]);
     expect(goalNotes("fused", lines)).toEqual([]);
   });
 
-  it("stand alone without rivals", () => {
+  it("stand alone without baselines", () => {
     const { lines } = pathLines(PATH, [], ROWS, WEIGHTS);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatchObject({ rival: "none", rival_us_per_row: null, ratio: null, us_per_row: 20 });
+    expect(lines[0]).toMatchObject({ baseline: "none", baseline_us_per_row: null, ratio: null, us_per_row: 20 });
   });
 });

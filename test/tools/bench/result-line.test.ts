@@ -8,9 +8,9 @@ const LINE: ResultLine = {
   batch: 128,
   path: "fused_residual",
   us_per_row: 123456.78,
-  rival: "torch.compile",
-  rival_us_per_row: 234567.89,
-  rival_batch: 1024,
+  baseline: "torch.compile",
+  baseline_us_per_row: 234567.89,
+  baseline_batch: 1024,
   ratio: 1.9,
   goal: 30,
   roofline_us: 1234.56,
@@ -20,7 +20,7 @@ const LINE: ResultLine = {
 describe("a line of the bench", () => {
   it("goes out as JSON with every field, unrounded", () => {
     const fields =
-      "d m steps batch path us_per_row rival rival_us_per_row rival_batch ratio goal roofline_us roofline_share";
+      "d m steps batch path us_per_row baseline baseline_us_per_row baseline_batch ratio goal roofline_us roofline_share";
     const parsed = JSON.parse(jsonText([LINE, { ...LINE, ratio: null }])) as ResultLine[];
     expect(Object.keys(parsed[0]!)).toEqual(fields.split(" "));
     expect(parsed).toEqual([LINE, { ...LINE, ratio: null }]);
@@ -36,7 +36,7 @@ describe("a line of the bench", () => {
   });
 
   it("shows what is not known as a dash", () => {
-    const unknown = { rival: "none", rival_us_per_row: null, rival_batch: null, ratio: null } as const;
+    const unknown = { baseline: "none", baseline_us_per_row: null, baseline_batch: null, ratio: null } as const;
     const cells = tableLine({ ...LINE, ...unknown, roofline_us: null, roofline_share: null })
       .trim()
       .split(/ +/);

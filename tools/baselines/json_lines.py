@@ -13,6 +13,6 @@ def answer_lines(answer):
     for line in sys.stdin:
         try:
             answered = answer(json.loads(line))
-        except Exception as error:  # whatever a rival throws is an answer, not an end
+        except Exception as error:  # whatever a baseline throws is an answer, not an end
             answered = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
         print(json.dumps(answered), file=_ANSWERS, flush=True)

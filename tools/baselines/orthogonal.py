@@ -1,9 +1,9 @@
 """Orthogonal matching pursuit as people run it today, timed for tools/bench: SPAMS, scikit-learn, batched-omp.
 
-A long-lived process that speaks as rivals.py does: JSON lines in, one JSON line out for each.
+A long-lived process that speaks as baselines.py does: JSON lines in, one JSON line out for each.
 
     {"file", "threads", "device"}                   load atoms [m, d] and rows [n, d]
-    {"rival", "steps", "batch", "repeats", "codes"} code the first `batch` rows in one call, `repeats` times, and answer the
+    {"baseline", "steps", "batch", "repeats", "codes"} code the first `batch` rows in one call, `repeats` times, and answer the
                                                     codes of the first `codes` of them
 """
 
@@ -50,7 +50,7 @@ def batched_omp(task, steps):
     return encode
 
 
-RIVALS = {"SPAMS": spams, "scikit-learn": scikit_learn, "batched-omp": batched_omp}
+BASELINES = {"SPAMS": spams, "scikit-learn": scikit_learn, "batched-omp": batched_omp}
 
 
 class Task:
@@ -60,17 +60,17 @@ class Task:
         self.gram = self.atoms @ self.atoms.T
         self.encoders = {}
 
-    def encode(self, rival, steps, batch, repeats, codes=0):
+    def encode(self, baseline, steps, batch, repeats, codes=0):
         """Microseconds a row of each repeat; the first codes of the last as a CSR triple, indices ascending."""
         if batch > len(self.rows):
             raise ValueError(f"a batch of {batch}, but {len(self.rows)} rows were loaded")
-        if (rival, steps) not in self.encoders:
-            self.encoders[rival, steps] = RIVALS[rival](self, steps)
+        if (baseline, steps) not in self.encoders:
+            self.encoders[baseline, steps] = BASELINES[baseline](self, steps)
         rows = np.ascontiguousarray(self.rows[:batch])
         times = []
         for _ in range(repeats):
             started = time.perf_counter()
-            found = self.encoders[rival, steps](rows)
+            found = self.encoders[baseline, steps](rows)
             times.append((time.perf_counter() - started) * 1e6 / batch)
         found = found[:codes]
         found.sort_indices()

@@ -3,11 +3,11 @@
 A long-lived process, so that PyTorch is imported once: JSON lines in, one JSON line out for each.
 
     {"file", "threads", "device"}                        load atoms [m, d] and rows [n, d] (already centred)
-    {"rival", "steps", "batch", "repeats", "codes"}      encode the first `batch` rows in one call, `repeats` times, and
+    {"baseline", "steps", "batch", "repeats", "codes"}      encode the first `batch` rows in one call, `repeats` times, and
                                                          answer the codes of the first `codes` of them
     {"read_mib", "repeats", "device"}                    read bandwidth of a CUDA card, by a float32 sum
 
-An answer holds {"error"} where a rival does not work; the process goes on.
+An answer holds {"error"} where a baseline does not work; the process goes on.
 """
 
 import time
@@ -52,7 +52,7 @@ def compiled(atoms, steps, device):
     return torch.compile(saelens(atoms, steps, device))
 
 
-RIVALS = {"overcomplete": overcomplete, "saelens": saelens, "torch.compile": compiled}
+BASELINES = {"overcomplete": overcomplete, "saelens": saelens, "torch.compile": compiled}
 
 
 def synchronize(device):
@@ -74,13 +74,13 @@ class Bench:
         card = torch.cuda.get_device_name(0) if device == "cuda" else None
         return {"torch": torch.__version__, "card": card}
 
-    def encode(self, rival, steps, batch, repeats, codes=0):
+    def encode(self, baseline, steps, batch, repeats, codes=0):
         """Microseconds a row of each repeat; the first codes of the last as a CSR triple."""
         if batch > len(self.rows):
             raise ValueError(f"a batch of {batch}, but {len(self.rows)} rows were loaded")
-        if (rival, steps) not in self.encoders:
-            self.encoders[rival, steps] = RIVALS[rival](self.atoms, steps, self.device)
-        encode = self.encoders[rival, steps]
+        if (baseline, steps) not in self.encoders:
+            self.encoders[baseline, steps] = BASELINES[baseline](self.atoms, steps, self.device)
+        encode = self.encoders[baseline, steps]
         rows = self.rows[:batch]
         times = []
         for _ in range(repeats):

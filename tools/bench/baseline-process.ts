@@ -2,35 +2,35 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-/** The names of tools/rivals/rivals.py. */
-export const RIVALS = ["overcomplete", "saelens", "torch.compile"] as const;
-export type Rival = (typeof RIVALS)[number];
+/** The names of tools/baselines/baselines.py. */
+export const BASELINES = ["overcomplete", "saelens", "torch.compile"] as const;
+export type Baseline = (typeof BASELINES)[number];
 
-/** And of tools/rivals/orthogonal.py. */
-export const ORTHOGONAL_RIVALS = ["SPAMS", "scikit-learn", "batched-omp"] as const;
-export type OrthogonalRival = (typeof ORTHOGONAL_RIVALS)[number];
+/** And of tools/baselines/orthogonal.py. */
+export const ORTHOGONAL_BASELINES = ["SPAMS", "scikit-learn", "batched-omp"] as const;
+export type OrthogonalBaseline = (typeof ORTHOGONAL_BASELINES)[number];
 
-export interface RivalCodes {
+export interface BaselineCodes {
   readonly us_per_row: readonly number[];
   readonly indptr: readonly number[];
   readonly indices: readonly number[];
   readonly values: readonly number[];
 }
 
-/** The longest that a rival may take over one answer, compilation included. */
+/** The longest that a baseline may take over one answer, compilation included. */
 const PATIENCE_SECONDS = 400;
 
-/** A Python process for one rival, so that no rival inherits what another did to PyTorch. One question at a time. */
-export class RivalProcess {
+/** A Python process for one baseline, so that no baseline inherits what another did to PyTorch. One question at a time. */
+export class BaselineProcess {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #gone: Promise<unknown>;
   #complaints = "";
 
-  constructor(python: string, file: "rivals.py" | "orthogonal.py" = "rivals.py") {
-    // OpenBLAS's switches are there for other programs on the machine: rivals run as they would for their users.
+  constructor(python: string, file: "baselines.py" | "orthogonal.py" = "baselines.py") {
+    // OpenBLAS's switches are there for other programs on the machine: baselines run as they would for their users.
     const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
-    const script = fileURLToPath(new URL(`../rivals/${file}`, import.meta.url));
+    const script = fileURLToPath(new URL(`../baselines/${file}`, import.meta.url));
     this.#child = spawn(python, [script], { stdio: ["pipe", "pipe", "pipe"], env });
     this.#child.stderr!.on("data", (text: Buffer) => {
       this.#complaints = (this.#complaints + text.toString()).slice(-2000);
@@ -47,7 +47,7 @@ export class RivalProcess {
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** @throws Error with the rival's own message, or the end of what Python said when it is gone. */
+  /** @throws Error with the baseline's own message, or the end of what Python said when it is gone. */
   async ask<Answer>(request: object): Promise<Answer> {
     this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
     const slow = setTimeout(() => {

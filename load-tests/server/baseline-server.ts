@@ -5,16 +5,16 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-/** A Python server of tools/rivals that serves one dictionary. */
-export interface RivalServer {
+/** A Python server of tools/baselines that serves one dictionary. */
+export interface BaselineServer {
   readonly base: string;
   readonly path: string;
   readonly stop: () => Promise<void>;
 }
 
-export interface RivalOptions {
+export interface BaselineOptions {
   readonly python: string;
-  /** File of tools/rivals. */
+  /** File of tools/baselines. */
   readonly script: string;
   readonly folder: string;
   readonly steps: number;
@@ -39,14 +39,14 @@ export async function checkPython(python: string): Promise<void> {
   });
   if (stdout.trim() === "") return;
   throw new Error(
-    `--python ${python} has no ${stdout.trim().split(" ").join(", ")}. In a venv of its own: pip install -r tools/rivals/requirements.txt -r tools/rivals/serving-requirements.txt`,
+    `--python ${python} has no ${stdout.trim().split(" ").join(", ")}. In a venv of its own: pip install -r tools/baselines/requirements.txt -r tools/baselines/serving-requirements.txt`,
   );
 }
 
-/** Starts a rival and resolves once it has answered a row. @throws Error with its log when it ends or does not begin */
-export async function startRival(options: RivalOptions): Promise<RivalServer> {
+/** Starts a baseline and resolves once it has answered a row. @throws Error with its log when it ends or does not begin */
+export async function startBaseline(options: BaselineOptions): Promise<BaselineServer> {
   const { python, script, folder, steps, threads, batch, timeoutMs } = options;
-  const file = fileURLToPath(new URL(`../../tools/rivals/${script}`, import.meta.url));
+  const file = fileURLToPath(new URL(`../../tools/baselines/${script}`, import.meta.url));
   const port = await freePort();
   const numbers = [steps, threads, port, batch, timeoutMs].map(String);
   // A group of its own: LitServe starts processes that outlive a signal to the first alone.
@@ -98,7 +98,7 @@ async function endGroup(child: ChildProcess): Promise<void> {
   signal("SIGKILL");
 }
 
-/** A port that was free a moment ago: the rivals cannot choose one and say which. */
+/** A port that was free a moment ago: the baselines cannot choose one and say which. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

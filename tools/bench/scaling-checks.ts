@@ -9,8 +9,8 @@ import { createEncoderSession, DensePass, passOnce } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench } from "./measure-shape.ts";
 import { type ErrorCurve, toleranceForMean } from "./mean-tolerance.ts";
-import { rivalAtShape } from "./rival-at-shape.ts";
-import { seeded, writeForRivals } from "./shapes.ts";
+import { baselineAtShape } from "./baseline-at-shape.ts";
+import { seeded, writeForBaselines } from "./shapes.ts";
 import { straightLine } from "./straight-line.ts";
 
 const SHAPE = { d: 768, m: 4096, steps: 32 } as const;
@@ -23,8 +23,8 @@ const ROW_COUNTS = [32, 64, 128, 256, 512] as const;
 const STEP_COUNTS = [4, 8, 16, 24, 32] as const;
 const REPEATS = 10;
 
-export interface Law {
-  readonly law: string;
+export interface ScalingCheck {
+  readonly check: string;
   /** Not above 0 where noise has swallowed it. */
   readonly value: number;
   /** At most. */
@@ -33,10 +33,12 @@ export interface Law {
   readonly of: string;
 }
 
-export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[]; readonly notes: string[] }> {
+export async function measureScaling(
+  bench: Bench,
+): Promise<{ readonly checks: ScalingCheck[]; readonly notes: string[] }> {
   const { batch, threads, rounds = 5, progress } = bench;
   const notes: string[] = [];
-  progress(`laws on ${SHAPE.d} × ${SHAPE.m}`);
+  progress(`scaling checks on ${SHAPE.d} × ${SHAPE.m}`);
   const { weights, rows } = seeded(SHAPE, Math.max(batch, ...ROW_COUNTS));
   const { d } = weights;
   const options = { runtime: "cpu", threads } as const;
@@ -59,9 +61,9 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
     ...ROW_COUNTS.map((count) => ({ name: `rows ${count}`, measure: encode(count, CODE_STEPS) })),
     ...STEP_COUNTS.map((steps) => ({ name: `steps ${steps}`, measure: encode(batch, steps) })),
   ];
-  const rivalNames: string[] = [];
-  const file = await writeForRivals(bench.scratch, weights, rows);
-  for (const [rival, process] of bench.rivals) {
+  const baselineNames: string[] = [];
+  const file = await writeForBaselines(bench.scratch, weights, rows);
+  for (const [baseline, process] of bench.baselines) {
     const task = {
       file,
       device: "cpu",
@@ -72,11 +74,11 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
       longestCall: 0,
     } as const;
     try {
-      const [entry] = (await rivalAtShape(process, rival, task)).entries;
-      rivalNames.push(rival);
-      contestants.push({ name: rival, measure: entry!.time });
+      const [entry] = (await baselineAtShape(process, baseline, task)).entries;
+      baselineNames.push(baseline);
+      contestants.push({ name: baseline, measure: entry!.time });
     } catch (error) {
-      notes.push(`${rival} does not take a single row: ${error instanceof Error ? error.message : String(error)}`);
+      notes.push(`${baseline} does not take a single row: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   const figures = await inTurn(contestants, rounds);
@@ -84,32 +86,32 @@ export async function measureLaws(bench: Bench): Promise<{ readonly laws: Law[];
   await dense.release();
 
   const us = (name: string): number => median(figures.get(name)!);
-  const line = (kind: "rows" | "steps", counts: readonly number[]): Law => {
+  const line = (kind: "rows" | "steps", counts: readonly number[]): ScalingCheck => {
     const { base, slope, off } = straightLine(counts.map((count) => [count, us(`${kind} ${count}`)]));
     const of = `${base.toFixed(0)} us + ${slope.toFixed(1)} us a ${kind === "rows" ? "row" : "step"}`;
-    return { law: `linear in ${kind}, ${counts.join(" ")}: farthest from the line`, value: off, goal: 0.15, of };
+    return { check: `linear in ${kind}, ${counts.join(" ")}: farthest from the line`, value: off, goal: 0.15, of };
   };
-  const passes = { law: `${CODE_STEPS}-step code over dense passes`, value: us("code") / us("dense"), goal: 2 };
+  const passes = { check: `${CODE_STEPS}-step code over dense passes`, value: us("code") / us("dense"), goal: 2 };
   const loops = [us("tolerance") - us("dense"), us("forced") - us("dense")] as const;
   const early = {
-    law: `loop at ${MEAN_ATOMS} atoms on average (tolerance ${tolerance.toFixed(3)}) over forced ${SHAPE.steps}`,
+    check: `loop at ${MEAN_ATOMS} atoms on average (tolerance ${tolerance.toFixed(3)}) over forced ${SHAPE.steps}`,
     value: loops[0] / loops[1],
     goal: 0.35,
   };
   const perRow = (value: number): string => (value / batch).toFixed(1);
-  const laws: Law[] = [
+  const checks: ScalingCheck[] = [
     { ...passes, of: `${perRow(us("code"))} and ${perRow(us("dense"))} us/row` },
     { ...early, of: `${perRow(loops[0])} and ${perRow(loops[1])} us/row` },
     line("rows", ROW_COUNTS),
     line("steps", STEP_COUNTS),
   ];
-  if (rivalNames.length > 0) {
-    const fastest = rivalNames.reduce((best, name) => (us(name) < us(best) ? name : best));
-    const law = `a single row, ${CODE_STEPS} steps, over PyTorch's (${fastest})`;
+  if (baselineNames.length > 0) {
+    const fastest = baselineNames.reduce((best, name) => (us(name) < us(best) ? name : best));
+    const check = `a single row, ${CODE_STEPS} steps, over PyTorch's (${fastest})`;
     const of = `${us("single").toFixed(0)} and ${us(fastest).toFixed(0)} us`;
-    laws.push({ law, value: us("single") / us(fastest), goal: 0.1, of });
+    checks.push({ check, value: us("single") / us(fastest), goal: 0.1, of });
   }
-  return { laws, notes };
+  return { checks, notes };
 }
 
 /** Under which rows end after MEAN_ATOMS steps on average. */

@@ -11,15 +11,15 @@ import {
   type Traffic,
 } from "../scenario.ts";
 import { startLimit } from "../server/limit-server.ts";
-import { checkPython, startRival } from "../server/rival-server.ts";
+import { checkPython, startBaseline } from "../server/baseline-server.ts";
 import { requestsASecond, STEPS_16 } from "./peak.ts";
 
-/** The same for all: JSON bodies, connections that always wait for their answer. `batch` is the rivals' own, requests. */
+/** The same for all: JSON bodies, connections that always wait for their answer. `batch` is the baselines' own, requests. */
 const SHAPES = [
   { rows: 1, connections: 64, batch: 64 },
   { rows: 32, connections: 16, batch: 8 },
 ] as const;
-const RIVALS = [
+const BASELINES = [
   { name: "LitServe + PyTorch", script: "litserve_server.py" },
   { name: "FastAPI + PyTorch", script: "fastapi_server.py" },
 ] as const;
@@ -32,11 +32,11 @@ const WARM_SECONDS = 5;
 const LONGER = 2;
 const GOAL = 10;
 
-/** @param python that has the packages of tools/rivals */
-export const rivals = (python: string, modelsDir: string): Scenario => ({
-  name: "rivals",
+/** @param python that has the packages of tools/baselines */
+export const baselines = (python: string, modelsDir: string): Scenario => ({
+  name: "baselines",
   shows: `JSON requests of 16 atoms a row against LitServe and FastAPI around overcomplete's MpSAE on PyTorch, each with all cores, batching on (${BATCH_TIMEOUT_MS} ms), one after another on the same machine.`,
-  measurements: () => SHAPES.length * (4 + 2 * RIVALS.length * THREADS.length),
+  measurements: () => SHAPES.length * (4 + 2 * BASELINES.length * THREADS.length),
   run: (bench) => compete(bench, python, modelsDir),
 });
 
@@ -47,7 +47,7 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
   for (const { rows, connections, batch } of SHAPES) {
     const traffic = { rows, codec: "json", budget: STEPS_16, connections, seconds: bench.seconds } as const;
     const warmed = async (name: string, posted: Traffic): Promise<Measured> => {
-      const title = `rivals, ${name}, ${rows} rows`;
+      const title = `baselines, ${name}, ${rows} rows`;
       await bench.measure(`${title}, warming up`, { ...posted, seconds: WARM_SECONDS });
       return bench.measure(title, posted);
     };
@@ -64,19 +64,27 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
     } finally {
       await limit.stop();
     }
-    for (const { name, script } of RIVALS) {
+    for (const { name, script } of BASELINES) {
       const tried: Measured[] = [];
       for (const threads of THREADS) {
         const folder = join(modelsDir, MATCHING_PURSUIT);
         const steps = STEPS_16.max_atoms;
-        const rival = await startRival({ python, script, folder, steps, threads, batch, timeoutMs: BATCH_TIMEOUT_MS });
+        const baseline = await startBaseline({
+          python,
+          script,
+          folder,
+          steps,
+          threads,
+          batch,
+          timeoutMs: BATCH_TIMEOUT_MS,
+        });
         try {
-          const posted = { ...traffic, elsewhere: rival, seconds: bench.seconds * LONGER };
+          const posted = { ...traffic, elsewhere: baseline, seconds: bench.seconds * LONGER };
           const seen = await warmed(`${name}, ${threads} threads`, posted);
           add(name, threads, rateOf(seen, connections), seen);
           tried.push(seen);
         } finally {
-          await rival.stop();
+          await baseline.stop();
         }
       }
       const best = tried.toSorted((a, b) => rateOf(b, connections) - rateOf(a, connections))[0]!;
@@ -85,7 +93,7 @@ async function compete(bench: Bench, python: string, modelsDir: string): Promise
   }
   const head = ["server", "threads", "rows", "connections", "requests/s", "rows/s", "p50 ms", "p99 ms", "ours over it"];
   const caption =
-    "Codes of all are checked alike. A rival's figure is that of its better number of threads. *Fastify alone* reads a body and has its answer already: the limit of a server on Fastify beside these clients.";
+    "Codes of all are checked alike. A baseline's figure is that of its better number of threads. *Fastify alone* reads a body and has its answer already: the limit of a server on Fastify beside these clients.";
   return { tables: [{ caption, head, lines }], figures };
 }
 
