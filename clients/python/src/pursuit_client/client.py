@@ -1,0 +1,296 @@
+"""The client for programs that wait for their calls."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import calls
+from .calls import Call, CodePart, Fields, code_parts
+from .codes import Codes
+from .connection import Connection, EncodeJob, check_edits, httpx, unanswerable
+from .errors import InvalidRequest
+from .retry import Attempts
+from .rows import Array, Inputs, RowPart, Rows, parts_of, rows_of, source_of
+from .types import (
+    Budgets,
+    Dictionary,
+    Edit,
+    EncodeFields,
+    Feature,
+    FoundFeature,
+    Steered,
+    SteeringSet,
+    Transferred,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+P = TypeVar("P", RowPart, CodePart)
+Floats = npt.NDArray[np.float32]
+
+
+class Client:
+    """Calls a Pursuit server and waits for its answers. May be used from several threads at once.
+
+    `deadline` is in seconds, for each request with its retries: a refusal (429, 503) is waited out as the server asks, and a
+    connection that fails is made again. Rows are sent in requests of `rows_per_request`, `in_flight` of them at a time.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        api_key: str | None = None,
+        deadline: float = 600.0,
+        in_flight: int = 4,
+        rows_per_request: int = 4096,
+        verify: Any = True,
+    ) -> None:
+        self._connection = Connection.to(url, api_key, deadline, in_flight, rows_per_request)
+        self._http = httpx.Client(headers=self._connection.headers, verify=verify)
+
+    def __repr__(self) -> str:
+        return f"Client({self._connection.address!r})"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    # ── dictionaries ──
+
+    def dictionaries(self) -> list[Dictionary]:
+        """All dictionaries, broken ones included."""
+        return self._send(calls.list_dictionaries())
+
+    def dictionary(self, dictionary: str) -> Dictionary:
+        """One dictionary: its sizes, encoder, version and state."""
+        return self._send(calls.get_dictionary(dictionary))
+
+    def load(self, dictionary: str) -> None:
+        """Loads a dictionary from its folder, or replaces it by what the folder holds now. Needs an admin key."""
+        self._send(calls.load(dictionary))
+
+    def unload(self, dictionary: str) -> None:
+        """Unloads a dictionary once all it has accepted is answered. Needs an admin key."""
+        self._send(calls.unload(dictionary))
+
+    # ── rows and codes ──
+
+    def encode(self, dictionary: str, inputs: Inputs, *, progress: bool | None = None, **fields: Unpack[EncodeFields]) -> Codes:
+        """Codes of any number of rows, in order. Takes the arguments of `encode_parts`."""
+        source = source_of(inputs)
+        parts = list(self._encode_parts(dictionary, source, Fields.given(fields), progress))
+        if parts:
+            codes = Codes.concatenate(parts)
+        else:
+            about = self.dictionary(dictionary)
+            codes = Codes.empty(dictionary, about["m"], about["sha256"])
+        return codes.with_inputs_shape(source.shape if isinstance(source, Rows) else None)
+
+    def encode_parts(
+        self, dictionary: str, inputs: Inputs, *, progress: bool | None = None, **fields: Unpack[EncodeFields]
+    ) -> Generator[Codes, None, None]:
+        """Codes of rows part by part, in order, with `in_flight` parts in memory at most.
+
+        `inputs`: rows [n, d] or [..., d] of numpy or torch, or an iterable of such blocks. `budget`: one for all rows or one a
+        row; its parts (`max_atoms`, `tolerance` and so on) may be given by their own names instead. `include`: a list of
+        "trace", "labels", "reconstruction" and what else the server knows. `encoder`, `targets`, `timeout_ms` and
+        `on_overload` are those of the HTTP request, and further fields are sent as they are. `progress` shows a bar; None
+        shows it on a terminal.
+        """
+        return self._encode_parts(dictionary, source_of(inputs), Fields.given(fields), progress)
+
+    def _encode_parts(
+        self, dictionary: str, source: Rows | Iterable[Array], fields: Fields, progress: bool | None
+    ) -> Generator[Codes, None, None]:
+        job = EncodeJob(dictionary, source.count if isinstance(source, Rows) else None, fields, progress)
+        parts = parts_of(source, self._connection.limits)
+        return self._report(job, self._ordered(parts, lambda part: calls.encode(dictionary, part, fields)))
+
+    @staticmethod
+    def _report(job: EncodeJob, parts: Generator[Codes, None, None]) -> Generator[Codes, None, None]:
+        whole = False
+        try:
+            with closing(parts):
+                for codes in parts:
+                    yield job.add(codes)
+            whole = True
+        finally:
+            job.close(whole)
+
+    def decode(self, dictionary: str, codes: Codes | Any, *, inputs: Array | None = None, **options: Any) -> Floats:
+        """Rows [n, d] of codes: `Codes`, or a scipy sparse matrix [n, m].
+
+        `inputs` are the rows that were encoded, which a transcoder with a skip needs.
+        """
+        parts = code_parts(codes, inputs, self._connection.limits.rows)
+        given = Fields.given(options).options
+        rows = list(self._ordered(parts, lambda part: calls.decode(dictionary, part, given)))
+        return np.concatenate(rows) if rows else np.zeros((0, self.dictionary(dictionary)["d_out"]), np.float32)
+
+    def steer(
+        self,
+        dictionary: str,
+        inputs: Array,
+        edits: Sequence[Edit] = (),
+        *,
+        set: str | None = None,
+        rows: Sequence[int] | None = None,
+        budget: Budgets | None = None,
+        include: Sequence[str] = (),
+        timeout_ms: float | None = None,
+        **options: Any,
+    ) -> Steered:
+        """Rows edited by their features (docs/steering.md). `include=["effect"]` says what each edit did.
+
+        `set` names a saved set, whose edits come first. `rows` are those that edits without rows of their own apply to.
+        """
+        given = {"set": set, "budget": budget, "include": include, "timeout_ms": timeout_ms, **options}
+        fields = Fields.given(given)
+        whole = rows_of(inputs)
+        fields.check(whole.count)
+        check_edits(edits, rows, whole.count)
+        parts = parts_of(whole, self._connection.limits)
+        steered = list(self._ordered(parts, lambda part: calls.steer(dictionary, part, fields, edits, rows)))
+        return Steered.joined(steered, whole.width, bool(include))
+
+    def transfer(
+        self,
+        from_: str,
+        to: str,
+        inputs: Array,
+        *,
+        budget: Budgets | None = None,
+        encoder: str | None = None,
+        timeout_ms: float | None = None,
+        **options: Any,
+    ) -> Transferred:
+        """Rows of the first dictionary's space carried into the second's (docs/transfer.md)."""
+        fields = Fields.given({"budget": budget, "encoder": encoder, "timeout_ms": timeout_ms, **options})
+        whole = rows_of(inputs)
+        fields.check(whole.count)
+        source, target = self.dictionary(from_), self.dictionary(to)
+        parts = parts_of(whole, self._connection.limits)
+        found = list(self._ordered(parts, lambda part: calls.transfer(from_, to, part, fields, source["m"])))
+        return Transferred.joined(found, source, target)
+
+    # ── features and steering sets ──
+
+    def search_features(self, dictionary: str, query: str, *, limit: int | None = None, **options: Any) -> list[FoundFeature]:
+        """Features by their labels, the most relevant first. A word may be a beginning, or misspelt."""
+        return self._send(calls.search_features(dictionary, query, limit, options))
+
+    def get_feature(self, dictionary: str, index: int) -> Feature:
+        """One feature: its label, norm and nearest atoms."""
+        return self._send(calls.get_feature(dictionary, index))
+
+    def list_steering_sets(self, dictionary: str) -> list[SteeringSet]:
+        """All steering sets of a dictionary by name, without their edits."""
+        sets: list[SteeringSet] = []
+        after: str | None = None
+        while True:
+            page, after = self._send(calls.list_steering_sets(dictionary, after))
+            sets += page
+            if after is None:
+                return sets
+
+    def get_steering_set(self, dictionary: str, name: str) -> SteeringSet:
+        """A steering set with its edits."""
+        return self._send(calls.get_steering_set(dictionary, name))
+
+    def put_steering_set(
+        self,
+        dictionary: str,
+        name: str,
+        edits: Sequence[Edit],
+        *,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> SteeringSet:
+        """Saves a steering set. `if_none_match="*"` makes it only where it is new, `if_match` replaces only that etag."""
+        return self._send(calls.put_steering_set(dictionary, name, edits, if_match, if_none_match))
+
+    def delete_steering_set(self, dictionary: str, name: str, *, if_match: str | None = None) -> None:
+        """Deletes a steering set."""
+        self._send(calls.delete_steering_set(dictionary, name, if_match))
+
+    # ── sending ──
+
+    def _send(self, call: Call[T], stopped: threading.Event | None = None) -> T:
+        """Sends a call until it is answered. `stopped` ends its waits."""
+        connection = self._connection
+        attempts = Attempts(connection.deadline)
+        pause = (stopped or threading.Event()).wait
+        while True:
+            try:
+                answer = self._http.request(**connection.request(call, attempts.left, attempts.connect))
+            except httpx.TransportError as fault:
+                # A connection that was not made carried nothing.
+                may_retry = call.repeatable or isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = attempts.after_fault(fault, connection.address, may_retry)
+            else:
+                if answer.is_success:
+                    try:
+                        return call.read(answer.content)
+                    except (ValueError, KeyError, TypeError) as fault:
+                        raise unanswerable(call, fault) from fault
+                wait = attempts.after_answer(answer.status_code, answer.headers, answer.content, call.first_row)
+            if pause(wait):
+                raise StoppedError
+
+    def _send_part(self, part: P, call_of: Callable[[P], Call[T]], stopped: threading.Event | None) -> list[T]:
+        """Sends a part, in halves where the server takes no more."""
+        try:
+            return [self._send(call_of(part), stopped)]
+        except InvalidRequest as error:
+            self._connection.after_refusal(error, part)
+        return [one for half in part.halves() for one in self._send_part(half, call_of, stopped)]
+
+    def _ordered(self, parts: Iterable[P], call_of: Callable[[P], Call[T]]) -> Generator[T, None, None]:
+        """Answers in the order of the parts, several of which are under way. Parts are made as there is room for them."""
+        source = iter(parts)
+        first, second = next(source, None), next(source, None)
+        if first is None:
+            return
+        if second is None:  # no threads for what one request holds
+            yield from self._send_part(first, call_of, None)
+            return
+        waiting: deque[P] = deque([first, second])
+        running: deque[Future[list[T]]] = deque()
+        stopped = threading.Event()
+        with ThreadPoolExecutor(self._connection.in_flight, thread_name_prefix="pursuit") as threads:
+            try:
+                while True:
+                    while len(running) < self._connection.in_flight:
+                        part = waiting.popleft() if waiting else next(source, None)
+                        if part is None:
+                            break
+                        running.append(threads.submit(self._send_part, part, call_of, stopped))
+                    if not running:
+                        return
+                    yield from running.popleft().result()
+            finally:
+                stopped.set()
+                for future in running:
+                    future.cancel()
+
+
+class StoppedError(Exception):
+    """Ends the waits of parts that nobody asks for any more."""
