@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import argparse
 import base64
-import http.client
-import json
 import os
 import sys
-import urllib.error
-import urllib.request
 
 # Read when the libraries are loaded; their progress bars would mix with the answer.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -37,16 +33,15 @@ def main() -> None:
     if arguments.rows_only:
         print(base64.b64encode(rows.tobytes()).decode())
         return
-    inputs = {"data": base64.b64encode(rows.tobytes()).decode(), "dtype": "float32", "shape": rows.shape}
-    body = {"inputs": inputs, "budget": {"max_atoms": arguments.max_atoms}, "include": ["trace", "labels"]}
-    for sentence, code in zip(sentences, post(arguments.url, arguments.dictionary, body)["codes"], strict=True):
+    codes = encode(arguments.url, arguments.dictionary, rows, arguments.max_atoms)
+    for sentence, code in zip(sentences, codes, strict=True):
         print(f"{sentence}\n  step   atom    value  residual norm  label")
-        labels = dict(zip(code["indices"], code["labels"], strict=True))
-        trace = code["trace"]
-        steps = zip(trace["indices"], trace["values"], trace["residual_norms"], strict=True)
+        labels = dict(zip(code.indices, code.labels, strict=True))
+        trace = code.trace
+        steps = zip(trace.indices, trace.values, trace.residual_norms, strict=True)
         for step, (atom, value, left) in enumerate(steps, start=1):
             print(f"  {step:4} {atom:6} {value:8.4f}  {left:13.4f}  {labels[atom] or '—'}")
-        print(f"  relative error {code['relative_error']:.4f}, stopped by {code['stop']}\n")
+        print(f"  relative error {code.relative_error[0]:.4f}, stopped by {code.stop[0]}\n")
 
 
 def embed(sentences: list[str]):
@@ -71,25 +66,17 @@ def embed(sentences: list[str]):
     return model.encode(sentences, normalize_embeddings=True, show_progress_bar=False).astype("<f4")
 
 
-def post(base: str, dictionary: str, body: dict) -> dict:
-    request = urllib.request.Request(
-        f"{base.rstrip('/')}/v1/dictionaries/{dictionary}/encode",
-        data=json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
+def encode(url: str, dictionary: str, rows, max_atoms: int):
+    """Codes of the rows, with traces and labels."""
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as refused:
-        text = refused.read().decode(errors="replace")
-        try:
-            text = json.loads(text)["detail"]
-        except (ValueError, KeyError, TypeError):
-            pass  # not this server's kind of refusal: a proxy's page, shown as it is
-        sys.exit(f"The server answers {refused.code}: {text}")
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        sys.exit(f"No Pursuit server answers at {base} ({reason}); start one with: npm start")
+        from pursuit_client import Client, PursuitError
+    except ImportError as error:
+        sys.exit(f"{error.name} is missing; install it with: pip install -r examples/requirements.txt")
+    try:
+        with Client(url, deadline=60) as client:
+            return client.encode(dictionary, rows, max_atoms=max_atoms, include=["trace", "labels"])
+    except (PursuitError, ValueError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

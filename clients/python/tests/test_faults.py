@@ -86,7 +86,7 @@ def test_keys(start):
 
 
 def test_a_key_is_never_shown():
-    with Client("http://127.0.0.1:1", api_key=KEY, deadline=0.2) as client:
+    with Client("http://127.0.0.1:1", api_key=KEY) as client:
         with pytest.raises(Unavailable) as refused:
             client.dictionaries()
         for shown in (
@@ -228,8 +228,8 @@ def test_several_threads_share_a_client(client):
     assert all(same_codes(found[name], expected) for name in range(6))
 
 
-def test_nothing_listens():
-    with Client("http://127.0.0.1:1", deadline=0.3) as client, pytest.raises(Unavailable) as refused:
+def test_an_address_that_never_answered_is_not_waited_for():
+    with Client("http://127.0.0.1:1") as client, pytest.raises(Unavailable, match="No server answers at") as refused:
         client.encode("random", np.zeros((1, D)))
     assert refused.value.status is None
-    assert "http://127.0.0.1:1" in str(refused.value)
+    assert "http://127.0.0.1:1 " in str(refused.value)

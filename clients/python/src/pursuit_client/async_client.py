@@ -239,10 +239,9 @@ class AsyncClient:
             try:
                 answer = await self._http.request(**connection.request(call, attempts.left, attempts.connect))
             except httpx.TransportError as fault:
-                # A connection that was not made carried nothing.
-                may_retry = call.repeatable or isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout)
-                wait = attempts.after_fault(fault, connection.address, may_retry)
+                wait = connection.after_fault(attempts, call, fault)
             else:
+                connection.answered = True
                 if answer.is_success:
                     try:
                         return call.read(answer.content)

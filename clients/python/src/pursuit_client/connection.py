@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from .calls import Call, CodePart, Fields
 from .codes import Codes
-from .errors import Conflict, InvalidRequest, PursuitError
+from .errors import Conflict, InvalidRequest, PursuitError, Unavailable
+from .retry import Attempts
 from .rows import Limits, RowPart
 from .types import Edit
 
@@ -30,15 +31,16 @@ _TOO_LARGE = frozenset({"PURSUIT_TOO_MANY_ROWS", "PURSUIT_BODY_TOO_LARGE", "PURS
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Connection:
-    """A server's address, the key for it, and limits of one request."""
+    """A server's address, the key for it, and limits of one request. `answered`: whether the server has ever answered."""
 
     address: str
     headers: dict[str, str] = field(repr=False)
     deadline: float
     in_flight: int
     limits: Limits = field(repr=False)
+    answered: bool = False
 
     @classmethod
     def to(cls, url: str, api_key: str | None, deadline: float, in_flight: int, rows_per_request: int) -> Connection:
@@ -69,6 +71,15 @@ class Connection:
             "content": call.body,
             "timeout": httpx.Timeout(left, connect=connect),
         }
+
+    def after_fault(self, attempts: Attempts, call: Call[Any], fault: Exception) -> float:
+        """Seconds to wait after a connection that failed. Raises Unavailable where waiting or sending again is wrong."""
+        # A connection that was not made carried nothing.
+        unmade = isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout)
+        if unmade and not self.answered:
+            # A restart is waited for; an address that nobody ever answered at is most likely wrong.
+            raise Unavailable(f"No server answers at {self.address} ({fault}). Start one there, or check the address.")
+        return attempts.after_fault(fault, self.address, call.repeatable or unmade)
 
     def after_refusal(self, error: InvalidRequest, part: RowPart | CodePart) -> None:
         """Learns that a part is too large for one request. Raises the error where halves of it would be refused, too."""
