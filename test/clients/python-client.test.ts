@@ -1,27 +1,16 @@
-/** clients/python: its own tests against the built server, its types and lint, its packages, and the Python of README and docs. */
+/** clients/python: its own tests against the built server, its types and its lint. tools/ci-setup installs what it needs. Full run only. */
 import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { beforeAll, describe, expect, it } from "vitest";
-import { pythonVenv } from "../support/python-venv.ts";
+import { describe, expect, it } from "vitest";
+import { preparedPython } from "../support/prepared-python.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const CLIENT = `${ROOT}clients/python`;
-const CACHE = `${ROOT}node_modules/.cache/python-client-checks`;
+const CLIENT = fileURLToPath(new URL("../../clients/python/", import.meta.url));
+const CACHE = fileURLToPath(new URL("../../.cache/ci/python-client/", import.meta.url));
 
-let python: string | null = null;
+const python = preparedPython("python-client", `${CLIENT}requirements.txt`);
 
-beforeAll(async () => {
-  mkdirSync(CACHE, { recursive: true });
-  python = await pythonVenv("python-client", `${CLIENT}/requirements.txt`).catch((error: Error) => {
-    // Node alone must do for every other test.
-    console.warn(`SKIPPED python client: ${error.message.split("\n")[0]}`);
-    return null;
-  });
-}, 300_000);
-
-/** What a module of the virtual environment prints; its output is the error's where it fails. */
+/** What a Python module prints on standard output; where it fails, all of its output is in the error. */
 async function run(module: string, ...args: readonly string[]): Promise<string> {
   const options = { cwd: CLIENT, env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" }, maxBuffer: 1 << 26 };
   const ran = promisify(execFile)(python!, ["-m", module, ...args], options);
@@ -31,16 +20,13 @@ async function run(module: string, ...args: readonly string[]): Promise<string> 
   return stdout;
 }
 
-describe("the Python client", () => {
-  it("passes its tests", { timeout: 600_000 }, async (context) => {
-    if (python === null) return context.skip();
-    const said = await run("pytest", "-p", "no:cacheprovider", "-rs");
-    expect(said).toMatch(/\d+ passed/);
+describe.runIf(python !== null)("the Python client", () => {
+  it("passes its tests", { timeout: 600_000 }, async () => {
+    expect(await run("pytest", "-p", "no:cacheprovider")).toMatch(/\d+ passed/);
   });
 
-  it("passes mypy --strict and ruff", { timeout: 300_000 }, async (context) => {
-    if (python === null) return context.skip();
-    expect(await run("mypy", "--cache-dir", `${CACHE}/mypy`)).toContain("no issues found");
+  it("passes mypy --strict and ruff", { timeout: 300_000 }, async () => {
+    expect(await run("mypy", "--cache-dir", `${CACHE}mypy`)).toContain("no issues found");
     await run("ruff", "check", "--no-cache", ".");
     await run("ruff", "format", "--no-cache", "--check", ".");
   });

@@ -112,7 +112,8 @@ def models(tmp_path_factory):
     write_dictionary(folder, "normed", seed=2, input_norm="layer_norm")
     write_dictionary(folder, "twin", seed=4, d=24)
     write_transcoder(folder, "transcoder")
-    shutil.copytree(ROOT / "models" / "minilm-wordnet-mp", folder / "minilm-wordnet-mp")
+    for shipped in ("minilm-wordnet-mp", "minilm-wordnet-topk"):
+        shutil.copytree(ROOT / "models" / shipped, folder / shipped)
     return folder
 
 

@@ -105,6 +105,6 @@ def test_the_other_calls(server, client):
     assert np.array_equal(steered, client.steer("random", ROWS, edits).outputs)
     assert np.array_equal(moved, client.transfer("random", "twin", ROWS, budget={"max_atoms": 3}).outputs)
     assert [one["name"] for one in sets] == ["mild"]
-    assert rest[:2] == [5, D]
+    assert rest[:2] == [6, D]
     assert "bird" in rest[2]
     assert rest[3] == 3

@@ -10,7 +10,7 @@ from pursuit_client import Client, Conflict, InvalidRequest, NotFound, Unavailab
 
 def test_dictionaries(client):
     ids = {one["id"] for one in client.dictionaries()}
-    assert ids == {"random", "normed", "twin", "transcoder", "minilm-wordnet-mp"}
+    assert ids == {"random", "normed", "twin", "transcoder", "minilm-wordnet-mp", "minilm-wordnet-topk"}
     about = client.dictionary("random")
     assert (about["d"], about["m"], about["kind"]) == (D, M, "matching_pursuit")
     with pytest.raises(NotFound):
