@@ -1,8 +1,7 @@
 import { CODE_COLUMNS, type CodesToDecode } from "../engine/core/sparse-codes.ts";
-import type { Sizes } from "./body-form.ts";
-import { WireError } from "./codec-error.ts";
-import { readNumbers } from "./number-column.ts";
-import { checkCount, describe, invalid, named, type RowLimits } from "./posted-rows.ts";
+import type { Sizes } from "./read-body.ts";
+import { checkCount, describe, invalid, named, type RowLimits, WireError } from "./codec-error.ts";
+import { readNumbers } from "./rows.ts";
 
 /** Fields of an answered code that decoding has no use for: a code may be posted back as it came. */
 const IGNORED: ReadonlySet<string> = new Set([

@@ -1,6 +1,5 @@
 import { MAX_EDITS } from "../engine/core/edits.ts";
-import { WireError } from "./codec-error.ts";
-import { type BodyLimits, invalid, named } from "./posted-rows.ts";
+import { type BodyLimits, invalid, named, WireError } from "./codec-error.ts";
 
 /** What one body may hold at most. It is counted in the body's bytes, before anything is made of them. */
 export interface Extent {

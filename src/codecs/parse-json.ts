@@ -1,6 +1,8 @@
-import { WireError } from "./codec-error.ts";
-import type { Extent } from "./extent.ts";
-import { measureJson } from "./measure-json.ts";
+import { type RowLimits, WireError } from "./codec-error.ts";
+import { type Extent, Measure } from "./extent.ts";
+import { isAscii } from "node:buffer";
+import { randomUUID } from "node:crypto";
+import { findRow, findRows, type FoundRows } from "./numbers/number-rows.ts";
 
 /**
  * JSON of a request body, or of what else its messages are to name.
@@ -64,4 +66,158 @@ function explain(text: string, error: Error, what: string): WireError {
     );
   }
   return new WireError("PURSUIT_MALFORMED_BODY", `${what} is not JSON: ${error.message}.`);
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPENING = [0x5b, 0x7b] as const;
+const CLOSING = [0x5d, 0x7d] as const;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+
+/** Bytes looked at one by one before the C library is asked, whose call costs about as much. */
+const NEAR = 64;
+
+/** Bytes between two looks at the limits. */
+const COUNTED_AT_ONCE = 1 << 16;
+
+/**
+ * Counts what a JSON text holds before any of it is parsed: a text of nothing but brackets becomes a heap of lists a hundred
+ * times its size.
+ *
+ * Numbers are most of a body of rows, and `indexOf` goes over them many times as fast as a loop. A body without any is
+ * looked at byte by byte, so that nobody can make one call a byte of it.
+ *
+ * @param what the error's subject, such as "The body"
+ * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE
+ */
+export function measureJson(bytes: Uint8Array, extent: Extent, what: string): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const measure = new Measure(extent, what);
+  measure.letters(isAscii(buffer) ? buffer.length : buffer.length * 2);
+  const next = new NextOf(buffer);
+  let depth = 0;
+  for (let i = next.from(0); i < buffer.length; i = next.from(i + 1)) {
+    const byte = buffer[i]!;
+    if (byte === QUOTE) {
+      const end = endOfString(buffer, i + 1);
+      if (isKey(buffer, end)) measure.key(depth, buffer, i + 1, end);
+      else measure.text();
+      i = end;
+    } else if (byte === OPENING[0] || byte === OPENING[1]) measure.container(depth++, i);
+    // More are closed than were opened: it is no JSON, which the parser says.
+    else if (--depth < 0) return;
+  }
+  measure.check();
+  // An entry takes two bytes at least: few bodies are so long that theirs must be counted.
+  if (!measure.couldHold(Math.ceil(buffer.length / 2))) countEntries(buffer, measure);
+}
+
+/** Whether a string that ends there is a key. */
+function isKey(buffer: Buffer, end: number): boolean {
+  for (let i = end + 1; ; i++) {
+    const byte = buffer[i];
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return byte === COLON;
+  }
+}
+
+/** By their commas, those in texts too. */
+function countEntries(buffer: Buffer, measure: Measure): void {
+  for (let from = 0; from < buffer.length; from += COUNTED_AT_ONCE) {
+    const to = Math.min(from + COUNTED_AT_ONCE, buffer.length);
+    let commas = 0;
+    for (let i = from; i < to; i++) if (buffer[i] === COMMA) commas++;
+    measure.entries(commas);
+  }
+}
+
+/** Finds the next quote or bracket. */
+class NextOf {
+  readonly #buffer: Buffer;
+  /** Where each of them comes next, as far as it has been looked for. */
+  readonly #places = [QUOTE, ...OPENING, ...CLOSING].map((byte) => ({ byte, at: -1 }));
+
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer;
+  }
+
+  /** Its place from `start` on; the buffer's length where there is none. */
+  from(start: number): number {
+    const buffer = this.#buffer;
+    const near = Math.min(start + NEAR, buffer.length);
+    for (let i = start; i < near; i++) {
+      const byte = buffer[i]!;
+      if (byte === QUOTE || byte === OPENING[0] || byte === OPENING[1] || byte === CLOSING[0] || byte === CLOSING[1]) {
+        return i;
+      }
+    }
+    let first = buffer.length;
+    for (const place of this.#places) {
+      if (place.at < near) {
+        const at = buffer.indexOf(place.byte, near);
+        place.at = at < 0 ? buffer.length : at;
+      }
+      first = Math.min(first, place.at);
+    }
+    return first;
+  }
+}
+
+/** The closing quote of a string whose content begins at `start`; an escaped character goes with its backslash. */
+function endOfString(buffer: Buffer, start: number): number {
+  for (let i = start; ;) {
+    for (const near = i + NEAR; i < near; i++) {
+      if (i >= buffer.length || buffer[i] === QUOTE) return i;
+      if (buffer[i] === BACKSLASH) i++;
+    }
+    const quote = buffer.indexOf(QUOTE, i);
+    if (quote < 0) return buffer.length;
+    let backslashes = 0;
+    while (quote - backslashes > i && buffer[quote - backslashes - 1] === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return quote;
+    i = quote + 1;
+  }
+}
+
+/** Stands for the rows in what is left of a body. No client knows it, so none can have written it. */
+const STAND_IN = randomUUID();
+const QUOTED = Buffer.from(JSON.stringify(STAND_IN));
+
+/**
+ * As {@link parseJson}, but rows of plain numbers at `inputs` come as {@link NumberRows} and not as lists.
+ * @throws WireError as {@link parseJson}, and PURSUIT_TOO_MANY_ROWS
+ */
+export function parseJsonRows(bytes: Uint8Array, extent: Extent, limits: RowLimits): unknown {
+  return parseAround(bytes, findRows(bytes, "inputs", limits), "inputs", extent) ?? parseJson(bytes, extent);
+}
+
+/**
+ * The same of a line, whose row is at `input` or is the line itself.
+ * @throws WireError as {@link parseJson}, of the line
+ */
+export function parseJsonLine(bytes: Uint8Array, extent: Extent): unknown {
+  return parseAround(bytes, findRow(bytes, "input"), "input", extent) ?? parseJson(bytes, extent, "The line");
+}
+
+/** What is left of a text around its rows, with them in it; null where only the whole of it can be read or judged. */
+function parseAround(bytes: Uint8Array, found: FoundRows | null, key: string, extent: Extent): unknown {
+  if (found === null) return null;
+  const { rows, from, to } = found;
+  const rest = parseRest(Buffer.concat([bytes.subarray(0, from), QUOTED, bytes.subarray(to)]), extent);
+  if (rest === STAND_IN) return rows;
+  const fields = rest as Record<string, unknown> | null;
+  // Another key of that name further on would count.
+  if (fields?.[key] !== STAND_IN) return null;
+  fields[key] = rows;
+  return fields;
+}
+
+/** Null where it is no JSON: what is wrong, and where, is said of the text as it was sent. */
+function parseRest(bytes: Uint8Array, extent: Extent): unknown {
+  try {
+    return parseJson(bytes, extent);
+  } catch (error) {
+    if (error instanceof WireError) return null;
+    throw error;
+  }
 }

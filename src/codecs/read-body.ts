@@ -1,15 +1,14 @@
 import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
-import type { BodyForm, Sizes } from "./body-form.ts";
 import { readCodes } from "./codes.ts";
 import { checkFields, codesExtent, editsExtent, type Extent, rowsExtent, together } from "./extent.ts";
 import { parseOctets } from "./octets.ts";
-import { parseJsonRows } from "./parse-json-rows.ts";
-import { parseMsgpack } from "./parse-msgpack.ts";
-import { type BodyLimits, describe, invalid, named, type PostedRows } from "./posted-rows.ts";
+import { parseJsonRows } from "./parse-json.ts";
+import { parseMsgpack } from "./msgpack.ts";
+import { type BodyLimits, describe, invalid, named, type PostedRows } from "./codec-error.ts";
 import { readRows } from "./rows.ts";
 
 /** An encode request: its rows, read and checked; the other fields as posted, for the schema to check. */
-export interface EncodeBody {
+interface EncodeBody {
   readonly rows: PostedRows;
   /** What a transcoder's rows should become. */
   readonly targets?: PostedRows;
@@ -17,11 +16,11 @@ export interface EncodeBody {
 }
 
 /** A body without rows: its fields as posted, for the schema to check. */
-export interface FieldsBody {
+interface FieldsBody {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-export interface DecodeBody {
+interface DecodeBody {
   readonly codes: CodesToDecode;
   readonly fields: Readonly<Record<string, unknown>>;
 }
@@ -110,3 +109,32 @@ function parse(bytes: Uint8Array, form: BodyForm, extent: Extent, limits: BodyLi
   }
   return body as PostedObject;
 }
+
+/** How the bytes of a body are to be read: what its content type and query said, without HTTP's names. */
+export const BODY_TYPES = ["json", "msgpack", "octet-stream"] as const;
+export type BodyType = (typeof BODY_TYPES)[number];
+
+/** A query string, parsed: a name given twice holds a list. */
+export type Query = Readonly<Record<string, string | readonly string[]>>;
+
+/** Sizes of a dictionary. */
+export interface Sizes {
+  /** Row length. */
+  readonly d: number;
+  /** Atoms. */
+  readonly m: number;
+}
+
+export type BodyForm = {
+  /** Of the dictionary in the path, or the largest that the body may name; null where they are not known yet. */
+  readonly sizes: Sizes | null;
+} & (
+  | { readonly type: "json" | "msgpack" }
+  | {
+      readonly type: "octet-stream";
+      /** Holds `dtype`, `rows` and every field that another body would hold itself. */
+      readonly query: Query;
+      /** Row length that the bytes must have; null: as `rows` says. */
+      readonly width: number | null;
+    }
+);

@@ -1,13 +1,11 @@
 import {
   CODE_COLUMNS,
   type CodeColumn,
-  type ColumnRule,
   columnOfCodes,
+  type ColumnRule,
   type SparseCodes,
 } from "../engine/core/sparse-codes.ts";
 import type { Rows } from "../engine/core/rows.ts";
-import { denseRow } from "./dense-row.ts";
-import { shortestFloat32, shortestFloats } from "./shortest-float32.ts";
 
 /** Layouts of codes in an answer (docs/wire.md). */
 export const FORMATS = ["sparse", "csr", "dense", "map"] as const;
@@ -187,3 +185,49 @@ export const writeRows = (rows: Rows): string => JSON.stringify({ outputs: outpu
 /** Rows as lists of numbers. */
 export const outputsOf = ({ data, width }: Rows): number[][] =>
   Array.from({ length: data.length / width }, (_, i) => shortestFloats(data.subarray(i * width, (i + 1) * width)));
+
+/** Row i with its zeros, [m]; written to `into` at `at` where it is given. */
+export function denseRow(codes: SparseCodes, i: number, into = new Float32Array(codes.width), at = 0): Float32Array {
+  const { indptr, indices, values } = codes;
+  for (let k = indptr[i]!; k < indptr[i + 1]!; k++) into[at + indices[k]!] = values[k]!;
+  return into;
+}
+
+/** Powers of ten that a double holds exactly. */
+const TENS = Array.from({ length: 23 }, (_, k) => Number(`1e${k}`));
+
+/**
+ * The double that prints as the shortest decimal which is the same float32: 0.1 for the float32 nearest to 0.1, whose
+ * own digits are 0.10000000149011612. What goes out is then half as long and still bit-exact.
+ *
+ * A decimal of p ≤ 9 digits is n / 10^k or n · 10^k with exact operands, so one rounded division makes the very double
+ * that the decimal's text would be read as: no text is made to find it.
+ */
+export function shortestFloat32(value: number): number {
+  // Small integers, zero among them, are their own shortest decimals; so say NaN and Infinity, which never get here.
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) return value;
+  const exponent = Math.floor(Math.log10(Math.abs(value)));
+  for (let digits = 6; digits <= 9; digits++) {
+    const k = digits - 1 - exponent;
+    if (k > 22 || k < -22) break;
+    const candidate = k >= 0 ? Math.round(value * TENS[k]!) / TENS[k]! : Math.round(value / TENS[-k]!) * TENS[-k]!;
+    if (Math.fround(candidate) === value) return candidate;
+  }
+  return throughText(value);
+}
+
+/** The same by way of text, for magnitudes whose powers of ten are not exact. Subnormals have fewer than six digits. */
+function throughText(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const candidate = Number(value.toPrecision(digits));
+    if (Math.fround(candidate) === value) return candidate;
+  }
+  return Number(value.toPrecision(9));
+}
+
+/** The same for a column, as a plain array that JSON.stringify prints. */
+export function shortestFloats(column: Float32Array): number[] {
+  const numbers: number[] = Array.from({ length: column.length });
+  for (let i = 0; i < column.length; i++) numbers[i] = shortestFloat32(column[i]!);
+  return numbers;
+}

@@ -1,8 +1,7 @@
 import type { Rows } from "../engine/core/rows.ts";
 import type { SteerEffect } from "../engine/core/steering.ts";
-import { shortestFloat32, shortestFloats } from "./shortest-float32.ts";
-import { rowsBytes } from "./answer-size.ts";
-import { outputsOf } from "./write-codes.ts";
+import { outputsOf, shortestFloat32, shortestFloats } from "./write-codes.ts";
+import { rowsBytes } from "./answers.ts";
 
 /** Steered rows and what there is to say of them. */
 export interface Steered {

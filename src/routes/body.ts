@@ -10,9 +10,17 @@ import type { Intake } from "./intake.ts";
 import { cancellationOf } from "./request-context.ts";
 import type { AppOptions } from "./route-options.ts";
 import { BODY_MEDIA, LINES_MEDIA, SHOWN } from "./media-types.ts";
-import type { BodyForm, BodyType, Query, Sizes } from "../codecs/body-form.ts";
-import { type Body, type BodyKind, type BodyOf, KINDS_OF_ROWS } from "../codecs/read-body.ts";
-import { fieldsOfQuery } from "../codecs/query-fields.ts";
+import {
+  type Body,
+  type BodyForm,
+  type BodyKind,
+  type BodyOf,
+  type BodyType,
+  KINDS_OF_ROWS,
+  type Query,
+  type Sizes,
+} from "../codecs/read-body.ts";
+import { fieldsOfQuery } from "../codecs/octets.ts";
 import { WireError } from "../codecs/codec-error.ts";
 import type { WirePool } from "./threads/pool.ts";
 

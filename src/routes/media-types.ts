@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { AnswerType } from "../codecs/writers.ts";
-import type { BodyType } from "../codecs/body-form.ts";
+import type { AnswerType } from "../codecs/answers.ts";
+import type { BodyType } from "../codecs/read-body.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
 declare module "fastify" {

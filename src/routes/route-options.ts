@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from "fastify";
 import type { Engine } from "../engine/engine.ts";
 import type { Executions } from "./oip/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
-import type { BodyLimits } from "../codecs/posted-rows.ts";
+import type { BodyLimits } from "../codecs/codec-error.ts";
 import type { UnreadLimits } from "./unread-answers.ts";
 
 export interface Limits extends IntakeLimits, UnreadLimits, BodyLimits {

@@ -1,6 +1,6 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { shortestFloats } from "../codecs/shortest-float32.ts";
+import { shortestFloats } from "../codecs/write-codes.ts";
 
 /** A few rows that a newcomer can try, and what they are. */
 export interface TryableRows {

@@ -1,10 +1,9 @@
 /** Bodies that are small to send and large to hold are refused by their bytes, before anything is made of them. */
 import { pack } from "msgpackr";
 import { describe, expect, it } from "vitest";
-import type { BodyForm } from "../../src/codecs/body-form.ts";
+import { BODY_READERS, type BodyForm, type BodyKind, readBody } from "../../src/codecs/read-body.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
 import { checkFields } from "../../src/codecs/extent.ts";
-import { BODY_READERS, type BodyKind, readBody } from "../../src/codecs/read-body.ts";
 import { sample } from "../support/full.ts";
 import { BODY_LIMITS } from "../support/limits.ts";
 

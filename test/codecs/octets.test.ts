@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DTYPES, type Dtype } from "../../src/codecs/array-data.ts";
-import type { Query } from "../../src/codecs/body-form.ts";
-import { readBody } from "../../src/codecs/read-body.ts";
+import { type Dtype, DTYPES } from "../../src/codecs/rows.ts";
+import { type Query, readBody } from "../../src/codecs/read-body.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
 
 const LIMITS = { maxRows: 1000, maxUnpacked: 1 << 20 };

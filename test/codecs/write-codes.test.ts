@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type EncodeAnswerHead, FORMATS, writeCodes, writeRows } from "../../src/codecs/write-codes.ts";
 import {
-  certainBytes,
-  checkAnswer,
-  codesBytes,
-  floatsBytes,
-  leastBytes,
-  rowsBytes,
-} from "../../src/codecs/answer-size.ts";
-import { shortestFloat32 } from "../../src/codecs/shortest-float32.ts";
+  type EncodeAnswerHead,
+  explainedVariance,
+  FORMATS,
+  shortestFloat32,
+  shortestFloats,
+  writeCodes,
+  writeRows,
+} from "../../src/codecs/write-codes.ts";
+import { certainBytes, checkAnswer, codesBytes, floatsBytes, leastBytes, rowsBytes } from "../../src/codecs/answers.ts";
 import { type CodeRow, codesOf } from "../support/codes.ts";
 
 const WIDTH = 6;
@@ -248,5 +248,102 @@ describe("a decode answer", () => {
   it("is rows of d numbers", () => {
     const rows = { data: Float32Array.of(0.1, -2, 3, 1e-7), count: 2, width: 2 };
     expect(writeRows(rows)).toBe('{"outputs":[[0.1,-2],[3,1e-7]]}');
+  });
+});
+
+const floatBits = new DataView(new ArrayBuffer(4));
+function float32Of(pattern: number): number {
+  floatBits.setUint32(0, pattern);
+  return floatBits.getFloat32(0);
+}
+
+/** Significant digits of a number's shortest text. */
+const digitsOf = (value: number): number =>
+  value.toExponential().replace(/^-/, "").replace(/e.*$/, "").replace(".", "").length;
+
+/** Fewest digits of any decimal that is this float32: for each length, the two decimals around it are tried. */
+function fewestDigits(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const [mantissa, exponent] = value.toExponential(digits - 1).split("e") as [string, string];
+    for (const step of [-1, 0, 1]) {
+      const whole = BigInt(mantissa.replace(".", "")) + BigInt(step);
+      if (Math.fround(Number(`${whole}e${Number(exponent) - digits + 1}`)) === value) return digits;
+    }
+  }
+  return 9;
+}
+
+/** All floats alike by their bits, so that every magnitude comes up, subnormals too. */
+const anyFloat = fc
+  .integer({ min: 0, max: 0xffffffff })
+  .map(float32Of)
+  .filter((value) => Number.isFinite(value) && value !== 0);
+const ordinary = fc.float({ min: -4, max: 4, noNaN: true }).filter((value) => value !== 0);
+
+describe("shortestFloat32", () => {
+  it("is a decimal of the same float32, with no digit more than it needs", () => {
+    fc.assert(
+      fc.property(fc.oneof(anyFloat, ordinary), (value) => {
+        const shortest = shortestFloat32(value);
+        expect(Math.fround(shortest)).toBe(value);
+        expect(digitsOf(shortest)).toBe(fewestDigits(value));
+      }),
+      { seed: 1, numRuns: 20_000 },
+    );
+  });
+
+  it("holds at every power of two and beside it, but for three that get a digit more", () => {
+    // A power of two is farther from the float above than from the one below. At these, the shortest decimal is not the
+    // nearest of its length, but the one above that; no other float32 is so.
+    const longer = new Set([2 ** -96, 2 ** 87, 2 ** 90]);
+    for (let exponent = 0; exponent < 255; exponent++) {
+      for (const offset of [-1, 0, 1]) {
+        const value = float32Of(Math.max(1, (exponent << 23) + offset));
+        const shortest = shortestFloat32(value);
+        expect(Math.fround(shortest)).toBe(value);
+        expect(digitsOf(shortest), String(value)).toBe(fewestDigits(value) + (longer.has(value) ? 1 : 0));
+      }
+    }
+  });
+
+  it("prints what people write", () => {
+    const written = [0.1, -0.3, 1e-45, 3.4028235e38, 16_777_216, 0.001, 123_456.7, 1e10, 1.1754944e-38, 0, -7];
+    expect(written.map((value) => shortestFloat32(Math.fround(value)))).toEqual(written);
+  });
+
+  it("does the same for a column", () => {
+    expect(JSON.stringify(shortestFloats(Float32Array.of(0.1, 1 / 3, 0, 100)))).toBe("[0.1,0.33333334,0,100]");
+  });
+});
+
+const coded = (...residualNorms: number[]) =>
+  codesOf(
+    residualNorms.map((residualNorm) => ({ entries: [], residualNorm })),
+    4,
+  );
+
+describe("explainedVariance", () => {
+  it("is 1 - Σ||x - x̂||² / Σ||x - mean||²", () => {
+    expect(explainedVariance(coded(0.5, 0.5), 2)).toBe(1 - 0.5 / 2);
+    expect(explainedVariance(coded(0, 0), 2)).toBe(1);
+  });
+
+  it("is negative where the mean would have done better", () => {
+    expect(explainedVariance(coded(2, 2), 2)).toBe(1 - 8 / 2);
+  });
+
+  it("is null where the rows do not vary", () => {
+    expect(explainedVariance(coded(0.5), 0)).toBeNull();
+    expect(explainedVariance(coded(0.5, 0.5), 0)).toBeNull();
+    expect(explainedVariance(coded(0, 0), 0)).toBeNull();
+  });
+
+  it("measures in the rows' space under an input norm", () => {
+    const norm = { shift: 9, scale: 4 };
+    const codes = codesOf(
+      [0.25, 0.25].map((residualNorm) => ({ entries: [], residualNorm, norm })),
+      4,
+    );
+    expect(explainedVariance(codes, 2)).toBe(1 - 2 / 2);
   });
 });

@@ -2,12 +2,11 @@
 import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import { pack, unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FORMATS } from "../../src/codecs/write-codes.ts";
-import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
+import { FORMATS, shortestFloats } from "../../src/codecs/write-codes.ts";
 import { CodecEngine } from "../support/codec-engine.ts";
 import { FAKE_D, FAKE_M } from "../support/fake-engine.ts";
 import { random } from "../support/seeded.ts";
-import { type TestApp, testApp } from "../support/test-app.ts";
+import { testApp, type TestApp } from "../support/test-app.ts";
 import { readCodes, readSafetensors, type WireCode } from "../support/wire-answers.ts";
 
 const ROWS = 40;

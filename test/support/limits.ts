@@ -1,5 +1,5 @@
 import { rowsExtent } from "../../src/codecs/extent.ts";
-import type { BodyLimits } from "../../src/codecs/posted-rows.ts";
+import type { BodyLimits } from "../../src/codecs/codec-error.ts";
 
 /** The server's own limits on bodies. */
 export const BODY_LIMITS: BodyLimits = { maxRows: 16_384, maxUnpacked: 256 << 20 };

@@ -14,7 +14,7 @@ import { readBody } from "../../src/codecs/read-body.ts";
 import { rowsExtent } from "../../src/codecs/extent.ts";
 import { parseJson } from "../../src/codecs/parse-json.ts";
 import { readRows } from "../../src/codecs/rows.ts";
-import { shortestFloats } from "../../src/codecs/shortest-float32.ts";
+import { shortestFloats } from "../../src/codecs/write-codes.ts";
 import { WirePool } from "../../src/routes/threads/pool.ts";
 import { EncodeBodySchema } from "../../src/routes/v1/schemas.ts";
 import { normals } from "../../test/support/seeded.ts";

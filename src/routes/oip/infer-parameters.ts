@@ -1,6 +1,6 @@
 import type { Budget } from "../../engine/core/budget.ts";
 import { REQUEST_ENCODERS, type RequestEncoder } from "../../engine/core/dictionary.ts";
-import { describe, invalid, named } from "../../codecs/posted-rows.ts";
+import { describe, invalid, named } from "../../codecs/codec-error.ts";
 
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 

@@ -4,10 +4,17 @@ import type { Rows } from "../../engine/core/rows.ts";
 import { readBoolean, readParameters } from "./infer-parameters.ts";
 import { parseJson } from "../../codecs/parse-json.ts";
 import { tensorsExtent } from "../../codecs/extent.ts";
-import { type BodyLimits, checkCount, describe, invalid, named, type RowLimits } from "../../codecs/posted-rows.ts";
-import { type PostedTensor, postedTensor, readFloats, readNumbers } from "./read-tensor.ts";
+import {
+  type BodyLimits,
+  checkCount,
+  describe,
+  invalid,
+  named,
+  type RowLimits,
+  WireError,
+} from "../../codecs/codec-error.ts";
+import { postedTensor, type PostedTensor, readFloats, readNumbers } from "./read-tensor.ts";
 import { type OutputName, STANDARD_OUTPUTS } from "./tensor.ts";
-import { WireError } from "../../codecs/codec-error.ts";
 
 /** The body of an inference request, and what must be known to read it. */
 export interface InferBytes {

@@ -1,7 +1,6 @@
 import { decodeFloats, type FloatType } from "../../engine/core/float-formats.ts";
-import { describe, invalid, named } from "../../codecs/posted-rows.ts";
+import { describe, invalid, named, WireError } from "../../codecs/codec-error.ts";
 import { NUMBER_BYTES, type NumberType } from "./tensor.ts";
-import { WireError } from "../../codecs/codec-error.ts";
 
 /** One input of a request as it was posted: its head checked, its numbers not yet read. */
 export interface PostedTensor {

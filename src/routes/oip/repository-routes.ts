@@ -2,10 +2,9 @@ import Type from "typebox";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/core/errors.ts";
-import { WireError } from "../../codecs/codec-error.ts";
+import { describe, invalid, named, WireError } from "../../codecs/codec-error.ts";
 import { fieldsExtent } from "../../codecs/extent.ts";
 import { parseJson } from "../../codecs/parse-json.ts";
-import { describe, invalid, named } from "../../codecs/posted-rows.ts";
 import { sendJson } from "./v2-answer.ts";
 import { type V2Request, type V2Route, VERSION } from "./v2-route.ts";
 

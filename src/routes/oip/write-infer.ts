@@ -1,8 +1,8 @@
 import { type SparseCodes, STOP_REASONS } from "../../engine/core/sparse-codes.ts";
 import type { WantedOutput } from "./read-infer.ts";
-import { shortestFloats } from "../../codecs/shortest-float32.ts";
+import { shortestFloats } from "../../codecs/write-codes.ts";
 import type { OutputName } from "./tensor.ts";
-import { floatsBytes } from "../../codecs/answer-size.ts";
+import { floatsBytes } from "../../codecs/answers.ts";
 
 export interface InferAnswerHead {
   readonly model: string;

@@ -2,21 +2,24 @@ import { availableParallelism } from "node:os";
 import type { Cancellation } from "../../engine/core/cancellation.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
-import type { BodyForm } from "../../codecs/body-form.ts";
-import type { BodyLimits } from "../../codecs/posted-rows.ts";
-import type { BodyKind, BodyOf } from "../../codecs/read-body.ts";
-import type { LineGroup } from "../../codecs/line-splitter.ts";
-import type { LineReading, Lines } from "../../codecs/read-lines.ts";
+import type { BodyForm, BodyKind, BodyOf } from "../../codecs/read-body.ts";
+import { type BodyLimits, WireError } from "../../codecs/codec-error.ts";
+import type { AnswerLine, LineGroup, LineReading, Lines } from "../../codecs/lines.ts";
 import type { InferBytes, InferRequest } from "../oip/read-infer.ts";
-import { WireError } from "../../codecs/codec-error.ts";
 import { runWireTask, type WireTask } from "./task.ts";
 import { Lane } from "./lane.ts";
-import type { CodesType, RowsType } from "../../codecs/writers.ts";
+import {
+  checkAnswer,
+  codesAnswerBytes,
+  codesBytes,
+  type CodesType,
+  isText,
+  rowsAnswerBytes,
+  type RowsType,
+} from "../../codecs/answers.ts";
 import type { Limits } from "../route-options.ts";
-import { inferBytes, type InferAnswer, type InferAnswerHead } from "../oip/write-infer.ts";
-import { checkAnswer, codesAnswerBytes, codesBytes, isText, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import { type InferAnswer, type InferAnswerHead, inferBytes } from "../oip/write-infer.ts";
 import type { EncodeAnswerHead, Format, RowHead } from "../../codecs/write-codes.ts";
-import type { AnswerLine } from "../../codecs/write-lines.ts";
 import { type SteerAnswerHead, type Steered, steeredBytes } from "../../codecs/write-steered.ts";
 
 /**

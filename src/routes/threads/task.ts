@@ -1,17 +1,20 @@
 import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
-import type { BodyForm } from "../../codecs/body-form.ts";
-import type { LineGroup } from "../../codecs/line-splitter.ts";
-import type { BodyLimits } from "../../codecs/posted-rows.ts";
-import { type Body, type BodyKind, readBody } from "../../codecs/read-body.ts";
+import { type Body, type BodyForm, type BodyKind, readBody } from "../../codecs/read-body.ts";
+import {
+  type AnswerLine,
+  type LineGroup,
+  type LineReading,
+  type Lines,
+  readLines,
+  writeAnswerLines,
+} from "../../codecs/lines.ts";
+import { type BodyLimits, WireError, type WireFault } from "../../codecs/codec-error.ts";
 import { type InferBytes, type InferRequest, readInfer } from "../oip/read-infer.ts";
-import { type LineReading, type Lines, readLines } from "../../codecs/read-lines.ts";
-import { WireError, type WireFault } from "../../codecs/codec-error.ts";
 import type { EncodeAnswerHead, RowHead } from "../../codecs/write-codes.ts";
 import { type InferAnswer, type InferAnswerHead, writeInfer } from "../oip/write-infer.ts";
-import { type AnswerLine, writeAnswerLines } from "../../codecs/write-lines.ts";
-import { NumberKernel } from "../../codecs/numbers/number-kernel.ts";
-import { CODES_WRITERS, type CodesType, ROWS_WRITERS, type RowsType } from "../../codecs/writers.ts";
+import { NumberKernel } from "../../codecs/numbers/number-rows.ts";
+import { CODES_WRITERS, type CodesType, ROWS_WRITERS, type RowsType } from "../../codecs/answers.ts";
 import { type SteerAnswerHead, type Steered, writeSteered } from "../../codecs/write-steered.ts";
 
 /** Work on bytes that is worth a thread of its own when there are many of them. */

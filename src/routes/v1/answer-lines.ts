@@ -12,7 +12,7 @@ import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import type { BudgetWire, EncodeFields } from "./schemas.ts";
 import { streamEncode } from "./stream-encode.ts";
-import { checkFormat } from "../../codecs/answer-size.ts";
+import { checkFormat } from "../../codecs/answers.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";

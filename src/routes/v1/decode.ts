@@ -8,9 +8,8 @@ import type { AppOptions } from "../route-options.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { reportStages } from "../stage-times.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, type DecodeFields, DecodeFieldsSchema } from "./schemas.ts";
-import { checkAnswer, leastBytes } from "../../codecs/answer-size.ts";
+import { checkAnswer, leastBytes, ROWS_TYPES } from "../../codecs/answers.ts";
 import type { WirePool } from "../threads/pool.ts";
-import { ROWS_TYPES } from "../../codecs/writers.ts";
 
 /** POST /v1/dictionaries/{id}/decode: codes → rows. */
 export function registerDecode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {

@@ -5,9 +5,8 @@ import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import { budgetOf } from "./budget-of.ts";
 import { type Fault, faultOf, problemLine } from "./problem-line.ts";
-import type { Line, Lines } from "../../codecs/read-lines.ts";
+import type { AnswerLine, Line, Lines } from "../../codecs/lines.ts";
 import type { RowHead } from "../../codecs/write-codes.ts";
-import type { AnswerLine } from "../../codecs/write-lines.ts";
 
 /** What encodes the lines of one request, whatever they hold. */
 export interface LineEncoder {

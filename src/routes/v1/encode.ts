@@ -12,8 +12,14 @@ import { reportStages } from "../stage-times.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "../threads/pool.ts";
-import { type CodesType, CODES_TYPES, defaultFormat } from "../../codecs/writers.ts";
-import { certainBytes, checkAnswer, checkFormat } from "../../codecs/answer-size.ts";
+import {
+  certainBytes,
+  checkAnswer,
+  checkFormat,
+  CODES_TYPES,
+  type CodesType,
+  defaultFormat,
+} from "../../codecs/answers.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */

@@ -10,7 +10,7 @@ import {
 import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
 import { DICTIONARY_STATES } from "../../engine/engine.ts";
 import { CODE_COLUMNS, type ColumnRule } from "../../engine/core/sparse-codes.ts";
-import { DTYPES } from "../../codecs/array-data.ts";
+import { DTYPES } from "../../codecs/rows.ts";
 import { FORMATS } from "../../codecs/write-codes.ts";
 
 /** The wire's shapes: what Ajv validates by, and what openapi/openapi.json is made of. */

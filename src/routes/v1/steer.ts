@@ -11,8 +11,7 @@ import { reportStages } from "../stage-times.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
-import { checkAnswer, leastBytes } from "../../codecs/answer-size.ts";
-import { ROWS_TYPES } from "../../codecs/writers.ts";
+import { checkAnswer, leastBytes, ROWS_TYPES } from "../../codecs/answers.ts";
 
 /** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
 export function registerSteer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {

@@ -9,7 +9,7 @@ import { leastBytes, type Patience, watchClient } from "../client-watch.ts";
 import { checkInflation } from "../inflate.ts";
 import { encodeLines, type LineEncoder } from "./encode-lines.ts";
 import { type Fault, problemLine } from "./problem-line.ts";
-import { LineSplitter } from "../../codecs/line-splitter.ts";
+import { LineSplitter } from "../../codecs/lines.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
 import type { UnreadAnswer, UnreadAnswers } from "../unread-answers.ts";

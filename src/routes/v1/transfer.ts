@@ -9,7 +9,7 @@ import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { reportStages } from "../stage-times.ts";
 import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
-import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "../../codecs/answer-size.ts";
+import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "../../codecs/answers.ts";
 import type { WirePool } from "../threads/pool.ts";
 
 const TransferQuerySchema = Type.Object({

@@ -1,7 +1,6 @@
 import type { Rows } from "../engine/core/rows.ts";
 import { type CodeColumn, columnsOfCodes, type SparseCodes, STOP_REASONS } from "../engine/core/sparse-codes.ts";
-import { denseRow } from "./dense-row.ts";
-import { type EncodeAnswerHead, summaryFields } from "./write-codes.ts";
+import { denseRow, type EncodeAnswerHead, summaryFields } from "./write-codes.ts";
 
 interface Tensor {
   readonly name: string;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { pack } from "msgpackr";
 import { describe, expect, it } from "vitest";
-import * as reader from "../../src/codecs/parse-msgpack.ts";
+import * as reader from "../../src/codecs/msgpack.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
 import { ROWS_EXTENT } from "../support/limits.ts";
 

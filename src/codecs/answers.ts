@@ -1,10 +1,38 @@
+import { type EncodeAnswerHead, type Format, writeCodes, writeRows } from "./write-codes.ts";
+import { rowFormat, writeCodeLines, writeRowLines } from "./lines.ts";
+import { writeMsgpack, writeRowsMsgpack } from "./msgpack.ts";
+import { writeRowsOctets } from "./octets.ts";
+import { writeRowsSafetensors, writeSafetensors } from "./safetensors.ts";
 import type { Rows } from "../engine/core/rows.ts";
 import { CODE_COLUMNS, columnOfCodes, type SparseCodes } from "../engine/core/sparse-codes.ts";
-import type { AnswerType, CodesType, RowsType } from "./writers.ts";
-import { invalid } from "./posted-rows.ts";
-import { WireError } from "./codec-error.ts";
-import type { EncodeAnswerHead, Format } from "./write-codes.ts";
-import { rowFormat } from "./write-lines.ts";
+import { invalid, WireError } from "./codec-error.ts";
+
+/** Writers of sparse codes, by answer type. */
+export const CODES_WRITERS = {
+  json: writeCodes,
+  msgpack: writeMsgpack,
+  safetensors: writeSafetensors,
+  ndjson: writeCodeLines,
+} as const;
+export type CodesType = keyof typeof CODES_WRITERS;
+export const CODES_TYPES = Object.keys(CODES_WRITERS) as readonly CodesType[];
+
+/** The format of codes where a request names none: rows as objects are slow to write in MessagePack. */
+export const defaultFormat = (as: CodesType): Format => (as === "msgpack" ? "csr" : "sparse");
+
+/** Writers of rows, by answer type. */
+export const ROWS_WRITERS = {
+  json: writeRows,
+  msgpack: writeRowsMsgpack,
+  safetensors: writeRowsSafetensors,
+  "octet-stream": writeRowsOctets,
+  ndjson: writeRowLines,
+} as const;
+export type RowsType = keyof typeof ROWS_WRITERS;
+export const ROWS_TYPES = Object.keys(ROWS_WRITERS) as readonly RowsType[];
+
+/** Format of an answer body, without HTTP's names. */
+export type AnswerType = CodesType | RowsType;
 
 /** Bytes of JSON at most: an index as a key or with its comma, a float32 and its comma, all of an answer but its rows. */
 const INDEX_BYTES = 11;

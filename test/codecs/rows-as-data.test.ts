@@ -1,8 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { dataToRows } from "../../src/codecs/array-data.ts";
-import type { PostedRows } from "../../src/codecs/posted-rows.ts";
-import { readRows } from "../../src/codecs/rows.ts";
-import { WireError } from "../../src/codecs/codec-error.ts";
+import { dataToRows, readRows } from "../../src/codecs/rows.ts";
+import { type PostedRows, WireError } from "../../src/codecs/codec-error.ts";
 
 const LIMITS = { maxRows: 100 };
 const ROWS = [1, -2.5, 0.1, 4, 0, 1e-3];

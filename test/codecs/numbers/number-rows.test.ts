@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { NumberKernel } from "../../../src/codecs/numbers/number-kernel.ts";
+import { NumberKernel } from "../../../src/codecs/numbers/number-rows.ts";
 
 const kernel = new NumberKernel();
 const read = (text: string): number[] | null => {
