@@ -20,16 +20,16 @@ type Way = (typeof WAYS)[number];
 console.log(`    m     Gram MiB ${WAYS.map((way) => `${way} GB/s`.padStart(17)).join("")}`);
 for (const m of [4096, 8192, 24576]) {
   const arena = createArena({ d: 16, m, lanes: 2, slots: 2, gram: true });
-  const [{ memory, correlations, gram, width, winners }] = arena.shards as [(typeof arena.shards)[0]];
+  const [{ memory, correlations, gram, width, argmaxes }] = arena.shards as [(typeof arena.shards)[0]];
   const kernel = instantiatePursuitKernel(module, memory, false);
   // Every page written, so that none is the shared page of zeros.
   new Float32Array(memory.buffer).fill(1e-3);
   const { integer } = random(m);
   const rows = Array.from({ length: 4096 }, () => gram + 4 * width * integer(m));
   const calls = Math.round(BYTES / (4 * width) / 2) * 2;
-  const one = (at: number): void => kernel.advance(correlations, at, 1e-6, width, winners);
+  const one = (at: number): void => kernel.advance(correlations, at, 1e-6, width, argmaxes);
   const two = (a: number, b: number): void =>
-    kernel.advanceTwo(correlations, a, 1e-6, winners, correlations + 4 * width, b, 1e-6, winners + 64, width);
+    kernel.advanceTwo(correlations, a, 1e-6, argmaxes, correlations + 4 * width, b, 1e-6, argmaxes + 64, width);
   const row = (i: number): number => rows[i % rows.length]!;
   const runs: Record<Way, (i: number) => void> = {
     "in cache": () => {

@@ -1,19 +1,19 @@
 import type { CoherenceFigures } from "../../core/dictionary.ts";
 
-/** Largest |cosine| between two different atoms, from the rows of the Gram matrix as they come about. */
+/** Finds the largest |cosine| between two different atoms, from the rows of the Gram matrix as they are computed. */
 export class Coherence {
   readonly #norms: Float64Array;
-  /** [m] 1 / ||D_j||; 0 for an atom of zeros, which has no direction. */
+  /** [m] 1 / ||D_j||; 0 for a zero atom, which has no direction. */
   readonly #inverse: Float64Array;
   #largest = 0;
 
-  /** @param norms [m] of the atoms */
+  /** @param norms [m] norms of the atoms */
   constructor(norms: Float64Array) {
     this.#norms = norms;
     this.#inverse = norms.map((norm) => (norm > 0 ? 1 / norm : 0));
   }
 
-  /** Row i of the matrix, [m]. */
+  /** Adds row i of the matrix, [m]. */
   add(i: number, row: Float32Array): void {
     const inverse = this.#inverse;
     let largest = 0;
@@ -24,7 +24,7 @@ export class Coherence {
     this.#largest = Math.max(this.#largest, largest * inverse[i]!);
   }
 
-  /** @param complete whether every row was added: until then the largest cosine is not known. */
+  /** @param complete whether every row was added; otherwise the largest cosine is unknown */
   figures(complete: boolean): CoherenceFigures {
     return {
       maxCosine: complete && this.#norms.length > 1 ? Math.min(this.#largest, 1) : null,

@@ -7,16 +7,16 @@ import { Coherence } from "./coherence.ts";
 import type { DensePass } from "../onnx/dense-pass.ts";
 import { freeMemory } from "./free-memory.ts";
 
-/** Milliseconds that a piece should compute for: whoever asks for rows meanwhile waits for half of it on average. */
+/** Target milliseconds of one block. A request that arrives meanwhile waits for half of it on average. */
 const PIECE = 10;
 
-/** Rows of the first piece that is computed, and of any: fewer, and reading all atoms would take longer than multiplying. */
+/** Fewest rows of a block, and rows of the first one: with fewer, reading all atoms takes longer than multiplying. */
 const LEAST_ROWS = 8;
 
-/** How many times the rows of one piece the next may have: the first one also pays for what the runtime sets up. */
+/** Largest growth from one block to the next: the first also pays for the runtime's set-up. */
 const GROWTH = 4;
 
-/** Milliseconds of computing from which the log tells of progress. */
+/** Milliseconds of computing after which progress is logged. */
 const WORTH_TELLING = 1_000;
 
 export interface GramBuildOptions {
@@ -28,8 +28,8 @@ export interface GramBuildOptions {
 }
 
 /**
- * Writes G = D·Dᵀ [m, m] into the arena, in pieces of some 10 ms, so that requests are served in between. The runtime's
- * matrix product computes it.
+ * Writes G = D·Dᵀ [m, m] into the arena in blocks of about 10 ms, so that requests are served in between. Each block is
+ * one matrix product of the runtime.
  */
 export class GramBuild {
   readonly #options: GramBuildOptions;
@@ -37,9 +37,9 @@ export class GramBuild {
   readonly #coherence: Coherence;
   /** Rows computed so far. */
   #rows = 0;
-  /** Rows of the next piece that is computed. */
+  /** Rows of the next block. */
   #height = LEAST_ROWS;
-  /** Milliseconds so far. */
+  /** Milliseconds spent so far. */
   #computing = 0;
   #quarters = 0;
 
@@ -49,7 +49,7 @@ export class GramBuild {
     this.#coherence = new Coherence(this.#norms);
   }
 
-  /** Whether the whole matrix stands in the arena. */
+  /** Whether the whole matrix is in the arena. */
   get complete(): boolean {
     return this.#rows === this.#options.weights.m;
   }
@@ -65,7 +65,7 @@ export class GramBuild {
     if (this.complete) return { more: false };
     const started = now();
     const from = this.#rows;
-    // Never a single row, which would round differently: see DensePass.
+    // Never a single row: it would round differently (DensePass).
     const to = m - from <= this.#height + 1 ? m : from + this.#height;
     const block = new Float32Array(Math.max(2, to - from) * d);
     block.set(atoms.subarray(from * d, to * d));
@@ -82,7 +82,7 @@ export class GramBuild {
     return { more: false, note: `The Gram matrix of ${m} atoms is complete: ${seconds} s of computing.` };
   }
 
-  /** @param products [≥ count, m] rows of the matrix, the next in order */
+  /** @param products [≥ count, m] the next rows of the matrix, in order */
   #place(products: Float32Array, count: number): void {
     const { m } = this.#options.weights;
     for (let k = 0; k < count; k++) {
@@ -94,7 +94,7 @@ export class GramBuild {
     this.#rows += count;
   }
 
-  /** A line at every quarter of a long computation. */
+  /** A log line at every quarter of a long computation. */
   #quarterNote(): { note?: string } {
     const { m } = this.#options.weights;
     const quarter = Math.floor((4 * this.#rows) / m);

@@ -10,7 +10,7 @@ type Atoms = Pick<Dictionary, "atoms" | "m" | "d">;
 /** Floats of one block of the product: 64 MiB. */
 const BLOCK = 1 << 24;
 
-/** G = D·Dᵀ [m, m], by blocks of rows through the runtime's matrix product. */
+/** G = D·Dᵀ [m, m], computed by the runtime in blocks of rows. */
 export async function gramMatrix(weights: Atoms, options: OnnxSessionOptions): Promise<Float32Array> {
   const { atoms, m, d } = weights;
   const dense = await DensePass.create(weights, options);
@@ -36,8 +36,8 @@ export function coherenceOf(norms: Float64Array, gram: Float32Array | null): Coh
 }
 
 /**
- * The `count` atoms of largest cosine with atom `index`, itself left out; ties go to the lower number. Zero atoms have no
- * direction: they are nobody's neighbours, and have none.
+ * Returns the `count` atoms of largest cosine with atom `index`, without itself; ties go to the lower index. Zero atoms
+ * have no direction: they have no neighbours and are none.
  */
 export function nearestAtoms({ atoms, m, d }: Atoms, norms: Float64Array, index: number, count: number): Neighbour[] {
   const own = atoms.subarray(index * d, (index + 1) * d);

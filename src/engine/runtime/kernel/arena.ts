@@ -1,22 +1,22 @@
 import { createMemory, MAX_MEMORY } from "./pursuit-kernel.ts";
 
-/** What an arena is laid out for. */
+/** Sizes that an arena is laid out for. */
 export interface ArenaShape {
   readonly d: number;
   readonly m: number;
-  /** Rows that a thread may work on at once, over all threads. */
+  /** Rows in work at once, over all threads. */
   readonly lanes: number;
   /** Rows whose correlations are held at once. */
   readonly slots: number;
-  /** Whether there is room for the Gram matrix. */
+  /** Whether to reserve room for the Gram matrix. */
   readonly gram: boolean;
-  /** Bytes of one memory at most; 4 GiB, where WebAssembly's ends, unless said otherwise. */
+  /** Maximum bytes of one memory; default 4 GiB, the limit of WebAssembly. */
   readonly memoryLimit?: number;
 }
 
 /**
- * Atoms [from, from + count) of the Gram matrix's columns and of every row's correlations: a memory ends at 4 GiB, which
- * the matrix of 32,768 atoms alone would fill.
+ * Columns [from, from + count) of the Gram matrix and of every row's correlations. Several shards are needed because a
+ * memory ends at 4 GiB, the size of the matrix of 32,768 atoms.
  */
 export interface Shard {
   readonly memory: WebAssembly.Memory;
@@ -24,61 +24,61 @@ export interface Shard {
   readonly count: number;
   /** `count` rounded up to whole blocks of the kernel, in floats. */
   readonly width: number;
-  /** Address of [lanes] winners, a cache line each. */
-  readonly winners: number;
+  /** Address of [lanes] arg-max results, a cache line each. */
+  readonly argmaxes: number;
   /** Address of [slots, width] correlations. */
   readonly correlations: number;
-  /** Address of [width] by which orthogonal pursuit multiplies correlations; 0 beyond `count`. */
+  /** Address of [width] factors for the scores of orthogonal pursuit; 0 beyond `count`. */
   readonly scales: number;
-  /** Address of [lanes, 128] scores, two blocks a lane: room for orthogonal pursuit's pass. */
+  /** Address of [lanes, 128] scores: two blocks a lane, scratch space of orthogonal pursuit. */
   readonly blocks: number;
-  /** Address of [lanes, termCount] terms of eight bytes of orthogonal pursuit: see assembly/orthogonal.ts. */
+  /** Address of [lanes, termCount] terms of orthogonal pursuit, eight bytes each (assembly/orthogonal.ts). */
   readonly terms: number;
   /** Address of [m, width] Gram columns. */
   readonly gram: number;
 }
 
-/** Where everything lies that the kernel works on, in memory shared by all threads. Addresses are in bytes. */
+/** Layout of the memory that the kernel works on, shared by all threads. Addresses are in bytes. */
 export interface Arena {
   readonly shape: ArenaShape;
   readonly shards: readonly Shard[];
-  /** d rounded up to what the kernel takes at once, in floats. What lies beyond d is zero. */
+  /** d rounded up to the kernel's block of a row, in floats. Values beyond d are zero. */
   readonly rowWidth: number;
   /**
-   * In the first shard: [m, rowWidth] atoms, twice [slots, rowWidth] rows (those in work, and the next while they are),
-   * [slots, rowWidth] residuals, [lanes, rowWidth] float64.
+   * Addresses in the first shard: [m, rowWidth] atoms; [slots, rowWidth] rows, twice (in work, and next); [slots,
+   * rowWidth] float32 residuals; [lanes, rowWidth] float64 rows.
    */
   readonly atoms: number;
   readonly rows: readonly [number, number];
   readonly residuals: number;
-  readonly wide: number;
+  readonly rows64: number;
   /** [rowWidth] the centre b. */
   readonly centre: number;
-  /** [lanes] lists of `listLength` addresses (4 bytes) and as many float64 results after them. */
+  /** Address of [lanes] lists: `listLength` addresses (4 bytes each), then as many float64 results. */
   readonly lists: number;
   readonly listLength: number;
-  /** Terms of one lane: a solution and the one that it is told from have no more than d coefficients each. */
+  /** Terms of one lane. The current and the initial solution have at most d coefficients each. */
   readonly termCount: number;
 }
 
 /**
- * Floats of one block of correlations, and of one turn over a row: see assembly/pursuit.ts. A row is touched by whole blocks
- * (assembly/touch.ts), which is safe: Gram rows are made of them, and atoms have rows behind them.
+ * Floats in one block of correlations, and in one block of a row (assembly/pursuit.ts). Prefetching reads whole blocks
+ * beyond a row's end (assembly/touch.ts): safe, because Gram rows consist of them and atoms have rows behind them.
  */
 const BLOCK = 64;
 const ROW_BLOCK = 16;
 
-/** Address 0 stays unused, and everything begins on a cache line. */
+/** Bytes of a cache line. Address 0 stays unused; every section starts on a cache line. */
 export const LINE = 64;
 
-/** Scores of one lane's two blocks, in bytes, and entries of its list: as many products as one call of the kernel takes. */
+/** Bytes of one lane's two score blocks; entries of its list, the most products of one kernel call. */
 const LANE_BLOCKS = 512;
 const LIST_LENGTH = 256;
 const LIST_ENTRY = 12;
 
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
-/** @throws Error when not even one atom's share of the Gram matrix fits. */
+/** @throws Error when not even one atom's share of the Gram matrix fits */
 export function createArena(shape: ArenaShape): Arena {
   const { d, m, lanes, slots, gram, memoryLimit = MAX_MEMORY } = shape;
   const rowWidth = roundUp(d, ROW_BLOCK);
@@ -101,7 +101,7 @@ export function createArena(shape: ArenaShape): Arena {
         atoms: take(4 * rowWidth * m),
         rows: [take(4 * rowWidth * slots), take(4 * rowWidth * slots)],
         residuals: take(4 * rowWidth * slots),
-        wide: take(8 * rowWidth * lanes),
+        rows64: take(8 * rowWidth * lanes),
         centre: take(4 * rowWidth),
         lists: take(LIST_ENTRY * LIST_LENGTH * lanes),
         listLength: LIST_LENGTH,
@@ -112,7 +112,7 @@ export function createArena(shape: ArenaShape): Arena {
   throw new Error(`the Gram matrix of ${m} atoms does not fit`);
 }
 
-/** Writes [m] values over the shards, each part at its address. */
+/** Writes [m] values into the shards, each part at its address. */
 export function scatterIntoShards({ shards }: Arena, values: Float32Array, addressIn: (shard: Shard) => number): void {
   for (const shard of shards) {
     const part = values.subarray(shard.from, shard.from + shard.count);
@@ -122,7 +122,7 @@ export function scatterIntoShards({ shards }: Arena, values: Float32Array, addre
 
 interface LayoutInput {
   readonly termCount: number;
-  /** Bytes that the first shard holds beside its share. */
+  /** Bytes in the first shard beside its share of the columns. */
   readonly own: number;
   readonly m: number;
   readonly lanes: number;
@@ -145,6 +145,6 @@ function layOut(
     const terms = blocks + LANE_BLOCKS * lanes;
     const gramAt = roundUp(terms + 8 * termCount * lanes, LINE);
     const end = gramAt + (gram ? 4 * width * m : 0);
-    return { from, count, width, winners: LINE, correlations, scales, blocks, terms, gram: gramAt, end };
+    return { from, count, width, argmaxes: LINE, correlations, scales, blocks, terms, gram: gramAt, end };
   });
 }

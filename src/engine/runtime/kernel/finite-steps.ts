@@ -1,6 +1,6 @@
 import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 
-/** What pursuits selected, step by step, at a scale of their own. */
+/** Steps of pursuits in scaled units. */
 export interface ScaledSteps {
   readonly values: Float32Array;
   /** ||r||² after each step. */
@@ -8,8 +8,9 @@ export interface ScaledSteps {
 }
 
 /**
- * Steps of one row until its first value or norm that float32 cannot hold.
- * @param first where its first step lies, and each next one `stride` further. @param unscale back to the row as posted
+ * Counts the steps of one row before the first value or norm beyond float32.
+ * @param first index of its first step; the next ones follow every `stride`
+ * @param unscale factor back to the posted row's scale
  */
 export function finiteSteps(
   { values, energies }: ScaledSteps,

@@ -1,17 +1,17 @@
 import type { RowJob } from "./row-job.ts";
 
-/** One row in work. */
+/** A row in work, and its pending selection. */
 export class Lane {
   readonly index: number;
-  /** The row's slot; −1 while there is none. */
+  /** The row's slot; −1 if idle. */
   row = -1;
-  /** The selection that its correlations do not know of yet, and the score that it won by. */
+  /** The selection not yet applied to the correlations, and its score. */
   atom = 0;
   value = 0;
   best = 0;
-  /** How far its running energy may be off. */
+  /** Error bound of the running energy. */
   slack = 0;
-  /** [m] the last visitor that selected each atom; empty where repeats do not matter. */
+  /** [m] the last visitor that selected each atom; empty if repeats do not matter. */
   readonly #seen: Uint32Array;
   #visitor = 0;
   #keys = new Float64Array(64);
@@ -34,7 +34,7 @@ export class Lane {
     for (let k = from; k < to; k++) this.#seen[indices[k]!] = this.#visitor;
   }
 
-  /** Remembers the atom; whether it was selected before. */
+  /** Marks the atom. @returns whether it was marked before */
   mark(atom: number): boolean {
     if (this.#seen[atom] === this.#visitor) return true;
     this.#seen[atom] = this.#visitor;
@@ -42,11 +42,11 @@ export class Lane {
   }
 
   /**
-   * The first `steps` selections from `from` as a code, in the job's code columns at the same place: one entry an atom,
-   * summed in float32 in the order of selection, ascending, without zeros. Returns the number of entries.
+   * Writes the code of the first `steps` selections from `from` into the job's code columns, at the same place: atoms
+   * ascending, values of one atom summed in float32 in order of selection, no zeros. @returns the number of entries
    */
   merge({ indices, values, codeIndices, codeValues, depth }: RowJob, from: number, steps: number): number {
-    // Sorted by atom, then by step: both in one number, exact below 2^53.
+    // Sort key: atom · depth + step, exact below 2^53.
     if (this.#keys.length < steps) this.#keys = new Float64Array(steps * 2);
     const keys = this.#keys.subarray(0, steps);
     for (let t = 0; t < steps; t++) keys[t] = indices[from + t]! * depth + t;

@@ -7,13 +7,13 @@ import { CONTROL, type Control, createControl, publishRows, takeRow } from "./lo
 import type { RowJob } from "./row-job.ts";
 import type { RowLoopOptions } from "./row-loop.ts";
 
-/** Lanes of one thread: see row-loop.ts. */
+/** Lanes per thread (row-loop.ts). */
 export const LANES = 2;
 
-/** Rows for which waking the other threads pays. */
+/** Fewest rows for which waking the helpers pays. */
 const WORTH_HELP = 3;
 
-/** The threads that work on one arena's rows: the calling one, and helpers that sleep between jobs. */
+/** Threads that work on one arena's rows: the caller's, and helpers that sleep between jobs. */
 export class LoopThreads {
   readonly #own: JobLoop;
   readonly #control: Control;
@@ -28,13 +28,12 @@ export class LoopThreads {
   }
 
   /**
-   * Starts the helpers and waits for them: a job would wait for one that never came. The system may refuse some; the others
-   * do their work.
-   * @param threads all in all, with lanes for as many in the arena.
+   * Starts the helpers and waits until they run. If the system refuses some, the others do their work.
+   * @param threads total; the arena needs lanes for all of them
    */
   static async start(options: Omit<RowLoopOptions, "lane">, threads: number): Promise<LoopThreads> {
     const control = createControl();
-    // Helpers run built code, wherever this file itself runs from.
+    // Helpers run built code, wherever this file runs from.
     const entry =
       threads > 1 ? createRequire(import.meta.url).resolve("#dist/engine/runtime/kernel/loop-worker.js") : "";
     const wanted = threads - 1;
@@ -56,18 +55,18 @@ export class LoopThreads {
   }
 
   /**
-   * Works on a job's rows until each has ended or waits. Blocks.
-   * @param gram whether the Gram matrix stands in the arena
-   * @param place puts the rows' correlations in their slots, in order, and tells now and then how many stand there: the
-   *   other threads begin while it goes on
-   * @throws Error when a helper failed; what `place` threw, when all threads are done with the job
+   * Works on a job's rows until each has ended or needs fresh correlations. Blocks.
+   * @param gram whether the Gram matrix is complete
+   * @param place writes the rows' correlations into their slots, in order, and reports how many are ready; helpers
+   *   start meanwhile
+   * @throws Error when a helper failed, or when `place` threw, after all threads have finished the job
    */
   run(job: RowJob, gram: boolean, place: (ready: (count: number) => void) => void): void {
     const control = this.#control;
     Atomics.store(control, CONTROL.nextRow, 0);
     Atomics.store(control, CONTROL.ready, 0);
     Atomics.store(control, CONTROL.faults, 0);
-    // Without the matrix each row makes one step only, which is not worth a thread's waking up.
+    // Without the matrix each row makes one step only: not worth waking a thread.
     const helpers = gram && job.count >= WORTH_HELP ? this.#helpers : [];
     if (helpers.length > 0) {
       Atomics.store(control, CONTROL.busy, helpers.length);
@@ -78,7 +77,7 @@ export class LoopThreads {
     try {
       place((count) => publishRows(control, count));
     } finally {
-      // Whatever becomes of it, nobody may be left at work on this job when the next one begins.
+      // Even after an error, no thread may still work on this job when the next one starts.
       publishRows(control, job.count);
       try {
         this.#own.run(job, gram, () => takeRow(control, job.count));

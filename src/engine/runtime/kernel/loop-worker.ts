@@ -1,4 +1,4 @@
-/** A helping thread of a loop: sleeps until there is a job, and works on its rows beside the session's thread. */
+/** Helper thread of a loop: sleeps until a job arrives, then works on its rows beside the session's thread. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { JobLoop } from "./job-loop.ts";
 import { CONTROL, type Control, takeRow } from "./loop-control.ts";

@@ -3,11 +3,11 @@ import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 import { LeastSquares } from "../../core/least-squares.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
 import { instantiateOrthogonalKernel, type OrthogonalKernel } from "./pursuit-kernel.ts";
-import { takeRemainder } from "./remainder.ts";
+import { takeResidual } from "./residual.ts";
 import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
 import { stopBefore, STOPS } from "./row-stops.ts";
 
-/** What a thread needs; plain enough to be handed to it. */
+/** Options of a thread's loop; plain data, so they can be sent to a worker. */
 export interface OrthogonalLoopOptions {
   readonly module: WebAssembly.Module;
   readonly arena: Arena;
@@ -17,18 +17,20 @@ export interface OrthogonalLoopOptions {
 }
 
 /**
- * Correlations are taken anew from the residual once ||r||² has fallen to this share of what it was at the last time:
- * their rounding is relative to what they are made from. They are made from there at every step, so nothing drifts.
+ * Correlations are recomputed from the residual once ||r||² has fallen to this share of its value at the last refresh,
+ * because their rounding error is relative to it. Every step starts from them, so nothing drifts.
  */
 const REFRESH_FALL = 1e-4;
 
-/** Once ||r||² has fallen to this share of ||x − b||² its running sum has too few digits left, and it is taken from r. */
+/** Once ||r||² has fallen to this share of ||x − b||² its running sum has lost too many digits: compute it from r. */
 const DEEP = 1e-4;
 
-/** Share of ||x − b||² under which a residual is the rounding of the row itself, float32's 2⁻²³: nothing is left to gain. */
+/**
+ * Share of ||x − b||² below which a residual is only the row's own rounding (float32's 2⁻²³): nothing is left to gain.
+ */
 const ROUNDING = 2 ** -46;
 
-/** One shard as a thread sees it. */
+/** A thread's view of one shard. */
 interface ShardView extends Shard {
   readonly kernel: OrthogonalKernel;
   readonly floats: Float32Array;
@@ -36,9 +38,8 @@ interface ShardView extends Shard {
 }
 
 /**
- * Orthogonal pursuit (docs/algorithm.md), row by row, by one thread. Loops over m are in the kernel: at every step
- * c = c⁰ − Σ (z_j − z⁰_j)·G_j by as many rows of the Gram matrix as there are atoms, and its winner, in one pass that
- * writes nothing. Loops over d and the least squares are in float64.
+ * Orthogonal pursuit (docs/algorithm.md), row by row, in one thread. The kernel loops over m: one pass computes c = c⁰
+ * − Σ (z_j − z⁰_j)·G_j and its arg-max without writing c. Loops over d and the least squares are in float64.
  */
 export class OrthogonalLoop {
   readonly #arena: Arena;
@@ -47,9 +48,9 @@ export class OrthogonalLoop {
   readonly #shards: readonly ShardView[];
   readonly #atoms: Float32Array;
   /** [rowWidth] the lane's float64 row. */
-  readonly #wide: Float64Array;
+  readonly #row64: Float64Array;
   readonly #own: LeastSquares;
-  /** Solutions of rows that wait at every step, by slot: without the Gram matrix all of them are this thread's. */
+  /** Solutions of rows in work, by slot. Used without the Gram matrix: one thread then does all rows. */
   readonly #waiting = new WeakMap<RowJob, LeastSquares[]>();
   /** Slot of the row in work, and its address. */
   #row = 0;
@@ -67,18 +68,18 @@ export class OrthogonalLoop {
     }));
     const { buffer } = arena.shards[0]!.memory;
     this.#atoms = new Float32Array(buffer, arena.atoms, arena.shape.m * arena.rowWidth);
-    this.#wide = new Float64Array(buffer, arena.wide + 8 * arena.rowWidth * lane, arena.rowWidth);
+    this.#row64 = new Float64Array(buffer, arena.rows64 + 8 * arena.rowWidth * lane, arena.rowWidth);
     this.#own = this.#newSolution();
   }
 
-  /** As RowLoop's: rows until `next` gives none, each to its end or until it waits for fresh correlations. */
+  /** Works on rows until `next` returns none, each to its end or until it needs fresh correlations, as in RowLoop. */
   run(job: RowJob, gram: boolean, next: () => number): void {
     for (let row = next(); row >= 0; row = next()) {
       if (job.stops[row] === GOES_ON) job.stops[row] = this.#pursue(job, row, gram);
     }
   }
 
-  /** @returns why the row ended, or WAITS */
+  /** @returns the stop reason, or WAITS */
   #pursue(job: RowJob, row: number, gram: boolean): number {
     this.#row = row;
     this.#x = job.rows + 4 * this.#arena.rowWidth * row;
@@ -92,14 +93,14 @@ export class OrthogonalLoop {
       if (stop !== GOES_ON) break;
       const stale = REFRESH_FALL * job.freshEnergy[row] > job.energy[row]!;
       if (gram && !stale) continue;
-      this.#narrowResidual(solution);
+      this.#storeResidual(solution);
       return WAITS;
     }
     this.#end(job, solution);
     return stop;
   }
 
-  /** The row's solution as it was left. With the matrix another thread may have left it: its selections tell all of it. */
+  /** Restores the row's solution. With the matrix another thread may have made it; its selections determine it. */
   #resume(job: RowJob, row: number, gram: boolean): LeastSquares {
     const steps = job.steps[row]!;
     const x = this.#shards[0]!.floats.subarray(this.#x / 4, this.#x / 4 + this.#arena.rowWidth);
@@ -110,28 +111,28 @@ export class OrthogonalLoop {
       if (steps > 0 && kept[row] !== undefined) return kept[row];
       solution = kept[row] = this.#newSolution();
     }
-    // Before the first step the row's energy is that of the row itself; afterwards it is recomputed there.
+    // Before the first step this is the row's own energy; later steps recompute it.
     solution.start(x, job.startEnergy[row]!);
     for (let k = 0; k < steps; k++) solution.add(job.indices[row * job.depth + k]!);
     return solution;
   }
 
-  /** One selection with all that follows from it. @returns why the row ends by it, or GOES_ON */
+  /** Makes one selection and solves for all coefficients. @returns the stop reason, or GOES_ON */
   #step(job: RowJob, solution: LeastSquares, fresh: Float64Array): number {
     const row = this.#row;
     const initial = job.startEnergy[row]!;
     const before = job.energy[row]!;
     if (before <= ROUNDING * initial) return STOPS.no_gain;
     this.#writeTerms(solution, fresh);
-    // Of the rows of G that it goes by, the newest atom's is the one that is in no cache yet.
+    // Only the newest atom's row of G is not in a cache yet.
     if (job.touches && solution.size > 0) this.#touch(solution.selected[solution.size - 1]!);
-    const j = this.#winner(this.#termCount);
+    const j = this.#argmax(this.#termCount);
     if (j < 0) return STOPS.no_gain;
     const added = solution.add(j);
     if (added !== "added") return STOPS[added];
     let { energy } = solution;
     if (energy < DEEP * initial) energy = this.#residual(solution.selected, solution.coefficients, solution.size);
-    // What the step took from ||r||², the solving for all coefficients included.
+    // The drop in ||r||² after solving for all coefficients.
     if (before - energy < job.minEnergy[row]!) {
       solution.undo();
       return STOPS.min_gain;
@@ -151,7 +152,7 @@ export class OrthogonalLoop {
   }
   #termCount = 0;
 
-  /** The rows of G by which the correlations have changed since they were fresh, and by how much, in every shard. */
+  /** Writes terms for every shard: rows of G and the change of their coefficients since correlations were fresh. */
   #writeTerms({ selected, coefficients, size }: LeastSquares, fresh: Float64Array): void {
     let count = 0;
     for (const { terms, gram, width, floats, integers } of this.#shards) {
@@ -172,12 +173,12 @@ export class OrthogonalLoop {
     for (const { kernel, gram, width } of this.#shards) kernel.touch(gram + 4 * width * atom, width);
   }
 
-  /** The atom of the largest score; −1 where none is above 0. */
-  #winner(count: number): number {
+  /** @returns the atom of the largest score; −1 if no score is above 0 */
+  #argmax(count: number): number {
     let best = 0;
     let atom = -1;
     for (const shard of this.#shards) {
-      const out = shard.winners + LINE * this.#lane;
+      const out = shard.argmaxes + LINE * this.#lane;
       shard.kernel.explain(
         shard.correlations + 4 * shard.width * this.#row,
         shard.terms + 8 * this.#arena.termCount * this.#lane,
@@ -195,30 +196,30 @@ export class OrthogonalLoop {
     return atom;
   }
 
-  /** NaN never wins. */
+  /** NaN never wins an arg-max. */
   #forbid(atom: number): void {
     for (const { from, count, width, correlations, floats } of this.#shards) {
       if (atom >= from && atom < from + count) floats[correlations / 4 + width * this.#row + atom - from] = Number.NaN;
     }
   }
 
-  /** wide ← x − Σ values·atoms, in float64. @returns its squared norm */
+  /** row64 ← x − Σ values·atoms in float64. @returns its squared norm */
   #residual(indices: ArrayLike<number>, values: ArrayLike<number>, count: number, from = 0): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    // Every step has read the atoms that it goes by.
+    // Every step has read these atoms.
     const entries = { indices, values, from, to: from + count, touches: false };
-    return takeRemainder(kernel, this.#arena, this.#wide.byteOffset, this.#x, entries);
+    return takeResidual(kernel, this.#arena, this.#row64.byteOffset, this.#x, entries);
   }
 
-  /** What the next dense pass multiplies. */
-  #narrowResidual(solution: LeastSquares): void {
+  /** Stores the float32 residual for the next dense pass. */
+  #storeResidual(solution: LeastSquares): void {
     const { rowWidth, residuals } = this.#arena;
     this.#residual(solution.selected, solution.coefficients, solution.size);
     const [{ kernel }] = this.#shards as readonly [ShardView];
-    kernel.narrow(residuals + 4 * rowWidth * this.#row, this.#wide.byteOffset, rowWidth);
+    kernel.toF32(residuals + 4 * rowWidth * this.#row, this.#row64.byteOffset, rowWidth);
   }
 
-  /** The code, ascending and without zeros, with the final residual from x and z as float32 has it. */
+  /** Writes the code (ascending, no zeros) and the final residual from x and the float32 z. */
   #end(job: RowJob, { selected, coefficients, size }: LeastSquares): void {
     const row = this.#row;
     const from = row * job.depth;
@@ -227,13 +228,13 @@ export class OrthogonalLoop {
     for (const k of order) {
       job.codeIndices[to] = selected[k]!;
       job.codeValues[to] = coefficients[k]!;
-      // Not every coefficient that float64 tells from zero is one in float32.
+      // A coefficient that is not zero in float64 may be zero in float32.
       if (Math.fround(job.codeValues[to]! * job.unscale[row]!) !== 0) to++;
     }
     job.entries[row] = to - from;
     job.finalEnergy[row] = this.#residual(job.codeIndices, job.codeValues, to - from, from);
     const { d } = this.#arena.shape;
-    if (job.remainders.length > 0) job.remainders.set(this.#wide.subarray(0, d), row * d);
+    if (job.remainders.length > 0) job.remainders.set(this.#row64.subarray(0, d), row * d);
   }
 
   #newSolution(): LeastSquares {
@@ -243,29 +244,29 @@ export class OrthogonalLoop {
     );
   }
 
-  /** D_j times the first `count` selected atoms, into `into` from `at` on; the product with the row in work is returned. */
+  /** Writes D_j · the first `count` selected atoms into `into` from `at`. @returns D_j · the row in work */
   #products(j: number, selected: Int32Array, count: number, into: Float64Array, at: number): number {
     const { rowWidth, atoms, lists, listLength } = this.#arena;
     const [{ kernel, floats, integers }] = this.#shards as readonly [ShardView];
     const list = lists + LIST_ENTRY * listLength * this.#lane;
     const results = list + 4 * listLength;
     const found = new Float64Array(floats.buffer, results, listLength);
-    const wide = this.#wide.byteOffset;
-    kernel.widen(wide, atoms + 4 * rowWidth * j, rowWidth);
+    const row64 = this.#row64.byteOffset;
+    kernel.toF64(row64, atoms + 4 * rowWidth * j, rowWidth);
     integers[list >> 2] = this.#x;
-    kernel.products(wide, list, 1, rowWidth, results);
+    kernel.products(row64, list, 1, rowWidth, results);
     const withRow = found[0]!;
     for (let k = 0; k < count; k += listLength) {
       const part = Math.min(listLength, count - k);
       for (let i = 0; i < part; i++) integers[(list >> 2) + i] = atoms + 4 * rowWidth * selected[k + i]!;
-      kernel.products(wide, list, part, rowWidth, results);
+      kernel.products(row64, list, part, rowWidth, results);
       for (let i = 0; i < part; i++) into[at + k + i] = found[i]!;
     }
     return withRow;
   }
 }
 
-/** Bytes of a lane's two blocks of scores, and of an entry of its list with its result: see arena.ts. */
+/** Bytes of a lane's two score blocks, and of a list entry with its result (arena.ts). */
 const BLOCKS = 512;
 const LIST_ENTRY = 12;
 

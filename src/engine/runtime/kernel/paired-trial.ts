@@ -1,12 +1,12 @@
-/** Turns before those that count: WebAssembly is compiled anew, and well, while it runs. */
+/** Warm-up turns: WebAssembly is optimised while it runs. */
 const WARM_UP = 32;
 
-/** Turns that count. */
+/** Measured turns. */
 const MEASURED = 17;
 
 /**
- * Which of two ways to do the same work takes less time on this machine: both in turns, so that what else it does falls
- * on both alike, and by the median of their ratios.
+ * Compares the time of two ways to do the same work on this machine. They alternate, so other load affects both alike;
+ * the median of the ratios counts.
  */
 export class PairedTrial {
   readonly #ways: readonly [() => void, () => void];
@@ -20,7 +20,7 @@ export class PairedTrial {
     this.#now = now;
   }
 
-  /** One turn of each way, either first. @returns whether there are more to do */
+  /** Runs one turn of each way, first and second alternating. @returns whether more turns are needed */
   step(): boolean {
     if (this.#turns === WARM_UP + MEASURED) return false;
     const taken: [number, number] = [0, 0];
@@ -33,7 +33,7 @@ export class PairedTrial {
     return false;
   }
 
-  /** Time of the second way as a share of the first's; NaN until the last turn. */
+  /** Time of the second way over the first's; NaN until the last turn. */
   get ratio(): number {
     return this.#ratio;
   }

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-/** What works on rows in float64: assembly/wide.ts. */
-export interface WideKernel {
-  readonly widen: (wide: number, x: number, width: number) => void;
-  readonly narrow: (r: number, wide: number, width: number) => void;
-  readonly subtractWide: (wide: number, atom: number, z: number, width: number) => void;
-  readonly subtractWideFour: (
-    wide: number,
+/** Float64 functions on rows: assembly/float64.ts. */
+export interface F64Kernel {
+  readonly toF64: (row64: number, x: number, width: number) => void;
+  readonly toF32: (r: number, row64: number, width: number) => void;
+  readonly subtractF64: (row64: number, atom: number, z: number, width: number) => void;
+  readonly subtractFourF64: (
+    row64: number,
     atom0: number,
     z0: number,
     atom1: number,
@@ -18,25 +18,25 @@ export interface WideKernel {
     z3: number,
     width: number,
   ) => void;
-  readonly energyWide: (wide: number, width: number) => number;
+  readonly energyF64: (row64: number, width: number) => number;
 }
 
-/** What brings rows into the cache: assembly/touch.ts. */
+/** Functions that load rows into the cache: assembly/touch.ts. */
 export interface RowTouchKernel {
   readonly touch: (row: number, width: number) => void;
   readonly touchTwo: (row1: number, row2: number, width: number) => void;
 }
 
-/** What readies rows: assembly/prepare.ts. */
+/** Functions that prepare rows: assembly/prepare.ts. */
 export interface PrepareKernel {
   readonly centre: (x: number, b: number, width: number) => number;
   readonly rescale: (x: number, factor: number, width: number) => number;
 }
 
-/** Addresses and widths as in assembly/pursuit.ts, which says what each function does. */
-export interface PursuitKernel extends WideKernel, RowTouchKernel {
-  /** Two forms of a function: by the correlation itself, or by its magnitude. */
-  readonly winner: (c: number, width: number, out: number) => void;
+/** Functions of assembly/pursuit.ts, which documents them, their addresses and widths. */
+export interface PursuitKernel extends F64Kernel, RowTouchKernel {
+  /** Has two forms: by the correlation, or by its magnitude. */
+  readonly argmax: (c: number, width: number, out: number) => void;
   readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
   readonly advanceTwo: (
     c1: number,
@@ -52,8 +52,8 @@ export interface PursuitKernel extends WideKernel, RowTouchKernel {
   readonly subtract: (r: number, atom: number, v: number, width: number) => number;
 }
 
-/** The same of assembly/orthogonal.ts. */
-export interface OrthogonalKernel extends WideKernel, RowTouchKernel {
+/** Functions of assembly/orthogonal.ts. */
+export interface OrthogonalKernel extends F64Kernel, RowTouchKernel {
   readonly explain: (
     c: number,
     terms: number,
@@ -63,14 +63,14 @@ export interface OrthogonalKernel extends WideKernel, RowTouchKernel {
     blocks: number,
     out: number,
   ) => void;
-  readonly products: (wide: number, list: number, count: number, width: number, out: number) => void;
+  readonly products: (row64: number, list: number, count: number, width: number, out: number) => void;
 }
 
 type Exports = PursuitKernel &
   OrthogonalKernel &
   PrepareKernel & {
     readonly explainMagnitude: OrthogonalKernel["explain"];
-    readonly winnerMagnitude: PursuitKernel["winner"];
+    readonly argmaxMagnitude: PursuitKernel["argmax"];
     readonly advanceMagnitude: PursuitKernel["advance"];
     readonly advanceTwoMagnitude: PursuitKernel["advanceTwo"];
   };
@@ -80,14 +80,16 @@ export const MAX_MEMORY = 2 ** 32;
 
 const PAGE = 65_536;
 
-/** The compiled module; it may be handed to other threads. @throws Error when it was not built ("npm run build"). */
+/**
+ * Loads the compiled module, which can be sent to other threads. @throws Error when it was not built ("npm run build")
+ */
 export function compilePursuitKernel(): WebAssembly.Module {
-  // Built from assembly/ into dist/kernel, wherever this file itself runs from.
+  // Built from assembly/ into dist/wasm, wherever this file runs from.
   const file = createRequire(import.meta.url).resolve("#dist/wasm/pursuit.wasm");
   return new WebAssembly.Module(readFileSync(file));
 }
 
-/** Memory that threads share. Its pages take no room before they are written, and it never grows. */
+/** Creates memory for several threads. Untouched pages take no RAM; it never grows. */
 export function createMemory(bytes: number): WebAssembly.Memory {
   const pages = Math.ceil(bytes / PAGE);
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -99,9 +101,9 @@ export function instantiatePursuitKernel(
   byMagnitude: boolean,
 ): PursuitKernel {
   const exports = instantiate(module, memory);
-  const { winnerMagnitude, advanceMagnitude, advanceTwoMagnitude } = exports;
+  const { argmaxMagnitude, advanceMagnitude, advanceTwoMagnitude } = exports;
   return byMagnitude
-    ? { ...exports, winner: winnerMagnitude, advance: advanceMagnitude, advanceTwo: advanceTwoMagnitude }
+    ? { ...exports, argmax: argmaxMagnitude, advance: advanceMagnitude, advanceTwo: advanceTwoMagnitude }
     : { ...exports };
 }
 

@@ -3,7 +3,7 @@ import { GOES_ON, type RowJob } from "./row-job.ts";
 
 const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
 
-/** Reasons for which a loop ends a row, as the numbers that stand in a job's `stops`. */
+/** Stop reasons as the numbers in a job's `stops`. */
 export const STOPS = {
   max_atoms: code("max_atoms"),
   tolerance: code("tolerance"),
@@ -14,7 +14,7 @@ export const STOPS = {
   dependent: code("dependent"),
 } as const;
 
-/** Tests the limits before a step, in the order of docs/algorithm.md. The first limit reached wins. */
+/** Tests the limits before a step, in the order of docs/algorithm.md. @returns the first one reached, or GOES_ON */
 export function stopBefore(job: RowJob, row: number): number {
   const energy = job.energy[row]!;
   if (energy <= job.tolerance[row]!) return STOPS.tolerance;
@@ -23,7 +23,7 @@ export function stopBefore(job: RowJob, row: number): number {
   return GOES_ON;
 }
 
-/** Whether a row's ||r||² lies within `slack` of a limit that it is tested against. */
+/** Whether a row's ||r||² lies within `slack` of one of its limits. */
 export function nearLimit({ energy, tolerance, residual, threshold }: RowJob, row: number, slack: number): boolean {
   const now = energy[row]!;
   return near(now, tolerance[row]!, slack) || near(now, residual[row]!, slack) || near(now, threshold[row]!, slack);

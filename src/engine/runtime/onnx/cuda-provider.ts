@@ -6,19 +6,19 @@ import { dirname, join } from "node:path";
 /** The two libraries that onnxruntime-node's core opens, by absolute path, from its own folder. */
 export const CUDA_PROVIDER_FILES = ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"] as const;
 
-/** What is on this machine for running on CUDA. Looks at files only; loads nothing. */
+/** CUDA libraries found on this machine. Checked by file, without loading them. */
 export interface CudaProvider {
-  /** Version of onnxruntime-node, which the provider must match to the last digit. */
+  /** Version of onnxruntime-node. The provider must have exactly the same. */
   readonly bindingVersion: string;
-  /** The folder the provider libraries must lie (or be linked) in; null where no binding exists for this platform. */
+  /** Folder that must hold (or link to) the provider libraries; null if there is no binding for this platform. */
   readonly folder: string | null;
   readonly missing: readonly string[];
   /**
-   * Version of the provider found; null when it is absent or does not say. The core loads a provider of another
-   * version without complaint, which is undefined behaviour, so this is checked before it is asked for.
+   * Version of the provider found; null if it is absent or unknown. Checked because the core loads another version
+   * without complaint, which is undefined behaviour.
    */
   readonly providerVersion: string | null;
-  /** The libraries are there and of the binding's version. The GPU and its driver are only proved by a session. */
+  /** The libraries exist in the binding's version. Only a session proves the GPU and its driver. */
   readonly usable: boolean;
 }
 
@@ -37,9 +37,8 @@ export async function inspectCudaProvider(): Promise<CudaProvider> {
 }
 
 /**
- * The version that a provider library was built as: it holds ONNX Runtime's version as a C string of its own
- * ("\0" + "1.30.0" + "\0", seen in the 1.30.0 library of the onnxruntime-gpu wheel). Prefers the expected one, since other
- * C strings may look like versions too.
+ * Finds the version that a provider library was built as: ONNX Runtime's version as a C string ("\0" + "1.30.0" + "\0",
+ * as in the onnxruntime-gpu wheel). Prefers the expected one, because other C strings may look like versions.
  */
 export async function versionInside(file: string, expected: string): Promise<string | null> {
   const versions = new Set<string>();
@@ -53,7 +52,7 @@ export async function versionInside(file: string, expected: string): Promise<str
   return [...versions][0] ?? null;
 }
 
-/** Why CUDA cannot be used here, and what to do about it, in one sentence; null when the files are in order. */
+/** Says why CUDA cannot be used here and what to do, in one sentence; null if the files are in order. */
 export function cudaFault({ bindingVersion, folder, missing, providerVersion, usable }: CudaProvider): string | null {
   if (usable) return null;
   if (folder === null) return `onnxruntime-node ${bindingVersion} ships no binding for ${platform()}/${arch()}.`;

@@ -1,7 +1,7 @@
 import { encodeModel } from "./encode-model.ts";
 import { type ExternalTensor, GraphBuilder } from "./graph-builder.ts";
 
-/** A matrix [m, d] whose products with rows are wanted, and a bias [m] to add to them. */
+/** A matrix [m, d] to multiply rows with, and a bias [m] to add. */
 export interface DenseWeights {
   readonly m: number;
   readonly d: number;

@@ -2,7 +2,7 @@ import { type InferenceSession, Tensor } from "onnxruntime-node";
 import { buildDenseModel, type DenseWeights } from "./dense-graph.ts";
 import { createOnnxSession, type OnnxSessionOptions } from "./onnx-session.ts";
 
-/** rows · atomsᵀ + bias by the runtime's matrix product. */
+/** Computes rows · atomsᵀ + bias by the runtime's matrix product. */
 export class DensePass {
   readonly #session: InferenceSession;
   readonly #d: number;
@@ -17,8 +17,8 @@ export class DensePass {
   }
 
   /**
-   * [n, d] → [n, m]. A single row takes another way through the runtime than many, and rounds differently. The binding
-   * always makes a new array of the result: whoever calls this again and again should free it (free-memory.ts).
+   * [n, d] → [n, m]. A single row takes another path through the runtime and rounds differently. The binding allocates
+   * every result; frequent callers should free it (free-memory.ts).
    */
   async run(rows: Float32Array): Promise<Float32Array> {
     const input = new Tensor("float32", rows, [rows.length / this.#d, this.#d]);

@@ -22,21 +22,21 @@ import {
 /** TensorProto.DataLocation.EXTERNAL */
 const EXTERNAL = 1;
 
-/** Weights that lie beside the model instead of in it: a protobuf ends at 2 GiB. */
+/** Weights stored beside the model, because a protobuf ends at 2 GiB. */
 export interface ExternalTensor {
   readonly name: string;
   readonly data: Uint8Array;
 }
 
-/** What the graphs of one model share: the counter behind unique names, and the external weights. */
+/** Shared by the graphs of one model: the counter for unique names, and the external weights. */
 interface Model {
   names: number;
   readonly external: ExternalTensor[];
 }
 
 /**
- * A small vocabulary for writing ONNX graphs: each method adds one node and gives back its result. Shapes in comments
- * are numpy's; broadcasting is ONNX's, which is numpy's.
+ * Writes ONNX graphs: each method adds one node and returns its result. Shapes in comments and broadcasting are
+ * numpy's.
  */
 export class GraphBuilder {
   readonly #model: Model;
@@ -65,7 +65,7 @@ export class GraphBuilder {
     });
   }
 
-  // Where values come from and where they go
+  // Inputs, constants and outputs
 
   input(name: string, element: Element, shape: readonly Dimension[]): Value {
     const value = name as Value;
@@ -77,14 +77,14 @@ export class GraphBuilder {
     this.#outputs.push(describe(value, element, shape));
   }
 
-  /** An output under a name of its own. */
+  /** Adds an output with the given name. */
   outputAs(name: string, value: Value, element: Element, shape: readonly Dimension[]): void {
     const named = name as Value;
     this.#nodes.push(create(NodeProtoSchema, { opType: "Identity", input: [value], output: [named], name }));
     this.output(named, element, shape);
   }
 
-  /** Weights [shape], kept outside the protobuf. */
+  /** Weights [shape], stored outside the protobuf. */
   weights(name: string, data: Float32Array, shape: readonly number[]): Value {
     const external = [{ key: "location", value: name }];
     this.#initializers.push(tensor(name, "float32", shape, { dataLocation: EXTERNAL, externalData: external }));
@@ -116,7 +116,7 @@ export class GraphBuilder {
   abs = (a: Value): Value => this.#op("Abs", [a]);
   cast = (a: Value, to: Element): Value => this.#op("Cast", [a], { to: ELEMENT[to] });
 
-  /** a·bᵀ, and c [m] added to each row where there is one: [n, d] × [m, d] → [n, m] */
+  /** a·bᵀ, plus c [m] on each row if given: [n, d] × [m, d] → [n, m] */
   matmulTransposed = (a: Value, b: Value, c?: Value): Value =>
     this.#op("Gemm", c === undefined ? [a, b] : [a, b, c], { transB: 1 });
 
@@ -152,8 +152,8 @@ export class GraphBuilder {
   // Selection
 
   /**
-   * The largest of each row and its position, the lowest one on a tie: [n, m] → [n, 1], int64 [n, 1].
-   * TopK rather than ArgMax: 30 against 46 µs a step at batch 8 on CPU, and it gives the value too.
+   * The largest of each row and its position, the lowest on a tie: [n, m] → [n, 1], int64 [n, 1]. Uses TopK: 30 µs a
+   * step against 46 with ArgMax (batch 8, CPU), and it also gives the value.
    */
   largest = (a: Value): readonly [Value, Value] => this.kLargest(a, this.ints([1]));
 
@@ -202,7 +202,7 @@ export class GraphBuilder {
 
   // Control
 
-  /** Both branches give the same number of values. A branch sees the values around it. */
+  /** Both branches give the same number of values, and see the values around them. */
   ifElse(
     condition: Value,
     yes: (g: GraphBuilder) => readonly TypedValue[],
@@ -221,9 +221,10 @@ export class GraphBuilder {
   }
 
   /**
-   * Repeats `body` at most `trips` times (int64 []), while its condition holds.
-   * @param carried values that each turn takes from the one before and hands on.
-   * @returns the carried values after the last turn, then each collected value of all turns, stacked on a new first axis.
+   * Repeats `body` at most `trips` times (int64 []) while its condition holds.
+   * @param carried values passed from one turn to the next
+   * @returns the carried values after the last turn, then each collected value of all turns, stacked on a new first
+   *   axis
    */
   loop(
     trips: Value,

@@ -8,23 +8,26 @@ export interface OnnxSessionOptions {
   readonly runtime: "cpu" | "cuda";
   /** Threads of the session's own pool. */
   readonly threads: number;
-  /** Where weights are put down that the runtime takes from files only; the system's temporary folder if not given. */
+  /** Folder for weights that the runtime reads from files only; default: the system's temporary folder. */
   readonly scratchDir?: string;
 }
 
-/** Larger weights are refused in memory ("declares a size which exceeds the 2147483648 byte limit"), but not from a file. */
+/**
+ * The runtime refuses larger weights in memory ("declares a size which exceeds the 2147483648 byte limit"), but not in
+ * a file.
+ */
 const MAX_IN_MEMORY = 2 ** 31 - 1;
 
-/** One write() of Node moves 2 GiB at most. */
+/** One write() of Node moves at most 2 GiB. */
 const WRITE_BYTES = 1 << 30;
 
-/** A model in memory, with its weights beside it. */
+/** A model in memory, and its external weights. */
 interface Model {
   readonly model: Uint8Array;
   readonly external: readonly ExternalTensor[];
 }
 
-/** A session over a model. @throws Error when the runtime refuses, or when large weights cannot be put down. */
+/** Creates a session over a model. @throws Error when the runtime refuses, or when large weights cannot be written */
 export async function createOnnxSession(model: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
   if (model.external.some(({ data }) => data.byteLength > MAX_IN_MEMORY)) return createFromFiles(model, options);
   return InferenceSession.create(model.model, {
@@ -33,7 +36,7 @@ export async function createOnnxSession(model: Model, options: OnnxSessionOption
   });
 }
 
-/** The files are gone once the session is made: by then it has read them, or holds them open by itself. */
+/** Deletes the files once the session exists: it has read them, or holds them open. */
 async function createFromFiles({ model, external }: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
   const scratch = options.scratchDir ?? tmpdir();
   await mkdir(scratch, { recursive: true });
@@ -62,8 +65,7 @@ function sessionOptions({ runtime, threads }: OnnxSessionOptions): InferenceSess
     executionProviders: runtime === "cuda" ? ["cuda"] : ["cpu"],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // Threads that spin while they wait take the core from the runtime of another dictionary: with three on two cores
-    // that halved the rows per second.
+    // Spinning threads take the core from another dictionary's runtime: three on two cores halved the rows per second.
     extra: { session: { intra_op: { allow_spinning: "0" } } },
     logSeverityLevel: 3,
   };

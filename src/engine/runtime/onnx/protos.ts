@@ -16,10 +16,10 @@ export type Element = keyof typeof ELEMENT;
 /** ONNX's numbers for attribute types (AttributeProto.AttributeType). */
 const ATTRIBUTE = { float: 1, int: 2, graph: 5, ints: 7 } as const;
 
-/** A value of a graph, by its name. Names are unique over a model, so a subgraph may use the values around it. */
+/** Name of a graph's value, unique in a model: a subgraph may use the values around it. */
 export type Value = string & { readonly __value: never };
 
-/** A size, a named free dimension, or null for one that the runtime works out. */
+/** A size, a named free dimension, or null if the runtime infers it. */
 export type Dimension = number | string | null;
 
 export type Attribute = number | readonly number[] | GraphProto;
@@ -50,7 +50,7 @@ export function describe(name: Value, element: Element, shape: readonly Dimensio
   return create(ValueInfoProtoSchema, { name, type: { tensorType: { elemType: ELEMENT[element], shape: { dim } } } });
 }
 
-/** The same type with nothing said of its shape: what a value has that changes from turn to turn. */
+/** The same type without a shape, for a value whose shape changes from turn to turn. */
 export function shapeless(value: ValueInfoProto): NonNullable<ValueInfoProto["type"]> {
   const { type } = create(ValueInfoProtoSchema, {
     type: { tensorType: { elemType: value.type!.tensorType!.elemType } },

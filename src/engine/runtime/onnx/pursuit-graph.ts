@@ -4,7 +4,7 @@ import { type ExternalTensor, GraphBuilder, type TypedValue } from "./graph-buil
 import type { Value } from "./protos.ts";
 import { encodeModel } from "./encode-model.ts";
 
-/** What a pursuit graph is built for. */
+/** Options of a pursuit graph. */
 export interface PursuitGraphOptions {
   readonly d: number;
   readonly m: number;
@@ -25,12 +25,12 @@ export interface PursuitModel {
 }
 
 /**
- * A row's correlations are taken anew from its residual once ||r||² has fallen to this share of what it was at the last
- * time: the rounding that Gram updates leave behind is relative to what they started from.
+ * A row's correlations are recomputed from its residual once ||r||² has fallen to this share of its value at the last
+ * refresh: the rounding error of Gram updates is relative to that value.
  */
 const REFRESH_FALL = 1e-4;
 
-/** And after this many steps at the latest, so that deep pursuits do not drift. */
+/** Steps after which they are refreshed at the latest, so that deep pursuits do not drift. */
 const REFRESH_STEPS = 64;
 
 /**
@@ -150,9 +150,9 @@ interface Weights {
   readonly gain: Value;
 }
 
-/** What one step hands to the next. */
+/** Values passed from one step to the next. */
 interface State {
-  /** [n, 1] position in STOP_REASONS, or −1 while the row goes on. */
+  /** [n, 1] position in STOP_REASONS, or −1 while the row is running. */
   readonly stop: Value;
   /** [n, 1] selections so far. */
   readonly steps: Value;
@@ -162,12 +162,12 @@ interface State {
   readonly energy: Value;
   /** [n, m] D·r, in the Gram form. */
   readonly correlations?: Value;
-  /** [n, 1] ||r||² and step at which the correlations were last taken from r. */
+  /** [n, 1] ||r||² and step of the last refresh. */
   readonly refreshedEnergy?: Value;
   readonly refreshedStep?: Value;
-  /** [n, 1 + steps] atoms selected so far, −1 first, where a repeat ends the row. */
+  /** [n, 1 + steps] atoms selected so far, −1 first; used if a repeat ends the row. */
   readonly history?: Value;
-  /** [n, m] 0, or −∞ where an atom must not be selected again. */
+  /** [n, m] 0, or −∞ for an atom that must not be selected again. */
   readonly mask?: Value;
 }
 
@@ -188,7 +188,7 @@ const stopCode = (g: GraphBuilder, reason: StopReason): Value => g.int32(STOP_RE
 const active = (g: GraphBuilder, stop: Value): Value => g.less(stop, g.int32(0));
 const anyActive = (g: GraphBuilder, stop: Value): Value => g.any(active(g, stop));
 
-/** The tests before a step, the first that holds winning; `otherwise` where none does. */
+/** Tests the limits before a step; the first that holds decides, `otherwise` if none does. */
 function stopBefore(g: GraphBuilder, step: Value, energy: Value, limits: Limits, otherwise: Value): Value {
   const full = g.where(g.lessOrEqual(limits.maxAtoms, step), stopCode(g, "max_atoms"), otherwise);
   const small = g.where(g.lessOrEqual(energy, limits.residual), stopCode(g, "residual_norm"), full);
@@ -196,8 +196,8 @@ function stopBefore(g: GraphBuilder, step: Value, energy: Value, limits: Limits,
 }
 
 /**
- * One step of every row, then the tests before the next one: so the loop ends right when the last row does, without a
- * turn more that would only find that out. Rows that have ended go through it with value 0.
+ * One step of every row, then the tests before the next one, so that the loop ends together with its last row. Rows
+ * that have ended go through it with value 0.
  */
 function oneStep(
   g: GraphBuilder,
@@ -243,7 +243,7 @@ function oneStep(
 /** −∞ [n, 1] */
 const forbidden = (g: GraphBuilder, like: Value): Value => g.add(g.mul(like, g.float(0)), g.float(-Infinity));
 
-/** The winner of a step by the dictionary's score, and whether it is none. */
+/** The arg-max of a step under the dictionary's score, and whether it gains nothing. */
 function select(
   g: GraphBuilder,
   correlations: Value,
@@ -255,14 +255,14 @@ function select(
   const value = score === "absolute" || mask ? g.gatherInRow(correlations, index) : best;
   const zero = g.float(0);
   if (score === "signed") {
-    // Negated comparisons, here and below: they hold for NaN, which ends a row that has diverged.
+    // Negated comparisons, here and below, also hold for NaN, which ends a diverged row.
     const noValue = g.not(g.greater(g.abs(value), zero));
     return { index, value, noGain: mask ? g.or(noValue, g.not(g.greater(best, g.float(-Infinity)))) : noValue };
   }
   return { index, value, noGain: g.not(g.greater(best, zero)) };
 }
 
-/** The Gram form's correlations, taken anew from the residual for the rows that need it and for no others. */
+/** Recomputes the correlations of the Gram form from the residual, only for the rows that need it. */
 function refresh(g: GraphBuilder, state: State, { atoms }: Weights): State {
   const { correlations, refreshedEnergy, refreshedStep, residual, energy, steps, stop } = state;
   if (!correlations || !refreshedEnergy || !refreshedStep) return state;
@@ -273,8 +273,8 @@ function refresh(g: GraphBuilder, state: State, { atoms }: Weights): State {
     g.any(due),
     (inner) => {
       const rows = inner.rowsWhere(due);
-      // One row is multiplied as two: the product of a single row takes another way through the runtime and rounds
-      // differently, and a row's code must not depend on how many others are refreshed with it.
+      // Multiply one row as two: a single row takes another path through the runtime and rounds differently, and a
+      // row's code must not depend on how many others are refreshed with it.
       const padded = inner.concat([rows, inner.slice(rows, 0, 1)], 0);
       const product = inner.matmulTransposed(inner.gatherRows(residual, padded), atoms);
       return [[inner.scatterRows(correlations, inner.unsqueeze(rows, 1), inner.slice(product, 0, -1)), "float32"]];

@@ -1,6 +1,6 @@
 /**
- * Run as a process of its own by `pursuit doctor`: encodes one row of a two-atom dictionary on the runtime named in the
- * first argument and prints one line of JSON. A process of its own because a broken provider may abort it.
+ * Run as a separate process by `pursuit doctor`, because a broken provider may abort it. Encodes one row of a two-atom
+ * dictionary on the runtime named in the first argument and prints one line of JSON.
  */
 import type { PursuitWeights } from "../../core/dictionary-weights.ts";
 import { createEncoderSession } from "../sessions/create-session.ts";

@@ -2,8 +2,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /**
- * Frees what nobody holds any more, now. After a load that is the weights' file as it was read, as large as the
- * dictionary; V8 itself would look for it when there is much to do next, which may be never.
+ * Collects garbage now. After a load that frees the buffer of the weights file, as large as the dictionary; V8 would
+ * wait for its next busy phase, which may never come.
  */
 export function collectGarbage(): void {
   setFlagsFromString("--expose-gc");

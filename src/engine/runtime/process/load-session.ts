@@ -9,8 +9,8 @@ import { choosePath, runsOn } from "../sessions/choose-path.ts";
 import { createEncoderSession } from "../sessions/create-session.ts";
 
 /**
- * Reads a dictionary's weights, checks them, builds its session and proves it by a real encode.
- * @throws Fault with everything wrong with the folder; Error when the runtime refuses.
+ * Reads a dictionary's weights, checks them, builds its session and proves it by encoding a row.
+ * @throws Fault with everything wrong with the folder; Error when the runtime refuses
  */
 export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
   const { weights, sha256, fileSha256, warnings } = await loadWeights(options.folder, options.manifest);
@@ -21,10 +21,10 @@ export async function loadSession(options: LoadOptions): Promise<{ session: Enco
   return { session, facts: { chosen, coherence, sha256, fileSha256, warnings, notes, warmUp } };
 }
 
-/** What V8, WebAssembly, the C++ library and ONNX Runtime say of an allocation that failed. */
+/** Messages of V8, WebAssembly, the C++ library and ONNX Runtime for a failed allocation. */
 const NO_MEMORY = /allocation failed|could not allocate memory|failed to allocate memory|bad_alloc/i;
 
-/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words; and the cause. */
+/** Describes a failed load: the dictionary's faults one by one, or the error's own message; and the cause. */
 export function loadFailure(error: unknown): {
   readonly faults: readonly string[];
   readonly cause: LoadFailureCause;
@@ -66,10 +66,10 @@ async function createOnRuntime(
   return create("cpu");
 }
 
-/** Steps of the warm-up: enough that a step's cost shows beside the dense pass. */
+/** Steps of the warm-up: enough to measure a step's cost beside the dense pass. */
 const WARM_UP_STEPS = 8;
 
-/** Encodes the sum of the first atoms, twice: the first run pays for what the runtime sets up lazily. */
+/** Encodes the sum of the first atoms, twice: the first run pays for the runtime's lazy set-up. */
 async function encodeOneRow(session: EncoderSession, { atoms, center, d, m }: DictionaryWeights): Promise<WarmUp> {
   const rows = new Float32Array(d);
   for (let j = 0; j < Math.min(m, WARM_UP_STEPS); j++) {

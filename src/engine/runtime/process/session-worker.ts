@@ -1,4 +1,4 @@
-/** The session thread of a runtime process: loads one dictionary, then answers one call after another. */
+/** Session thread of a runtime process: loads one dictionary, then answers calls one after another. */
 import { parentPort } from "node:worker_threads";
 import {
   batchFromColumns,
@@ -72,7 +72,7 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
       reply({ type: "load_failed", ...loadFailure(error) });
     }
   } else if (head.type === "close") {
-    // Released before the thread ends: ending a thread around a live session has aborted whole processes.
+    // Release it before the thread ends: ending a thread around a live session has aborted whole processes.
     await session?.release();
     io.close();
   } else {
@@ -97,7 +97,7 @@ async function improve(improvable: EncoderSession): Promise<Improved> {
   return { ...progress, chosen: improvable.chosen, coherence: improvable.coherence };
 }
 
-// One at a time, in order: a session answers nothing while it runs, and close must come after what was sent before it.
+// Handles one message at a time, in order: a session answers nothing while it runs, and close must come last.
 let last: Promise<void> = Promise.resolve();
 io.on("message", ({ head, columns }: { head: RequestHead; columns: Columns }) => {
   last = last.then(() => handle(head, columns));

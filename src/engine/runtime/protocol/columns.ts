@@ -3,7 +3,7 @@ import { codesOfColumns, type CodesToDecode, columnsOfCodes, type SparseCodes } 
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import { type Column, type Columns, FrameError } from "./frame.ts";
 
-/** How batches and codes lie in the columns of a frame: one place for both directions. */
+/** Layout of batches and codes in the columns of a frame, for both directions. */
 
 function take<T extends Column>(columns: Columns, name: string, type: new (length: number) => T): T {
   const column = columns[name];

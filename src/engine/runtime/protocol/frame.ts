@@ -7,17 +7,17 @@
  *     header       UTF-8 JSON: {"head": …, "columns": [[name, type, elements], …]}
  *     body         the columns in that order, each starting at a multiple of 8
  *
- * The numbers never pass through JSON: a column is written from its own memory and read as a view of the body, which
- * has an ArrayBuffer of its own so that it can be transferred to another thread. One copy a side, the socket's.
+ * Numbers never pass through JSON. A column is written from its own memory and read as a view of the body, whose
+ * ArrayBuffer can be transferred to another thread. The socket makes the only copy on each side.
  */
 
 const MAGIC = 0x31545250;
 const PREFIX_BYTES = 12;
 
-/** A header holds settings and names; a megabyte of it is a peer that has lost its place in the stream. */
+/** A header holds settings and names; a megabyte means that the peer has lost its place in the stream. */
 const MAX_HEADER_BYTES = 1 << 20;
 
-/** 16,384 rows of 8,192 floats are 512 MiB; twice that is no batch of ours. */
+/** 16,384 rows of 8,192 floats are 512 MiB; no batch has twice that. */
 const MAX_BODY_BYTES = 1 << 30;
 
 const COLUMN_TYPES = {
@@ -30,11 +30,11 @@ const COLUMN_TYPES = {
 
 type ColumnType = keyof typeof COLUMN_TYPES;
 
-/** The arrays that a frame may carry. */
+/** Arrays that a frame may carry. */
 export type Column = Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array;
 export type Columns = Readonly<Record<string, Column>>;
 
-/** Columns to be written. An array of pieces of one type is written as one column, without being joined first. */
+/** Columns to write. An array of pieces is written as one column, without joining them first. */
 export type OutgoingColumns = Readonly<Record<string, Column | readonly Column[]>>;
 
 /** A received frame. The columns are views of `body`. */
@@ -44,7 +44,7 @@ export interface Frame {
   readonly body: ArrayBuffer;
 }
 
-/** The peer broke the framing: nothing after this point of the stream can be trusted. */
+/** The peer broke the framing: the rest of the stream cannot be trusted. */
 export class FrameError extends Error {
   override readonly name = "FrameError";
 }
@@ -61,8 +61,8 @@ function typeOf(column: Column): ColumnType {
 const padding = new Uint8Array(8);
 
 /**
- * One frame as the chunks to be written, in order. The columns' memory is referenced, not copied: it must not change
- * until the chunks are written.
+ * Returns one frame as chunks to write, in order. They reference the columns' memory, which must not change until they
+ * are written.
  */
 export function frameChunks(head: unknown, columns: OutgoingColumns = {}): Uint8Array[] {
   const table: [string, ColumnType, number][] = [];
@@ -106,20 +106,20 @@ function readColumns(table: readonly (readonly [string, ColumnType, number])[], 
   return columns;
 }
 
-/** Cuts a byte stream into frames. Feed it chunks as they come; it calls back for each whole frame, in order. */
+/** Cuts a byte stream into frames. Feed it chunks as they arrive; it calls back for each whole frame, in order. */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void;
   readonly #prefix = Buffer.alloc(PREFIX_BYTES);
   #header: Buffer | null = null;
   #body: Uint8Array<ArrayBuffer> | null = null;
-  /** Bytes already in the part that is being filled: prefix, then header, then body. */
+  /** Bytes already in the part being filled: prefix, then header, then body. */
   #filled = 0;
 
   constructor(onFrame: (frame: Frame) => void) {
     this.#onFrame = onFrame;
   }
 
-  /** @throws FrameError when the bytes are no frame; the stream is unusable from there on. */
+  /** @throws FrameError when the bytes are no frame; the stream is unusable afterwards */
   push(chunk: Uint8Array): void {
     let at = 0;
     while (at < chunk.length) {
@@ -138,7 +138,7 @@ export class FrameReader {
     return this.#header === null && this.#filled === 0;
   }
 
-  /** Moves on from a filled part; false once a frame was completed and delivered. */
+  /** Goes to the part after a filled one. @returns false once a frame was completed and delivered */
   #advance(): boolean {
     this.#filled = 0;
     if (this.#header === null) {

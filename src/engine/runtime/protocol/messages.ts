@@ -7,46 +7,46 @@ import type {
   RuntimeChoice,
 } from "../../core/dictionary.ts";
 
-/** What a runtime process is told to load, once, right after its start. */
+/** Tells a runtime process what to load, once, at its start. */
 export interface LoadOptions {
-  /** The dictionary's folder, for its weights. */
+  /** The dictionary's folder, to read its weights. */
   readonly folder: string;
-  /** What the server has read of it and checks requests by: a process that is started anew encodes by the same. */
+  /** The server's manifest, which it checks requests by: a restarted process encodes by the same one. */
   readonly manifest: DictionaryManifest;
   readonly runtime: "auto" | "cpu" | "cuda";
-  /** `auto` follows the documented rule of runtime/sessions/choose-path.ts. */
+  /** `auto` follows the rule of runtime/sessions/choose-path.ts. */
   readonly path: "auto" | PursuitPath;
   /** Largest Gram matrix in bytes that `auto` may build. */
   readonly gramLimitBytes: number;
   /** Threads of the session's own pool. */
   readonly threads: number;
-  /** Folder for what is generated and removed again; made when it is needed. */
+  /** Folder for temporary files; created when needed. */
   readonly scratchDir: string;
 }
 
-/** One real encode of one row, run after the load: proves that the session works and seeds the cost model. */
+/** Result of encoding one row after the load: proves that the session works and seeds the cost model. */
 export interface WarmUp {
   readonly steps: number;
   readonly milliseconds: number;
 }
 
-/** What a runtime process knows once its dictionary is loaded. */
+/** Facts of a loaded dictionary. */
 export interface LoadedFacts {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
   /** Identity of the version, hex. */
   readonly sha256: string;
-  /** SHA-256 of the weights file, hex: the identity by which earlier releases bound steering sets. */
+  /** SHA-256 of the weights file, hex. Earlier releases bound steering sets to it. */
   readonly fileSha256: string;
   readonly warnings: readonly string[];
-  /** Sentences worth a log line, such as why CUDA was not to be had. */
+  /** Sentences for the log, such as why CUDA is unavailable. */
   readonly notes: readonly string[];
   readonly warmUp: WarmUp;
 }
 
 /**
- * `broken`: the dictionary itself, so that another try fails too. `shortage`: the machine lacked something for now.
- * `memory`: an allocation failed, so that a smaller try may succeed.
+ * `broken`: the dictionary itself; another try fails too. `shortage`: the machine lacks something for now. `memory`: an
+ * allocation failed; a smaller try may succeed.
  */
 export type LoadFailureCause = Extract<FaultCode, "broken" | "shortage" | "memory" | "runtime">;
 

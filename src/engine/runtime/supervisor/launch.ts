@@ -5,10 +5,10 @@ import { promisify } from "node:util";
 import { shortageOf } from "../../core/shortage.ts";
 import { processLimit } from "../../core/process-limits.ts";
 
-/** Makes Linux kill the child when this process ends in whatever way, also while the child is stopped. */
+/** Makes Linux kill the child when this process ends for any reason, even while the child is stopped. */
 const WITH_DEATH_SIGNAL = ["setpriv", "--pdeathsig", "KILL"] as const;
 
-/** Whether this machine's setpriv knows the option; BusyBox's and other systems' do not. */
+/** Whether this machine's setpriv has the option; those of BusyBox and other systems do not. */
 let deathSignal: Promise<boolean> | null = null;
 const hasDeathSignal = (): Promise<boolean> =>
   (deathSignal ??= promisify(execFile)(WITH_DEATH_SIGNAL[0], [...WITH_DEATH_SIGNAL.slice(1), "true"]).then(
@@ -16,20 +16,20 @@ const hasDeathSignal = (): Promise<boolean> =>
     () => false,
   ));
 
-/** V8 reserves 10 GiB of addresses for each WebAssembly memory, unless told to check bounds itself (Node 20.15). */
+/** Without it V8 reserves 10 GiB of addresses for each WebAssembly memory (Node 20.15). */
 const SMALL_MEMORIES = "--disable-wasm-trap-handler";
 
 const running = new Set<ChildProcess>();
-// A forced exit waits for nobody: without this, a stopped child would stay behind.
+// A forced exit skips clean-up: without this, a stopped child would stay behind.
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
 /**
- * Starts Node with a file of ours. Descriptor 3 of the child is one end of a Unix socket pair: no path on disk, nothing to
- * clean up, and the child reads its end when this process ends however it ends.
- * @param dictionary shown by `ps` behind the file's name
- * @throws Error with the system's as its cause
+ * Starts Node with a file of ours. The child's descriptor 3 is one end of a Unix socket pair: no path on disk, nothing
+ * to clean up, and the child sees its end when this process ends for any reason.
+ * @param dictionary shown by `ps` after the file's name
+ * @throws Error with the system's error as its cause
  */
 export async function launch(entry: URL, dictionary: string): Promise<ChildProcess> {
   const file = fileURLToPath(entry);
@@ -39,10 +39,10 @@ export async function launch(entry: URL, dictionary: string): Promise<ChildProce
   const node = [process.execPath, ...flags, file, dictionary];
   const [command, ...args] = (await hasDeathSignal()) ? [...WITH_DEATH_SIGNAL, ...node] : node;
   try {
-    // ONNX Runtime writes to stdout and stderr as it likes; both belong in the server's stderr, never in its stdout.
+    // ONNX Runtime writes to stdout and stderr; send both to the server's stderr.
     const child = spawn(command!, args, { stdio: ["ignore", 2, 2, "pipe"] });
     await once(child, "spawn");
-    // Its exit says all there is to say; a signal that cannot be sent must not end the server.
+    // The exit event reports everything; a signal that cannot be sent must not end the server.
     child.on("error", () => {});
     running.add(child);
     child.once("exit", () => running.delete(child));

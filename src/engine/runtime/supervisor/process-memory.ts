@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 /**
- * Bytes of memory that a process has to itself; null where the system does not say (it is not Linux, or the process has
- * ended). Pages of files, which processes share and the system may drop, do not count.
+ * Returns the private memory of a process in bytes; null if unknown (not Linux, or it has ended). File pages are not
+ * counted: processes share them and the system may drop them.
  */
 export function residentBytes(pid: number): number | null {
   try {
@@ -15,17 +15,20 @@ export function residentBytes(pid: number): number | null {
   }
 }
 
-/** How much sooner than this process Linux ends another when memory runs out: see proc_pid_oom_score_adj(5). */
+/**
+ * How much sooner than this process Linux ends another when memory runs out: oom_score_adj, see
+ * proc_pid_oom_score_adj(5).
+ */
 export const SOONER = { serving: 200, loading: 900 } as const;
 
 const LARGEST_SCORE = 1000;
 
-/** Makes the system end this process rather than this server's own, or one of a lower score. Best effort. */
+/** Makes the system end that process before the server, or before one with a lower score. Best effort. */
 export function endSooner(pid: number, by: number): void {
   try {
     const own = Number(readFileSync("/proc/self/oom_score_adj", "utf8"));
     writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(LARGEST_SCORE, own + by)));
   } catch {
-    // Not Linux, not allowed, or gone: then the system chooses by size alone.
+    // Not Linux, not allowed, or gone: the system then chooses by size alone.
   }
 }

@@ -8,11 +8,11 @@ import type { LoadedFacts, LoadOptions, ReplyHead, RequestHead } from "../protoc
 import { launch } from "./launch.ts";
 import { endSooner, SOONER } from "./process-memory.ts";
 
-/** The process ended, or was ended by the watchdog, before it answered. */
+/** The process ended, or the watchdog ended it, before it answered. */
 export class RuntimeGone extends Error {
   override readonly name = "RuntimeGone";
   readonly reason: "crash" | "watchdog";
-  /** Killed by somebody else: nearly always by the system, out of memory. */
+  /** Killed by someone else: nearly always the system, out of memory. */
   readonly killed: boolean;
 
   constructor(reason: "crash" | "watchdog", message: string, killed = false) {
@@ -22,27 +22,27 @@ export class RuntimeGone extends Error {
   }
 }
 
-/** Whether a start failed with too little memory, as far as one can tell. */
+/** Whether a start probably failed for lack of memory. */
 export function ranOutOfMemory(error: unknown): boolean {
   return (error instanceof RuntimeGone && error.killed) || (error instanceof Fault && error.code === "memory");
 }
 
 export interface RuntimeProcessOptions {
-  /** The executor's entry: the file that the process runs. */
+  /** File that the process runs. */
   readonly entry: URL;
   readonly load: LoadOptions;
   readonly clock: Clock;
-  /** Milliseconds that loading may take. */
+  /** Time limit of a load, in milliseconds. */
   readonly loadTimeout: number;
-  /** Aborted when the process is no longer wanted: it is killed while it loads. */
+  /** Abort it to kill the process while it loads. */
   readonly signal?: AbortSignal;
 }
 
-/** How long a call may take, in milliseconds from when the one before it was answered. */
+/** Time limits of a call in milliseconds, counted from the answer to the call before it. */
 export interface CallTime {
-  /** Predicted. */
+  /** Predicted time. */
   readonly expected: number;
-  /** After this the process is taken for hung and killed. */
+  /** After this the process counts as hung and is killed. */
   readonly limit: number;
 }
 
@@ -54,16 +54,16 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** How long a process may take to end after it was asked to, and a call to be answered once the server stops. */
+/** Time for a process to end after it was asked to, and for a call to be answered once the server stops. */
 const CLOSE_GRACE = 5_000;
 
 /**
- * One runtime process from start to end: it loads one dictionary, answers calls in the order sent, and is then gone
- * for good. Restarting is {@link SupervisedRuntime}'s.
+ * One runtime process from start to end: loads one dictionary and answers calls in order. It is never restarted; {@link
+ * SupervisedRuntime} starts a new one.
  */
 export class RuntimeProcess {
   readonly facts: LoadedFacts;
-  /** Resolves with a sentence when the process has ended. */
+  /** Resolves with a sentence once the process has ended. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
   readonly #socket: Socket;
@@ -72,7 +72,7 @@ export class RuntimeProcess {
   #stopWatch: () => void = () => {};
   #nextId = 1;
   #gone: RuntimeGone | null = null;
-  /** Waits for the overdue call; null where none is. */
+  /** The overdue call, if any. */
   #overdue: { readonly over: Promise<void>; readonly end: () => void } | null = null;
   #hurried = false;
 
@@ -94,8 +94,8 @@ export class RuntimeProcess {
   }
 
   /**
-   * Starts a process and has it load its dictionary.
-   * @throws Fault as the process says; RuntimeGone when it ended, took too long or was given up; Error when the
+   * Starts a process and lets it load its dictionary.
+   * @throws Fault as reported by the process; RuntimeGone when it ended, took too long or was aborted; Error when the
    *   system did not start it
    */
   static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
@@ -103,7 +103,7 @@ export class RuntimeProcess {
     const child = await launch(entry, load.manifest.id);
     if (child.pid !== undefined) endSooner(child.pid, SOONER.loading);
     const socket = child.stdio[3] as Socket;
-    // A write to a process that has just died fails with EPIPE; its exit, which follows, says all there is to say.
+    // A write to a process that has just died fails with EPIPE; the exit event that follows reports everything.
     socket.on("error", () => {});
     const ended = once(child, "exit").then(([code, by]) =>
       by === null ? `exit code ${String(code)}` : `signal ${String(by)}`,
@@ -115,7 +115,7 @@ export class RuntimeProcess {
       try {
         reader.push(chunk);
       } catch {
-        // A peer that breaks the framing cannot be talked to any more; its end fails what is in flight.
+        // A peer that breaks the framing cannot be used further; killing it fails the calls in flight.
         child.kill("SIGKILL");
       }
     });
@@ -159,17 +159,17 @@ export class RuntimeProcess {
     return this.#child.pid;
   }
 
-  /** Set once it answers no more: it ended, or the watchdog gave it up and its end is near. */
+  /** Set once it answers no more: it ended, or the watchdog is ending it. */
   get gone(): RuntimeGone | null {
     return this.#gone;
   }
 
-  /** null while calls are answered in about their time; else resolves once the overdue one is answered or given up. */
+  /** null while calls are on time; otherwise resolves once the overdue one is answered or given up. */
   get overdue(): Promise<void> | null {
     return this.#overdue?.over ?? null;
   }
 
-  /** From now on a call that hangs is given up after seconds, whatever its limit: the server stops. */
+  /** The server stops: from now on a hanging call is given up after seconds, whatever its limit. */
   hurry(): void {
     this.#hurried = true;
     this.#watchFirst();
@@ -177,7 +177,7 @@ export class RuntimeProcess {
 
   /**
    * Sends one call and waits for its answer.
-   * @throws RuntimeGone when the process ends first; Error with the process's own words when the call failed in it.
+   * @throws RuntimeGone when the process ends first; Error with the process's message when the call failed there
    */
   call(
     head: Call,
@@ -193,7 +193,7 @@ export class RuntimeProcess {
     });
   }
 
-  /** Asks the process to release its session and end; kills it when it does not. Calls in flight are answered first. */
+  /** Asks the process to answer the calls in flight, release its session and end; kills it if it does not. */
   async close(): Promise<void> {
     if (this.#gone === null) write(this.#socket, { type: "close" });
     const stopWatch = this.#clock.after(CLOSE_GRACE, () => this.#child.kill("SIGKILL"));
@@ -219,7 +219,7 @@ export class RuntimeProcess {
     this.#watchFirst();
   }
 
-  /** Calls are answered in the order sent: the time of each begins when the one before it is answered. */
+  /** Calls are answered in order, so the time of each starts when the one before it is answered. */
   #watchFirst(): void {
     this.#stopWatch();
     this.#overdue?.end();
@@ -246,7 +246,7 @@ export class RuntimeProcess {
   }
 }
 
-/** Whether it was ended by a SIGKILL that this process did not send. */
+/** Whether a SIGKILL from elsewhere ended it. */
 const killedByOthers = ({ signalCode, killed }: ChildProcess): boolean => signalCode === "SIGKILL" && !killed;
 
 function write(socket: Socket, head: RequestHead, columns: OutgoingColumns = {}): void {

@@ -16,42 +16,42 @@ import type { OutgoingColumns } from "../protocol/frame.ts";
 import type { Improved, LoadedFacts } from "../protocol/messages.ts";
 import { type CallTime, ranOutOfMemory, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
-/** A batch whose rows may still lie in several pieces of memory; they are joined by the socket's write. */
+/** A batch whose rows may still be in several pieces of memory; the socket's write joins them. */
 export interface OutgoingBatch extends Omit<EncodeBatch, "rows" | "targets"> {
   readonly rows: readonly Float32Array[];
   readonly targets?: readonly Float32Array[];
 }
 
 export interface SupervisedRuntimeOptions {
-  /** Starts one process; called again after each crash. The signal says that it is no longer wanted. */
+  /** Starts one process; called again after each crash. Aborted when the process is no longer wanted. */
   readonly start: (signal: AbortSignal) => Promise<RuntimeProcess>;
   readonly clock: Clock;
   /**
-   * A process has ended, or its successor did not start; another is started.
+   * Called when a process has ended, or a restart failed; another start follows.
    * @param outOfMemory whether it probably had too little memory
    */
   readonly onRestart: (reason: RestartReason, detail: string, outOfMemory: boolean) => void;
-  /** A restarted process is ready. */
+  /** Called when a restarted process is ready. */
   readonly onRecovered: (facts: LoadedFacts) => void;
-  /** The dictionary can no longer be loaded: this runtime answers nothing from now on. */
+  /** Called when the dictionary can no longer be loaded: this runtime answers nothing from now on. */
   readonly onFailed: (faults: readonly string[]) => void;
 }
 
-/** First pause between two restarts; each crash without a success between doubles it. */
+/** First pause between two restarts, in milliseconds; each crash without a success between doubles it. */
 const FIRST_PAUSE = 50;
-/** Longest pause: a card that comes back should not wait much longer than this. */
+/** Longest pause: a GPU that comes back should not wait much longer. */
 const LONGEST_PAUSE = 10_000;
 
 /**
- * A runtime process that is started again when it ends. Calls made while it restarts wait for the new process; calls
- * in flight when it ended reject with {@link RuntimeGone}, and whoever made them decides whether to send them again.
+ * A runtime process that is restarted when it ends. Calls during a restart wait for the new process. Calls in flight
+ * reject with {@link RuntimeGone}; their caller decides whether to send them again.
  */
 export class SupervisedRuntime {
   readonly #options: SupervisedRuntimeOptions;
   #current: Promise<RuntimeProcess>;
-  /** The process that answers; null while one is being started, and once there will be none. */
+  /** The process that answers; null while one starts, and after the last one. */
   #live: RuntimeProcess | null;
-  /** No process is to come. */
+  /** No further process will start. */
   #over = false;
   #crashes = 0;
   #hurried = false;
@@ -64,7 +64,7 @@ export class SupervisedRuntime {
     this.#watch(first);
   }
 
-  /** @throws whatever the first start throws: it is not tried again here. */
+  /** @throws the error of the first start, which is not retried */
   static async start(
     options: SupervisedRuntimeOptions,
     signal: AbortSignal,
@@ -108,7 +108,7 @@ export class SupervisedRuntime {
     return head.neighbours ?? [];
   }
 
-  /** A piece of what makes it faster, and what it has become by it. */
+  /** Builds the next block of the Gram matrix (~10 ms). @returns the progress */
   async improve(time: CallTime): Promise<Improved> {
     const { head } = await this.#call({ type: "improve" }, {}, time);
     if (head.improved === undefined) throw new Error("the runtime did not say what it has become");
@@ -116,27 +116,27 @@ export class SupervisedRuntime {
   }
 
   /**
-   * null when a call would be sent at once, or fail at once; else resolves, and never rejects, when that may be so. Wait
-   * for it before taking cores: a restart takes as long as a load, and a hung process as long as its watchdog.
+   * null if a call would be sent or fail at once; otherwise resolves, and never rejects, when that may be so. Wait for
+   * it before taking cores: a restart takes as long as a load, a hung process as long as its watchdog.
    */
   ready(): Promise<void> | null {
     if (this.#over || this.#closing.signal.aborted) return null;
     return this.#live?.gone === null ? this.#live.overdue : this.#settled();
   }
 
-  /** Whether calls are answered: `hung` where one takes many times its predicted time. */
+  /** `hung` when a call takes many times its predicted time. */
   get state(): RuntimeState {
     if (this.ready() === null) return "running";
     return this.#live?.gone === null ? "hung" : "restarting";
   }
 
-  /** As of {@link RuntimeProcess.hurry}, for every process to come too. */
+  /** {@link RuntimeProcess.hurry} for this process and every later one. */
   hurry(): void {
     this.#hurried = true;
     this.#live?.hurry();
   }
 
-  /** Process id of the present process; undefined while one is being started. For operators and tests. */
+  /** Process id; undefined while one starts. For operators and tests. */
   async pid(): Promise<number | undefined> {
     return (await this.#current).pid;
   }
@@ -149,7 +149,7 @@ export class SupervisedRuntime {
   }
 
   async #settled(): Promise<void> {
-    // Given up by the watchdog it may not have ended yet: its successor is not started before it has.
+    // The watchdog may still be ending it: start no successor before it has ended.
     await this.#live?.ended;
     await this.#current.catch(() => {});
   }
@@ -165,7 +165,7 @@ export class SupervisedRuntime {
       this.#live = null;
       const { reason = "crash", killed = false } = process.gone ?? {};
       this.#current = this.#restart(reason, how, killed);
-      // Calls that come later see the rejection; without any, it must not end the server.
+      // Later calls see the rejection; without any, it must not end the server.
       this.#current.catch(() => {});
     });
   }

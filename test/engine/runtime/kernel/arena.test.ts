@@ -27,7 +27,7 @@ it("gives every part a place of its own, within the memory's limit, and every at
           expect(touched).toBeLessThanOrEqual(shard.memory.buffer.byteLength);
         }
         const parts: [number, number][] = [
-          [shard.winners, 64 * lanes],
+          [shard.argmaxes, 64 * lanes],
           [shard.correlations, 4 * shard.width * slots],
           ...(gram ? ([[shard.gram, 4 * shard.width * m]] as [number, number][]) : []),
           ...(i === 0
@@ -36,7 +36,7 @@ it("gives every part a place of its own, within the memory's limit, and every at
                 [arena.rows[0], 4 * arena.rowWidth * slots],
                 [arena.rows[1], 4 * arena.rowWidth * slots],
                 [arena.residuals, 4 * arena.rowWidth * slots],
-                [arena.wide, 8 * arena.rowWidth * lanes],
+                [arena.rows64, 8 * arena.rowWidth * lanes],
                 [arena.centre, 4 * arena.rowWidth],
               ] as [number, number][])
             : []),

@@ -1,13 +1,13 @@
 /**
- * The inner loops of orthogonal matching pursuit; memory and winners as in pursuit.ts.
+ * Inner loops of orthogonal matching pursuit. Memory and arg-max results are as in pursuit.ts.
  *
- * A term is {uint32 address of a row of the Gram matrix, float32 factor}, eight bytes.
+ * A term is {uint32 address of a Gram row, float32 factor}, eight bytes.
  */
-import { BLOCK, highHalf, largestLane, LEAST, score } from "./winner";
+import { BLOCK, highHalf, largestLane, LEAST, score } from "./argmax";
 
 const HALF: usize = BLOCK / 2;
 
-/** (c − Σ factor·row)·scale for half a block, written to `to`; the largest score of each lane. */
+/** Writes (c − Σ factor·row)·scale for half a block to `to`. @returns the largest score of each lane */
 // @ts-ignore: decorator
 @inline
 function explainHalf(
@@ -49,7 +49,7 @@ function explainHalf(
   v128.store(to, c5, 80);
   v128.store(to, c6, 96);
   v128.store(to, c7, 112);
-  // The second operand wins where it is greater only: NaN never does.
+  // pmax takes the second operand only if it is greater, so NaN never wins.
   let even = f32x4.pmax(f32x4.splat(LEAST), c0);
   let odd = f32x4.pmax(f32x4.splat(LEAST), c1);
   even = f32x4.pmax(f32x4.pmax(even, c2), c4);
@@ -60,8 +60,8 @@ function explainHalf(
 }
 
 /**
- * The winner among (c − Σ factor·row)·scale over `width` correlations; c stays as it is. `blocks` is room for two blocks
- * of scores, the last and the best so far.
+ * Arg-max of (c − Σ factor·row)·scale over `width` correlations; c does not change. `blocks` has room for two blocks of
+ * scores, the last and the best so far.
  */
 // @ts-ignore: decorator
 @inline
@@ -70,7 +70,7 @@ function explainBy(
 ): void {
   const end = terms + ((<usize>count) << 3);
   let best = f32x4.splat(LEAST);
-  let winner: usize = 0;
+  let bestBlock: usize = 0;
   let now = blocks;
   let kept = blocks + BLOCK;
   for (let at: usize = 0, all = (<usize>width) << 2; at < all; at += BLOCK) {
@@ -79,7 +79,7 @@ function explainBy(
     const scores = f32x4.pmax(first, second);
     if (v128.any_true(f32x4.gt(scores, best))) {
       best = f32x4.splat(largestLane(scores));
-      winner = at;
+      bestBlock = at;
       const free = kept;
       kept = now;
       now = free;
@@ -89,7 +89,7 @@ function explainBy(
   let index: usize = 0;
   while (index < BLOCK && load<f32>(kept + index) != value) index += 4;
   store<f32>(out, value);
-  store<u32>(out, <u32>((winner + index) >> 2), 4);
+  store<u32>(out, <u32>((bestBlock + index) >> 2), 4);
 }
 
 export function explain(
@@ -105,10 +105,10 @@ export function explainMagnitude(
 }
 
 /**
- * out[k] ← wide · x_k in float64, for `count` rows x_k of `width` float32, a multiple of 16, whose addresses stand in a
- * list of uint32. `wide` is [width] float64.
+ * out[k] ← row64 · x_k in float64, for `count` rows x_k of `width` float32 (a multiple of 16) at the uint32 addresses in
+ * `list`. `row64` is [width] float64.
  */
-export function products(wide: usize, list: usize, count: u32, width: u32, out: usize): void {
+export function products(row64: usize, list: usize, count: u32, width: u32, out: usize): void {
   const length = (<usize>width) << 2;
   for (const end = list + ((<usize>count) << 2); list < end; list += 4, out += 8) {
     const x = <usize>load<u32>(list);
@@ -119,7 +119,7 @@ export function products(wide: usize, list: usize, count: u32, width: u32, out: 
     for (let at: usize = 0; at < length; at += 32) {
       const a = v128.load(x + at);
       const b = v128.load(x + at, 16);
-      const w = wide + (at << 1);
+      const w = row64 + (at << 1);
       s0 = f64x2.add(s0, f64x2.mul(v128.load(w), f64x2.promote_low_f32x4(a)));
       s1 = f64x2.add(s1, f64x2.mul(v128.load(w, 16), f64x2.promote_low_f32x4(highHalf(a))));
       s2 = f64x2.add(s2, f64x2.mul(v128.load(w, 32), f64x2.promote_low_f32x4(b)));

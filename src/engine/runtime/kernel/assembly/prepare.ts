@@ -1,10 +1,10 @@
 /**
- * What a row goes through before its pursuit: x − b, and its scale. `width` is a multiple of 16; addresses are in bytes.
- * What lies beyond the row's own length is zero, in it and in b.
+ * Prepares rows for a pursuit: x − b, and the scale. `width` is a multiple of 16; addresses are in bytes. Values beyond the
+ * row's own length are zero, in x and in b.
  */
-import { highHalf, largestLane } from "./winner";
+import { highHalf, largestLane } from "./argmax";
 
-/** x ← x − b; returns the largest magnitude of what comes out. */
+/** x ← x − b. @returns the largest magnitude of the result */
 export function centre(x: usize, b: usize, width: u32): f32 {
   let even = f32x4.splat(0);
   let odd = even;
@@ -19,7 +19,7 @@ export function centre(x: usize, b: usize, width: u32): f32 {
   return largestLane(f32x4.pmax(even, odd));
 }
 
-/** x ← x·factor; returns ||x||². In float64, as the factor of a tiny row is beyond float32. */
+/** x ← x·factor, in float64 because the factor of a tiny row is beyond float32. @returns ||x||² */
 export function rescale(x: usize, factor: f64, width: u32): f64 {
   const factors = f64x2.splat(factor);
   let s0 = f64x2.splat(0);

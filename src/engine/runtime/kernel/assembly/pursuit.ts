@@ -1,16 +1,16 @@
 /**
- * The inner loops of matching pursuit, in AssemblyScript: 128-bit SIMD over memory that the caller lays out.
+ * Inner loops of matching pursuit, in AssemblyScript: 128-bit SIMD over memory that the caller lays out.
  *
- * A row's correlations c and the rows of the Gram matrix are [width] float32, width a multiple of 64; addresses are in
- * bytes. What must never win (padding, and atoms that may not be selected again) is NaN in c: it stays NaN under every
- * update and loses every comparison. No function allocates, so instances in several threads may share one memory.
+ * A row's correlations c and the Gram rows are [width] float32, width a multiple of 64; addresses are in bytes. Padding and
+ * atoms that may not be selected again are NaN in c: NaN stays NaN under every update and never wins the arg-max. No function
+ * allocates, so instances in several threads may share one memory.
  *
- * A winner is written as {float32 score, uint32 index}: the lowest index of the largest score, which for `magnitude` is
- * |c|; where nothing but NaN is left the score is −∞.
+ * An arg-max is written as {float32 score, uint32 index}: the lowest index of the largest score; the score is |c| for
+ * `magnitude`. If only NaN is left the score is −∞.
  */
-import { BLOCK, largestLane, LEAST, lowestLane, score } from "./winner";
+import { BLOCK, largestLane, LEAST, lowestLane, score } from "./argmax";
 
-/** c − v·g for one block, stored; the largest score of each lane. */
+/** c ← c − v·g for one block. @returns the largest score of each lane */
 // @ts-ignore: decorator
 @inline
 function updateBlock(c: usize, g: usize, v: v128, magnitude: bool): v128 {
@@ -32,15 +32,15 @@ function updateBlock(c: usize, g: usize, v: v128, magnitude: bool): v128 {
 }
 
 /**
- * Writes the winner of a row: the largest of four lanes' best scores, of which each was first met in the block at
- * `c + blocks`; the lowest index that has it lies in the lowest of those blocks.
+ * Writes the arg-max of a row: the largest of four lanes' best scores. `blocks` holds the offset of the block in which each
+ * lane first met its best; the lowest index is in the lowest of these blocks.
  */
 // @ts-ignore: decorator
 @inline
-function writeWinner(out: usize, c: usize, best: v128, blocks: v128, magnitude: bool): void {
+function writeArgmax(out: usize, c: usize, best: v128, blocks: v128, magnitude: bool): void {
   const value = largestLane(best);
   const target = f32x4.splat(value);
-  // Lanes without it point beyond every block.
+  // Lanes with a smaller best point beyond every block.
   let at = c + lowestLane(v128.bitselect(blocks, i32x4.splat(-1), f32x4.eq(best, target)));
   let found: i32 = 0;
   for (const end = at + BLOCK; at < end; at += 16) {
@@ -51,7 +51,7 @@ function writeWinner(out: usize, c: usize, best: v128, blocks: v128, magnitude: 
   store<u32>(out, <u32>((at - c) >> 2) + ctz(found), 4);
 }
 
-/** c ← c − v·g over `width` correlations, and their winner. `magnitude` is a constant at every call: no branch remains. */
+/** c ← c − v·g over `width` correlations, and their arg-max. `magnitude` is constant at every call, so no branch remains. */
 // @ts-ignore: decorator
 @inline
 function advanceBy(c: usize, g: usize, v: f32, width: u32, out: usize, magnitude: bool): void {
@@ -63,10 +63,10 @@ function advanceBy(c: usize, g: usize, v: f32, width: u32, out: usize, magnitude
     blocks = v128.bitselect(i32x4.splat(<i32>at), blocks, f32x4.gt(scores, best));
     best = f32x4.pmax(best, scores);
   }
-  writeWinner(out, c, best, blocks, magnitude);
+  writeArgmax(out, c, best, blocks, magnitude);
 }
 
-/** The same for two rows at once: while one waits for memory the other computes (docs/decisions/0005). */
+/** Two rows at once: while one waits for memory the other computes (docs/decisions/0005). */
 // @ts-ignore: decorator
 @inline
 function advanceTwoBy(
@@ -89,8 +89,8 @@ function advanceTwoBy(
     best1 = f32x4.pmax(best1, scores1);
     best2 = f32x4.pmax(best2, scores2);
   }
-  writeWinner(out1, c1, best1, blocks1, magnitude);
-  writeWinner(out2, c2, best2, blocks2, magnitude);
+  writeArgmax(out1, c1, best1, blocks1, magnitude);
+  writeArgmax(out2, c2, best2, blocks2, magnitude);
 }
 
 export function advance(c: usize, g: usize, v: f32, width: u32, out: usize): void {
@@ -115,7 +115,7 @@ export function advanceTwoMagnitude(
 
 // @ts-ignore: decorator
 @inline
-function winnerBy(c: usize, width: u32, out: usize, magnitude: bool): void {
+function argmaxBy(c: usize, width: u32, out: usize, magnitude: bool): void {
   let best = f32x4.splat(LEAST);
   let blocks = i32x4.splat(0);
   for (let at: usize = 0, end = (<usize>width) << 2; at < end; at += BLOCK) {
@@ -124,19 +124,19 @@ function winnerBy(c: usize, width: u32, out: usize, magnitude: bool): void {
     blocks = v128.bitselect(i32x4.splat(<i32>at), blocks, f32x4.gt(scores, best));
     best = f32x4.pmax(best, scores);
   }
-  writeWinner(out, c, best, blocks, magnitude);
+  writeArgmax(out, c, best, blocks, magnitude);
 }
 
-/** The winner among correlations as they are. */
-export function winner(c: usize, width: u32, out: usize): void {
-  winnerBy(c, width, out, false);
+/** Arg-max of the correlations, without an update. */
+export function argmax(c: usize, width: u32, out: usize): void {
+  argmaxBy(c, width, out, false);
 }
 
-export function winnerMagnitude(c: usize, width: u32, out: usize): void {
-  winnerBy(c, width, out, true);
+export function argmaxMagnitude(c: usize, width: u32, out: usize): void {
+  argmaxBy(c, width, out, true);
 }
 
-/** r ← r − v·atom over `width` values, a multiple of 16; returns ||r||². */
+/** r ← r − v·atom over `width` values, a multiple of 16. @returns ||r||² */
 export function subtract(r: usize, atom: usize, v: f32, width: u32): f32 {
   const factor = f32x4.splat(v);
   let s0 = f32x4.splat(0);

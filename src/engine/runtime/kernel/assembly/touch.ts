@@ -1,11 +1,10 @@
 /**
- * Loads whose values nobody wants: they bring rows of `width` float32 into the cache before a loop that computes reads
- * them. A processor's window holds some hundred instructions: a dozen lines of a loop that computes, but of this one as
- * many as it can wait for at once. A load may trap, so no compiler leaves it out. Whole turns are read, up to three lines
- * beyond a row.
+ * Prefetches rows of `width` float32 by loads whose values are dropped (docs/decisions/0005). The out-of-order window holds
+ * about a dozen cache lines of a computing loop, but of this loop as many as a core can wait for at once. A load may trap, so
+ * no compiler removes it. Reads whole turns: up to three lines beyond a row.
  */
 
-/** Bytes of a cache line, and of one turn. */
+/** Bytes of a cache line, and of one turn of the loop. */
 const LINE: usize = 64;
 const TURN: usize = 4 * LINE;
 
@@ -18,7 +17,7 @@ export function touch(row: usize, width: u32): void {
   }
 }
 
-/** Two rows, side by side: two streams for the prefetcher. */
+/** Two rows at once: two streams for the hardware prefetcher. */
 export function touchTwo(row1: usize, row2: usize, width: u32): void {
   for (const end = row1 + ((<usize>width) << 2); row1 < end; row1 += TURN, row2 += TURN) {
     v128.load(row1);

@@ -1,9 +1,9 @@
-/** What the kernels' winners have in common. */
+/** Shared parts of the kernels' arg-max loops. */
 
-/** Bytes of correlations that share one test for a new winner. */
+/** Bytes of correlations that share one test for a new maximum. */
 export const BLOCK: usize = 256;
 
-/** Less than every score. */
+/** Below every score. */
 export const LEAST: f32 = -Infinity as f32;
 
 // @ts-ignore: decorator
