@@ -6,7 +6,7 @@ import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
 import { type ServedCode, servedCodes } from "../engine/dictionaries/verify/served-code.ts";
 import { systemClock } from "../engine/core/clock.ts";
-import type { EngineObserver } from "../engine/core/observer.ts";
+import { Telemetry } from "../engine/core/telemetry.ts";
 import type { Rows } from "../engine/core/rows.ts";
 import { servingOptions } from "../server/serving-options.ts";
 import type { Settings } from "../server/settings.ts";
@@ -18,8 +18,6 @@ export interface Encoder {
   encode(rows: Rows, budget: Budget): Promise<readonly ServedCode[]>;
   close(): Promise<void>;
 }
-
-const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
 /** The engine of the server without its HTTP, over one dictionary, and the version that it loaded. */
 export interface LocalEncoder extends Encoder {
@@ -36,9 +34,11 @@ export async function encodeHere(
   settings: Settings,
   expected?: string,
 ): Promise<LocalEncoder> {
-  const options = servingOptions(settings, SILENT, () => {});
+  const telemetry = new Telemetry();
+  const options = servingOptions(settings, telemetry, () => {});
   const engine = new CatalogEngine([new ServedDictionary(id, await dictionaryFolder(id, settings), options)], {
     clock: systemClock,
+    telemetry,
     open: () => Promise.resolve(null),
     sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), settings.stateLimit, () => {}),
   });
@@ -52,7 +52,7 @@ export async function encodeHere(
         : `The files of ${id} changed while they were read twice. Run the command again when nothing writes to them.`,
     );
   }
-  const context = { requestId: "verify", cancellation: new Cancellation() };
+  const context = { span: {}, cancellation: new Cancellation() };
   return {
     sha256,
     async encode(rows, budget) {

@@ -10,7 +10,7 @@ import type {
   RuntimeChoice,
   RuntimeState,
 } from "./core/dictionary.ts";
-import type { StageTimes } from "./core/observer.ts";
+import type { Span } from "./core/telemetry.ts";
 import type { Rows } from "./core/rows.ts";
 import type { CodesToDecode, SparseCodes } from "./core/sparse-codes.ts";
 import type { SteerAnswer, SteerRequest, SteeringSets } from "./core/steering.ts";
@@ -42,13 +42,12 @@ export interface DictionaryStatus {
 
 /** What every request carries from the start. */
 export interface RequestContext {
-  readonly requestId: string;
+  /** What telemetry events name the request by. */
+  readonly span: Span;
   /** Cancelled when the client goes away. */
   readonly cancellation: Cancellation;
   /** Milliseconds on the engine's clock after which the answer is worthless (504); undefined: none. */
   readonly deadline?: number;
-  /** W3C `traceparent` of the caller, passed on as it came. */
-  readonly traceparent?: string;
 }
 
 export interface EncodeRequest {
@@ -72,7 +71,6 @@ export interface EncodeAnswer {
   /** Σ||x − mean||² over the rows (a transcoder's targets) and their own mean; null unless `summary` is set. */
   readonly totalVariance: number | null;
   readonly sha256: string;
-  readonly times: StageTimes;
 }
 
 /** Rows to be carried from one dictionary to another over the same atoms: docs/transfer.md. */
@@ -98,7 +96,6 @@ export interface TransferAnswer {
   readonly sha256: { readonly from: string; readonly to: string };
   /** Of `to`. */
   readonly inputNorm: InputNorm;
-  readonly times: StageTimes;
 }
 
 /** A feature found by its label. */

@@ -34,8 +34,6 @@ declare module "fastify" {
   interface FastifyRequest {
     /** performance.now() when its head had been read. */
     started: number;
-    /** Milliseconds that reading the body's bytes into numbers took. */
-    decodeMilliseconds: number;
   }
 }
 
@@ -44,7 +42,7 @@ export function registerBodies(
   app: FastifyInstance,
   pool: WirePool,
   intake: Intake,
-  { engine, limits }: AppOptions,
+  { engine, limits, telemetry }: AppOptions,
 ): void {
   const read = async (request: FastifyRequest, type: BodyType): Promise<Body | undefined> => {
     const { body: kind } = request.routeOptions.config;
@@ -58,7 +56,7 @@ export function registerBodies(
     holdBody(request, claim);
     const started = performance.now();
     const body = await pool.read(kind, bytes, limits, formOf(request, type), cancellationOf(request));
-    request.decodeMilliseconds = performance.now() - started;
+    telemetry.stage("decode", request.span, started);
     return body;
   };
 

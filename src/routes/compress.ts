@@ -1,7 +1,7 @@
 import { pipeline, Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { acceptedCoding, CODING_NAMES, CODINGS, varyByCoding } from "./codings.ts";
-import { pathOf } from "./request-context.ts";
+import { pathOf } from "./request-span.ts";
 import type { AppOptions } from "./route-options.ts";
 
 /** What is text: numbers as bytes hardly shrink, and take longer to unpack than to read. */

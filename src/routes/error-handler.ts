@@ -8,7 +8,7 @@ import { EngineError } from "../engine/core/errors.ts";
 import type { InvalidFields } from "./body.ts";
 import { nearestField } from "./nearest-field.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
-import { pathOf } from "./request-context.ts";
+import { pathOf } from "./request-span.ts";
 import { JSON_TYPE, sendV2Error } from "./oip/v2-answer.ts";
 import { WireError } from "../codecs/codec-error.ts";
 

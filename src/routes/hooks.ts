@@ -1,12 +1,12 @@
 import { Readable } from "node:stream";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
 import { endDripping } from "./last-answers.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
 import { negotiate } from "./media-types.ts";
 import { PROBLEMS } from "./problem.ts";
-import { pathOf } from "./request-context.ts";
-import type { AppOptions, RouteObserver } from "./route-options.ts";
+import { HttpSpan, pathOf } from "./request-span.ts";
+import type { AppOptions } from "./route-options.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -16,12 +16,12 @@ declare module "fastify" {
 }
 
 /**
- * Counts and times every request, and ends connections while the server closes. Register it first. These hooks wait for
+ * Tells of every request, and ends connections while the server closes. Register it first. These hooks wait for
  * nothing, so they are no promises: thousands of requests a second pass them.
  */
 export function registerRequestHooks(
   app: FastifyInstance,
-  { engine, observer, limits }: Pick<AppOptions, "engine" | "observer" | "limits">,
+  { engine, telemetry, limits }: Pick<AppOptions, "engine" | "telemetry" | "limits">,
 ): void {
   let closing = false;
   let open = 0;
@@ -39,20 +39,29 @@ export function registerRequestHooks(
   // Node waits for the connections of its own address only.
   app.addHook("onClose", () => (open === 0 ? undefined : new Promise<void>((resolve) => (onAnswered = resolve))));
   app.decorateRequest("started", 0);
-  app.decorateRequest("decodeMilliseconds", 0);
+  // Of every request, before anything asks for it.
+  app.decorateRequest("span", null as unknown as HttpSpan);
   app.decorateRequest("answerType", "json");
   app.decorateRequest("bodyClaim", null);
   app.decorateRequest("cancellation", null);
 
   app.addHook("onRequest", (request, reply, next) => {
     request.started = performance.now();
+    request.span = new HttpSpan(request);
+    telemetry.emit({ type: "request_started", request: request.span, at: request.started });
     open++;
     // Comes of every request. Fastify's hooks for answered and aborted ones both miss a client that leaves while it waits.
     reply.raw.once("close", () => {
       open--;
       request.bodyClaim?.release();
       if (!reply.raw.writableFinished) request.cancellation?.cancel();
-      report(request, reply, observer);
+      telemetry.emit({
+        type: "request_ended",
+        request: request.span,
+        status: statusOf(reply),
+        start: request.started,
+        end: performance.now(),
+      });
       if (!request.raw.complete && !request.raw.socket.destroyed) endDripping(request.raw, limits);
       endConnections();
     });
@@ -98,22 +107,6 @@ export function registerHeadCheck(app: FastifyInstance, { engine }: Pick<AppOpti
   });
 }
 
-/** To the metrics and the log: as answered, or as nobody's who left before its answer began (499, as proxies have it). */
-function report(request: FastifyRequest, reply: FastifyReply, observer: RouteObserver): void {
-  const status = reply.raw.headersSent ? reply.statusCode : PROBLEMS.PURSUIT_CLIENT_CLOSED.status;
-  const seconds = (performance.now() - request.started) / 1000;
-  observer.request({ route: routeOf(request), status, seconds });
-  request.log.debug({ method: request.method, path: pathOf(request), status, seconds }, "answered");
-}
-
-/** Patterns of routes, by their URLs as Fastify has them. */
-const patterns = new Map<string, string>();
-
-/** The route's pattern, never the path: a label must not grow with what clients make up. */
-function routeOf(request: FastifyRequest): string {
-  const { url } = request.routeOptions;
-  if (url === undefined) return "unmatched";
-  let pattern = patterns.get(url);
-  if (pattern === undefined) patterns.set(url, (pattern = url.replace(/:(\w+)/g, "{$1}")));
-  return pattern;
-}
+/** The answer's status; 499, as proxies have it, where the client left before its answer began. */
+const statusOf = (reply: FastifyReply): number =>
+  reply.raw.headersSent ? reply.statusCode : PROBLEMS.PURSUIT_CLIENT_CLOSED.status;

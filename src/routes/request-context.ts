@@ -9,10 +9,6 @@ declare module "fastify" {
   }
 }
 
-/** The path of a request, safe to log and to answer: a query, or a user name in a whole URL, may hold a key. */
-export const pathOf = ({ url }: Pick<FastifyRequest, "url">): string =>
-  url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "") || "/";
-
 /** A request's own cancellation. */
 export const cancellationOf = (request: FastifyRequest): Cancellation => (request.cancellation ??= new Cancellation());
 
@@ -26,11 +22,9 @@ export function contextOf(
   const cancellation = cancellationOf(request);
   // It may have gone already, while its body was parsed on another thread.
   if (reply.raw.destroyed) cancellation.cancel();
-  const { traceparent } = request.headers;
   return {
-    requestId: request.id,
+    span: request.span,
     cancellation,
     ...(timeoutMs !== undefined && { deadline: engine.now() - (performance.now() - request.started) + timeoutMs }),
-    ...(typeof traceparent === "string" && { traceparent }),
   };
 }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from "fastify";
+import type { Telemetry } from "../engine/core/telemetry.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Executions } from "./oip/infer-statistics.ts";
 import type { IntakeLimits } from "./intake.ts";
@@ -16,18 +17,10 @@ export interface Limits extends IntakeLimits, UnreadLimits, BodyLimits {
   readonly compressFrom: number;
 }
 
-/** What routes report. The server turns it into metrics. */
-export interface RouteObserver {
-  request(event: { readonly route: string; readonly status: number; readonly seconds: number }): void;
-  stage(stage: "decode" | "queue" | "encode" | "steer" | "write", seconds: number): void;
-  /** A request or a connection was refused: there are too many bytes in flight, answers unread, or connections. */
-  refused(reason: "bytes_in_flight" | "unread_answers" | "connections"): void;
-}
-
 export interface AppOptions {
   readonly engine: Engine;
   readonly limits: Limits;
-  readonly observer: RouteObserver;
+  readonly telemetry: Telemetry;
   readonly logger: FastifyBaseLogger;
   readonly metrics: {
     /** Prometheus text. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { WireError } from "../codecs/codec-error.ts";
-import { pathOf } from "./request-context.ts";
+import { pathOf } from "./request-span.ts";
 
 /** Characters of a client's path that an error repeats. */
 const SHOWN_PATH = 200;

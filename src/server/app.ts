@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import accepts from "@fastify/accepts";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
 import type { Logger } from "pino";
+import type { ShedReason } from "../engine/core/telemetry.ts";
 import { registerBodies } from "../routes/body.ts";
 import { registerCompression } from "../routes/compress.ts";
 import { registerDecode } from "../routes/v1/decode.ts";
@@ -14,6 +15,7 @@ import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
+import { addTimes, registerServerTiming } from "../routes/request-span.ts";
 import { registerSteer } from "../routes/v1/steer.ts";
 import { registerSteeringSets } from "../routes/v1/steering-sets.ts";
 import type { AppOptions } from "../routes/route-options.ts";
@@ -73,13 +75,16 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
     // Verbose: a fault then holds the schema, for the fields that there are.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, verbose: true } },
   });
+  const { telemetry } = options;
+  telemetry.subscribe(addTimes);
+  const refuse = (reason: ShedReason): void => telemetry.emit({ type: "shed", reason });
   meetExpectations(app.server);
-  const connections = new Connections(options.limits, () => options.observer.refused("connections"));
+  const connections = new Connections(options.limits, () => refuse("connections"));
   connections.guard(app.server);
   app.server.on("connect", answerTunnel);
   const unmatched = new Unmatched(app);
   const pool = options.pool ?? new WirePool(options.limits);
-  const intake = new Intake(options.limits, () => options.observer.refused("bytes_in_flight"));
+  const intake = new Intake(options.limits, () => refuse("bytes_in_flight"));
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);
@@ -88,6 +93,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   // Each hook runs in this order. A request is refused by its head as early and as cheaply as can be.
   const { access } = options;
   registerRequestHooks(app, options);
+  registerServerTiming(app);
   registerPageHeaders(app);
   registerHostCheck(app, access);
   registerOriginCheck(app, access);
@@ -99,7 +105,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   registerRedaction(app, access);
   await registerDocs(app, options);
   registerCompression(app, options);
-  const unread = new UnreadAnswers(options.limits, () => options.observer.refused("unread_answers"));
+  const unread = new UnreadAnswers(options.limits, () => refuse("unread_answers"));
   registerUnread(app, unread);
   registerLastAnswers(app, options.limits);
   registerBodies(app, pool, intake, options);

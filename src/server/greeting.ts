@@ -62,7 +62,7 @@ async function byLabels(engine: Engine, id: string, { rows, texts }: Examples, w
     trace: false,
     reconstruction: false,
   };
-  const context = { requestId: "greeting", cancellation: new Cancellation() };
+  const context = { span: {}, cancellation: new Cancellation() };
   const { codes } = await engine.encode(id, request, context);
   const labels = engine.labels(id, codes.indices);
   const share = texts.map((_, i) => {

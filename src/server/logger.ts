@@ -2,7 +2,8 @@ import { isatty } from "node:tty";
 import { type DestinationStream, type Logger, pino } from "pino";
 import type { FastifyRequest } from "fastify";
 import pretty from "pino-pretty";
-import { pathOf } from "../routes/request-context.ts";
+import type { Subscriber } from "../engine/core/telemetry.ts";
+import { pathOf } from "../routes/request-span.ts";
 import { REDACTED, redactor } from "./redact.ts";
 
 const STDERR = 2;
@@ -40,3 +41,13 @@ export function createLogger(
     stream,
   );
 }
+
+/** Logs every answered request, at debug. */
+export const logRequests =
+  (logger: Logger): Subscriber =>
+  (event) => {
+    if (event.type !== "request_ended" || !logger.isLevelEnabled("debug")) return;
+    const { request, status, start, end } = event;
+    const { requestId, method, path } = request;
+    logger.debug({ request_id: requestId, method, path, status, seconds: (end - start) / 1000 }, "answered");
+  };

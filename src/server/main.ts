@@ -8,6 +8,7 @@ import type { ServingOptions } from "../engine/serving/serving-options.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
 import { systemClock } from "../engine/core/clock.ts";
+import { Telemetry } from "../engine/core/telemetry.ts";
 import { processLimit, threadsThatFit, webAssemblyFits } from "../engine/core/process-limits.ts";
 import { WirePool } from "../routes/threads/pool.ts";
 import { buildApp } from "./app.ts";
@@ -15,7 +16,7 @@ import { greet } from "./greeting.ts";
 import { growHeapFreely } from "./heap-growth.ts";
 import { endOnSignals, outliveTerminal } from "./lifecycle.ts";
 import { connectionLimit, listen } from "./listen.ts";
-import { createLogger } from "./logger.ts";
+import { createLogger, logRequests } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
 import { isLoopback } from "./plugins/host.ts";
@@ -36,12 +37,15 @@ export async function serve(settings: Settings): Promise<void> {
 
   let engine: CatalogEngine | null = null;
   const metrics = new Metrics(() => engine?.list() ?? []);
+  const telemetry = new Telemetry();
+  telemetry.subscribe((event) => metrics.take(event));
+  telemetry.subscribe(logRequests(logger));
   const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
   const stateDir = resolve(settings.stateDir);
   await lockStateFolder(stateDir, (message) => logger.warn(message));
   const sets = await SteeringStore.open(join(stateDir, "steering"), settings.stateLimit, log);
   const options: ServingOptions = {
-    ...servingOptions(settings, metrics, log),
+    ...servingOptions(settings, telemetry, log),
     // Earlier releases bound sets to the digest of the weights file.
     onVersion: (id, { sha256, fileSha256 }) => sets.rebind(id, fileSha256, sha256),
   };
@@ -50,6 +54,7 @@ export async function serve(settings: Settings): Promise<void> {
   engine = new CatalogEngine(served, {
     clock: systemClock,
     sets,
+    telemetry,
     ready: settings.ready,
     open: async (id) => {
       const folder = await findDictionaryFolder(modelsDir, id);
@@ -60,7 +65,7 @@ export async function serve(settings: Settings): Promise<void> {
     engine,
     limits: { ...settings, maxConnections: connectionLimit(settings) },
     pool: await startThreads(settings, logger),
-    observer: metrics,
+    telemetry,
     access: settings,
     metrics,
     logger,

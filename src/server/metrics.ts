@@ -1,10 +1,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { DictionaryStatus } from "../engine/engine.ts";
-import { type EngineObserver, RESTART_REASONS, SHED_REASONS } from "../engine/core/observer.ts";
+import { type BatchResult, RESTART_REASONS, SHED_REASONS, type TelemetryEvent } from "../engine/core/telemetry.ts";
 import { STOP_REASONS } from "../engine/core/sparse-codes.ts";
 import type { MemoryLedger } from "../engine/scheduler/memory-ledger.ts";
 import type { Executions } from "../routes/oip/infer-statistics.ts";
-import type { RouteObserver } from "../routes/route-options.ts";
 import { TallyHistogram } from "./tally-histogram.ts";
 
 /** 250 µs to 33 s, each twice the last: an encode of one row and a full queue fall inside. */
@@ -13,7 +12,7 @@ const COUNTS = exponential(1, 13);
 const ERRORS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 
 /** Prometheus metrics (docs/operations.md). Histograms and counters only, so that replicas aggregate. */
-export class Metrics implements EngineObserver, RouteObserver {
+export class Metrics {
   readonly #registry = new Registry();
   readonly #requests = new Counter({
     name: "pursuit_requests_total",
@@ -30,7 +29,7 @@ export class Metrics implements EngineObserver, RouteObserver {
   });
   readonly #stageSeconds = new TallyHistogram({
     name: "pursuit_stage_seconds",
-    help: "Stages of a request that takes rows or codes; run is a batch in the runtime process.",
+    help: "Stages of requests; batch is a batch with its way to the runtime process and back, runtime a call inside it.",
     labelNames: ["stage"],
     buckets: SECONDS,
     registers: [this.#registry],
@@ -145,22 +144,36 @@ export class Metrics implements EngineObserver, RouteObserver {
     return this.#registry.metrics();
   }
 
-  request({ route, status, seconds }: Parameters<RouteObserver["request"]>[0]): void {
-    this.#requests.inc({ route, code: status });
-    this.#requestSeconds.tally(route, seconds);
+  /** Takes an event of the telemetry stream. */
+  take(event: TelemetryEvent): void {
+    switch (event.type) {
+      case "request_ended": {
+        const { request, status, start, end } = event;
+        const { route } = request;
+        this.#requests.inc({ route, code: status });
+        this.#requestSeconds.tally(route, (end - start) / 1000);
+        return;
+      }
+      case "stage":
+        return this.#stageSeconds.tally(event.stage, (event.end - event.start) / 1000);
+      case "batch_ended":
+        this.#stageSeconds.tally("batch", (event.end - event.start) / 1000);
+        if (event.result !== null) this.#countRows(event.batch.dictionary, event.result);
+        return;
+      case "shed":
+        return this.#shed.inc({ reason: event.reason });
+      case "restart":
+        return this.#restarts.inc({ dictionary: event.dictionary, reason: event.reason });
+      case "queued":
+        this.#queueRows += event.rows;
+        return;
+      case "request_started":
+      case "batch_started":
+    }
   }
 
-  stage(stage: string, seconds: number): void {
-    this.#stageSeconds.tally(stage, seconds);
-  }
-
-  refused(reason: Parameters<RouteObserver["refused"]>[0]): void {
-    this.#shed.inc({ reason });
-  }
-
-  batch({ dictionary, codes, seconds }: Parameters<EngineObserver["batch"]>[0]): void {
+  #countRows(dictionary: string, { codes, milliseconds }: BatchResult): void {
     this.#batchRows.observe(codes.count);
-    this.stage("run", seconds);
     this.#rows.inc({ dictionary }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
@@ -172,25 +185,13 @@ export class Metrics implements EngineObserver, RouteObserver {
     let sizes = this.#executions.get(dictionary);
     if (sizes === undefined) this.#executions.set(dictionary, (sizes = new Map()));
     const seen = sizes.get(codes.count) ?? { count: 0, seconds: 0 };
-    sizes.set(codes.count, { count: seen.count + 1, seconds: seen.seconds + seconds });
+    sizes.set(codes.count, { count: seen.count + 1, seconds: seen.seconds + milliseconds / 1000 });
   }
 
   /** Batches of a dictionary by their size, the smallest first. */
   executions(dictionary: string): readonly Executions[] {
     const sizes = [...(this.#executions.get(dictionary) ?? [])];
     return sizes.sort(([a], [b]) => a - b).map(([rows, seen]) => ({ rows, ...seen }));
-  }
-
-  shed({ reason }: Parameters<EngineObserver["shed"]>[0]): void {
-    this.#shed.inc({ reason });
-  }
-
-  restart({ dictionary, reason }: Parameters<EngineObserver["restart"]>[0]): void {
-    this.#restarts.inc({ dictionary, reason });
-  }
-
-  queued(change: number): void {
-    this.#queueRows += change;
   }
 }
 

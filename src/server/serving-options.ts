@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { ServingOptions } from "../engine/serving/serving-options.ts";
 import { systemClock } from "../engine/core/clock.ts";
-import type { EngineObserver } from "../engine/core/observer.ts";
+import type { Telemetry } from "../engine/core/telemetry.ts";
 import { Background, CoreLease } from "../engine/scheduler/core-lease.ts";
 import { MemoryLedger } from "../engine/scheduler/memory-ledger.ts";
 import { LoadQueue } from "../engine/serving/load-queue.ts";
@@ -12,11 +12,7 @@ import type { Settings } from "./settings.ts";
 const SERVER_BYTES = 128 * 2 ** 20;
 
 /** How dictionaries are served under these settings. Children run built code: this is for dist/. */
-export function servingOptions(
-  settings: Settings,
-  observer: EngineObserver,
-  log: ServingOptions["log"],
-): ServingOptions {
+export function servingOptions(settings: Settings, telemetry: Telemetry, log: ServingOptions["log"]): ServingOptions {
   const lease = new CoreLease(Math.max(availableParallelism(), settings.threads), systemClock);
   const fixed = { server: SERVER_BYTES, requests: settings.maxBytesInFlight };
   // A load keeps about one core busy. While requests are worked on it leaves them half of the cores.
@@ -35,7 +31,7 @@ export function servingOptions(
     memory: new MemoryLedger(settings.memoryLimit, fixed, systemClock),
     loads: new LoadQueue({ clock: systemClock, parallel, log }),
     clock: systemClock,
-    observer,
+    telemetry,
     log,
     maxAtoms: settings.maxAtoms,
     batchMilliseconds: settings.batchMs,

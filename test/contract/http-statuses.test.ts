@@ -128,7 +128,9 @@ describe("a request id", () => {
   it("comes with good answers too, and goes to the engine", async () => {
     const answer = await post(ROWS, ENCODE, { "x-request-id": "abc", traceparent: "00-1-2-01" });
     expect(answer.headers["x-request-id"]).toBe("abc");
-    expect(test.engine.encodes.at(-1)!.context).toMatchObject({ requestId: "abc", traceparent: "00-1-2-01" });
+    expect(test.engine.encodes.at(-1)!.context).toMatchObject({
+      span: { requestId: "abc", traceparent: "00-1-2-01" },
+    });
   });
 });
 

@@ -57,10 +57,11 @@ describe.each([
     encode: async (request: EncodeRequest) => {
       encodes++;
       const codes = await session.encode(batchOf(request.rows.data, d, request.budget));
-      return { codes, totalVariance: null, sha256: "cd".repeat(32), times: { queue: 1, encode: 2 } };
+      return { codes, totalVariance: null, sha256: "cd".repeat(32) };
     },
     steer: (batch) => Promise.resolve(session.steer(batch)),
     now: () => 0,
+    onSteered: () => {},
   };
   const steered = (edits: readonly Edit[], more: Partial<SteerRequest> = {}): Promise<SteerAnswer> =>
     steer({ rows, budget: BUDGET, edits, effect: false, ...more }, by);

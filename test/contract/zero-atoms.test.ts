@@ -115,10 +115,11 @@ describe("steering by a zero atom", () => {
       setEdits: [],
       encode: async ({ rows, budget }) => {
         const codes = await session.encode(batchOf(rows.data, D, budget ?? {}));
-        return { codes, totalVariance: null, sha256: "ab".repeat(32), times: { queue: 0, encode: 0 } };
+        return { codes, totalVariance: null, sha256: "ab".repeat(32) };
       },
       steer: (batch) => Promise.resolve(session.steer(batch)),
       now: () => 0,
+      onSteered: () => {},
     };
     const rows = { data: ROWS, count: ROWS.length / D, width: D };
     const steered = (edits: readonly Edit[]) => steer({ rows, budget: BUDGET, edits, effect: true }, by);

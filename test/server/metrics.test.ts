@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { DictionaryStatus } from "../../src/engine/engine.ts";
-import { SHED_REASONS } from "../../src/engine/core/observer.ts";
+import { SHED_REASONS } from "../../src/engine/core/telemetry.ts";
 import { Metrics } from "../../src/server/metrics.ts";
+import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { codesOf } from "../support/codes.ts";
 
 const status = (id: string, chosen?: DictionaryStatus["chosen"]): DictionaryStatus => ({
@@ -24,6 +25,15 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
   );
 }
 
+/** A batch of 100 ms, 80 of them in the runtime process. */
+const batchOf = (dictionary: string, codes: SparseCodes) => ({
+  type: "batch_ended" as const,
+  batch: { dictionary, rows: codes.count, requests: [] },
+  result: { codes, milliseconds: 80 },
+  start: 0,
+  end: 100,
+});
+
 describe("metrics", () => {
   it("count what has never happened as 0, so that its first time shows as an increase", async () => {
     const samples = await scrape(new Metrics(() => [status("a")]));
@@ -34,11 +44,12 @@ describe("metrics", () => {
 
   it("have documented names, labels and types", async () => {
     const metrics = new Metrics(() => [status("a", { runtime: "cpu", path: "gram" })]);
-    metrics.request({ route: "/v1/x", status: 200, seconds: 0.1 });
-    metrics.stage("queue", 0.1);
-    metrics.batch({ dictionary: "a", codes: codesOf([{ entries: [] }], 4), seconds: 0.1 });
-    metrics.shed({ dictionary: "a", reason: "queue_full" });
-    metrics.restart({ dictionary: "a", reason: "crash" });
+    const request = { requestId: "1", method: "GET", path: "/v1/x", route: "/v1/x" };
+    metrics.take({ type: "request_ended", request, status: 200, start: 0, end: 100 });
+    metrics.take({ type: "stage", stage: "queue", span: {}, start: 0, end: 100 });
+    metrics.take(batchOf("a", codesOf([{ entries: [] }], 4)));
+    metrics.take({ type: "shed", reason: "queue_full" });
+    metrics.take({ type: "restart", dictionary: "a", reason: "crash" });
     metrics.showMemory({ limit: 100, held: { server: 10, requests: 5, text: 0, runtime: 30, gram: 20 } });
     const text = await metrics.text();
     const types = [...text.matchAll(/^# TYPE (pursuit_\w+) (\w+)$/gm)].map(([, name, type]) => [name, type]);
@@ -89,9 +100,14 @@ describe("metrics", () => {
       ],
       4,
     );
-    metrics.batch({ dictionary: "a", codes, seconds: 0.1 });
-    metrics.batch({ dictionary: "b", codes: codesOf([{ entries: [[3, 1]] }], 4), seconds: 0.1 });
+    metrics.take(batchOf("a", codes));
+    metrics.take(batchOf("b", codesOf([{ entries: [[3, 1]] }], 4)));
+    // One that failed has no rows, and takes time all the same.
+    metrics.take({ ...batchOf("a", codes), result: null });
     const samples = await scrape(metrics);
+    expect(samples.get('pursuit_stage_seconds_count{stage="batch"}')).toBe(3);
+    expect(samples.get("pursuit_batch_rows_count")).toBe(2);
+    expect(metrics.executions("a")).toEqual([{ rows: 3, count: 1, seconds: 0.08 }]);
     expect(samples.get('pursuit_rows_total{dictionary="a"}')).toBe(3);
     expect(samples.get('pursuit_rows_total{dictionary="b"}')).toBe(1);
     expect(samples.get('pursuit_atoms_per_row_sum{dictionary="a"}')).toBe(3);
@@ -106,11 +122,11 @@ describe("metrics", () => {
 
   it("follow the queue up and down, and count what was shed by its reason", async () => {
     const metrics = new Metrics(() => []);
-    metrics.queued(5);
-    metrics.queued(-3);
-    metrics.refused("bytes_in_flight");
-    metrics.shed({ dictionary: "a", reason: "timeout" });
-    metrics.shed({ dictionary: "b", reason: "timeout" });
+    metrics.take({ type: "queued", rows: 5 });
+    metrics.take({ type: "queued", rows: -3 });
+    metrics.take({ type: "shed", reason: "bytes_in_flight" });
+    metrics.take({ type: "shed", reason: "timeout" });
+    metrics.take({ type: "shed", reason: "timeout" });
     const samples = await scrape(metrics);
     expect(samples.get("pursuit_queue_rows")).toBe(2);
     expect(samples.get('pursuit_shed_total{reason="bytes_in_flight"}')).toBe(1);

@@ -13,6 +13,7 @@ import type {
 import type { CodesToDecode } from "../../src/engine/core/sparse-codes.ts";
 import { EngineError } from "../../src/engine/core/errors.ts";
 import type { Rows } from "../../src/engine/core/rows.ts";
+import { type Stage, Telemetry } from "../../src/engine/core/telemetry.ts";
 import type {
   SetSummary,
   SteerAnswer,
@@ -42,6 +43,7 @@ export class FakeEngine implements Engine {
   sha256 = "ab".repeat(32);
   /** Whether `small` has labels. */
   labelled = false;
+  readonly telemetry = new Telemetry();
   readonly encodes: { readonly id: string; readonly request: EncodeRequest; readonly context: RequestContext }[] = [];
   readonly decodes: CodesToDecode[] = [];
   readonly transfers: TransferRequest[] = [];
@@ -101,7 +103,8 @@ export class FakeEngine implements Engine {
     });
     const totalVariance = summary === true ? totalVarianceOf(rows) : null;
     const answer = { codes: codesOf(codes, FAKE_M), totalVariance, sha256: this.sha256 };
-    return { ...answer, times: { queue: 1.5, encode: 2.25 } };
+    this.#stages(context, { queue: 1.5, encode: 2.25 });
+    return answer;
   }
 
   async decode(_id: string, codes: CodesToDecode): Promise<Rows> {
@@ -113,7 +116,7 @@ export class FakeEngine implements Engine {
   async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
     const { from, rows, summary } = request;
     this.transfers.push(request);
-    const { codes, totalVariance, sha256, times } = await this.encode(
+    const { codes, totalVariance, sha256 } = await this.encode(
       from,
       { rows, budget: {}, trace: false, reconstruction: false, ...(summary && { summary }) },
       context,
@@ -124,14 +127,14 @@ export class FakeEngine implements Engine {
       totalVariance,
       sha256: { from: sha256, to: "cd".repeat(32) },
       inputNorm: "none",
-      times,
     };
   }
 
   /** Adds 1 to every number; its effect is one edit of feature 0 and one moved feature. */
-  async steer(_id: string, request: SteerRequest): Promise<SteerAnswer> {
+  async steer(_id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
     this.steers.push(request);
     this.#fail();
+    this.#stages(context, { queue: 1.5, encode: 2.25, steer: 0.5 });
     const { count, data, width } = request.rows;
     return {
       rows: { data: data.map((value) => value + 1), count, width },
@@ -151,7 +154,6 @@ export class FakeEngine implements Engine {
         },
       }),
       sha256: "ab".repeat(32),
-      times: { queue: 1.5, encode: 2.25, steer: 0.5 },
     };
   }
 
@@ -235,6 +237,12 @@ export class FakeEngine implements Engine {
 
   now(): number {
     return performance.now();
+  }
+
+  /** Stages of these milliseconds. */
+  #stages({ span }: RequestContext, times: Partial<Record<Stage, number>>): void {
+    for (const [stage, end] of Object.entries(times))
+      this.telemetry.emit({ type: "stage", stage: stage as Stage, span, start: 0, end });
   }
 
   #fail(): void {

@@ -9,7 +9,9 @@
  */
 import { Socket } from "node:net";
 import { basename } from "node:path";
+import { machineNow } from "../../src/engine/core/clock.ts";
 import type { RuntimeChoice } from "../../src/engine/core/dictionary.ts";
+import type { Span } from "../../src/engine/core/telemetry.ts";
 import { steerRows } from "../../src/engine/runtime/sessions/steer-rows.ts";
 import {
   batchFromColumns,
@@ -19,7 +21,7 @@ import {
   steerFromColumns,
 } from "../../src/engine/runtime/protocol/columns.ts";
 import { type Columns, type Frame, frameChunks, FrameReader } from "../../src/engine/runtime/protocol/frame.ts";
-import type { LoadOptions, ReplyHead, RequestHead } from "../../src/engine/runtime/protocol/messages.ts";
+import type { LoadOptions, ReplyHead, RequestHead, Run } from "../../src/engine/runtime/protocol/messages.ts";
 
 const server = new Socket({ fd: 3, readable: true, writable: true });
 
@@ -65,6 +67,12 @@ function load({ folder, gramLimitBytes }: LoadOptions): void {
   });
 }
 
+/** A run of a millisecond. */
+const ran = ({ traceparent }: Span): Run => {
+  const end = machineNow();
+  return { start: end - 1, end, ...(traceparent !== undefined && { traceparent }) };
+};
+
 function encode(head: RequestHead & { type: "encode" }, columns: Columns): void {
   const { rows, count } = batchFromColumns(head, columns);
   const d = rows.length / count;
@@ -83,7 +91,7 @@ function encode(head: RequestHead & { type: "encode" }, columns: Columns): void 
     residualNorms: new Float32Array(count),
     relativeErrors: new Float32Array(count),
   };
-  reply({ type: "result", id: head.id, milliseconds: 1, count, width: 4 }, codesColumns(codes));
+  reply({ type: "result", id: head.id, run: ran(head), count, width: 4 }, codesColumns(codes));
 }
 
 /** By the same two atoms as {@link steer}. */
@@ -93,7 +101,7 @@ function decode(head: RequestHead & { type: "decode" }, columns: Columns): void 
   for (let i = 0; i < count; i++) {
     for (let at = indptr[i]!; at < indptr[i + 1]!; at++) rows[i * 2 + indices[at]!]! += values[at]!;
   }
-  reply({ type: "result", id: head.id, milliseconds: 1 }, { rows });
+  reply({ type: "result", id: head.id, run: ran(head) }, { rows });
 }
 
 /** By two atoms, the unit vectors of rows of two numbers. */
@@ -104,7 +112,7 @@ function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
     d: 2,
     m: 2,
   });
-  reply({ type: "result", id: head.id, milliseconds: 1 }, steeredColumns(steered));
+  reply({ type: "result", id: head.id, run: ran(head) }, steeredColumns(steered));
 }
 
 /** A Gram matrix takes one piece. */
@@ -113,7 +121,7 @@ function improve({ id }: RequestHead & { type: "improve" }): void {
     if (behaviour === "greedy-build") return kill();
     chosen = { runtime: "cpu", path: "fused" };
   }
-  reply({ type: "result", id, milliseconds: 1, improved: { chosen, coherence, more: false } });
+  reply({ type: "result", id, run: ran({}), improved: { chosen, coherence, more: false } });
 }
 
 const reader = new FrameReader(({ head, columns }: Frame) => {

@@ -1,11 +1,9 @@
 import { type Clock, systemClock } from "../../src/engine/core/clock.ts";
-import type { EngineObserver } from "../../src/engine/core/observer.ts";
+import { Telemetry } from "../../src/engine/core/telemetry.ts";
 import { Background, CoreLease } from "../../src/engine/scheduler/core-lease.ts";
 import { MemoryLedger } from "../../src/engine/scheduler/memory-ledger.ts";
 import { LoadQueue } from "../../src/engine/serving/load-queue.ts";
 import type { ServingOptions } from "../../src/engine/serving/serving-options.ts";
-
-const SILENT: EngineObserver = { batch() {}, shed() {}, restart() {}, queued() {} };
 
 /** Serves dictionaries by test/support/fake-executor.ts, without limits but for those given. */
 export function fakeServing(given: Partial<ServingOptions> & { readonly clock?: Clock } = {}): ServingOptions {
@@ -19,7 +17,7 @@ export function fakeServing(given: Partial<ServingOptions> & { readonly clock?: 
     memory: new MemoryLedger(2 ** 40, {}, clock),
     loads: new LoadQueue({ clock, parallel: () => 2, log: () => {} }),
     clock,
-    observer: SILENT,
+    telemetry: new Telemetry(),
     log: () => {},
     maxAtoms: 64,
     batchMilliseconds: 10,

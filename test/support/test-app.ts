@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import type { Limits, RouteObserver } from "../../src/routes/route-options.ts";
+import type { Limits } from "../../src/routes/route-options.ts";
 import { buildApp, type ServerOptions } from "../../src/server/app.ts";
 import { createLogger } from "../../src/server/logger.ts";
 import { FakeEngine } from "./fake-engine.ts";
@@ -8,7 +8,7 @@ export interface TestApp {
   readonly app: FastifyInstance;
   readonly engine: FakeEngine;
   /** What the routes reported, in order. */
-  readonly requests: Parameters<RouteObserver["request"]>[0][];
+  readonly requests: { readonly route: string; readonly status: number; readonly seconds: number }[];
   readonly stages: string[];
   /** Lines logged, parsed. */
   readonly logged: Record<string, unknown>[];
@@ -26,6 +26,13 @@ export async function testApp(
   const logger = createLogger("info", [...(access.apiKeys ?? []), ...(access.adminKeys ?? [])], {
     write: (line) => logged.push(JSON.parse(line) as Record<string, unknown>),
   });
+  engine.telemetry.subscribe((event) => {
+    if (event.type === "stage") stages.push(event.stage);
+    if (event.type === "shed") stages.push("shed");
+    if (event.type !== "request_ended") return;
+    const { request, status, start, end } = event;
+    requests.push({ route: request.route, status, seconds: (end - start) / 1000 });
+  });
   const app = await buildApp({
     engine,
     limits: {
@@ -42,11 +49,7 @@ export async function testApp(
       compressFrom: 1 << 14,
       ...limits,
     },
-    observer: {
-      request: (event) => requests.push(event),
-      stage: (stage) => stages.push(stage),
-      refused: () => stages.push("shed"),
-    },
+    telemetry: engine.telemetry,
     logger,
     access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: ["*"], rateLimit: 0, ...access },
     metrics: {

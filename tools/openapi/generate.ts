@@ -6,6 +6,7 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { pino } from "pino";
+import { Telemetry } from "../../src/engine/core/telemetry.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { SETTINGS } from "../../src/server/settings.ts";
@@ -20,7 +21,7 @@ const app = await buildApp({
   // Describing the routes asks nothing of the engine.
   engine: {} as Engine,
   limits: defaults as unknown as Parameters<typeof buildApp>[0]["limits"],
-  observer: { request() {}, stage() {}, refused() {} },
+  telemetry: new Telemetry(),
   access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: [], rateLimit: 0 },
   metrics: { text: () => Promise.resolve(""), contentType: "text/plain", executions: () => [] },
   logger: pino({ enabled: false }),

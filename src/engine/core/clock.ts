@@ -6,6 +6,15 @@ export interface Clock {
   after(milliseconds: number, callback: () => void): () => void;
 }
 
+/** The machine's monotonic clock at 0 of this thread's `performance.now()`, in milliseconds. */
+const ORIGIN = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** Milliseconds of the machine's monotonic clock, which is one for all processes and threads. */
+export const machineNow = (): number => ORIGIN + performance.now();
+
+/** A time of {@link machineNow}, of whatever process, on the clock of this thread's `performance.now()`. */
+export const fromMachine = (time: number): number => time - ORIGIN;
+
 /** Node's largest timer delay; a longer one would fire at once. */
 const MAX_DELAY = 2 ** 31 - 1;
 

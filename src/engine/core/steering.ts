@@ -1,6 +1,5 @@
 import type { RequestBudget } from "./budget.ts";
 import type { Edit } from "./edits.ts";
-import type { StageTimes } from "./observer.ts";
 import type { Rows } from "./rows.ts";
 
 export interface SteerRequest {
@@ -20,7 +19,6 @@ export interface SteerAnswer {
   readonly norms: Float64Array;
   readonly effect?: SteerEffect;
   readonly sha256: string;
-  readonly times: StageTimes & { readonly steer: number };
 }
 
 /** What edits did to each row, and what the steered row's own code says of it. e edits, those of the set first. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
-import type { ShedReason } from "../core/observer.ts";
+import type { ShedReason } from "../core/telemetry.ts";
 import { BatchFormer, BatchRuns } from "./batch-runs.ts";
 import type { CoreLease, LeaseHolder } from "./core-lease.ts";
 import { type Lane, Lanes } from "./lanes.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
-import type { ShedReason } from "../core/observer.ts";
+import type { ShedReason } from "../core/telemetry.ts";
 import type { CoreLease, LeaseHolder } from "./core-lease.ts";
 
 export interface DirectCallsOptions {

@@ -1,7 +1,7 @@
 import type { Cancellation } from "../core/cancellation.ts";
 import type { Clock } from "../core/clock.ts";
 import { clientClosed, EngineError } from "../core/errors.ts";
-import type { ShedReason } from "../core/observer.ts";
+import type { ShedReason } from "../core/telemetry.ts";
 import type { Lane } from "./lanes.ts";
 import type { Cost } from "./wait-estimator.ts";
 

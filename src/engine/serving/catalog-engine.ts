@@ -15,6 +15,7 @@ import type {
 } from "../engine.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
+import type { Stage, Telemetry } from "../core/telemetry.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
@@ -47,6 +48,7 @@ export interface CatalogOptions {
   /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
   readonly open: (id: string) => Promise<ServedDictionary | null>;
   readonly sets: SteeringStore;
+  readonly telemetry: Telemetry;
   /** Rule of readiness; `all` unless given. */
   readonly ready?: ReadyRule;
 }
@@ -55,11 +57,16 @@ export interface CatalogOptions {
 export class CatalogEngine implements Engine {
   readonly #dictionaries: ServedDictionaries;
   readonly #clock: Clock;
+  readonly #telemetry: Telemetry;
   readonly steering: ServedSets;
 
-  constructor(dictionaries: readonly ServedDictionary[], { clock, open, sets, ready = "all" }: CatalogOptions) {
+  constructor(
+    dictionaries: readonly ServedDictionary[],
+    { clock, open, sets, telemetry, ready = "all" }: CatalogOptions,
+  ) {
     this.#dictionaries = new ServedDictionaries(dictionaries, open, ready);
     this.#clock = clock;
+    this.#telemetry = telemetry;
     this.steering = new ServedSets(sets, {
       sha256: (id) => this.status(id).sha256,
       serving: (id) => {
@@ -121,13 +128,21 @@ export class CatalogEngine implements Engine {
       uniform,
       // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
       degrade: degrade && specOf(manifest).family === "pursuit",
+      span: context.span,
       trace,
       reconstruction,
       ...(encoder !== undefined && { orthogonal: runsOrthogonal(dictionary.id, manifest) }),
     });
     const codes = joinCodes(results);
-    const encode = this.#clock.now() - submitted - queueMilliseconds;
-    return { codes, totalVariance, sha256, times: { queue: queueMilliseconds, encode } };
+    const started = submitted + queueMilliseconds;
+    this.#stage("queue", context, submitted, started);
+    this.#stage("encode", context, started);
+    return { codes, totalVariance, sha256 };
+  }
+
+  /** Emits a stage of a request. @param end now, unless given */
+  #stage(stage: Stage, { span }: RequestContext, start: number, end = this.#clock.now()): void {
+    this.#telemetry.emit({ type: "stage", stage, span, start, end });
   }
 
   /** @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT */
@@ -167,7 +182,7 @@ export class CatalogEngine implements Engine {
     const { manifest } = dictionary.serving();
     checkCodes(codes, manifest);
     const kept = codesOfGroup(codes, manifest);
-    const data = await dictionary.decode(kept, () => checkStillWanted(context, this.now(), "decoded"));
+    const data = await dictionary.decode(kept, context.span, () => checkStillWanted(context, this.now(), "decoded"));
     checkDecoded(data, manifest.dOut);
     return { data, count: codes.count, width: manifest.dOut };
   }
@@ -190,7 +205,7 @@ export class CatalogEngine implements Engine {
     if (encoder !== "own") runsOrthogonal(from, source.serving().manifest, 'Send "encoder": "own".');
     const own = { rows, budget, trace: false, reconstruction: false, summary };
     const encoded = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
-    const { codes, totalVariance, sha256, times } = encoded;
+    const { codes, totalVariance, sha256 } = encoded;
     const { norm: _, ...code } = codes;
     const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
     return {
@@ -199,7 +214,6 @@ export class CatalogEngine implements Engine {
       totalVariance,
       sha256: { from: sha256, to: decodedBy },
       inputNorm: manifest.encoder.inputNorm,
-      times,
     };
   }
 
@@ -224,20 +238,21 @@ export class CatalogEngine implements Engine {
       setEdits: set === null ? [] : freshEdits(dictionary.id, set, sha256),
       encode: (encode: EncodeRequest) => this.#encode(dictionary, encode, context),
       steer: (batch: Parameters<ServedDictionary["steer"]>[0]) =>
-        dictionary.steer(batch, () => checkStillWanted(context, this.now(), "steered")),
+        dictionary.steer(batch, context.span, () => checkStillWanted(context, this.now(), "steered")),
       now: () => this.now(),
+      onSteered: (start: number) => this.#stage("steer", context, start),
     };
     return steer(request, by);
   }
 
-  async feature(id: string, index: number): Promise<Feature> {
+  async feature(id: string, index: number, { span }: RequestContext): Promise<Feature> {
     const dictionary = this.#dictionaries.find(id);
     const { manifest } = dictionary.serving();
     if (!Number.isInteger(index) || index < 0 || index >= manifest.m) {
       const message = `Dictionary ${id} has features 0 to ${manifest.m - 1}; there is no ${index}.`;
       throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
     }
-    return dictionary.feature(index);
+    return dictionary.feature(index, span);
   }
 
   labels(id: string, indices: Uint32Array): readonly (string | null)[] {

@@ -13,15 +13,17 @@ export function createQueue(
   { dIn, warmUp }: Pick<LoadedFacts, "warmUp"> & { readonly dIn: number },
   options: ServingOptions,
 ): BatchQueue<EncodeWork, SparseCodes> {
-  const { lease, clock, observer, load, batchMilliseconds, watchdog, maxWait, maxQueueRows, degradeWait } = options;
+  const { lease, clock, telemetry, load, batchMilliseconds, watchdog, maxWait, maxQueueRows, degradeWait } = options;
   const executor = new DictionaryExecutor({
+    dictionary,
     runtime,
     warmUp,
+    clock,
+    telemetry,
     dIn,
     threads: load.threads,
     batchMilliseconds,
     watchdog,
-    onBatch: (codes, seconds) => observer.batch({ dictionary, codes, seconds }),
   });
   return new BatchQueue({
     executor,
@@ -30,7 +32,7 @@ export function createQueue(
     maxWait,
     maxRows: maxQueueRows,
     degradeWait,
-    onShed: (reason) => observer.shed({ dictionary, reason }),
-    onQueued: (change) => observer.queued(change),
+    onShed: (reason) => telemetry.emit({ type: "shed", reason }),
+    onQueued: (rows) => telemetry.emit({ type: "queued", rows }),
   });
 }

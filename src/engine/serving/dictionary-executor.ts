@@ -1,5 +1,7 @@
 import type { BudgetColumns } from "../core/budget.ts";
+import type { Clock } from "../core/clock.ts";
 import { EngineError, Fault } from "../core/errors.ts";
+import type { BatchResult, BatchSpan, Telemetry } from "../core/telemetry.ts";
 import { RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import { CostModel } from "../scheduler/cost-model.ts";
@@ -9,6 +11,8 @@ import type { EncodeWork } from "./encode-work.ts";
 import { sliceCodes } from "./split-codes.ts";
 
 export interface DictionaryExecutorOptions {
+  /** Its id. */
+  readonly dictionary: string;
   readonly runtime: SupervisedRuntime;
   readonly warmUp: { readonly steps: number; readonly milliseconds: number };
   /** Row length. */
@@ -18,8 +22,8 @@ export interface DictionaryExecutorOptions {
   /** Milliseconds that one batch should take. */
   readonly batchMilliseconds: number;
   readonly watchdog: WatchdogRule;
-  /** The codes of a batch, and the seconds that it ran in the runtime process. */
-  readonly onBatch: (codes: SparseCodes, seconds: number) => void;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
 }
 
 /** A batch is taken for hung after `factor` times its predicted time, but never before `floor` milliseconds. */
@@ -98,7 +102,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   /** Pieces that are all encoded the same way. */
   async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
     const { learned, atLoad } = this.#costsOf(pieces[0]!.work);
-    const { runtime, watchdog, onBatch, dIn } = this.#options;
+    const { dictionary, runtime, watchdog, dIn, clock, telemetry } = this.#options;
     const { budgets, asked, classes } = this.#join(pieces, learned);
     const count = asked.length;
     const { maxAtoms } = budgets;
@@ -116,17 +120,22 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
         ),
       }),
     };
-    const { codes, milliseconds } = await runtime
-      .encode(batch, { expected: predicted, limit: Math.max(watchdog.floor, predicted * watchdog.factor) })
-      .catch((error: unknown) => {
-        throw asExecutorError(error);
-      });
+    const time = { expected: predicted, limit: Math.max(watchdog.floor, predicted * watchdog.factor) };
+    const span: BatchSpan = { dictionary, rows: count, requests: pieces.map(({ work }) => work.span) };
+    const start = clock.now();
+    telemetry.emit({ type: "batch_started", batch: span, at: start });
+    const onEnded = (result: BatchResult | null): void =>
+      telemetry.emit({ type: "batch_ended", batch: span, start, end: clock.now(), result });
+    const { codes, milliseconds } = await runtime.encode(batch, time, span).catch((error: unknown) => {
+      onEnded(null);
+      throw asExecutorError(error);
+    });
     if (codes.count !== count) throw new Error(`the runtime answered ${codes.count} of ${count} rows`);
     // What the session took, and not the way there and back, which is the queue's pace to know: on a flooded event loop
     // that way is long whatever the batch, and prices with it in them made batches ever smaller, down to single rows.
     learned.learn({ classes, asked, allowed: maxAtoms, steps: codes.steps, milliseconds });
     markDegraded(codes, asked, maxAtoms);
-    onBatch(codes, milliseconds / 1000);
+    onEnded({ codes, milliseconds });
     let row = 0;
     return pieces.map(({ work, from, to }) => {
       const part = { from: row, to: (row += to - from), trace: work.trace, reconstruction: work.reconstruction };

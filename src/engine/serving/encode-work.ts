@@ -1,5 +1,6 @@
 import type { BudgetColumns } from "../core/budget.ts";
 import type { Rows } from "../core/rows.ts";
+import type { Span } from "../core/telemetry.ts";
 import type { Work } from "../scheduler/work.ts";
 
 /** One request's rows, checked, with their budgets filled in: what queues for a dictionary. */
@@ -10,6 +11,8 @@ export interface EncodeWork extends Work {
   readonly budgets: BudgetColumns;
   /** [count] classes of the budgets, by which their costs are predicted and learned. */
   readonly classes: Uint16Array;
+  /** Of the request. */
+  readonly span: Span;
   readonly trace: boolean;
   readonly reconstruction: boolean;
   /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */

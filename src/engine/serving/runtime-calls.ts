@@ -14,8 +14,8 @@ export class RuntimeCalls {
   /** Those under way. */
   readonly #open = new Set<Promise<unknown>>();
 
-  constructor(dictionary: string, runtime: SupervisedRuntime, options: ServingOptions) {
-    const { lease, clock, observer, load, maxWait, watchdog } = options;
+  constructor(runtime: SupervisedRuntime, options: ServingOptions) {
+    const { lease, clock, telemetry, load, maxWait, watchdog } = options;
     this.#runtime = runtime;
     this.#limit = watchdog.floor;
     this.#calls = new DirectCalls({
@@ -23,7 +23,7 @@ export class RuntimeCalls {
       cores: load.threads,
       clock,
       maxWait,
-      onShed: (reason) => observer.shed({ dictionary, reason }),
+      onShed: (reason) => telemetry.emit({ type: "shed", reason }),
       ready: () => runtime.ready(),
     });
   }

@@ -6,7 +6,8 @@ import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { MemoryNeeds } from "../scheduler/memory-ledger.ts";
-import type { SparseCodes } from "../core/sparse-codes.ts";
+import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
+import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
@@ -154,7 +155,7 @@ export class ServedDictionary {
   }
 
   async #start({ manifest, warnings }: Prepared, memory: DictionaryMemory, started: number): Promise<void> {
-    const { clock, log, executorEntry, load, loadTimeout, observer, onVersion } = this.#options;
+    const { clock, log, executorEntry, load, loadTimeout, telemetry, onVersion } = this.#options;
     // It may have been given up while it waited for its turn.
     this.#givenUp.signal.throwIfAborted();
     const labels = await readLabels(this.#folder, manifest.m);
@@ -169,13 +170,14 @@ export class ServedDictionary {
       clock,
       onRestart: (reason, detail, outOfMemory) => {
         this.#news = null;
-        observer.restart({ dictionary: this.id, reason });
+        telemetry.emit({ type: "restart", dictionary: this.id, reason });
         const smaller = outOfMemory && memory.shrink() ? ", without its Gram matrix" : "";
         const crash = `${detail.replace(/\.$/, "")}${outOfMemory ? ", probably out of memory" : ""}`;
         const why = reason === "watchdog" ? "it gave no answer" : crash;
         const message = `The runtime process of ${this.id} is started anew${smaller}: ${why}.`;
         log("error", message, { dictionary: this.id, reason });
       },
+      onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),
       onRecovered: (anew) => {
         this.#facts = anew;
         this.#loaded?.improvement.begin();
@@ -198,7 +200,7 @@ export class ServedDictionary {
       rule: budgetRule(manifest, this.#options.maxAtoms),
       runtime,
       queue: createQueue(this.id, runtime, { dIn: manifest.dIn, warmUp: facts.warmUp }, this.#options),
-      calls: new RuntimeCalls(this.id, runtime, this.#options),
+      calls: new RuntimeCalls(runtime, this.#options),
       improvement: this.#improvementOf(runtime),
     };
     this.#loaded.improvement.begin();
@@ -265,33 +267,34 @@ export class ServedDictionary {
 
   /**
    * Codes → rows [count · d].
+   * @param span of the request
    * @param check throws where it is no longer wanted when its turn has come
    */
-  async decode(codes: Parameters<SupervisedRuntime["decode"]>[0], check: () => void): Promise<Float32Array> {
+  async decode(codes: CodesToDecode, span: Span, check: () => void): Promise<Float32Array> {
     const { calls, manifest } = this.serving();
     return calls.make(timeOf(codes.indices.length * manifest.dOut), (runtime, time) => {
       check();
-      return runtime.decode(codes, time);
+      return runtime.decode(codes, time, span);
     });
   }
 
   /**
    * Rows steered in one call; the caller keeps it short (steering/steer.ts).
-   * @param check as of {@link decode}
+   * @param span and check as of {@link decode}
    */
-  async steer(batch: SteerBatch, check: () => void): Promise<SteeredBatch> {
+  async steer(batch: SteerBatch, span: Span, check: () => void): Promise<SteeredBatch> {
     return this.serving().calls.make(0, (runtime, time) => {
       check();
-      return runtime.steer(batch, time);
+      return runtime.steer(batch, time, span);
     });
   }
 
-  async feature(index: number): Promise<Feature> {
+  async feature(index: number, span: Span): Promise<Feature> {
     const { calls, manifest } = this.serving();
     return calls.make(timeOf(manifest.m * manifest.dOut), async (runtime, time) => {
-      const atom = await runtime.atoms(Uint32Array.of(index), time);
+      const atom = await runtime.atoms(Uint32Array.of(index), time, span);
       const facts = this.#labels?.facts.get(index);
-      const neighbours = await runtime.neighbours(index, NEIGHBOURS, time);
+      const neighbours = await runtime.neighbours(index, NEIGHBOURS, time, span);
       const labelled = neighbours.map((neighbour) => {
         const text = this.#labels?.facts.get(neighbour.index)?.text;
         return { ...neighbour, ...(text !== undefined && { text }) };

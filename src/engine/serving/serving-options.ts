@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import type { EngineObserver } from "../core/observer.ts";
+import type { Telemetry } from "../core/telemetry.ts";
 import type { LoadedFacts, LoadOptions } from "../runtime/protocol/messages.ts";
 import type { Background, CoreLease } from "../scheduler/core-lease.ts";
 import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
@@ -19,7 +19,7 @@ export interface ServingOptions {
   /** Turns at loading. */
   readonly loads: LoadQueue;
   readonly clock: Clock;
-  readonly observer: EngineObserver;
+  readonly telemetry: Telemetry;
   readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
   /** Called with each version that was loaded, before it is served; must not reject. */
   readonly onVersion?: (id: string, version: Pick<LoadedFacts, "sha256" | "fileSha256">) => Promise<void>;

@@ -1,16 +1,14 @@
 import type { FastifyReply } from "fastify";
 import Type from "typebox";
-import type { Engine } from "../../engine/engine.ts";
 import { encodeAsRead, replaced } from "../v1/encode-as-read.ts";
 import { cancellationOf, contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
-import { reportStages } from "../stage-times.ts";
 import { invalid, WireError } from "../../codecs/codec-error.ts";
 import { inputTensors, outputTensors } from "./tensor.ts";
 import type { WirePool } from "../threads/pool.ts";
 import { checkAnswer, leastBytes } from "../../codecs/answers.ts";
 import { inferBytes } from "./write-infer.ts";
-import type { InferStatistics, InferTimes } from "./infer-statistics.ts";
+import type { InferStatistics } from "./infer-statistics.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { JSON_TYPE } from "./v2-answer.ts";
 import { compressAnswer } from "./compress-answer.ts";
@@ -58,10 +56,8 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
     handle: async (request, reply) => {
       const { model } = request.params;
       try {
-        const { rows, times, answer } = await infer(request, reply, options, pool);
-        const { decode, queue, encode, write } = times;
-        reportStages(request, reply, options, { decode, queue, encode, write });
-        statistics.succeeded(model, rows, times);
+        const { rows, answer } = await infer(request, reply, options, pool);
+        statistics.succeeded(model, rows, request.span.times, performance.now() - request.started);
         return await answer();
       } catch (error) {
         statistics.failed(model, performance.now() - request.started);
@@ -73,7 +69,6 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
 
 interface Inferred {
   readonly rows: number;
-  readonly times: InferTimes;
   /** Sets what is to be said of the answer, and makes its bytes. */
   readonly answer: () => Promise<Uint8Array>;
 }
@@ -81,7 +76,7 @@ interface Inferred {
 async function infer(
   request: V2Request,
   reply: FastifyReply,
-  { engine, limits }: { readonly engine: Engine; readonly limits: AppOptions["limits"] },
+  { engine, limits, telemetry }: AppOptions,
   pool: WirePool,
 ): Promise<Inferred> {
   const { model } = request.params;
@@ -101,7 +96,7 @@ async function infer(
   };
   const read = await pool.readInfer(body, cancellationOf(request));
   const { id, rows, budget, outputs, timeoutMs, degrade, encoder } = read;
-  const decode = performance.now() - reading;
+  telemetry.stage("decode", request.span, reading);
 
   const reconstruction = outputs.find(({ name }) => name === "reconstruction");
   if (reconstruction) {
@@ -117,7 +112,7 @@ async function infer(
     degrade,
   };
   const context = contextOf(request, reply, engine, timeoutMs ?? undefined);
-  const { codes, times, sha256 } = await encodeAsRead(engine, status, work, context);
+  const { codes, sha256 } = await encodeAsRead(engine, status, work, context);
   // The outputs asked for were checked against those of the version that was there then.
   if (sha256 !== status.sha256) throw replaced(model);
   const head = { model, version: VERSION, id, outputs, d };
@@ -125,10 +120,9 @@ async function infer(
 
   const writing = performance.now();
   const { bytes, headerLength } = await pool.writeInfer(codes, head, request.cancellation);
-  const done = performance.now();
+  telemetry.stage("write", request.span, writing);
   return {
     rows: rows.count,
-    times: { ...times, decode, write: done - writing, total: done - request.started },
     answer: () => {
       if (headerLength === null) void reply.type(JSON_TYPE);
       else void reply.type("application/octet-stream").header(HEADER_LENGTH, headerLength);

@@ -1,3 +1,4 @@
+import type { Stage } from "../../engine/core/telemetry.ts";
 import { VERSION } from "./v2-route.ts";
 
 /** Batches of one size that a dictionary's runtime has run. */
@@ -7,18 +8,6 @@ export interface Executions {
   readonly count: number;
   /** Of all of them. */
   readonly seconds: number;
-}
-
-/** Milliseconds of one answered request. */
-export interface InferTimes {
-  readonly total: number;
-  readonly queue: number;
-  /** Bytes → rows. */
-  readonly decode: number;
-  /** In the runtime process, and to it and back. */
-  readonly encode: number;
-  /** Codes → bytes. */
-  readonly write: number;
 }
 
 /** The protocol's pair, in nanoseconds. Both are integers: its clients parse them as such. */
@@ -50,7 +39,9 @@ function add(duration: Duration, milliseconds: number): void {
 export class InferStatistics {
   readonly #counts = new Map<string, Counts>();
 
-  succeeded(model: string, rows: number, { total, queue, decode, encode, write }: InferTimes): void {
+  /** @param times milliseconds of the stages of an answered request, and of all of it */
+  succeeded(model: string, rows: number, times: Partial<Record<Stage, number>>, total: number): void {
+    const { queue = 0, decode = 0, encode = 0, write = 0 } = times;
     const counts = this.#of(model);
     counts.rows += rows;
     counts.last = Date.now();

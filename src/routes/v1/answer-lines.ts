@@ -35,7 +35,7 @@ export async function answerLines(
   reply: FastifyReply,
   pool: WirePool,
   unread: UnreadAnswers,
-  { engine, limits, observer }: AppOptions,
+  { engine, limits }: AppOptions,
   closing: AbortSignal,
 ): Promise<FastifyReply> {
   const fields = body.fields as EncodeFields;
@@ -101,8 +101,6 @@ export async function answerLines(
         // A line does not name the version that made it, so one version makes all lines of a stream.
         version ??= encoded.sha256;
         if (encoded.sha256 !== version) throw replaced(id);
-        observer.stage("queue", encoded.times.queue / 1000);
-        observer.stage("encode", encoded.times.encode / 1000);
         return encoded;
       },
       write: (codes, head, lines) => pool.writeLines(codes, head, lines, context.cancellation),

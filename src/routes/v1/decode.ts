@@ -6,14 +6,13 @@ import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { WireError } from "../../codecs/codec-error.ts";
-import { reportStages } from "../stage-times.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, type DecodeFields, DecodeFieldsSchema } from "./schemas.ts";
 import { checkAnswer, leastBytes, ROWS_TYPES } from "../../codecs/answers.ts";
 import type { WirePool } from "../threads/pool.ts";
 
 /** POST /v1/dictionaries/{id}/decode: codes → rows. */
 export function registerDecode(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
-  const { engine, limits } = options;
+  const { engine, limits, telemetry } = options;
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/decode",
     {
@@ -45,8 +44,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
 
       const writing = performance.now();
       const written = await pool.writeRows(rows, as, request.cancellation);
-      const write = performance.now() - writing;
-      reportStages(request, reply, options, { decode: request.decodeMilliseconds, write });
+      telemetry.stage("write", request.span, writing);
       return answerOf(reply, mediaOf(as), written);
     },
   );

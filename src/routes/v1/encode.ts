@@ -8,7 +8,6 @@ import { checkLabels, labelsOf } from "./check-labels.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
-import { reportStages } from "../stage-times.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "../threads/pool.ts";
@@ -24,7 +23,7 @@ import type { UnreadAnswers } from "../unread-answers.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
 export function registerEncode(app: FastifyInstance, pool: WirePool, unread: UnreadAnswers, options: AppOptions): void {
-  const { engine, limits } = options;
+  const { engine, limits, telemetry } = options;
   const closing = new AbortController();
   // One for each stream.
   setMaxListeners(0, closing.signal);
@@ -73,7 +72,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         ...(encoder !== undefined && { encoder }),
         degrade: onOverload === "degrade",
       };
-      const { codes, totalVariance, sha256, times } = await engine.encode(
+      const { codes, totalVariance, sha256 } = await engine.encode(
         id,
         work,
         contextOf(request, reply, engine, timeoutMs),
@@ -90,8 +89,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         labels,
       };
       const answer = await pool.writeCodes(codes, head, as, request.cancellation);
-      const write = performance.now() - writing;
-      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      telemetry.stage("write", request.span, writing);
       return answerOf(reply, mediaOf(as), answer);
     },
   );

@@ -7,7 +7,6 @@ import { requestBudget } from "./budget-of.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
-import { reportStages } from "../stage-times.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
@@ -15,7 +14,7 @@ import { checkAnswer, leastBytes, ROWS_TYPES } from "../../codecs/answers.ts";
 
 /** POST /v1/dictionaries/{id}/steer: rows + edits → edited rows. */
 export function registerSteer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
-  const { engine, limits } = options;
+  const { engine, limits, telemetry } = options;
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/steer",
     {
@@ -57,7 +56,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         ...(set !== undefined && { set }),
         ...(only !== undefined && { only }),
       };
-      const { sha256, times, ...steered } = await engine.steer(id, work, contextOf(request, reply, engine, timeoutMs));
+      const { sha256, ...steered } = await engine.steer(id, work, contextOf(request, reply, engine, timeoutMs));
 
       const writing = performance.now();
       const shape = rows.shape.length > 2 ? rows.shape : null;
@@ -65,8 +64,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         as === "json"
           ? await pool.writeSteered(steered, { dictionary: id, sha256, shape, set: set ?? null }, request.cancellation)
           : await pool.writeRows(steered.rows, as, request.cancellation);
-      const write = performance.now() - writing;
-      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      telemetry.stage("write", request.span, writing);
       return answerOf(reply, mediaOf(as), written);
     },
   );

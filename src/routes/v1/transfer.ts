@@ -7,7 +7,6 @@ import { describeRoute } from "./describe-route.ts";
 import { answerOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
-import { reportStages } from "../stage-times.ts";
 import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
 import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "../../codecs/answers.ts";
 import type { WirePool } from "../threads/pool.ts";
@@ -20,7 +19,7 @@ const TransferQuerySchema = Type.Object({
 
 /** POST /v1/transfer: rows of one dictionary → rows of another over the same atoms. */
 export function registerTransfer(app: FastifyInstance, pool: WirePool, options: AppOptions): void {
-  const { engine, limits } = options;
+  const { engine, limits, telemetry } = options;
   app.post(
     "/v1/transfer",
     {
@@ -56,7 +55,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         encoder,
         summary: include.includes("summary"),
       };
-      const { outputs, codes, totalVariance, sha256, inputNorm, times } = await engine.transfer(
+      const { outputs, codes, totalVariance, sha256, inputNorm } = await engine.transfer(
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
@@ -83,8 +82,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
         Buffer.from(coded),
         Buffer.from("}"),
       ]);
-      const write = performance.now() - writing;
-      reportStages(request, reply, options, { decode: request.decodeMilliseconds, ...times, write });
+      telemetry.stage("write", request.span, writing);
       return answerOf(reply, "application/json", answer);
     },
   );

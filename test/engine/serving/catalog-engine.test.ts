@@ -7,6 +7,7 @@ import { CatalogEngine } from "../../../src/engine/serving/catalog-engine.ts";
 import { ServedDictionary } from "../../../src/engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../../../src/engine/serving/steering/steering-store.ts";
 import { type Clock, systemClock } from "../../../src/engine/core/clock.ts";
+import { Telemetry } from "../../../src/engine/core/telemetry.ts";
 import type { DictionaryStatus, EncodeRequest, ReadyRule } from "../../../src/engine/engine.ts";
 import { MemoryLedger } from "../../../src/engine/scheduler/memory-ledger.ts";
 import { LoadQueue } from "../../../src/engine/serving/load-queue.ts";
@@ -57,6 +58,7 @@ async function started(
 ): Promise<CatalogEngine> {
   const engine = new CatalogEngine(first, {
     clock: systemClock,
+    telemetry: new Telemetry(),
     sets: sets(),
     ready,
     open: () => Promise.resolve(later.shift() ?? null),
@@ -79,7 +81,7 @@ const request = (value: number): EncodeRequest => ({
   reconstruction: false,
 });
 async function encode(engine: CatalogEngine, value: number, id = "one"): Promise<number> {
-  const context = { requestId: "test", cancellation: new Cancellation() };
+  const context = { span: {}, cancellation: new Cancellation() };
   return (await engine.encode(id, request(value), context)).codes.values[0]!;
 }
 
@@ -121,15 +123,15 @@ describe("load", () => {
     const engine = await started([first], [version("one", "ok")]);
     const steer = first.steer.bind(first);
     let refused = 0;
-    first.steer = async (batch, check) => {
+    first.steer = async (...call) => {
       await engine.load("one");
-      return steer(batch, check).catch((error: unknown) => {
+      return steer(...call).catch((error: unknown) => {
         refused++;
         throw error;
       });
     };
     const edits = [{ feature: 0, op: "scale", value: 2 } as const, { feature: 1, op: "add", value: 3 } as const];
-    const context = { requestId: "test", cancellation: new Cancellation() };
+    const context = { span: {}, cancellation: new Cancellation() };
     const { rows } = request(5);
     const { rows: steered, norms } = await engine.steer("one", { rows, budget: {}, edits, effect: false }, context);
     expect([[...steered.data], norms[0], refused]).toEqual([[10, 3], expect.closeTo(Math.hypot(5, 3), 10), 1]);
@@ -144,7 +146,7 @@ describe("load", () => {
     // The first mebi of values has been checked when encode() returns; what follows has its turn when the other serves.
     let replaced = (): void => {};
     turn.waits = new Promise((resolve) => (replaced = resolve));
-    const context = { requestId: "test", cancellation: new Cancellation() };
+    const context = { span: {}, cancellation: new Cancellation() };
     const encoding = engine.encode("one", { ...request(0), rows, summary: true }, context);
     expect(turn.waits).toBeNull();
     await engine.load("one");
@@ -163,14 +165,14 @@ describe("load", () => {
     const engine = await started([version("one", "ok"), second], [version("two", "ok")]);
     const decode = second.decode.bind(second);
     let refused = 0;
-    second.decode = async (codes, check) => {
+    second.decode = async (...call) => {
       await engine.load("two");
-      return decode(codes, check).catch((error: unknown) => {
+      return decode(...call).catch((error: unknown) => {
         refused++;
         throw error;
       });
     };
-    const context = { requestId: "test", cancellation: new Cancellation() };
+    const context = { span: {}, cancellation: new Cancellation() };
     const { rows } = request(5);
     const work = { from: "one", to: "two", rows, budget: {}, encoder: "own" } as const;
     const { outputs, codes } = await engine.transfer(work, context);
@@ -267,6 +269,7 @@ describe("start", () => {
     const dictionaries = Object.entries(behaviours).map(([id, behaviour]) => version(id, behaviour, clock, serving));
     const engine = new CatalogEngine(dictionaries, {
       clock: systemClock,
+      telemetry: new Telemetry(),
       sets: sets(),
       open: () => Promise.resolve(null),
       ready: "any",
@@ -321,7 +324,7 @@ describe("a call that is not batched", () => {
     ["whose time is over", new Cancellation(), 0, "PURSUIT_TIMEOUT"],
   ])("%s is not made when its turn comes", async (_whose, cancellation, deadline, code) => {
     const engine = await started([version("one", "ok")]);
-    const wanted = { requestId: "test", cancellation: new Cancellation() };
+    const wanted = { span: {}, cancellation: new Cancellation() };
     const context = { ...wanted, cancellation, ...(deadline !== undefined && { deadline }) };
     await expect(engine.decode("one", codes, context)).rejects.toMatchObject({ code });
     const steering = { rows, budget: {}, edits, effect: false };
@@ -442,7 +445,9 @@ describe("readiness", () => {
 
   it.each(["all", "any"] as const)("by the rule %s waits for the first load", (ready) => {
     const open = (): Promise<null> => Promise.resolve(null);
-    const engine = new CatalogEngine([version("one", "ok")], { clock: systemClock, sets: sets(), open, ready });
+    const telemetry = new Telemetry();
+    const options = { clock: systemClock, telemetry, sets: sets(), open, ready };
+    const engine = new CatalogEngine([version("one", "ok")], options);
     expect(engine.readiness()).toMatchObject({
       ready: false,
       reason: "Dictionaries are still being loaded: 0 of 1 answer.",

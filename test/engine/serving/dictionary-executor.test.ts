@@ -1,12 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
+import { systemClock } from "../../../src/engine/core/clock.ts";
+import { type Span, Telemetry, type TelemetryEvent } from "../../../src/engine/core/telemetry.ts";
 import { DictionaryExecutor } from "../../../src/engine/serving/dictionary-executor.ts";
 import { budgetClasses } from "../../../src/engine/serving/check-encode.ts";
 import type { EncodeWork } from "../../../src/engine/serving/encode-work.ts";
-import type { CallTime } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
+import { type CallTime, RuntimeGone } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
 import type { OutgoingBatch, SupervisedRuntime } from "../../../src/engine/runtime/supervisor/supervised-runtime.ts";
 import { STOP_REASONS, type SparseCodes, type StopReason } from "../../../src/engine/core/sparse-codes.ts";
 import { codesOf } from "../../support/codes.ts";
+
+/** A row that ends the runtime process. */
+const CRASHES = 12_345;
 
 /** Rows of one number, which says after how many steps their pursuit ends by a tolerance. */
 function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
@@ -24,18 +29,26 @@ function workOf(ends: readonly number[], maxAtoms: number): EncodeWork {
     rows: { data: Float32Array.from(ends), count, width: 1 },
     budgets,
     classes: budgetClasses(budgets, true),
+    span: {},
     trace: false,
     reconstruction: false,
   };
 }
 
+/** What telemetry sees of the batches. */
+type BatchEvent = TelemetryEvent & { readonly type: "batch_started" | "batch_ended" };
+
 function setup({ warmUp = { steps: 8, milliseconds: 1 } } = {}) {
   const batches: OutgoingBatch[] = [];
   const watchdogs: CallTime[] = [];
   const seen: SparseCodes[] = [];
+  const spans: Span[] = [];
+  const events: BatchEvent[] = [];
   const runtime = {
-    async encode(batch: OutgoingBatch, time: CallTime) {
+    async encode(batch: OutgoingBatch, time: CallTime, span: Span) {
+      if (batch.rows[0]![0] === CRASHES) throw new RuntimeGone("crash", "It ended.");
       batches.push(batch);
+      spans.push(span);
       watchdogs.push(time);
       const ends = batch.rows.flatMap((rows) => [...rows]);
       const codes = codesOf(
@@ -50,16 +63,24 @@ function setup({ warmUp = { steps: 8, milliseconds: 1 } } = {}) {
       return { codes, milliseconds };
     },
   } as unknown as SupervisedRuntime;
+  const telemetry = new Telemetry();
+  telemetry.subscribe((event) => {
+    if (event.type !== "batch_started" && event.type !== "batch_ended") return;
+    events.push(event);
+    if (event.type === "batch_ended" && event.result !== null) seen.push(event.result.codes);
+  });
   const executor = new DictionaryExecutor({
+    dictionary: "one",
     runtime,
     warmUp,
     dIn: 1,
     threads: 2,
     batchMilliseconds: 10,
     watchdog: { factor: 2, floor: 100 },
-    onBatch: (codes) => seen.push(codes),
+    clock: systemClock,
+    telemetry,
   });
-  return { executor, batches, watchdogs, seen };
+  return { executor, batches, watchdogs, seen, spans, events, telemetry };
 }
 
 const stopsOf = ({ stops }: SparseCodes): StopReason[] => Array.from(stops, (stop) => STOP_REASONS[stop]!);
@@ -89,6 +110,26 @@ describe("DictionaryExecutor", () => {
     expect(stopsOf(least!)).toEqual(["tolerance", "max_atoms"]);
     // The metrics see the same.
     expect(stopsOf(seen[0]!).filter((stop) => stop === "degraded")).toHaveLength(2);
+  });
+
+  it("tells of each batch, whose requests' rows it has, and how it ended", async () => {
+    const { executor, events, spans, telemetry } = setup();
+    // As tracing does.
+    telemetry.subscribe((event) => {
+      if (event.type === "batch_started") event.batch.traceparent = "00-ab-cd-01";
+    });
+    const works = [workOf([1], 4), workOf([2, 3], 4)];
+    await executor.run(works.map((work) => ({ work, from: 0, to: work.count, keep: 1 })));
+    const batch = { dictionary: "one", rows: 3, requests: works.map(({ span }) => span), traceparent: "00-ab-cd-01" };
+    expect(events).toMatchObject([
+      { type: "batch_started", batch },
+      { type: "batch_ended", batch, result: { codes: { count: 3 } } },
+    ]);
+    const [started, ended] = events;
+    expect(ended).toMatchObject({ start: (started as { at: number }).at });
+    expect(spans).toEqual([batch]);
+    await expect(executor.run([{ work: workOf([CRASHES], 4), from: 0, to: 1, keep: 1 }])).rejects.toThrow("It ended.");
+    expect(events.slice(2)).toMatchObject([{ type: "batch_started" }, { type: "batch_ended", result: null }]);
   });
 
   it("prices rows by what the session says that they took", async () => {

@@ -1,5 +1,6 @@
 /** Session thread of a runtime process: loads one dictionary, then answers calls one after another. */
 import { parentPort } from "node:worker_threads";
+import { machineNow } from "../../core/clock.ts";
 import {
   batchFromColumns,
   codesColumns,
@@ -9,7 +10,7 @@ import {
   steerFromColumns,
 } from "../protocol/columns.ts";
 import type { Columns } from "../protocol/frame.ts";
-import type { Improved, ReplyHead, RequestHead } from "../protocol/messages.ts";
+import type { Improved, ReplyHead, RequestHead, Run } from "../protocol/messages.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import type { EncoderSession, Progress } from "./encoder-session.ts";
 import { loadFailure, loadSession } from "./load-session.ts";
@@ -25,38 +26,38 @@ function reply(head: ReplyHead, columns: Columns = {}): void {
 
 async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, columns: Columns): Promise<void> {
   if (session === null) throw new Error("no dictionary is loaded");
-  const started = performance.now();
-  const { id } = head;
-  const took = (): number => performance.now() - started;
+  const start = machineNow();
+  const { id, traceparent } = head;
+  const ran = (): Run => ({ start, end: machineNow(), ...(traceparent !== undefined && { traceparent }) });
   switch (head.type) {
     case "encode": {
       const codes = await session.encode(batchFromColumns(head, columns));
-      reply({ type: "result", id, milliseconds: took(), count: codes.count, width: codes.width }, codesColumns(codes));
+      reply({ type: "result", id, run: ran(), count: codes.count, width: codes.width }, codesColumns(codes));
       return;
     }
     case "decode": {
       const rows = await session.decode(codesToDecodeFromColumns(head.count, columns));
-      reply({ type: "result", id, milliseconds: took() }, { rows });
+      reply({ type: "result", id, run: ran() }, { rows });
       return;
     }
     case "steer": {
       const steered = session.steer(steerFromColumns(head.count, columns));
-      reply({ type: "result", id, milliseconds: took() }, steeredColumns(steered));
+      reply({ type: "result", id, run: ran() }, steeredColumns(steered));
       return;
     }
     case "atoms": {
       const rows = session.atoms(indicesFromColumns(columns));
-      reply({ type: "result", id, milliseconds: took() }, { rows });
+      reply({ type: "result", id, run: ran() }, { rows });
       return;
     }
     case "neighbours": {
       const neighbours = await session.neighbours(head.index, head.count);
-      reply({ type: "result", id, milliseconds: took(), neighbours });
+      reply({ type: "result", id, run: ran(), neighbours });
       return;
     }
     case "improve": {
       const improved = await improve(session);
-      reply({ type: "result", id, milliseconds: took(), improved });
+      reply({ type: "result", id, run: ran(), improved });
     }
   }
 }

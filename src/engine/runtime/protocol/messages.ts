@@ -6,6 +6,7 @@ import type {
   PursuitPath,
   RuntimeChoice,
 } from "../../core/dictionary.ts";
+import type { Interval, Span } from "../../core/telemetry.ts";
 
 /** Tells a runtime process what to load, once, at its start. */
 export interface LoadOptions {
@@ -50,27 +51,34 @@ export interface LoadedFacts {
  */
 export type LoadFailureCause = Extract<FaultCode, "broken" | "shortage" | "memory" | "runtime">;
 
+/** A call, as every head of one begins. */
+interface CallHead extends Span {
+  readonly id: number;
+}
+
+/** When a call ran, on the machine's clock ({@link machineNow}), and the trace context that it came with. */
+export type Run = Interval & Span;
+
 /** Server → runtime process. Columns are named beside each. */
 export type RequestHead =
   | { readonly type: "load"; readonly options: LoadOptions }
   /** rows f32, maxAtoms i32, tolerance f64, residualNorm f64, minGain f64, group i32 */
-  | {
+  | (CallHead & {
       readonly type: "encode";
-      readonly id: number;
       readonly count: number;
       readonly trace: boolean;
       readonly reconstruction: boolean;
       readonly orthogonal?: boolean;
-    }
+    })
   /** indptr u32, indices u32, values f32, and shift f32, scale f32 under an input norm */
-  | { readonly type: "decode"; readonly id: number; readonly count: number }
+  | (CallHead & { readonly type: "decode"; readonly count: number })
   /** as steerColumns writes them */
-  | { readonly type: "steer"; readonly id: number; readonly count: number }
+  | (CallHead & { readonly type: "steer"; readonly count: number })
   /** indices u32 */
-  | { readonly type: "atoms"; readonly id: number }
-  | { readonly type: "neighbours"; readonly id: number; readonly index: number; readonly count: number }
+  | (CallHead & { readonly type: "atoms" })
+  | (CallHead & { readonly type: "neighbours"; readonly index: number; readonly count: number })
   /** A piece of what makes the session faster. */
-  | { readonly type: "improve"; readonly id: number }
+  | (CallHead & { readonly type: "improve" })
   | { readonly type: "close" };
 
 /** Runtime process → server. */
@@ -81,7 +89,7 @@ export type ReplyHead =
   | {
       readonly type: "result";
       readonly id: number;
-      readonly milliseconds: number;
+      readonly run: Run;
       readonly count?: number;
       readonly width?: number;
       readonly neighbours?: readonly Neighbour[];

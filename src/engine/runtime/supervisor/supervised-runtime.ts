@@ -1,9 +1,9 @@
 import { Fault } from "../../core/errors.ts";
-import { type Clock, pause } from "../../core/clock.ts";
+import { type Clock, fromMachine, pause } from "../../core/clock.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
+import type { CodesToDecode } from "../../core/sparse-codes.ts";
 import type { Neighbour, RuntimeState } from "../../core/dictionary.ts";
-import type { RestartReason } from "../../core/observer.ts";
+import type { BatchResult, Interval, RestartReason, Span } from "../../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import {
   codesFromColumns,
@@ -31,6 +31,8 @@ export interface SupervisedRuntimeOptions {
    * @param outOfMemory whether it probably had too little memory
    */
   readonly onRestart: (reason: RestartReason, detail: string, outOfMemory: boolean) => void;
+  /** Called when a call for a request ran in the process, by this thread's `performance.now()`, under this trace context. */
+  readonly onRan: (run: Interval & Span) => void;
   /** Called when a restarted process is ready. */
   readonly onRecovered: (facts: LoadedFacts) => void;
   /** Called when the dictionary can no longer be loaded: this runtime answers nothing from now on. */
@@ -74,37 +76,38 @@ export class SupervisedRuntime {
   }
 
   /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, Fault, Error */
-  async encode(batch: OutgoingBatch, time: CallTime): Promise<{ codes: SparseCodes; milliseconds: number }> {
+  async encode(batch: OutgoingBatch, time: CallTime, span?: Span): Promise<BatchResult> {
     const { rows, targets, count, budgets, trace, reconstruction, orthogonal = false } = batch;
     const { head, frame } = await this.#call(
       { type: "encode", count, trace, reconstruction, orthogonal },
       { rows, ...(targets && { targets }), ...budgets },
       time,
+      span,
     );
     const codes = codesFromColumns({ count: head.count ?? count, width: head.width ?? 0 }, frame.columns);
     this.#crashes = 0;
-    return { codes, milliseconds: head.milliseconds };
+    return { codes, milliseconds: head.run.end - head.run.start };
   }
 
   /** Codes → rows [count · d]. */
-  async decode(codes: CodesToDecode, time: CallTime): Promise<Float32Array> {
-    const { frame } = await this.#call({ type: "decode", count: codes.count }, codesToDecodeColumns(codes), time);
+  async decode(codes: CodesToDecode, time: CallTime, span?: Span): Promise<Float32Array> {
+    const { frame } = await this.#call({ type: "decode", count: codes.count }, codesToDecodeColumns(codes), time, span);
     return rowsFromColumns(frame.columns);
   }
 
-  async steer(batch: SteerBatch, time: CallTime): Promise<SteeredBatch> {
-    const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), time);
+  async steer(batch: SteerBatch, time: CallTime, span?: Span): Promise<SteeredBatch> {
+    const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), time, span);
     return steeredFromColumns(frame.columns);
   }
 
   /** Atoms by index → [indices.length · d]. */
-  async atoms(indices: Uint32Array, time: CallTime): Promise<Float32Array> {
-    const { frame } = await this.#call({ type: "atoms" }, { indices }, time);
+  async atoms(indices: Uint32Array, time: CallTime, span?: Span): Promise<Float32Array> {
+    const { frame } = await this.#call({ type: "atoms" }, { indices }, time, span);
     return rowsFromColumns(frame.columns);
   }
 
-  async neighbours(index: number, count: number, time: CallTime): Promise<readonly Neighbour[]> {
-    const { head } = await this.#call({ type: "neighbours", index, count }, {}, time);
+  async neighbours(index: number, count: number, time: CallTime, span?: Span): Promise<readonly Neighbour[]> {
+    const { head } = await this.#call({ type: "neighbours", index, count }, {}, time, span);
     return head.neighbours ?? [];
   }
 
@@ -154,9 +157,15 @@ export class SupervisedRuntime {
     await this.#current.catch(() => {});
   }
 
-  async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, time: CallTime) {
+  /** @param span of the request or batch that it is for; none for work of its own */
+  async #call(head: Parameters<RuntimeProcess["call"]>[0], columns: OutgoingColumns, time: CallTime, span?: Span) {
     for (let restarted = this.ready(); restarted !== null; restarted = this.ready()) await restarted;
-    return (await this.#current).call(head, columns, time);
+    const { traceparent } = span ?? {};
+    const traced = traceparent === undefined ? head : { ...head, traceparent };
+    const answer = await (await this.#current).call(traced, columns, time);
+    const { run } = answer.head;
+    if (span !== undefined) this.#options.onRan({ ...run, start: fromMachine(run.start), end: fromMachine(run.end) });
+    return answer;
   }
 
   #watch(process: RuntimeProcess): void {

@@ -23,6 +23,8 @@ export interface SteeredBy {
   readonly steer: (batch: SteerBatch) => Promise<SteeredBatch>;
   /** Milliseconds on the engine's clock. */
   readonly now: () => number;
+  /** The rows are steered, which began then. */
+  readonly onSteered: (start: number) => void;
 }
 
 /** Multiplications and additions of one call: some 10 ms, so that batches of other requests wait no longer than for one of their own. */
@@ -34,7 +36,7 @@ const CALL_WORK = 8_000_000;
  */
 export async function steer(request: SteerRequest, by: SteeredBy): Promise<SteerAnswer> {
   const { rows, only, budget, effect } = request;
-  const { d, now } = by;
+  const { d, now, onSteered } = by;
   const edits = [...by.setEdits, ...request.edits];
   const fromSet = by.setEdits.length;
   if (edits.length > MAX_EDITS) {
@@ -87,10 +89,9 @@ export async function steer(request: SteerRequest, by: SteeredBy): Promise<Steer
   }
   checkSteered(data, d);
   const out = { data, count: rows.count, width: d };
-  const steerMilliseconds = now() - started;
-  const times = { queue: encoded?.times.queue ?? 0, encode: encoded?.times.encode ?? 0, steer: steerMilliseconds };
+  onSteered(started);
   const answer = { rows: out, norms, sha256: encoded?.sha256 ?? by.sha256 };
-  if (encoded === null || edited === null || directed === null) return { ...answer, times };
+  if (encoded === null || edited === null || directed === null) return answer;
 
   const again = await encode(out);
   const features = Int32Array.from(edits, ({ feature = -1 }) => feature);
@@ -101,11 +102,6 @@ export async function steer(request: SteerRequest, by: SteeredBy): Promise<Steer
     ]);
   return {
     ...answer,
-    times: {
-      ...times,
-      queue: times.queue + again.times.queue,
-      encode: times.encode + again.times.encode,
-    },
     effect: {
       features,
       fromSet,

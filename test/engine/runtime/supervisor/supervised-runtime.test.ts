@@ -1,6 +1,7 @@
 import { Fault } from "../../../../src/engine/core/errors.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import { overdueAfter, systemClock } from "../../../../src/engine/core/clock.ts";
+import type { Interval, Span } from "../../../../src/engine/core/telemetry.ts";
 import {
   type CallTime,
   RuntimeGone,
@@ -46,16 +47,18 @@ afterEach(async () => {
 async function supervise(behaviours: string[], clock = systemClock) {
   const restarts: string[] = [];
   const failures: string[][] = [];
+  const ran: (Interval & Span)[] = [];
   const options: SupervisedRuntimeOptions = {
     start: () => start(behaviours.length > 1 ? behaviours.shift()! : behaviours[0]!),
     clock,
     onRestart: (reason) => restarts.push(reason),
+    onRan: (run) => ran.push(run),
     onRecovered: () => {},
     onFailed: (faults) => failures.push([...faults]),
   };
   const [runtime, facts] = await SupervisedRuntime.start(options, new AbortController().signal);
   closing.push(runtime);
-  return { runtime, facts, restarts, failures };
+  return { runtime, facts, restarts, failures, ran };
 }
 
 const batch = (...values: number[]) => ({
@@ -175,6 +178,25 @@ describe("SupervisedRuntime", () => {
     const { codes } = await runtime.encode(batch(1.5, 2.5), NO_WATCHDOG);
     expect(codes.values).toEqual(Float32Array.of(1.5, 2.5));
     expect(codes.width).toBe(4);
+  });
+
+  it("carries the trace context into the process and back, with when the call ran", async () => {
+    const { runtime, ran } = await supervise(["ok"]);
+    const before = performance.now();
+    await runtime.encode(batch(1), NO_WATCHDOG, { traceparent: "00-ab-cd-01" });
+    await runtime.encode(batch(1), NO_WATCHDOG, {});
+    // Work of the server's own is nobody's.
+    await runtime.improve(NO_WATCHDOG);
+    expect(ran).toEqual([
+      { start: expect.any(Number), end: expect.any(Number), traceparent: "00-ab-cd-01" },
+      { start: expect.any(Number), end: expect.any(Number) },
+    ]);
+    // The other process's clock is this one's. Its run began a millisecond before it read it.
+    for (const run of ran) {
+      expect(run.start).toBeGreaterThan(before - 1);
+      expect(run.end).toBeGreaterThan(run.start);
+      expect(run.end).toBeLessThan(performance.now());
+    }
   });
 
   it("fails what was in flight when the process died, and serves the next call from a new one", async () => {

@@ -1,0 +1,73 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { RequestSpan, Stage, TelemetryEvent } from "../engine/core/telemetry.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** What telemetry events name it by. */
+    span: HttpSpan;
+  }
+}
+
+/** The path of a request, safe to log and to answer: a query, or a user name in a whole URL, may hold a key. */
+export const pathOf = ({ url }: Pick<FastifyRequest, "url">): string =>
+  url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "") || "/";
+
+/** Patterns of routes, by their URLs as Fastify has them. */
+const patterns = new Map<string, string>();
+
+/** Span of an HTTP request. It adds up the times of its stages. */
+export class HttpSpan implements RequestSpan {
+  traceparent?: string;
+  readonly tracestate?: string;
+  /** Milliseconds of each stage that has ended, in the order in which the first of them ended. */
+  readonly times: Partial<Record<Stage, number>> = {};
+  readonly #request: FastifyRequest;
+
+  constructor(request: FastifyRequest) {
+    this.#request = request;
+    const { traceparent, tracestate } = request.headers;
+    if (typeof traceparent === "string") this.traceparent = traceparent;
+    if (typeof tracestate === "string") this.tracestate = tracestate;
+  }
+
+  get requestId(): string {
+    return this.#request.id;
+  }
+
+  get method(): string {
+    return this.#request.method;
+  }
+
+  get path(): string {
+    return pathOf(this.#request);
+  }
+
+  /** The route's pattern, never the path: a label must not grow with what clients make up. */
+  get route(): string {
+    const { url } = this.#request.routeOptions;
+    if (url === undefined) return "unmatched";
+    let pattern = patterns.get(url);
+    if (pattern === undefined) patterns.set(url, (pattern = url.replace(/:(\w+)/g, "{$1}")));
+    return pattern;
+  }
+}
+
+/** Adds a stage of an HTTP request to its span. Subscribe it first. */
+export function addTimes(event: TelemetryEvent): void {
+  if (event.type !== "stage" || !(event.span instanceof HttpSpan)) return;
+  const { times } = event.span;
+  times[event.stage] = (times[event.stage] ?? 0) + event.end - event.start;
+}
+
+/** Adds `server-timing` (W3C Server-Timing) to answers written by a stage: milliseconds to the microsecond, the total last. */
+export function registerServerTiming(app: FastifyInstance): void {
+  app.addHook("onSend", ({ span, started }, reply, payload, next) => {
+    const { times } = span;
+    if (times.write !== undefined) {
+      const total = performance.now() - started;
+      const named = [...Object.entries(times), ["total", total] as const];
+      void reply.header("server-timing", named.map(([name, time]) => `${name};dur=${time.toFixed(3)}`).join(", "));
+    }
+    next(null, payload);
+  });
+}
