@@ -2,7 +2,7 @@
 import { type SparseCodes, STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import type { OraclePursuit, Pursuit } from "./oracle.ts";
 
-/** `undecided`: they agree as far as float32 decides, and end equally well. */
+/** `undecided`: they agree up to a tie too close for float32, and end equally well. */
 export type Verdict =
   | { readonly kind: "agreed" }
   | { readonly kind: "undecided" }
@@ -23,8 +23,9 @@ export function pursuitOf(codes: SparseCodes, i: number): Pursuit {
 }
 
 /**
- * `other.stop` null: the reference does not tell why it ended. `other.norms` are needed where a repeat ends a row: there
- * an undecided step also decides how long the row goes on, so the two are compared after as many steps as both made.
+ * Compares two pursuits of a row. `other.stop` is null if the reference does not report it. `other.norms` are needed
+ * where a repeat ends a row: an undecided step also decides how long such a row goes on, so both are compared after as
+ * many steps as both made.
  */
 export function compare(
   ours: Pursuit,

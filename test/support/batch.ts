@@ -1,7 +1,7 @@
 import type { Budget, RequestBudget } from "../../src/engine/core/budget.ts";
 import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
 
-/** Rows [n · d] as a traced batch under one budget or one per row. */
+/** Puts rows [n · d] into a traced batch, under one budget or one per row. */
 export function batchOf(rows: Float32Array, d: number, budget: RequestBudget): EncodeBatch {
   const count = rows.length / d;
   const of = (i: number): Budget => ((Array.isArray(budget) ? budget[i] : budget) ?? {}) as Budget;

@@ -1,4 +1,4 @@
-/** A plain client of the API. */
+/** A minimal client of the API. */
 export interface Code {
   readonly indices: number[];
   readonly values: number[];
@@ -20,7 +20,7 @@ export interface Encoded {
   readonly codes: readonly Code[];
 }
 
-/** POSTs JSON and gives the parsed answer. @throws Error when it is not 200 */
+/** POSTs JSON and returns the parsed answer. @throws Error when it is not 200 */
 export async function post<T>(base: string, path: string, body: object): Promise<T> {
   const answer = await fetch(base + path, {
     method: "POST",

@@ -6,8 +6,8 @@ import { type CodeRow, codesOf } from "./codes.ts";
 import { FAKE_D, FAKE_M, FakeEngine } from "./fake-engine.ts";
 
 /**
- * An engine whose code of a row hangs on every bit of that row and its budget, and on nothing else, and holds what a
- * codec could lose: the smallest and the largest float32, both signs, empty codes, every reason to stop.
+ * An engine whose codes depend on every bit of a row and its budget, and on nothing else. They hold everything a codec
+ * could lose: the smallest and the largest float32, both signs, empty codes, every stop reason.
  */
 export class CodecEngine extends FakeEngine {
   override async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
@@ -24,7 +24,7 @@ export class CodecEngine extends FakeEngine {
   override async decode(...args: Parameters<FakeEngine["decode"]>): Promise<Rows> {
     const [, codes] = args;
     const rows = await super.decode(...args);
-    // Every value that a code holds shows in its row.
+    // Every value of a code shows in its row.
     for (let i = 0; i < codes.count; i++) {
       let sum = codes.norm?.shift[i] ?? 0;
       for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) sum += codes.values[k]! * (codes.indices[k]! + 1);

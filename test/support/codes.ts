@@ -11,7 +11,7 @@ export interface CodeRow {
   readonly reconstruction?: readonly number[];
 }
 
-/** Rows written one by one, as the engine's columns. What the first row has, all must have. */
+/** Turns rows into the engine's columns. All rows must have the columns of the first. */
 export function codesOf(rows: readonly CodeRow[], width: number): SparseCodes {
   const [first] = rows;
   const entries = rows.flatMap((row) => row.entries);

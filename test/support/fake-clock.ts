@@ -1,6 +1,6 @@
 import type { Clock } from "../../src/engine/core/clock.ts";
 
-/** A clock that stands still until it is told to move; then it fires what fell due, in order of time. */
+/** A clock that moves only when told to; it then fires due timers in order of time. */
 export class FakeClock implements Clock {
   #now = 0;
   readonly #timers = new Set<{ at: number; callback: () => void }>();
@@ -19,7 +19,7 @@ export class FakeClock implements Clock {
     this.advanceTo(this.#now + milliseconds);
   }
 
-  /** To that very time: a difference added again may fall short of it by a rounding. */
+  /** To exactly that time: adding a difference may miss it by a rounding. */
   advanceTo(until: number): void {
     for (;;) {
       const [next] = [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
@@ -31,14 +31,14 @@ export class FakeClock implements Clock {
     this.#now = until;
   }
 
-  /** When the next timer falls due; Infinity where none waits. */
+  /** Time of the next timer; Infinity without one. */
   get next(): number {
     let next = Infinity;
     for (const { at } of this.#timers) next = Math.min(next, at);
     return next;
   }
 
-  /** Timers still waiting: none may be left behind by settled work. */
+  /** Pending timers. Settled work must leave none behind. */
   get pending(): number {
     return this.#timers.size;
   }

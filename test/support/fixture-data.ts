@@ -1,4 +1,4 @@
-/** Inputs of the fixtures, bit for bit those of tools/fixtures/seeded.py; the fixtures hold results only. */
+/** Inputs of the fixtures, bit for bit as in tools/fixtures/seeded.py; the fixtures hold only results. */
 import { readFileSync } from "node:fs";
 import type { PursuitSettings } from "../../src/engine/core/dictionary.ts";
 import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
@@ -14,7 +14,7 @@ export interface FixtureCase {
   readonly residual_threshold: number;
   readonly input_norm: PursuitSettings["inputNorm"];
   readonly steps: number;
-  /** Of orthogonal pursuits: whether scores are divided by the atoms' norms, and a limit that ends rows. */
+  /** For orthogonal pursuits: whether scores are divided by the atoms' norms, and a limit that ends rows. */
   readonly raw_scores?: boolean;
   readonly residual_norm?: number;
   readonly atoms:
@@ -37,7 +37,7 @@ export interface FixtureCase {
 }
 
 export interface Fixture {
-  /** Package and version that made it. */
+  /** Package and version of the reference. */
   readonly reference: string;
   readonly cases: readonly FixtureCase[];
 }
@@ -46,7 +46,7 @@ export function readFixture(name: string): Fixture {
   return JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), "utf8")) as Fixture;
 }
 
-/** The dictionary and rows of a case. @throws Error when they are not those that the reference was given */
+/** Returns the dictionary and rows of a case. @throws Error when they differ from the reference's inputs */
 export async function inputsOf(fixture: FixtureCase): Promise<{ weights: PursuitWeights; rows: Float32Array }> {
   const { d, m, score, reselect, residual_threshold: residualThreshold, input_norm: inputNorm, checksums } = fixture;
   const atoms = await makeAtoms(fixture);
@@ -60,11 +60,11 @@ export async function inputsOf(fixture: FixtureCase): Promise<{ weights: Pursuit
   return { weights: { kind: "matching_pursuit", d, m, atoms, center, settings }, rows };
 }
 
-/** Rows of a case in a quick run; of deep ones, whose oracle takes seconds a row, one. */
+/** Rows of a case in a quick run; one if they are deep, because the oracle takes seconds a row. */
 const SAMPLED = 4;
 const DEEP_STEPS = 400;
 
-/** The same with the reference's results, in a quick run of a few rows only. */
+/** Inputs of a case with the reference's results; only a few rows in a quick run. */
 export async function sampledInputsOf(fixture: FixtureCase) {
   const { weights, rows } = await inputsOf(fixture);
   const { d, steps, results } = fixture;
@@ -74,7 +74,7 @@ export async function sampledInputsOf(fixture: FixtureCase) {
   return { weights, rows: taken, results: chosen.map((row) => results[row]!) };
 }
 
-/** Element i of mulberry32 as a function of its counter, in [0, 1). */
+/** Elements of mulberry32 as a function of its counter, in [0, 1). */
 function uniform(count: number, seed: number): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => {
     const state = (seed + Math.imul(i + 1, 0x6d2b79f5)) >>> 0;

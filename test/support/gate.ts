@@ -1,6 +1,6 @@
 export interface Gate {
   readonly passed: Promise<void>;
-  /** Lets everybody pass. */
+  /** Lets all waiters through. */
   readonly open: () => void;
 }
 

@@ -1,7 +1,7 @@
 import { afterEach } from "vitest";
 import type { ServerProcess } from "./running-server.ts";
 
-/** A list of servers: those in it are killed after each test, however that ends. */
+/** Returns a list of servers to kill after each test, whatever its result. */
 export function killedAfterEach(): ServerProcess[] {
   const running: ServerProcess[] = [];
   afterEach(async () => {

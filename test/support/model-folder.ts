@@ -13,7 +13,7 @@ export interface SmallModel {
   readonly settings?: Partial<PursuitSettings>;
 }
 
-/** A manifest with the plainest settings, but for those given. */
+/** Returns a manifest with the simplest settings, except those given. */
 export function manifestOf(
   id: string,
   { atoms, d, center, settings }: SmallModel,
@@ -38,7 +38,10 @@ export function manifestOf(
   };
 }
 
-/** Writes a dictionary folder (docs/import.md, On disk) into a models folder; its id is its name unless given. @returns its path */
+/**
+ * Writes a dictionary folder (docs/import.md, On disk) into a models folder; its id defaults to its name. @returns its
+ * path
+ */
 export function writeModelFolder(modelsDir: string, name: string, model: SmallModel, id = name): string {
   const { atoms, d, center } = model;
   const folder = join(modelsDir, name);

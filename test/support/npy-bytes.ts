@@ -1,4 +1,4 @@
-/** A .npy file as numpy writes it, written independently of the reader. */
+/** Builds a .npy file as numpy writes it, independently of the reader. */
 export function npyBytes(
   shape: readonly number[],
   data: readonly number[],
@@ -25,7 +25,7 @@ function elementsOf(dtype: string, data: readonly number[]): Uint8Array {
   return new Uint8Array(Float32Array.from(data).buffer);
 }
 
-/** Numbers that half precision holds exactly; no others are written. */
+/** Only for numbers that half precision holds exactly. */
 function toHalf(value: number): number {
   if (value === 0) return 0;
   const exponent = Math.floor(Math.log2(Math.abs(value)));

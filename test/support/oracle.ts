@@ -20,13 +20,13 @@ export interface Pursuit {
 export interface OraclePursuit extends Pursuit {
   /** ||x − b|| */
   readonly norm: number;
-  /** Selections that float32 must make too. */
+  /** Selections before the first undecided step. */
   readonly decided: number;
   /** Whether every step and the end were decided. */
   readonly allDecided: boolean;
 }
 
-/** Pursuit of one row that is already in pursuit space, b not yet subtracted. `budget.maxAtoms` must be given. */
+/** Encodes one row in pursuit space, before b is subtracted. `budget.maxAtoms` is required. */
 export function oraclePursuit(
   x: ArrayLike<number>,
   weights: PursuitWeights,
@@ -35,7 +35,7 @@ export function oraclePursuit(
   const { atoms, center, d, m, settings } = weights;
   const { tolerance = 0, residualNorm = 0, minGain = 0, maxAtoms } = budget;
   const { score, reselect, residualThreshold } = settings;
-  // Float32, as every implementation subtracts it: the cancellation is the input's, not the pursuit's.
+  // Float32, as in every implementation: this cancellation belongs to the input, not to the pursuit.
   const start = Float64Array.from({ length: d }, (_, i) => (center ? Math.fround(x[i]! - center[i]!) : x[i]!));
   const r = start.slice();
   const norm = lengthOf(start);
@@ -79,7 +79,7 @@ export function oraclePursuit(
       if (j < 0) return "no_gain";
       if (k === 0) margin = Math.max(margin, 1e-5 * Math.abs(best));
       const v = dot(r, 0, atoms, j * d, d);
-      // A residual of exactly zero scores exactly zero everywhere: nothing to doubt.
+      // A residual of exactly zero scores exactly zero everywhere, so nothing is undecided.
       if (
         left > 0 &&
         (close(best, 0) || (best > -margin && close(best, second)) || (score === "signed" && close(best, second)))
@@ -122,7 +122,7 @@ export function oraclePursuit(
   };
 }
 
-/** ||r|| after each of the given selections of a row in pursuit space. */
+/** Returns ||r|| after each of the given selections of a row in pursuit space. */
 export function normsAfter(
   x: ArrayLike<number>,
   { atoms, center, d }: Pick<PursuitWeights, "atoms" | "center" | "d">,
@@ -135,7 +135,7 @@ export function normsAfter(
   });
 }
 
-/** The input norm, in float64, of one row; then rounded, as pursuit starts in float32. */
+/** Applies the input norm to one row in float64, then rounds, because a pursuit starts in float32. */
 export function pursuitSpace(x: Float32Array, inputNorm: InputNorm): Float32Array {
   const d = x.length;
   if (inputNorm === "layer_norm") {

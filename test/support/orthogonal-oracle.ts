@@ -1,7 +1,7 @@
 /**
- * Orthogonal matching pursuit of docs/algorithm.md in float64, without optimisations: least squares by
- * orthogonalising each atom twice, non-negative least squares by Lawson and Hanson's algorithm from zero at every step.
- * It shares no code with the engine. It also says from which step on float32 could not have decided.
+ * Orthogonal matching pursuit of docs/algorithm.md in float64, without optimisations and without code of the engine.
+ * Least squares orthogonalises each atom twice; non-negative least squares is Lawson and Hanson's algorithm, from zero
+ * at every step. It also finds the first undecided step.
  */
 import type { Budget } from "../../src/engine/core/budget.ts";
 import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
@@ -13,7 +13,7 @@ export interface OrthogonalOracle extends OraclePursuit {
   readonly coefficients: readonly number[];
 }
 
-/** Pursuit of one row that is already in pursuit space, b not yet subtracted. */
+/** Encodes one row in pursuit space, before b is subtracted. */
 export function orthogonalOracle(
   x: ArrayLike<number>,
   weights: Pick<OrthogonalWeights, "atoms" | "center" | "d" | "m" | "settings">,
@@ -32,7 +32,7 @@ export function orthogonalOracle(
   const norms: number[] = [];
   let coefficients: number[] = [];
   let r: Float64Array = start;
-  /** What is new in each selected atom. */
+  /** The orthogonal part of each selected atom. */
   const basis: Float64Array[] = [];
   let margin = 1e-6 * norm * largest;
   let decided = Infinity;
@@ -85,7 +85,8 @@ export function orthogonalOracle(
         solved = nnls(chosen.map(atom), start);
         next = subtract(start, chosen.map(atom), solved);
       } else {
-        // The newest coefficient is what r has along what is new in its atom; the others are solved for at the end.
+        // The newest coefficient is r's component along its atom's orthogonal part; the others are solved for at the
+        // end.
         const along = dot(free, r) / dot(free, free);
         solved = [...chosen.slice(0, -1).map(() => Number.NaN), along];
         next = orthogonalised(subtract(r, [free], [along]), [...basis, free], true);
@@ -123,13 +124,13 @@ export function orthogonalOracle(
   };
 }
 
-/** min ||x − Σ z_j a_j||, by orthogonalising the atoms one after another, each twice. */
+/** min ||x − Σ z_j a_j||: orthogonalises the atoms one after another, each twice. */
 export function leastSquares(atoms: readonly Float64Array[], x: Float64Array): number[] {
   const basis: Float64Array[] = [];
   for (const a of atoms) basis.push(orthogonalised(a, basis, true));
   const z = Array.from({ length: atoms.length }, () => 0);
   let left: Float64Array = x;
-  // R·z = Qᵀx from the last row up: what remains of x along q_k is z_k times what a_k has along it.
+  // R·z = Qᵀx, from the last row up.
   for (let k = atoms.length - 1; k >= 0; k--) {
     z[k] = dot(basis[k]!, left) / dot(basis[k]!, atoms[k]!);
     left = subtract(left, [atoms[k]!], [z[k]!]);
@@ -137,7 +138,10 @@ export function leastSquares(atoms: readonly Float64Array[], x: Float64Array): n
   return z;
 }
 
-/** The same with every z_j ≥ 0 (Lawson and Hanson, Solving Least Squares Problems, algorithm NNLS, from zero). */
+/**
+ * min ||x − Σ z_j a_j|| with every z_j ≥ 0 (Lawson and Hanson, Solving Least Squares Problems, algorithm NNLS, from
+ * zero).
+ */
 export function nnls(atoms: readonly Float64Array[], x: Float64Array): number[] {
   let z = atoms.map(() => 0);
   const passive = new Set<number>();
@@ -173,7 +177,7 @@ export function nnls(atoms: readonly Float64Array[], x: Float64Array): number[] 
   throw new Error("non-negative least squares did not end");
 }
 
-/** What of a vector is orthogonal to others, which are made orthogonal first unless they are so. */
+/** Returns the part of a vector that is orthogonal to others, which are orthogonalised first unless they are so. */
 export function orthogonalised(a: Float64Array, others: readonly Float64Array[], orthogonal = false): Float64Array {
   const basis: Float64Array[] = [];
   if (!orthogonal) for (const other of others) basis.push(orthogonalised(other, basis, true));

@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import { FULL } from "./full.ts";
 
 /**
- * The interpreter of a Python environment that tools/ci-setup has prepared. Where there is none, says once that the tests of
- * that name are skipped.
+ * Finds the interpreter of a Python environment that tools/ci-setup prepared. Without one, prints once that the tests
+ * of that name are skipped.
  * @param requirements path of its requirements: a change makes it stale
  */
 export function preparedPython(name: string, requirements: string): string | null {

@@ -5,15 +5,15 @@ import { type Executor, ExecutorCrash, type Piece, type Served, type Work } from
 import type { FakeClock } from "./fake-clock.ts";
 import { Restarts } from "./restarts.ts";
 
-/** Lets every promise that can go on do so. */
+/** Lets every runnable promise run. */
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** A request of a simulated world. */
 export interface WorldWork extends Work {
   readonly name: string;
-  /** Milliseconds that one of its rows takes when nothing of it is shortened; a fifth of it is the least. */
+  /** Milliseconds of one row that is not shortened; a fifth of it is the least. */
   readonly price: number;
-  /** Ends the executor whenever it runs. */
+  /** Crashes the executor whenever it runs. */
   readonly poisoned: boolean;
 }
 
@@ -28,21 +28,21 @@ export interface WorldOptions extends Partial<
   Omit<BatchQueueOptions<WorldWork, Names>, "executor" | "lease" | "clock">
 > {
   readonly capacity?: number;
-  /** Milliseconds of a run beyond those of its rows. */
+  /** Milliseconds of a run beyond its rows. */
   readonly overhead?: number;
-  /** What is predicted for each millisecond that is taken. */
+  /** Predicted milliseconds for each real one. */
   readonly prediction?: number;
-  /** Whether the executor takes the next run while one is under way. A crash ends both. */
+  /** Whether the executor accepts the next run during one. A crash ends both. */
   readonly takesAhead?: boolean;
 }
 
-/** Results of rows: their names, "a0", "a1", … */
+/** Results of rows: their names "a0", "a1", … */
 export type Names = readonly string[];
 
-/** Milliseconds that the executor is gone for after a crash. */
+/** Milliseconds of a restart after a crash. */
 const RESTART = 7;
 
-/** A queue over an executor that takes the clock's time for its runs: one row costs what its work says. */
+/** A queue over an executor that runs by the clock: one row costs what its work says. */
 export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOptions = {}) {
   const { capacity = 10, overhead = 0.5, prediction = 1, takesAhead = false, ...rest } = options;
   const runs: Run[] = [];
@@ -116,7 +116,7 @@ export async function pass(clock: FakeClock, milliseconds: number): Promise<void
   await passTo(clock, clock.now() + milliseconds);
 }
 
-/** The same to a time: Infinity, until nothing is awaited any more. */
+/** Moves the clock to a time; Infinity: until nothing is awaited any more. */
 export async function passTo(clock: FakeClock, until: number): Promise<void> {
   await settle();
   for (let next = Math.min(until, clock.next); next < Infinity; next = Math.min(until, clock.next)) {
@@ -126,7 +126,7 @@ export async function passTo(clock: FakeClock, until: number): Promise<void> {
   }
 }
 
-/** Milliseconds from now to each answer, as they come; refusals are counted. */
+/** Collects the milliseconds from now to each answer; counts refusals. */
 export function latencies(clock: FakeClock) {
   const served: number[] = [];
   let refused = 0;

@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 
-/** An answer as it came over a bare socket. */
+/** An answer read from a bare socket. */
 export interface RawAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -13,7 +13,7 @@ export const openSocket = (port: number): Promise<Socket> =>
     socket.once("error", reject);
   });
 
-/** Reads a socket to its end, as the bytes of one answer with content-length or until the server closes. */
+/** Reads one answer with content-length from a socket, or everything until the server closes it. */
 export async function readAnswer(socket: Socket): Promise<RawAnswer> {
   let text = "";
   for await (const chunk of socket as AsyncIterable<Buffer>) {

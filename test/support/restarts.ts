@@ -1,13 +1,13 @@
 import { createGate, type Gate } from "./gate.ts";
 
-/** Restarts of an executor that is none. */
+/** Restarts of an executor that does not exist. */
 export class Restarts {
   #under: Gate | null = null;
 
-  /** As of the scheduler's Executor. */
+  /** As in the scheduler's Executor. */
   readonly ready = (): Promise<void> | null => this.#under?.passed ?? null;
 
-  /** It restarts from now on, until what is returned is called. */
+  /** Starts a restart. @returns ends it */
   begin(): () => void {
     const gate = (this.#under = createGate());
     return () => {

@@ -7,35 +7,35 @@ import { childrenOf } from "./process-figures.ts";
 import { CLI } from "./run-cli.ts";
 import { until } from "./until.ts";
 
-/** A built server in a process of its own, which may still be loading. */
+/** A built server in its own process; it may still be loading. */
 export interface ServerProcess {
   readonly process: ChildProcess;
-  /** Everything on standard error so far. */
+  /** Standard error so far. */
   readonly log: () => string;
   /** Process ids of its runtime processes (Linux). */
   readonly runtimes: () => readonly number[];
-  /** Its exit code, null where a signal ended it. */
+  /** Its exit code; null if a signal ended it. */
   readonly exited: Promise<number | null>;
-  /** Asks it to end; resolves with its exit code. */
+  /** Asks it to end. @returns its exit code */
   readonly stop: () => Promise<number | null>;
 }
 
-/** The same once it serves, listening on a port of its own choice. */
+/** A server that serves, on a port of its own choice. */
 export interface RunningServer extends ServerProcess {
   readonly base: string;
   readonly port: number;
 }
 
 export interface ServerOptions {
-  /** Put before the command, such as `["taskset", "-c", "0"]`. */
+  /** Command prefix, such as `["taskset", "-c", "0"]`. */
   readonly prefix?: readonly string[];
   /** Further flags of `serve`. */
   readonly flags?: readonly string[];
-  /** Folder for what clients save; one beside the generated files if not said. */
+  /** Folder for saved state; default: one beside the generated files. */
   readonly stateDir?: string;
 }
 
-/** Starts the server and waits for nothing. */
+/** Starts the server without waiting. */
 export function spawnServer(
   modelsDir: string,
   cacheDir: string,
@@ -44,7 +44,7 @@ export function spawnServer(
 ): ServerProcess {
   const folders = ["--models-dir", modelsDir, "--cache-dir", cacheDir, "--state-dir", stateDir];
   const [command, ...args] = [...prefix, process.execPath, CLI, "serve", "--port", "0", ...folders, ...flags];
-  // Requests written by hand name their host "x".
+  // Hand-written requests name their host "x".
   const settings = { PURSUIT_ALLOWED_HOSTS: "x", ...env };
   const child = spawn(command!, args, { env: { ...process.env, ...settings }, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
@@ -63,8 +63,7 @@ export function spawnServer(
 }
 
 /**
- * Starts the server and resolves once it says that it serves.
- *
+ * Starts the server and resolves once it serves.
  * @throws Error with its log when it ends first
  */
 export async function startServer(
@@ -84,14 +83,14 @@ export async function startServer(
   throw new Error(`the server ended before it served: ${server.log()}`);
 }
 
-/** The runtime process of a dictionary, once it is there (Linux). */
+/** Waits for the runtime process of a dictionary (Linux). @returns its id */
 export async function runtimeOf(server: ServerProcess, id: string): Promise<number> {
   let found: number | undefined;
   await until(() => (found = server.runtimes().find((pid) => serves(pid, id))) !== undefined);
   return found!;
 }
 
-/** The server also has children that end at once, and each is a copy of the server before its exec. */
+/** The server also has short-lived children, each a copy of the server before its exec. */
 function serves(pid: number, id: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").endsWith(`main.js\0${id}\0`);
@@ -100,7 +99,7 @@ function serves(pid: number, id: string): boolean {
   }
 }
 
-/** What the server says of a dictionary's runtime process. */
+/** Returns what the server reports of a dictionary's runtime process. */
 export async function runtimeStateOf({ base }: RunningServer, id: string): Promise<string | undefined> {
   const status = (await (await fetch(`${base}/v1/dictionaries/${id}`)).json()) as { readonly runtime_state?: string };
   return status.runtime_state;

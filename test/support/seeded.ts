@@ -1,4 +1,4 @@
-/** Seeded numbers: every run of a test sees the same. */
+/** Seeded numbers: the same in every run of a test. */
 export interface Random {
   /** Uniform in [0, 1). */
   readonly next: () => number;

@@ -2,11 +2,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 
 /**
- * Lets a process, or this one, open no further file: what it has open stays so, above the limit. Linux: needs prlimit.
- * @returns how to lift that
+ * Stops a process, or this one, from opening further files; open ones stay open. Linux: needs prlimit.
+ * @returns lifts the limit
  */
 export async function takeDescriptors(pid: number): Promise<() => Promise<void>> {
-  // A process of its own: under the limit this one could not start prlimit to lift it.
+  // A separate process, because under the limit this one could not start prlimit to lift it.
   const script = `
     before=$(prlimit --pid=${pid} --nofile --output=SOFT --noheadings)
     prlimit --pid=${pid} --nofile=3: && echo taken

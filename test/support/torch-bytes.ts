@@ -1,4 +1,6 @@
-/** Checkpoints assembled by hand, hostile ones too: pickles of protocol 2 and stored zips, written independently of the readers. */
+/**
+ * Hand-made checkpoints, hostile ones too: pickles of protocol 2 and stored zips, written independently of the readers.
+ */
 import { zipBytes, type ZipFileOf } from "./zip-bytes.ts";
 
 const u8 = (value: number): Buffer => Buffer.of(value);
@@ -8,7 +10,7 @@ const u32 = (value: number): Buffer => {
   return bytes;
 };
 
-/** Opcodes by name, for sequences that no pickler would write. */
+/** Opcodes by name, for sequences that no pickler writes. */
 export const OP = {
   mark: Buffer.from("("),
   none: Buffer.from("N"),
@@ -27,7 +29,7 @@ export const OP = {
   global: (module: string, name: string): Buffer => Buffer.from(`c${module}\n${name}\n`),
 } as const;
 
-/** A tuple, where arrays stand for lists. */
+/** A tuple; arrays are lists. */
 export class Tuple {
   readonly items: readonly unknown[];
 
@@ -36,7 +38,7 @@ export class Tuple {
   }
 }
 
-/** Opcodes that leave a value on the stack: Map is a dict, array a list, Buffer opcodes as they are. */
+/** Opcodes that push a value: Map is a dict, array a list, Buffer raw opcodes. */
 export function valueBytes(value: unknown): Buffer {
   if (Buffer.isBuffer(value)) return value;
   if (value === null) return OP.none;
@@ -113,7 +115,7 @@ export interface View {
   readonly strides: readonly unknown[];
 }
 
-/** A view of a storage, by default of "0" with as many elements as the view spans. */
+/** A view of a storage; by default of storage "0" with as many elements as the view spans. */
 export function tensorBytes({ key = "0", count, type = "FloatStorage", offset = 0, shape, strides }: View): Buffer {
   const span = shape.reduce<number>((at, size, axis) => at + (Number(size) - 1) * Number(strides[axis]), 1);
   return callBytes(
@@ -145,7 +147,7 @@ export function checkpointBytes(
 export const float32Bytes = (...values: readonly number[]): Uint8Array =>
   new Uint8Array(Float32Array.from(values).buffer);
 
-/** A checkpoint in the form before the zip. */
+/** A checkpoint in the form before torch 1.6. */
 export function legacyBytes(
   pickle: Uint8Array,
   storages: readonly { readonly key: string; readonly count: number; readonly bytes: Uint8Array }[],

@@ -2,10 +2,10 @@ import { writeModelFolder } from "./model-folder.ts";
 import { normals, randomAtoms } from "./seeded.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-/** Row length of both. */
+/** Row width of both. */
 export const D = 64;
 
-/** A models folder with the small dictionaries "one" and "two", of 512 and 256 atoms. */
+/** Creates a models folder with the small dictionaries "one" and "two", of 512 and 256 atoms. */
 export function twoDictionaries(): string {
   const models = temporaryFolder();
   writeModelFolder(models, "one", { atoms: randomAtoms(512, D, 1), d: D });

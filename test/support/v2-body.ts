@@ -1,9 +1,9 @@
-/** A request of the Open Inference Protocol as a client puts it together. */
+/** Builds a request of the Open Inference Protocol as a client does. */
 export interface PostedInput {
   readonly name: string;
   readonly datatype: string;
   readonly shape: readonly number[];
-  /** In JSON, or after it. */
+  /** Values in JSON, or bytes after it. */
   readonly data: readonly unknown[] | Uint8Array;
 }
 
@@ -12,7 +12,7 @@ export interface V2Body {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Binary inputs follow the JSON in their order, and the header says where they begin. */
+/** Binary inputs follow the JSON in their order; the header says where they begin. */
 export function v2Body(inputs: readonly PostedInput[], fields: object = {}): V2Body {
   const binary = inputs.flatMap(({ data }) => (data instanceof Uint8Array ? [data] : []));
   const json = Buffer.from(
@@ -33,7 +33,7 @@ export function v2Body(inputs: readonly PostedInput[], fields: object = {}): V2B
 export const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
-/** An output as it was answered, its data unpacked. */
+/** An output with its data unpacked. */
 export interface Unpacked {
   readonly name: string;
   readonly datatype: string;
@@ -42,7 +42,7 @@ export interface Unpacked {
   readonly data: readonly (number | string)[];
 }
 
-/** An answer taken apart as the protocol says, every byte of it accounted for. */
+/** Parses an answer as the protocol says, and accounts for every byte. */
 export function unpackAnswer(bytes: Buffer, headerLength: number | undefined) {
   const { outputs, ...head } = JSON.parse(bytes.subarray(0, headerLength ?? bytes.length).toString()) as {
     readonly model_name: string;

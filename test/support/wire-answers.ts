@@ -1,7 +1,7 @@
 import { unpack } from "msgpackr";
 import { STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 
-/** A code as it came over any wire, each number as float32. */
+/** A code read from any format, each number as float32. */
 export interface WireCode {
   readonly indices: readonly number[];
   readonly values: readonly number[];
@@ -19,7 +19,7 @@ type Dict = Record<string, unknown>;
 
 const DTYPES = { float32: Float32Array, uint32: Uint32Array, uint8: Uint8Array } as const;
 
-/** `{data, dtype, shape}` as numbers, flat; anything else as it is. */
+/** `{data, dtype, shape}` as flat numbers; anything else unchanged. */
 function numbers(value: unknown): Numbers {
   if (Array.isArray(value)) return value as Numbers;
   const { data, dtype } = value as { data: Uint8Array; dtype: keyof typeof DTYPES };
@@ -35,7 +35,7 @@ export interface Tensors {
   >;
 }
 
-/** Reads safetensors as the format's own page describes it, offsets checked. */
+/** Reads safetensors as its specification describes it, offsets checked. */
 export function readSafetensors(bytes: Uint8Array): Tensors {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
@@ -60,7 +60,7 @@ export function readSafetensors(bytes: Uint8Array): Tensors {
   return { metadata: metadata as Record<string, string>, tensors: Object.fromEntries(tensors) };
 }
 
-/** A dense row's entries. */
+/** The entries of a dense row. */
 const sparse = (row: Numbers): { indices: Numbers; values: Numbers } => {
   const indices = row.flatMap((value, index) => (value === 0 ? [] : [index]));
   return { indices, values: indices.map((index) => row[index]!) };
@@ -71,7 +71,7 @@ const slices = (indptr: Numbers, list: Numbers): Numbers[] => indptr.slice(1).ma
 const chunks = (list: Numbers, count: number): Numbers[] =>
   Array.from({ length: count }, (_, i) => list.slice((i * list.length) / count, ((i + 1) * list.length) / count));
 
-/** One code of a list of codes, or a line. */
+/** One code of a list, or a line. */
 function fromRow(row: Dict, format: string): WireCode {
   const { norm, trace, reconstruction } = row as {
     norm?: Record<string, number>;
@@ -105,7 +105,7 @@ function entriesOf(row: Dict, format: string): { indices: Numbers; values: Numbe
   return { indices: entries.map(([index]) => Number(index)), values: entries.map(([, value]) => Math.fround(value)) };
 }
 
-/** Format csr of JSON and MessagePack: all in columns. */
+/** Format csr of JSON and MessagePack: columns. */
 function fromColumns(answer: Dict): WireCode[] {
   const indptr = numbers(answer["indptr"]);
   const count = indptr.length - 1;
@@ -175,7 +175,7 @@ function fromTensors({ metadata, tensors }: Tensors): WireCode[] {
   }));
 }
 
-/** The codes of an encode answer, whatever it is written in. */
+/** Reads the codes of an encode answer in any format. */
 export function readCodes(contentType: string, format: string, bytes: Buffer): WireCode[] {
   const [media] = contentType.split(";");
   if (media === "application/vnd.safetensors") return fromTensors(readSafetensors(bytes));

