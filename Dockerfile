@@ -40,6 +40,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY bin bin
+COPY registry registry
 COPY models /models
 USER 1000
 EXPOSE 8080

@@ -17,9 +17,14 @@ import { snakeCase } from "../engine/core/snake-case.ts";
 import { readSettings } from "../server/config.ts";
 import { shellWord } from "../server/first-request.ts";
 
-interface Flags extends Omit<ImportFlags, "maxAtoms"> {
-  readonly id?: string;
+/** Flags of a layout as they are parsed. */
+export interface LayoutFlags extends Omit<ImportFlags, "maxAtoms"> {
   readonly maxAtoms?: number | "none";
+}
+
+/** Flags for where a dictionary is written. */
+export interface WriteFlags {
+  readonly id?: string;
   readonly modelsDir?: string;
   readonly force?: boolean;
   readonly dryRun?: boolean;
@@ -27,14 +32,36 @@ interface Flags extends Omit<ImportFlags, "maxAtoms"> {
 
 /** `pursuit import`: a dictionary as it lies on disk → a folder that the server loads. */
 export function registerImport(program: Command): void {
-  const choice = (flag: string, text: string, values: readonly string[]): Option =>
-    new Option(flag, text).choices([...values]);
-  program
+  const command = program
     .command("import <path>")
     .description(
       "import a dictionary: a published folder or weights file (docs/import.md), or matching-pursuit weights in .safetensors, .npz, .npy or .pt",
     )
-    .option("--id <id>", "name to serve it by; by default the path's own", parseId)
+    .option("--id <id>", "name to serve it by; by default the path's own", parseId);
+  addLayoutOptions(command)
+    .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
+    .option("--force", "replace a dictionary of that id")
+    .option("--dry-run", "print what was understood and write nothing")
+    .action(async (path: string, flags: LayoutFlags & WriteFlags) => {
+      const { id: given, modelsDir: named, force = false, dryRun = false, ...rest } = flags;
+      const id = given ?? idOf(path);
+      const understood = await understand(path, importFlags(rest));
+      console.log(report(path, understood));
+      if (dryRun) {
+        for (const warning of checkValues(understood.weights)) {
+          console.log(`warning: ${warning}`);
+        }
+        return;
+      }
+      await write(understood, { id, force, ...(named !== undefined && { modelsDir: named }) });
+    });
+}
+
+/** Adds the flags for what a layout's files cannot tell. */
+export function addLayoutOptions(command: Command): Command {
+  const choice = (flag: string, text: string, values: readonly string[]): Option =>
+    new Option(flag, text).choices([...values]);
+  return command
     .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
     .option("--key <name>", "the state dict inside a torch checkpoint that holds several, such as model_state_dict")
     .addOption(choice("--kind <kind>", "what bare atoms are encoded by; relu: overcomplete's SAE", IMPORT_KINDS))
@@ -58,38 +85,33 @@ export function registerImport(program: Command): void {
     .addOption(choice("--input-norm <norm>", "what is done to a row before the pursuit", INPUT_NORMS))
     .option("--center", "subtract the file's bias before the pursuit and add it back in decode")
     .option("--no-center", "leave the file's bias out")
-    .option("--float32", "import although the dictionary's own code computes in another precision")
-    .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
-    .option("--force", "replace a dictionary of that id")
-    .option("--dry-run", "print what was understood and write nothing")
-    .action(async (path: string, flags: Flags) => {
-      const { id: given, maxAtoms, modelsDir: named, force = false, dryRun = false, ...rest } = flags;
-      const id = given ?? idOf(path);
-      const understood = await understand(path, {
-        ...rest,
-        ...(maxAtoms !== undefined && { maxAtoms: maxAtoms === "none" ? null : maxAtoms }),
-      });
-      console.log(report(path, understood));
-      if (dryRun) {
-        for (const warning of checkValues(understood.weights)) {
-          console.log(`warning: ${warning}`);
-        }
-        return;
-      }
-      const modelsDir = resolve(named ?? readSettings().modelsDir);
-      const { folder, loaded } = await writeDictionary(understood, { modelsDir, id, force });
-      for (const warning of loaded.warnings) console.log(`warning: ${warning}`);
-      console.log(`\nWritten to ${folder} (sha256 ${loaded.sha256.slice(0, 12)}…).`);
-      const where = named === undefined ? "" : ` --models-dir ${shellWord(named)}`;
-      console.log(`Serve it:  npx pursuit serve${where}`);
-      console.log(`           or, where one runs over this folder:  POST /v2/repository/models/${id}/load`);
-      console.log(
-        `Check it:  npx pursuit verify ${id}${where} --rows x.npy --codes z.npy   (your own rows and dense codes)`,
-      );
-    });
+    .option("--float32", "import although the dictionary's own code computes in another precision");
 }
 
-function report(path: string, { source, weights, origins, notes, defaultBudget }: Understood): string {
+/** Flags of a layout as the importers take them. */
+export function importFlags({ maxAtoms, ...rest }: LayoutFlags): ImportFlags {
+  return { ...rest, ...(maxAtoms !== undefined && { maxAtoms: maxAtoms === "none" ? null : maxAtoms }) };
+}
+
+/** Writes a dictionary into the models folder, and says how to go on. @throws ImportFault, DictionaryFault */
+export async function write(
+  understood: Understood,
+  { id, modelsDir: named, force }: { readonly id: string; readonly modelsDir?: string; readonly force: boolean },
+): Promise<void> {
+  const modelsDir = resolve(named ?? readSettings().modelsDir);
+  const { folder, loaded } = await writeDictionary(understood, { modelsDir, id, force });
+  for (const warning of loaded.warnings) console.log(`warning: ${warning}`);
+  console.log(`\nWritten to ${folder} (sha256 ${loaded.sha256.slice(0, 12)}…).`);
+  const where = named === undefined ? "" : ` --models-dir ${shellWord(named)}`;
+  console.log(`Serve it:  npx pursuit serve${where}`);
+  console.log(`           or, where one runs over this folder:  POST /v2/repository/models/${id}/load`);
+  console.log(
+    `Check it:  npx pursuit verify ${id}${where} --rows x.npy --codes z.npy   (your own rows and dense codes)`,
+  );
+}
+
+/** What was understood: each setting with where it comes from. */
+export function report(path: string, { source, weights, origins, notes, defaultBudget }: Understood): string {
   const { d, m, settings } = weights;
   const norms = atomNorms(weights).toSorted();
   const [least, most] = [norms[0]!, norms.at(-1)!];
@@ -123,7 +145,8 @@ function idOf(path: string): string {
   throw new ImportFault([`${name} cannot be a dictionary's id; give one: --id <letters, digits, ".", "_", "-">.`]);
 }
 
-function parseId(given: string): string {
+/** @throws InvalidArgumentError */
+export function parseId(given: string): string {
   if (new RegExp(DICTIONARY_ID_PATTERN).test(given)) return given;
   throw new InvalidArgumentError(`It must match ${DICTIONARY_ID_PATTERN}.`);
 }

@@ -4,6 +4,8 @@ import { Command } from "commander";
 import { registerDoctor } from "./doctor.ts";
 import { registerEncode } from "./encode.ts";
 import { registerImport } from "./import.ts";
+import { registerPull } from "./pull.ts";
+import { registerSearch } from "./search.ts";
 import { registerServe } from "./serve.ts";
 import { registerVerify } from "./verify.ts";
 import { hideSecrets, redact } from "../server/config.ts";
@@ -21,6 +23,8 @@ registerServe(program);
 registerEncode(program);
 registerImport(program);
 registerVerify(program);
+registerPull(program);
+registerSearch(program);
 registerDoctor(program);
 
 try {

@@ -1,3 +1,5 @@
+import type { HubSettings } from "../engine/dictionaries/hub/hub-settings.ts";
+import { HUB_TOKENS, resolveHubSettings } from "./hub-settings.ts";
 import { redactor } from "./redact.ts";
 import {
   resolveSettings,
@@ -9,7 +11,7 @@ import {
 } from "./settings.ts";
 
 /** Names of variables that may hold a key, misspelt ones included. */
-const SECRET = /^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD)/;
+const SECRET = new RegExp(`^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD)|^(?:${HUB_TOKENS.join("|")})$`);
 
 /** Secrets by variable, once they are taken out of the environment. */
 const secrets: Record<string, string | undefined> = {};
@@ -38,6 +40,12 @@ export function readSettings(flags: { readonly [K in SettingName]?: string } = {
     process.title = "pursuit";
   }
   return resolveSettings({ ...process.env, ...secrets }, flags);
+}
+
+/** The hub's settings, from Hugging Face's own variables. @throws Fault with all faults at once. */
+export function readHubSettings(cacheDir?: string): HubSettings {
+  hideSecrets();
+  return resolveHubSettings({ ...process.env, ...secrets }, cacheDir);
 }
 
 /** Set variables that begin with PURSUIT_ and are no setting. */

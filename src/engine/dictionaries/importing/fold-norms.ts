@@ -26,3 +26,17 @@ export function foldNorms<W extends OnePassWeights>(weights: W): W {
     tensors: { ...weights.tensors, encoder_weight: encoderWeight, encoder_bias: encoderBias },
   };
 }
+
+/**
+ * The same codes of rows as they come as of rows that are multiplied by `factor` first, and the same reconstructions divided by it
+ * (SAELens' fold_activation_norm_scaling_factor). Biases and thresholds of atoms stay.
+ */
+export function foldFactor<W extends OnePassWeights>(weights: W, factor: number): W {
+  const { atoms, center, tensors } = weights;
+  return {
+    ...weights,
+    atoms: atoms.map((value) => value / factor),
+    center: center && center.map((value) => value / factor),
+    tensors: { ...tensors, encoder_weight: tensors["encoder_weight"]!.map((value) => value * factor) },
+  };
+}

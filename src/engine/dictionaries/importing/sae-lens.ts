@@ -4,7 +4,9 @@ import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { isObject } from "../../core/is-object.ts";
+import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { expectTensors } from "./expect-tensors.ts";
+import { foldFactor } from "./fold-norms.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";
 import { groupsNote, nestedWidths } from "./one-pass.ts";
@@ -51,7 +53,7 @@ export async function understandSaeLens(
   const file = await openTensorFile(weights);
   try {
     const { file: tensors, notes: held } = stateDictOf(file, flags.key);
-    const { notes, ...understood } = await read(tensors);
+    const { notes, ...understood } = foldedBy(settings.normFactor, await read(tensors));
     return {
       source: `SAELens ${versionOf(config) ?? "(version not said)"} ${architecture}`,
       ...understood,
@@ -64,6 +66,17 @@ export async function understandSaeLens(
   }
 }
 
+/** The weights with the factor that rows are multiplied by before they reach the encoder. */
+function foldedBy(factor: number | null, read: SaeLensRead): SaeLensRead {
+  if (factor === null) return read;
+  return {
+    ...read,
+    weights: foldFactor(read.weights as OnePassWeights, factor),
+    notes: [...read.notes, `Norm factor ${factor} (--norm-factor) is folded into the weights.`],
+    taken: ["normFactor"],
+  };
+}
+
 export type SaeLensRead = Omit<Understood, "source" | "provenance">;
 
 /** Settings that every architecture has. */
@@ -72,6 +85,8 @@ export interface SaeLensCommon {
   readonly m: number;
   readonly subtractsBias: Known<boolean>;
   readonly inputNorm: Known<InputNorm>;
+  /** The factor that rows are multiplied by; null where the config expects none. */
+  readonly normFactor: number | null;
   /** Whether SAELens 6 or later wrote it. */
   readonly sinceSix: boolean;
   readonly notes: readonly string[];
@@ -169,7 +184,8 @@ function commonSettings(architecture: Architecture, config: Config, flags: Impor
     sinceSix: isSinceSix(config),
     checkTensors: (file, shapes) => checkTensors(file, shapes, architecture, finetuned),
     subtractsBias: config.setting("apply_b_dec_to_input", true, BOOLEAN),
-    inputNorm: inputNormOf(config, flags),
+    inputNorm: inputNormOf(config, flags, foldsFactor(architecture, config)),
+    normFactor: factorOf(config, flags),
     notes: [
       ...(precision === "float32" ? [] : [`${precision} in SAELens, float32 here (--float32).`]),
       ...(foldsHeads(config) ? [`Rows come flattened: n_heads · d_head = ${d} numbers each (hook_z).`] : []),
@@ -177,18 +193,35 @@ function commonSettings(architecture: Architecture, config: Config, flags: Impor
   };
 }
 
-/** null and false are "none", true is "expected_average_only_in", as configs before SAELens 6 have it. */
-function inputNormOf(config: Config, flags: ImportFlags): Known<InputNorm> {
+/** `normalize_activations`: null and false are "none", true is "expected_average_only_in", as configs before SAELens 6 have it. */
+function normOf(config: Config): unknown {
   const said = config.get("normalize_activations");
-  const norm = said === true ? "expected_average_only_in" : said === false ? "none" : said;
+  return said === true ? "expected_average_only_in" : said === false ? "none" : said;
+}
+
+/** Whether import folds a factor into the weights. Into these two SAELens folds it in other ways. */
+const foldsFactor = (architecture: Architecture, config: Config): boolean =>
+  architecture !== "matching_pursuit" && config.get("rescale_acts_by_decoder_norm") !== true;
+
+/** --norm-factor, where the config expects a factor. A flag of another norm takes its place. */
+const factorOf = (config: Config, { normFactor, inputNorm }: ImportFlags): number | null =>
+  inputNorm === undefined && normOf(config) === "expected_average_only_in" ? (normFactor ?? null) : null;
+
+function inputNormOf(config: Config, flags: ImportFlags, folds: boolean): Known<InputNorm> {
+  const norm = normOf(config);
   if (norm === undefined) return { value: "none", from: "SAELens' default" };
   const known = INPUT_NORMS.find((one) => one === norm);
   // A flag takes the place of any norm, and `settle` and `topkFlags` show that it does.
   if (known !== undefined || flags.inputNorm !== undefined) return { value: norm as InputNorm, from: config.file };
   if (norm === "expected_average_only_in") {
+    if (folds && flags.normFactor !== undefined) {
+      return { value: "none", from: "--norm-factor, folded into the weights" };
+    }
     config.fault(
       "normalize_activations expected_average_only_in is a factor that SAELens folds into the weights: " +
-        "sae.fold_activation_norm_scaling_factor(factor), then sae.save_model. If the weights have it already, add --input-norm none.",
+        "sae.fold_activation_norm_scaling_factor(factor), then sae.save_model" +
+        (folds ? `, or add ${FLAG_VALUES.normFactor}. ` : ". ") +
+        "If the weights have it already, add --input-norm none.",
     );
   } else if (norm === "covariance_whitening") {
     config.fault(
@@ -197,7 +230,7 @@ function inputNormOf(config: Config, flags: ImportFlags): Known<InputNorm> {
     );
   } else {
     config.fault(
-      `normalize_activations is ${shownJson(said)}; Pursuit knows ${INPUT_NORMS.join(", ")}. ` +
+      `normalize_activations is ${shownJson(norm)}; Pursuit knows ${INPUT_NORMS.join(", ")}. ` +
         `If one of them does the same to a row, add it: ${FLAG_VALUES.inputNorm}.`,
     );
   }

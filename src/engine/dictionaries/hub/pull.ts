@@ -1,0 +1,190 @@
+import { mkdir } from "node:fs/promises";
+import { dirname, join, posix } from "node:path";
+import type { ImportFlags } from "../importing/import-flags.ts";
+import { ImportFault } from "../importing/import-fault.ts";
+import { understand } from "../importing/understand.ts";
+import type { Understood } from "../importing/understood.ts";
+import { layoutOf, type LayoutFiles } from "../registry/layouts.ts";
+import { registeredLayer } from "../registry/search.ts";
+import { download } from "./download.ts";
+import { checkSpace, HubCache } from "./hub-cache.ts";
+import type { HubSettings } from "./hub-settings.ts";
+import { Hub, type HubFile } from "./hub.ts";
+import type { PullTarget } from "./pull-target.ts";
+import { filesOfFile, filesOfFolder, listed, NESTED_FOLDERS } from "./repository-files.ts";
+
+/** A dictionary's files on a hub, before they are fetched. */
+export interface PullPlan {
+  readonly target: PullTarget;
+  readonly commit: string;
+  /** Files that the cache lacks. */
+  readonly missing: readonly HubFile[];
+  /** Files that the cache has. */
+  readonly cached: readonly string[];
+  /** The folder or file to import, in the repository. */
+  readonly open: string;
+}
+
+/** Fetches dictionaries of a hub through a cache, and reads them as import does. */
+export class Puller {
+  readonly #hub: Hub;
+  readonly #cache: HubCache;
+  readonly #settings: HubSettings;
+
+  constructor(settings: HubSettings) {
+    this.#settings = settings;
+    this.#hub = new Hub(settings);
+    this.#cache = new HubCache(settings.cacheDir);
+  }
+
+  /**
+   * Finds the files that a dictionary needs.
+   * @throws HubFault where the hub cannot be asked; ImportFault where it holds no such dictionary
+   */
+  async plan(target: PullTarget): Promise<PullPlan> {
+    const { repo, revision } = target;
+    const { offline } = this.#settings;
+    const commit = await (offline ? this.#cache : this.#hub).commitOf(repo, revision);
+    const { required, optional, open } = await this.#filesOf(target, commit);
+    const paths = [...required, ...optional];
+    if (offline) {
+      const found = await Promise.all(paths.map((path) => this.#cache.sizeOf(repo, commit, path)));
+      this.#requireAll(
+        target,
+        required.filter((_, i) => found[i] === null),
+        "the cache",
+      );
+      return { target, commit, missing: [], cached: paths.filter((_, i) => found[i] !== null), open };
+    }
+    const files = await this.#hub.filesOf(repo, commit, paths);
+    const there = new Set(files.map(({ path }) => path));
+    this.#requireAll(
+      target,
+      required.filter((path) => !there.has(path)),
+      `revision ${revision}`,
+    );
+    const sizes = await Promise.all(files.map(({ path }) => this.#cache.sizeOf(repo, commit, path)));
+    return {
+      target,
+      commit,
+      missing: files.filter(({ size }, i) => sizes[i] !== size),
+      cached: files.filter(({ size }, i) => sizes[i] === size).map(({ path }) => path),
+      open,
+    };
+  }
+
+  /**
+   * Fetches what the cache lacks.
+   * @param modelsDir folder that the dictionary will be written to: there must be room for it, too
+   * @param onBytes called with a file and the number of its bytes that are there
+   */
+  async fetch(
+    { target: { repo, revision }, commit, missing }: PullPlan,
+    modelsDir: string,
+    onBytes: (file: HubFile, done: number) => void,
+  ): Promise<void> {
+    const bytes = missing.reduce((sum, { size }) => sum + size, 0);
+    await checkSpace([
+      [this.#cache.folder, bytes],
+      [modelsDir, bytes],
+    ]);
+    const { timeoutMs } = this.#settings;
+    for (const file of missing) {
+      const blob = this.#cache.blob(repo, file.digest);
+      if (!(await this.#cache.holds(repo, file.digest, file.size))) {
+        await mkdir(dirname(blob), { recursive: true });
+        await download(this.#hub, file, blob, { repo, commit, timeoutMs, onBytes: (done) => onBytes(file, done) });
+      }
+      await this.#cache.link(repo, commit, file.path, file.digest);
+    }
+    if (!this.#settings.offline) await this.#cache.remember(repo, revision, commit);
+  }
+
+  /**
+   * Reads the fetched files as import does, with what the registry says as flags.
+   * @param given flags of the user, which win
+   * @throws ImportFault, FormatError
+   */
+  async read({ target, commit, open }: PullPlan, given: ImportFlags): Promise<Understood> {
+    const { repo, path, entry } = target;
+    const root = this.#cache.snapshot(repo, commit);
+    const registered = entry === undefined ? undefined : await layoutOf(entry).flags?.(entry, root);
+    // The cache's own folder names say nothing of a role, and the repository's does.
+    const named = /transcoder/i.test(`${repo}/${path}`) && posix.basename(open).startsWith("params.");
+    const flags: ImportFlags = { ...(named && { role: "transcoder" }), ...registered?.flags, ...given };
+    const understood = await understand(join(root, open), flags);
+    return {
+      ...understood,
+      notes: [...understood.notes, ...(registered?.notes ?? []), ...this.#notesOf(target, understood)],
+      provenance: { ...understood.provenance, ...this.#provenanceOf(target, commit, understood) },
+    };
+  }
+
+  #notesOf({ entry }: PullTarget, { weights, provenance }: Understood): readonly string[] {
+    if (entry === undefined) return [];
+    const { kind, role = "autoencoder", settings } = weights;
+    const skip = "skip" in settings && settings.skip === true;
+    const read = [kind, ...(skip ? ["skip"] : []), ...(role === "transcoder" ? [role] : [])].join(" ");
+    const { norm_factor: factor } = provenance;
+    const differs = (said: number): boolean => typeof factor === "number" && Math.abs(factor / said - 1) > 1e-5;
+    const { model_from_pretrained_kwargs: model } = entry.overrides;
+    return [
+      ...(entry.kind.split(" or ").includes(read)
+        ? []
+        : [`The registry lists it as ${entry.kind}; the files say ${read}, and they decide.`]),
+      ...(entry.normFactor !== undefined && differs(entry.normFactor)
+        ? [`The registry's norm factor is ${entry.normFactor}, the files' ${String(factor)}; the files decide.`]
+        : []),
+      ...(model === undefined ? [] : [`Rows must come from a model loaded with ${JSON.stringify(model)}.`]),
+    ];
+  }
+
+  #provenanceOf({ repo, path, entry }: PullTarget, commit: string, { provenance }: Understood) {
+    const origin = { repo_id: repo, repo_path: path, revision: commit };
+    if (entry === undefined) return origin;
+    const layer = registeredLayer(entry);
+    return {
+      ...origin,
+      release: entry.release,
+      sae_id: entry.id,
+      convention: "SAELens",
+      ...(entry.neuronpedia !== undefined && { neuronpedia_id: entry.neuronpedia }),
+      ...(provenance["model_name"] === undefined && { model_name: entry.model }),
+      ...(provenance["layer"] === undefined && layer !== null && { layer }),
+      ...(Object.keys(entry.overrides).length > 0 && { registry_overrides: entry.overrides }),
+    };
+  }
+
+  /** The registry's layout, or the one that the files' names show. */
+  async #filesOf({ repo, path, entry }: PullTarget, commit: string): Promise<LayoutFiles> {
+    if (entry !== undefined) return layoutOf(entry).files(entry);
+    const source = this.#settings.offline ? this.#cache : this.#hub;
+    const parent = posix.dirname(path) === "." ? "" : posix.dirname(path);
+    const siblings = await source.list(repo, commit, parent);
+    const found = siblings.find((one) => one.path === path);
+    if (found?.type === "file") {
+      const names = siblings.filter(({ type }) => type === "file").map((one) => posix.basename(one.path));
+      return filesOfFile(path, names);
+    }
+    if (path !== "" && found === undefined) {
+      const place = parent === "" ? repo : `${repo}/${parent}`;
+      throw new ImportFault([`${repo} holds no ${path}. ${place} holds ${listed(siblings.map((one) => one.path))}.`]);
+    }
+    const entries = path === "" ? siblings : await source.list(repo, commit, path);
+    const nested = entries.filter(
+      ({ type, path: one }) => type === "directory" && NESTED_FOLDERS.includes(posix.basename(one)),
+    );
+    const inside = await Promise.all(nested.map((one) => source.list(repo, commit, one.path)));
+    const files = [...entries, ...inside.flat()].filter(({ type }) => type === "file");
+    return filesOfFolder(
+      path,
+      files.map((one) => posix.relative(path, one.path)),
+    );
+  }
+
+  #requireAll({ repo }: PullTarget, lacking: readonly string[], where: string): void {
+    if (lacking.length === 0) return;
+    const advice = this.#settings.offline ? " HF_HUB_OFFLINE is set; run the command once without it." : "";
+    throw new ImportFault([`${repo} lacks ${lacking.join(", ")} in ${where}, and the layout needs it.${advice}`]);
+  }
+}

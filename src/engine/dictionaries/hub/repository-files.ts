@@ -1,0 +1,87 @@
+import { posix } from "node:path";
+import { ImportFault } from "../importing/import-fault.ts";
+import type { LayoutFiles } from "../registry/layouts.ts";
+
+/** Weights and settings of one dictionary in a folder, by the layouts that import reads: [required, optional]. */
+const FOLDERS: readonly (readonly [readonly string[], readonly string[]])[] = [
+  [["cfg.json", "sae_weights.safetensors"], []],
+  [["cfg.json", "sae.safetensors"], []],
+  [["cfg.json", "sae_weights.pt"], []],
+  [["cfg.json", "sae.pt"], []],
+  [["hyperparams.json", "checkpoints/final.safetensors"], []],
+  [["config.json", "sae_weights.safetensors"], []],
+  [["config.json", "sae_weights.pt"], []],
+  [["config.json", "ae.pt"], []],
+  [["config.json", "sae.pt"], []],
+  [["params.npz"], []],
+  [["params.safetensors"], ["config.json"]],
+];
+
+const WEIGHTS = /\.(?:safetensors|npz|npy|pt|pth|bin|ckpt)$/i;
+const LAYER_FILES = /^(?:params_layer_|W_(?:enc|dec)_)\d+\.safetensors$/;
+const SETTINGS = ["cfg.json", "config.json", "config.yaml", "hyperparams.json"];
+/** Names shown of many. */
+const SHOWN = 8;
+
+/** Sub-folders whose files belong to the folder around them. */
+export const NESTED_FOLDERS = ["checkpoints"];
+
+/**
+ * The files of a dictionary that lies in a folder of a repository.
+ * @param folder its path in the repository, "" for the root
+ * @param names files in it, those of NESTED_FOLDERS too, relative to it
+ * @throws ImportFault where no layout is recognised, or the folder holds several dictionaries
+ */
+export function filesOfFolder(folder: string, names: readonly string[]): LayoutFiles {
+  const held = new Set(names);
+  const at = (name: string): string => posix.join(folder, name);
+  const found = FOLDERS.find(([required]) => required.every((name) => held.has(name)));
+  if (found !== undefined) {
+    const [required, optional] = found;
+    return { required: required.map(at), optional: optional.filter((name) => held.has(name)).map(at), open: folder };
+  }
+  const settings = SETTINGS.filter((name) => held.has(name)).map(at);
+  const layers = names.filter((name) => LAYER_FILES.test(name));
+  if (layers.length > 0) return { required: layers.toSorted().map(at), optional: settings, open: folder };
+  const weights = names.filter((name) => WEIGHTS.test(name)).toSorted();
+  if (weights.length === 1) return { required: [at(weights[0]!)], optional: settings, open: at(weights[0]!) };
+  const place = folder === "" ? "The repository's root" : folder;
+  if (weights.length === 0) {
+    throw new ImportFault([
+      `${place} holds no weights that import reads (.safetensors, .npz, .npy, .pt, .pth, .bin, .ckpt). ` +
+        `Name a folder or a file that does; it holds ${listed(names)}.`,
+    ]);
+  }
+  throw new ImportFault([
+    `${place} holds ${weights.length} weights files. Name one of them: ${listed(weights.map(at))}.`,
+  ]);
+}
+
+/**
+ * The files that a weights file is imported with: itself, and the settings beside it.
+ * @param path its path in the repository
+ * @param siblings files of its folder
+ */
+export function filesOfFile(path: string, siblings: readonly string[]): LayoutFiles {
+  const [folder, name] = [posix.dirname(path) === "." ? "" : posix.dirname(path), posix.basename(path)];
+  const whole = FOLDERS.find(
+    ([required]) => required.includes(name) && required.every((one) => siblings.includes(one)),
+  );
+  if (whole !== undefined) return filesOfFolder(folder, siblings);
+  const partner = name.replace(/^W_(enc|dec)_/, (_, which) => `W_${which === "enc" ? "dec" : "enc"}_`);
+  const beside = [name.replace(/\.pt$/i, "_cfg.json"), ...SETTINGS].filter(
+    (one) => one !== name && siblings.includes(one),
+  );
+  return {
+    required: [path, ...(partner !== name && siblings.includes(partner) ? [posix.join(folder, partner)] : [])],
+    optional: beside.map((one) => posix.join(folder, one)),
+    open: path,
+  };
+}
+
+/** The first of many names, for sentences. */
+export function listed(names: readonly string[]): string {
+  if (names.length === 0) return "nothing";
+  const shown = names.slice(0, SHOWN).join(", ");
+  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
+}
