@@ -52,6 +52,7 @@ def write_transcoder(folder, name):
         "d_in": D,
         "d_out": 24,
         "m": 64,
+        "groups": [16, 64],
         "encoder": {"center": True, "subtract_center": False, "input_norm": "none", "skip": True, "comparison": "strict"},
         "provenance": {"data": "made for a test"},
     }

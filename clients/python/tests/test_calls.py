@@ -41,6 +41,9 @@ def test_decode_of_a_transcoder_with_a_skip_takes_its_inputs(server):
     with Client(server.url, rows_per_request=5) as client:
         codes = client.encode("transcoder", rows, include=["reconstruction"])
         assert np.allclose(client.decode("transcoder", codes, inputs=rows), codes.reconstruction, atol=1e-4)
+        narrow = client.encode("transcoder", rows, group=16, include=["reconstruction"])
+        assert narrow.indices.max() < 16
+        assert np.allclose(client.decode("transcoder", codes, inputs=rows, group=16), narrow.reconstruction, atol=1e-4)
         with pytest.raises(ValueError, match="inputs has 3 rows for 12 codes"):
             client.decode("transcoder", codes, inputs=rows[:3])
 

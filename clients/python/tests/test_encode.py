@@ -26,7 +26,8 @@ def test_codes_are_those_of_the_json_interface(server, client):
     assert codes.dictionary == "random"
     assert codes.sha256 == client.dictionary("random")["sha256"]
     assert set(codes.stop) == {"max_atoms"}
-    assert 0 < codes.explained_variance < 1
+    assert codes.explained_variance is None
+    assert 0 < client.encode("random", rows, max_atoms=6, include=["summary"]).explained_variance < 1
 
 
 ROWS = random_rows(12)
@@ -88,11 +89,12 @@ def test_rows_that_are_none(client):
 
 def test_many_rows_are_split_and_come_in_order(server, client):
     rows = random_rows(101)
-    whole = client.encode("random", rows, max_atoms=5, include=["trace", "reconstruction"])
+    whole = client.encode("random", rows, max_atoms=5, include=["trace", "reconstruction", "summary"])
+    assert whole.explained_variance is not None
     with Client(server.url, rows_per_request=7, in_flight=5) as small:
         parts = list(small.encode_parts("random", rows, max_atoms=5))
         assert [len(part) for part in parts] == [7] * 14 + [3]
-        split = small.encode("random", rows, max_atoms=5, include=["trace", "reconstruction"])
+        split = small.encode("random", rows, max_atoms=5, include=["trace", "reconstruction", "summary"])
     assert same_codes(split, whole)
     assert np.array_equal(split.reconstruction, whole.reconstruction)
     assert np.array_equal(split.trace.indptr, whole.trace.indptr)

@@ -124,10 +124,18 @@ class AsyncClient:
         finally:
             job.close(whole)
 
-    async def decode(self, dictionary: str, codes: Codes | Any, *, inputs: Array | None = None, **options: Any) -> Floats:
+    async def decode(
+        self,
+        dictionary: str,
+        codes: Codes | Any,
+        *,
+        inputs: Array | None = None,
+        group: int | None = None,
+        **options: Any,
+    ) -> Floats:
         """Rows [n, d] of codes: `Codes`, or a scipy sparse matrix [n, m]; of a transcoder with a skip also `inputs`."""
         parts = _aiter(code_parts(codes, inputs, self._connection.limits.rows))
-        given = Fields.given(options).options
+        given = calls.named({"group": group, **options})
         rows = [one async for one in self._ordered(parts, lambda part: calls.decode(dictionary, part, given))]
         if rows:
             return np.concatenate(rows)

@@ -144,17 +144,17 @@ class Fields:
     @classmethod
     def given(cls, fields: Mapping[str, Any]) -> Fields:
         """Fields that were given a value. Parts of a budget may stand for themselves, as in a query."""
-        named = {name: value for name, value in fields.items() if value is not None}
-        budget, targets = named.pop("budget", None), named.pop("targets", None)
-        named = {name: plain(value) for name, value in named.items()}
-        parts = {name: named.pop(name) for name in BUDGET_PARTS if name in named}
+        others = {name: value for name, value in fields.items() if name not in ("budget", "targets")}
+        budget, targets = fields.get("budget"), fields.get("targets")
+        options = named(others)
+        parts = {name: options.pop(name) for name in BUDGET_PARTS if name in options}
         if parts and budget is not None:
             raise ValueError(f"budget is given and also {', '.join(parts)}; give one or the other.")
-        if isinstance(named.get("include"), str):
-            raise TypeError(f'include is a list of names, such as ["{named["include"]}"].')
-        if not named.get("include"):
-            named.pop("include", None)
-        return cls(named, parts or budget, None if targets is None else rows_of(targets, "targets"))
+        if isinstance(options.get("include"), str):
+            raise TypeError(f'include is a list of names, such as ["{options["include"]}"].')
+        if not options.get("include"):
+            options.pop("include", None)
+        return cls(options, parts or budget, None if targets is None else rows_of(targets, "targets"))
 
     def _lengths(self) -> dict[str, int | None]:
         one = self.budget is None or isinstance(self.budget, Mapping)
@@ -328,6 +328,11 @@ def _column(array: npt.NDArray[Any], dtype: str) -> dict[str, Any]:
 
 def _floats(content: bytes, rows: int) -> Floats:
     return np.frombuffer(bytearray(content), "<f4").reshape(rows, -1)
+
+
+def named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that were given a value, as a body holds them."""
+    return {name: plain(value) for name, value in fields.items() if value is not None}
 
 
 def plain(value: Any) -> Any:

@@ -135,13 +135,22 @@ class Client:
         finally:
             job.close(whole)
 
-    def decode(self, dictionary: str, codes: Codes | Any, *, inputs: Array | None = None, **options: Any) -> Floats:
+    def decode(
+        self,
+        dictionary: str,
+        codes: Codes | Any,
+        *,
+        inputs: Array | None = None,
+        group: int | None = None,
+        **options: Any,
+    ) -> Floats:
         """Rows [n, d] of codes: `Codes`, or a scipy sparse matrix [n, m].
 
-        `inputs` are the rows that were encoded, which a transcoder with a skip needs.
+        `inputs` are the rows that were encoded, which a transcoder with a skip needs. `group` takes the first atoms only, of a
+        dictionary with nested widths.
         """
         parts = code_parts(codes, inputs, self._connection.limits.rows)
-        given = Fields.given(options).options
+        given = calls.named({"group": group, **options})
         rows = list(self._ordered(parts, lambda part: calls.decode(dictionary, part, given)))
         return np.concatenate(rows) if rows else np.zeros((0, self.dictionary(dictionary)["d_out"]), np.float32)
 
