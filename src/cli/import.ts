@@ -67,6 +67,7 @@ export function addLayoutOptions(command: Command): Command {
     .addOption(choice("--kind <kind>", "what bare atoms are encoded by; relu: overcomplete's SAE", IMPORT_KINDS))
     .addOption(choice("--role <role>", "what a dictionary predicts, where its files cannot tell", ROLES))
     .option("--k <n>", "atoms that a row keeps, where the files do not say", parseCount)
+    .option("--layer <n>", "the layer to import of a cross-layer transcoder or crosscoder", parseIndex)
     .option("--threshold <number>", "threshold of every atom, where the files do not say", parseThreshold)
     .option("--rectify", "top k or threshold: drop negative values")
     .option("--no-rectify", "top k or threshold: keep negative values")
@@ -160,6 +161,11 @@ function parseCap(given: string): number | "none" {
 function parseCount(given: string): number {
   if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
   throw new InvalidArgumentError("It must be an integer ≥ 1.");
+}
+
+function parseIndex(given: string): number {
+  if (/^\d{1,4}$/.test(given)) return Number(given);
+  throw new InvalidArgumentError("It must be an integer ≥ 0.");
 }
 
 function parseFactor(given: string): number {

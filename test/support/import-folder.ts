@@ -6,12 +6,12 @@ import { temporaryFolder } from "./temporary-folder.ts";
 /** Shapes by tensor name. */
 export type Shapes = Readonly<Record<string, readonly number[]>>;
 
-/** Creates folders of files to import, each in its own place. */
+/** Folders of files to import, each in a place of its own. */
 export class ImportFolders {
   readonly root = temporaryFolder();
   #count = 0;
 
-  /** Creates a folder of these files. @returns its path */
+  /** A folder of these files. @returns its path */
   of(files: Readonly<Record<string, string | Uint8Array>>): string {
     const folder = join(this.root, String(this.#count++));
     for (const [name, content] of Object.entries(files)) {
@@ -22,18 +22,19 @@ export class ImportFolders {
     return folder;
   }
 
-  /** Creates a SAELens folder. @returns its path */
+  /** A SAELens folder. */
   saeLens(config: object, weights: Uint8Array): string {
     return this.of({ "cfg.json": JSON.stringify(config), "sae_weights.safetensors": weights });
   }
 
   /** Writes a weights file with these tensors. @returns its path */
-  weights(shapes: Shapes, name = "w.safetensors"): string {
-    return join(this.of({ [name]: tensorsOf(shapes) }), name);
+  weights(shapes: Shapes, values: Readonly<Record<string, readonly number[]>> = {}): string {
+    const name = "w.safetensors";
+    return join(this.of({ [name]: tensorsOf(shapes, values) }), name);
   }
 }
 
-/** Builds a safetensors file. Each tensor counts up from a number of its own, so that no two are alike. */
+/** A safetensors file: each tensor counts up from a number of its own, so that no two are alike. */
 export function tensorsOf(shapes: Shapes, values: Readonly<Record<string, readonly number[]>> = {}): Uint8Array {
   const tensors = Object.entries(shapes).map(([name, shape], i) => {
     const length = shape.reduce((a, b) => a * b, 1);

@@ -153,7 +153,7 @@ describe("a manifest", () => {
       { kind: "topk", encoder: { k: 0, center: true, subtract_center: true, input_norm: "none" } },
       /encoder\.k is 0; it must be/,
     ],
-    [{ d_in: 131_073 }, /d_in is 131073; it must be <= 131072/],
+    [{ d_in: 262_145 }, /d_in is 262145; it must be <= 262144/],
     [{ m: 8_388_609 }, /m is 8388609; it must be <= 8388608/],
     [{ id: "" }, /id is ""; it must match pattern/],
     [{ id: ".hidden" }, /id is "\.hidden"; it must match pattern/],

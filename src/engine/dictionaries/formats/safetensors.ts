@@ -34,6 +34,9 @@ const DTYPE_BYTES: Readonly<Record<string, number>> = {
   I64: 8,
 };
 
+/** Node 20 allocates no larger array. */
+const MAX_FLOATS = 2 ** 30;
+
 const ADVICE = "Save it as float32: tensor.to(torch.float32) in PyTorch.";
 
 /** Where one tensor lies. */
@@ -96,7 +99,15 @@ export class SafetensorsFile {
       );
     }
     const type = entry.dtype as FloatType;
-    const into = new Float32Array((entry.to - entry.from) / FLOAT_BYTES[type]);
+    const count = (entry.to - entry.from) / FLOAT_BYTES[type];
+    if (count > MAX_FLOATS) {
+      const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+      throw new FormatError(
+        this.path,
+        `tensor "${name}" takes ${gib(4 * count)} GiB as float32; one tensor may take ${gib(4 * MAX_FLOATS)} GiB. Choose a narrower dictionary.`,
+      );
+    }
+    const into = new Float32Array(count);
     let at = 0;
     for await (const bytes of this.pieces(name)) {
       onBytes(bytes);

@@ -28,6 +28,8 @@ export interface ImportFlags {
   readonly rawScores?: boolean;
   /** Atoms that a row keeps, where the files do not say. */
   readonly k?: number;
+  /** The layer of a set whose layers write to one another. */
+  readonly layer?: number;
   /** Threshold of every atom, where the files do not say. */
   readonly threshold?: number;
   /** Whether negative values among the k largest, or over a negative threshold, are dropped. */
@@ -51,6 +53,7 @@ export interface ImportFlags {
 export const FLAG_VALUES = {
   from: `--from ${SOURCES.join("|")}`,
   k: "--k <n>",
+  layer: "--layer <n>",
   threshold: "--threshold <number>",
   rectify: "--rectify or --no-rectify",
   normFactor: "--norm-factor <number>",

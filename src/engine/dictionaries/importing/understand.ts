@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { findTensorFile } from "../formats/open-tensor-file.ts";
+import { findCrossLayer, understandCrossLayer } from "./cross-layer.ts";
 import {
   DICTIONARY_LEARNING_CONFIG,
   DICTIONARY_LEARNING_WEIGHTS,
@@ -69,6 +70,8 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
     return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
   }
+  const crossLayer = await findCrossLayer(path, flags);
+  if (crossLayer !== null) return withSource(path, crossLayer.weights, () => understandCrossLayer(crossLayer, flags));
   const openMoss = await findOpenMoss(path);
   if (openMoss !== null) return withSource(path, openMoss, () => understandOpenMoss(path, openMoss, flags));
   const llamaScope = await findLlamaScope(path);

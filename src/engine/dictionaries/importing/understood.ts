@@ -38,7 +38,7 @@ export interface Understood {
 }
 
 /** Flags for what a publisher's files cannot tell. */
-export const LAYOUT_FLAGS = ["k", "threshold", "rectify", "normFactor"] as const;
+export const LAYOUT_FLAGS = ["k", "layer", "threshold", "rectify", "normFactor"] as const;
 type LayoutFlag = (typeof LAYOUT_FLAGS)[number];
 
 /** Settings apart from where they come from. */
