@@ -35,6 +35,8 @@ export interface DictionaryStatus {
   readonly sha256?: string;
   readonly labels: boolean;
   readonly chosen?: RuntimeChoice;
+  /** Whether it is not loaded now and its next request loads it. */
+  readonly onDemand?: boolean;
   /** Of its runtime process; absent where it has none. */
   readonly runtimeState?: RuntimeState;
   readonly coherence?: CoherenceFigures;
@@ -136,6 +138,12 @@ export interface Engine {
   list(): readonly DictionaryStatus[];
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   status(id: string): DictionaryStatus;
+  /**
+   * Keeps a dictionary loaded until the returned function is called; loads it first, where dictionaries are loaded at their first
+   * request. null where they are loaded at the start: nothing to wait for.
+   * @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND; rejects with PURSUIT_NOT_READY when it takes too long
+   */
+  hold(id: string): Promise<() => void> | null;
   /**
    * Whether an encode would be queued now, before anything of it is read.
    * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING

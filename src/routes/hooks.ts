@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
 import { endDripping } from "./last-answers.ts";
 import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
@@ -12,6 +12,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Whether its rows wait in the queue of the dictionary in its path: a full one refuses it before its body is read. */
     queues?: boolean;
+    /** Whether it needs the dictionary in its path loaded. Those whose rows queue do. */
+    loads?: boolean;
   }
 }
 
@@ -94,7 +96,7 @@ export function registerHeadCheck(app: FastifyInstance, { engine }: Pick<AppOpti
   app.addHook("preClose", async () => {
     closing = true;
   });
-  app.addHook("onRequest", (request, _reply, next) => {
+  app.addHook("onRequest", (request, reply, next) => {
     if (!pathOf(request).startsWith("/v1/")) return next();
     if (closing) {
       throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
@@ -102,9 +104,34 @@ export function registerHeadCheck(app: FastifyInstance, { engine }: Pick<AppOpti
     const { id } = request.params as { id?: string };
     if (id !== undefined) engine.status(id);
     request.answerType = negotiate(request);
-    if (id !== undefined && request.routeOptions.config.queues) engine.admit(id);
-    next();
+    // Fastify waits for a promise, and calls back otherwise.
+    return admitWhenLoaded(engine, id, request, reply) ?? next();
   });
+}
+
+/**
+ * Loads the dictionary of a request, where it is loaded on demand, keeps it until the answer is sent or its client has gone, and
+ * refuses the request where the dictionary's queue is full.
+ * @returns null where there is nothing to wait for, as at every request of a server that loads at its start
+ */
+export function admitWhenLoaded(
+  engine: AppOptions["engine"],
+  id: string | undefined,
+  { routeOptions: { config } }: FastifyRequest,
+  { raw }: FastifyReply,
+): Promise<void> | null {
+  if (id === undefined || !(config.queues || config.loads)) return null;
+  const held = engine.hold(id);
+  if (held !== null) return admitHeld(held, raw, () => config.queues && engine.admit(id));
+  if (config.queues) engine.admit(id);
+  return null;
+}
+
+async function admitHeld(held: Promise<() => void>, raw: FastifyReply["raw"], admit: () => void): Promise<void> {
+  const release = await held;
+  if (raw.closed) release();
+  else raw.once("close", release);
+  admit();
 }
 
 /** The answer's status; 499, as proxies have it, where the client left before its answer began. */

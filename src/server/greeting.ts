@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { Cancellation } from "../engine/core/cancellation.ts";
 import { type Examples, readExamples } from "../engine/dictionaries/examples.ts";
-import type { DictionaryState, Engine } from "../engine/engine.ts";
+import type { DictionaryStatus, Engine } from "../engine/engine.ts";
 import { type TryableRows, writeFirstRequest } from "./first-request.ts";
 
 /** Rows that the first request shows, and the atoms of each. */
@@ -16,10 +16,11 @@ export async function greet(
   cacheDir: string,
   keyed: boolean,
 ): Promise<void> {
-  const idsOf = (wanted: DictionaryState): string[] =>
-    engine.list().flatMap(({ id, state }) => (state === wanted ? [id] : []));
-  const failed = idsOf("failed");
-  const lines = ["", `Pursuit serves ${idsOf("ready").join(", ")} at ${base} (try ${base}/docs).`];
+  const idsWhere = (test: (status: DictionaryStatus) => boolean): string[] =>
+    engine.list().flatMap((status) => (test(status) ? [status.id] : []));
+  const failed = idsWhere(({ state }) => state === "failed");
+  const served = idsWhere(({ state, onDemand = false }) => state === "ready" || onDemand);
+  const lines = ["", `Pursuit serves ${served.join(", ")} at ${base} (try ${base}/docs).`];
   if (failed.length > 0) lines.push(`It does not serve ${failed.join(", ")}: ${base}/v1/dictionaries says why.`);
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {

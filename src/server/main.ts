@@ -56,6 +56,9 @@ export async function serve(settings: Settings): Promise<void> {
     sets,
     telemetry,
     ready: settings.ready,
+    ...(settings.load === "lazy" && {
+      onDemand: { clock: systemClock, memory: options.memory, maxWait: settings.maxWaitMs },
+    }),
     open: async (id) => {
       const folder = await findDictionaryFolder(modelsDir, id);
       return folder === null ? null : new ServedDictionary(id, folder, options);
@@ -80,7 +83,7 @@ export async function serve(settings: Settings): Promise<void> {
   if (engine.draining) return;
   for (const note of new Set(served.flatMap(({ notes }) => notes))) logger.info(note);
   const { ready, reason } = engine.readiness();
-  const serves = engine.list().some(({ state }) => state === "ready");
+  const serves = engine.list().some(({ state, onDemand = false }) => state === "ready" || onDemand);
   if (ready) logger.info({ seconds: Math.round(performance.now() - started) / 1000 }, "Ready.");
   else logger.error(`${reason}${serves ? " The others are served; PURSUIT_READY=any makes them enough." : ""}`);
   if (serves) await greet(base, engine, modelsDir, settings.cacheDir, settings.apiKeys.length > 0);

@@ -39,6 +39,7 @@ export function servingOptions(settings: Settings, telemetry: Telemetry, log: Se
     maxQueueRows: settings.maxQueueRows,
     degradeWait: Math.min(settings.degradeMs, settings.maxWaitMs),
     watchdog: { factor: settings.watchdogFactor, floor: settings.watchdogMs },
+    onDemand: settings.load === "lazy",
     loadTimeout: settings.loadTimeoutMs,
   };
 }

@@ -151,6 +151,11 @@ export const SETTINGS = {
   watchdogFactor: integer("a batch is taken for hung after this many times its predicted time", 50, 2),
   watchdogMs: integer("but never before this many milliseconds", 30_000, 100),
   loadTimeoutMs: integer("milliseconds that loading one dictionary may take", 600_000, 100),
+  load: choice(
+    "eager: every dictionary at the start; lazy: each at its first request, the least recently used makes room",
+    "eager",
+    ["eager", "lazy"],
+  ),
   ready: choice(
     "readiness: all needs every dictionary of the start and of later loads, any needs one",
     "all",

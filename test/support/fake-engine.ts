@@ -82,6 +82,10 @@ export class FakeEngine implements Engine {
     return status;
   }
 
+  hold(): null {
+    return null;
+  }
+
   admit(id: string): void {
     this.status(id);
     if (this.full !== null) throw this.full;

@@ -25,6 +25,7 @@ export function fakeServing(given: Partial<ServingOptions> & { readonly clock?: 
     maxQueueRows: 100_000,
     degradeWait: 10_000,
     watchdog: { factor: 50, floor: 1_500 },
+    onDemand: false,
     loadTimeout: 60_000,
     ...given,
   };

@@ -61,12 +61,12 @@ export class MemoryLedger {
 
   /** Bytes that claims may have in all. */
   get allowed(): number {
-    return Math.max(0, this.limit - sum(this.#fixed));
+    return Math.max(0, this.limit - totalBytes(this.#fixed));
   }
 
   /** Bytes that no claim holds; negative where more is used than was foreseen. */
   get free(): number {
-    let free = this.limit - sum(this.#fixed);
+    let free = this.limit - totalBytes(this.#fixed);
     const now = this.#clock.now();
     for (const claim of this.#claims) free -= claim.bytesAt(now);
     return free;
@@ -101,7 +101,7 @@ export class MemoryLedger {
 
   /** Whether these bytes fit beside all claims, those that wait included. */
   fits(bytes: number): boolean {
-    const promised = this.#waiting.reduce((total, waiting) => total + sum(waiting.claim.uses), 0);
+    const promised = this.#waiting.reduce((total, waiting) => total + totalBytes(waiting.claim.uses), 0);
     return bytes <= this.free - promised;
   }
 
@@ -114,14 +114,14 @@ export class MemoryLedger {
   settle(): void {
     const left = this.#waiting.splice(0);
     for (const waiting of left) {
-      const needed = sum(waiting.claim.uses);
+      const needed = totalBytes(waiting.claim.uses);
       if (needed <= this.free) waiting.grant();
       else if (needed > this.allowed) waiting.refuse(new MemoryRefused(needed, this.free, this.allowed));
       else this.#waiting.push(waiting);
     }
     if ([...this.#claims].some(({ estimated }) => estimated)) return;
     for (const { claim, refuse } of this.#waiting.splice(0)) {
-      refuse(new MemoryRefused(sum(claim.uses), this.free, this.allowed));
+      refuse(new MemoryRefused(totalBytes(claim.uses), this.free, this.allowed));
     }
   }
 }
@@ -178,7 +178,7 @@ export class MemoryClaim {
       this.#measuredAt = now;
       this.#uses.runtime = this.#measure() ?? this.#uses.runtime ?? 0;
     }
-    return sum(this.#uses);
+    return totalBytes(this.#uses);
   }
 
   release(): void {
@@ -187,4 +187,6 @@ export class MemoryClaim {
   }
 }
 
-const sum = (needs: MemoryNeeds): number => MEMORY_USES.reduce((total, use) => total + (needs[use] ?? 0), 0);
+/** Bytes of all uses. */
+export const totalBytes = (needs: MemoryNeeds): number =>
+  MEMORY_USES.reduce((total, use) => total + (needs[use] ?? 0), 0);

@@ -23,7 +23,7 @@ import { checkPair, unnormed } from "./transfer-pair.ts";
 import { budgetClasses, budgetColumns, checkUnmeasured, refuseGroups } from "./check-encode.ts";
 import { checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
 import { checkCodes, checkDecoded, codesOfGroup } from "./check-codes.ts";
-import { ServedDictionaries } from "./served-dictionaries.ts";
+import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 import { checkStillWanted } from "./still-wanted.ts";
@@ -51,6 +51,8 @@ export interface CatalogOptions {
   readonly telemetry: Telemetry;
   /** Rule of readiness; `all` unless given. */
   readonly ready?: ReadyRule;
+  /** Absent: dictionaries are loaded at the start. */
+  readonly onDemand?: OnDemand;
 }
 
 /** The engine over a set of served dictionaries: finds the one meant, checks the request, queues it, joins the answer. */
@@ -62,9 +64,9 @@ export class CatalogEngine implements Engine {
 
   constructor(
     dictionaries: readonly ServedDictionary[],
-    { clock, open, sets, telemetry, ready = "all" }: CatalogOptions,
+    { clock, open, sets, telemetry, ready = "all", onDemand }: CatalogOptions,
   ) {
-    this.#dictionaries = new ServedDictionaries(dictionaries, open, ready);
+    this.#dictionaries = new ServedDictionaries(dictionaries, open, ready, onDemand);
     this.#clock = clock;
     this.#telemetry = telemetry;
     this.steering = new ServedSets(sets, {
@@ -94,6 +96,10 @@ export class CatalogEngine implements Engine {
 
   get draining(): boolean {
     return this.#dictionaries.draining;
+  }
+
+  hold(id: string): Promise<() => void> | null {
+    return this.#dictionaries.hold(id);
   }
 
   admit(id: string): void {
@@ -187,10 +193,21 @@ export class CatalogEngine implements Engine {
     return { data, count: codes.count, width: manifest.dOut };
   }
 
-  transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
-    return this.#dictionaries.byPresent([request.from, request.to], ([source, target]) =>
-      this.#transfer(source!, target!, request, context),
-    );
+  async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
+    const { from, to } = request;
+    const releases: (() => void)[] = [];
+    try {
+      // One after the other: neither is unloaded for the other.
+      for (const id of [from, to]) {
+        const held = this.hold(id);
+        if (held !== null) releases.push(await held);
+      }
+      return await this.#dictionaries.byPresent([from, to], ([source, target]) =>
+        this.#transfer(source!, target!, request, context),
+      );
+    } finally {
+      for (const release of releases) release();
+    }
   }
 
   async #transfer(

@@ -1,6 +1,20 @@
+import type { Clock } from "../core/clock.ts";
 import type { DictionaryStatus, Readiness, ReadyRule } from "../engine.ts";
 import { EngineError } from "../core/errors.ts";
+import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
+import { Eviction } from "./eviction.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
+
+/** Loads at the first request instead of the start. */
+export interface OnDemand {
+  readonly clock: Clock;
+  readonly memory: MemoryLedger;
+  /** Milliseconds that a request waits for its dictionary at most. */
+  readonly maxWait: number;
+}
+
+/** Tries of a load whose memory was taken by what others turned out to need. */
+const LOAD_TRIES = 3;
 
 /** The dictionaries of one server, each by its present version: loading, replacing and unloading them. */
 export class ServedDictionaries {
@@ -16,17 +30,29 @@ export class ServedDictionaries {
   /** Whether every dictionary that was there at the start has been loaded or found broken. */
   #started = false;
   #draining = false;
+  readonly #onDemand: OnDemand | null;
+  readonly #eviction: Eviction | null;
 
   /** @param open a version of the dictionary in the models folder's folder of that name, not yet loaded; null: no folder */
   constructor(
     dictionaries: readonly ServedDictionary[],
     open: (id: string) => Promise<ServedDictionary | null>,
     ready: ReadyRule,
+    onDemand: OnDemand | null = null,
   ) {
     this.#present = new Map(dictionaries.map((dictionary) => [dictionary.id, dictionary]));
     this.#owed = new Set(this.#present.keys());
     this.#open = open;
     this.#ready = ready;
+    this.#onDemand = onDemand;
+    this.#eviction =
+      onDemand &&
+      new Eviction({
+        memory: onDemand.memory,
+        isLoaded: (id) => this.#present.get(id)?.state === "ready" && !this.#changes.has(id),
+        isLoading: () => [...this.#loading].some(({ state }) => state === "loading"),
+        evict: (id) => this.#change(id, () => this.find(id).rest()),
+      });
   }
 
   get draining(): boolean {
@@ -49,11 +75,14 @@ export class ServedDictionaries {
 
   readiness(): Readiness {
     const owed = [...this.#owed].map((id) => this.find(id).status());
-    const missing = owed.filter(({ state }) => state !== "ready");
+    const missing = owed.filter(({ state, onDemand = false }) => state !== "ready" && !onDemand);
     const answering = owed.length - missing.length;
     // A dictionary whose runtime process hangs or restarts is said, and does not make the server unready.
     const silent = owed
-      .filter(({ state, runtimeState = "running" }) => state !== "ready" || runtimeState !== "running")
+      .filter(
+        ({ state, onDemand = false, runtimeState = "running" }) =>
+          (state !== "ready" && !onDemand) || (state === "ready" && runtimeState !== "running"),
+      )
       .map(({ id, state, faults, runtimeState }) => ({ id, state, faults, ...(runtimeState && { runtimeState }) }));
     const shown = silent.length > 0 && { missing: silent };
     if (this.#draining) return { ready: false, reason: "The server is draining.", ...shown };
@@ -86,11 +115,56 @@ export class ServedDictionaries {
     }
   }
 
-  /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */
+  /**
+   * Keeps a dictionary loaded until the returned function is called, and loads it first where it is not; null where dictionaries are
+   * loaded at the start.
+   */
+  hold(id: string): Promise<() => void> | null {
+    return this.#onDemand === null ? null : this.#hold(id, this.#onDemand, this.#eviction!);
+  }
+
+  /** @throws EngineError PURSUIT_NOT_READY when it takes too long, PURSUIT_DRAINING, PURSUIT_DICTIONARY_NOT_FOUND */
+  async #hold(id: string, { clock, maxWait }: OnDemand, eviction: Eviction): Promise<() => void> {
+    this.find(id);
+    const release = eviction.use(id);
+    let cancel = (): void => {};
+    const late = new Promise<"late">((resolve) => (cancel = clock.after(maxWait, () => resolve("late"))));
+    try {
+      for (;;) {
+        const dictionary = this.find(id);
+        if (dictionary.state === "ready" && !this.#changes.has(id)) return release;
+        const load = (): Promise<unknown> => this.#change(id, () => this.#load(dictionary));
+        const change = this.#changes.get(id) ?? (dictionary.state === "registered" ? load() : null);
+        // Failed or unloaded: what it is asked for says so.
+        if (change === null) return release;
+        if ((await Promise.race([change, late])) === "late") {
+          const message = `Dictionary ${id} is not loaded yet: it waits for memory that others use, or is being read. Ask again.`;
+          throw new EngineError("PURSUIT_NOT_READY", message, { retryAfter: Math.ceil(maxWait / 1000) });
+        }
+      }
+    } catch (error) {
+      release();
+      throw error;
+    } finally {
+      cancel();
+    }
+  }
+
+  /**
+   * Loads every dictionary that was there at the start; resolves when each is ready or failed. Where they are loaded at their first
+   * request, only reads what they are.
+   */
   async start(): Promise<void> {
     const dictionaries = [...this.#present.values()];
     // All ask for memory before the first load begins: a Gram matrix must not take what a later dictionary needs.
-    await Promise.all(dictionaries.map((dictionary) => dictionary.prepare()));
+    const needs = await Promise.all(dictionaries.map((dictionary) => dictionary.prepare()));
+    if (this.#onDemand !== null) {
+      // A load says what is wrong with those that cannot be read.
+      const broken = dictionaries.filter((_, i) => needs[i] === null);
+      await Promise.all(broken.map((dictionary) => this.#change(dictionary.id, () => this.#load(dictionary))));
+      this.#started = true;
+      return;
+    }
     await Promise.all(dictionaries.map((dictionary) => this.#change(dictionary.id, () => this.#load(dictionary))));
     this.#started = true;
   }
@@ -144,6 +218,7 @@ export class ServedDictionaries {
    */
   drain(): void {
     this.#draining = true;
+    this.#eviction?.end();
     for (const dictionary of this.#loading) dictionary.giveUpLoading();
     for (const dictionary of this.#present.values()) dictionary.hurry();
   }
@@ -158,9 +233,25 @@ export class ServedDictionaries {
   async #load(dictionary: ServedDictionary): Promise<void> {
     this.#loading.add(dictionary);
     try {
-      await dictionary.load();
+      if (this.#eviction === null) await dictionary.load();
+      else await this.#loadInRoom(dictionary, this.#onDemand!, this.#eviction);
     } finally {
       this.#loading.delete(dictionary);
+      this.#eviction?.changed();
+    }
+  }
+
+  async #loadInRoom(dictionary: ServedDictionary, { memory }: OnDemand, eviction: Eviction): Promise<void> {
+    const { id } = dictionary;
+    const needed = await dictionary.prepare();
+    for (let tries = 1; ; tries++) {
+      await eviction.admit(id, needed, () => dictionary.load());
+      // What can never fit stays refused, with both numbers.
+      if (!dictionary.outOfMemory || needed === null || needed > memory.allowed) return;
+      await dictionary.rest();
+      if (tries < LOAD_TRIES) continue;
+      const message = `Dictionary ${id} found no room: others turned out to need more memory than foreseen. Ask again.`;
+      throw new EngineError("PURSUIT_NOT_READY", message, { retryAfter: 1 });
     }
   }
 
@@ -179,6 +270,7 @@ export class ServedDictionaries {
       return await changed;
     } finally {
       this.#changes.delete(id);
+      this.#eviction?.changed();
     }
   }
 }

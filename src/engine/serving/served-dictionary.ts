@@ -5,7 +5,7 @@ import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
-import type { MemoryNeeds } from "../scheduler/memory-ledger.ts";
+import { type MemoryNeeds, totalBytes } from "../scheduler/memory-ledger.ts";
 import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
@@ -96,9 +96,21 @@ export class ServedDictionary {
     return this.#outOfMemory;
   }
 
-  /** Reads the manifest, so that the load asks for memory at once. Never rejects: the load meets the same fault. */
-  async prepare(): Promise<void> {
-    await this.#prepare().catch(() => {});
+  /**
+   * Reads the manifest, so that the load asks for memory at once. Never rejects: the load meets the same fault.
+   * @returns bytes that the load takes; null where the manifest cannot be read
+   */
+  async prepare(): Promise<number | null> {
+    const prepared = this.#prepared ?? (await this.#prepare().catch(() => null));
+    return prepared === null ? null : totalBytes(prepared.needs);
+  }
+
+  /** Unloads it until its next request. */
+  async rest(): Promise<void> {
+    await this.unload();
+    this.#outOfMemory = false;
+    this.#state = "registered";
+    this.#options.log("info", `${this.id} is unloaded to make room.`, { dictionary: this.id });
   }
 
   /** Reads the manifest and starts the runtime process; resolves when the dictionary is `ready` or `failed`. */
@@ -229,6 +241,7 @@ export class ServedDictionary {
       warnings: facts === null ? this.#folderWarnings : facts.warnings.concat(this.#folderWarnings),
       labels: this.#labels !== null,
     };
+    if (this.#options.onDemand && (this.#state === "registered" || this.#state === "loading")) status.onDemand = true;
     if (withoutGram !== null) status.warnings = status.warnings.concat(withoutGram);
     if (this.#manifest !== null) {
       status.manifest = this.#manifest;

@@ -33,6 +33,8 @@ export interface ServingOptions {
   /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
   readonly degradeWait: number;
   readonly watchdog: WatchdogRule;
+  /** Whether dictionaries are loaded at their first request. */
+  readonly onDemand: boolean;
   /** Milliseconds that loading one dictionary may take. */
   readonly loadTimeout: number;
 }

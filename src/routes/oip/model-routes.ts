@@ -43,7 +43,7 @@ export function modelRoutes(options: AppOptions, statistics: InferStatistics): r
       operationId: "v2Models",
       answer: Type.Object({ models: Type.Array(Type.String()) }),
       handle: (_request, reply) => {
-        const ready = engine.list().filter(({ state }) => state === "ready");
+        const ready = engine.list().filter(({ state, onDemand = false }) => state === "ready" || onDemand);
         return sendJson(reply, { models: ready.map(({ id }) => id) });
       },
     },
@@ -70,8 +70,8 @@ export function modelRoutes(options: AppOptions, statistics: InferStatistics): r
       operationId: "v2ModelReady",
       answer: Type.Object({ name: Type.String(), ready: Type.Boolean(), live: Type.Boolean() }),
       handle: ({ params: { model } }, reply) => {
-        const { state, runtimeState = "running" } = engine.status(model);
-        if (state === "ready" && runtimeState === "running")
+        const { state, onDemand = false, runtimeState = "running" } = engine.status(model);
+        if (onDemand || (state === "ready" && runtimeState === "running"))
           return sendJson(reply, { name: model, ready: true, live: true });
         void reply.code(503);
         const error =

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../../engine/core/errors.ts";
 import { problemOf, reportProblem } from "../error-handler.ts";
 import { holdBody } from "../hold-body.ts";
+import { admitWhenLoaded } from "../hooks.ts";
 import { inflaterFor } from "../inflate.ts";
 import type { Intake } from "../intake.ts";
 import type { AppOptions } from "../route-options.ts";
@@ -84,7 +85,7 @@ function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
   v2.addHook("preClose", async () => {
     closing = true;
   });
-  v2.addHook("onRequest", (request, _reply, next) => {
+  v2.addHook("onRequest", (request, reply, next) => {
     if (closing && request.method === "POST") {
       throw new EngineError("PURSUIT_DRAINING", "The server is shutting down; ask another one.", { retryAfter: 1 });
     }
@@ -94,7 +95,6 @@ function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
       const message = `Dictionary ${model} has version ${VERSION} only.`;
       throw new WireError("PURSUIT_ROUTE_NOT_FOUND", message);
     }
-    if (model !== undefined && request.routeOptions.config.queues) engine.admit(model);
-    next();
+    return admitWhenLoaded(engine, model, request, reply) ?? next();
   });
 }

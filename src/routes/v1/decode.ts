@@ -16,7 +16,7 @@ export function registerDecode(app: FastifyInstance, pool: WirePool, options: Ap
   app.post<{ Params: { id: string } }>(
     "/v1/dictionaries/:id/decode",
     {
-      config: { body: "decode", answers: ROWS_TYPES },
+      config: { body: "decode", loads: true, answers: ROWS_TYPES },
       schema: describeRoute({
         summary: "Sparse codes to rows",
         operationId: "decode",

@@ -17,6 +17,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
   app.get<{ Params: { id: string }; Querystring: { query: string; limit?: string } }>(
     "/v1/dictionaries/:id/features",
     {
+      config: { loads: true },
       schema: describeRoute({
         summary: "Features by their labels: each word may be a beginning, or misspelt",
         operationId: "searchFeatures",
@@ -42,6 +43,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
   app.get<{ Params: { id: string; index: string } }>(
     "/v1/dictionaries/:id/features/:index",
     {
+      config: { loads: true },
       schema: describeRoute({
         summary: "One feature: its label, norm and nearest atoms",
         operationId: "getFeature",

@@ -33,6 +33,7 @@ export function registerSteeringSets(
   app.get<{ Params: { id: string }; Querystring: { after?: string; limit?: string } }>(
     "/v1/dictionaries/:id/steering",
     {
+      config: { loads: true },
       schema: describeRoute({
         summary: "The dictionary's steering sets by name, without their edits",
         operationId: "listSteeringSets",
@@ -61,6 +62,7 @@ export function registerSteeringSets(
   app.get<Named>(
     PATH,
     {
+      config: { loads: true },
       schema: describeRoute({
         summary: "A steering set",
         operationId: "getSteeringSet",
@@ -86,7 +88,7 @@ export function registerSteeringSets(
   app.put<Named>(
     PATH,
     {
-      config: { body: "fields", management: true },
+      config: { body: "fields", management: true, loads: true },
       schema: describeRoute({
         summary: "Saves a steering set; if-match and if-none-match are heeded",
         operationId: "putSteeringSet",
