@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
 import type { ShedReason } from "../core/telemetry.ts";
 import { BatchFormer, BatchRuns } from "./batch-runs.ts";
-import type { CoreLease, LeaseHolder } from "./core-lease.ts";
+import type { CoreLease, CoreClient } from "./core-lease.ts";
 import { type Lane, Lanes } from "./lanes.ts";
 import { WaitEstimator } from "./wait-estimator.ts";
 import { Entry, type Executor, type Served, type Work } from "./work.ts";
@@ -12,44 +12,44 @@ export interface BatchQueueOptions<W extends Work, R> {
   readonly lease: CoreLease;
   readonly clock: Clock;
   /**
-   * Milliseconds of predicted waiting over which a request is refused, and of real waiting after which one is that was
-   * admitted behind others. One that finds nobody waiting is admitted.
+   * Maximum queue wait in milliseconds. Longer predicted waits are refused with 429; so are requests behind others that
+   * actually exceed it. An empty queue always admits.
    */
   readonly maxWait: number;
-  /** Rows waiting at most, whatever they are predicted to cost; one request alone may pass it. */
+  /** Maximum rows waiting, whatever their predicted cost; a single request may exceed it. */
   readonly maxRows: number;
-  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
+  /** Predicted wait in milliseconds above which rows that allow it are shortened. */
   readonly degradeWait: number;
   readonly onShed: (reason: ShedReason) => void;
-  /** Rows that came into the queue (positive) or left it (negative). */
+  /** Called with the number of rows that joined the queue (positive) or left it (negative). */
   readonly onQueued: (change: number) => void;
 }
 
-/** Runs after which prices are taken to be settled. */
+/** Runs after which the cost model counts as settled. */
 const COLD_RUNS = 16;
 
-/** What waits is worth a run of its own when it costs this many times what a run does beyond its rows. */
+/** Waiting work gets its own run when it costs this many times a run's overhead. */
 const WORTH_A_RUN = 2;
 
 /**
- * One dictionary's queue and batcher. Requests wait by size, and the sizes take turns (lanes.ts); a large one is taken in
- * pieces, joined again by row.
+ * One dictionary's queue and batcher. Requests wait in lanes by size, and the lanes take turns (lanes.ts). A large
+ * request is run in pieces and joined again by row.
  *
  *     submit ─▶ ≤ 1 batch     [ e f g h ] ─▶ whole, up to capacity ─┐
  *               ≤ 8 batches   [ D ]       ─▶ a piece ───────────────┼─ in turns ─▶ run ─▶ results joined by row
  *               ≤ 64, more    [ B C ]     ─▶ a piece ───────────────┘
  *
- * A request whose client has gone or whose deadline has passed leaves at once. What is refused is refused before it
- * waits: admission goes by the predicted wait (wait-estimator.ts), at the speed that batches really have, with what runs now and
- * what other dictionaries' work takes of the same cores.
+ * A request leaves at once when its client disconnects or its deadline passes. Requests are refused before they wait:
+ * admission uses the predicted wait (wait-estimator.ts) at the measured speed of batches, with the running batches and
+ * the work of other dictionaries on the same cores.
  */
 export class BatchQueue<W extends Work, R> {
   readonly #options: BatchQueueOptions<W, R>;
   readonly #lanes: Lanes<W, R>;
-  readonly #holder: LeaseHolder;
+  readonly #holder: CoreClient;
   readonly #estimator: WaitEstimator<W, R>;
   readonly #runs: BatchRuns<W, R>;
-  /** Batches measured, up to when prices have settled. */
+  /** Batches measured, until the costs have settled. */
   #measured = 0;
   #draining = false;
 
@@ -58,7 +58,7 @@ export class BatchQueue<W extends Work, R> {
     const { executor, lease, clock, maxWait, degradeWait, onShed, onQueued } = options;
     const running = (): number => this.#runs.remaining;
     const holder = lease.join({ running, total: () => this.#estimator.backlog() }, executor.cores);
-    holder.wishesAgain = () => this.#runs.pending;
+    holder.mayRequeue = () => this.#runs.pending;
     const estimator = new WaitEstimator<W, R>({ executor, holder, lanes: () => this.#lanes, running, degradeWait });
     const lanes = new Lanes<W, R>(estimator, clock);
     const onHanded = (rows: number): void => onQueued(-rows);
@@ -78,13 +78,13 @@ export class BatchQueue<W extends Work, R> {
     });
   }
 
-  /** Predicted milliseconds until a small request that comes now would start. */
+  /** Predicted milliseconds until a small request would start now. */
   get predictedWait(): number {
     return this.#estimator.waitOf(this.#lanes.small);
   }
 
   /**
-   * What is known of a request before its body is read: refused now if it would be whatever it holds.
+   * Refuses a request before its body is read, if it would be refused whatever it holds.
    * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING
    */
   admit(): void {
@@ -97,7 +97,7 @@ export class BatchQueue<W extends Work, R> {
   /**
    * Queues a work and resolves with its results.
    * @throws EngineError PURSUIT_QUEUE_FULL, PURSUIT_DRAINING, PURSUIT_TIMEOUT, PURSUIT_CLIENT_CLOSED,
-   *   PURSUIT_RUNTIME_CRASHED; or what the executor threw.
+   *   PURSUIT_RUNTIME_CRASHED; or the executor's error
    */
   submit(work: W): Promise<Served<R>> {
     const { clock, onShed, onQueued } = this.#options;
@@ -119,14 +119,14 @@ export class BatchQueue<W extends Work, R> {
     return entry.served;
   }
 
-  /** Refuses new work, and resolves when all that was accepted is answered. */
+  /** Refuses new work, and resolves when all accepted work is answered. */
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#runs.idle();
     this.#holder.leave();
   }
 
-  /** Why a request for this lane is refused now, whatever else it asks; null when it is not. */
+  /** Why a request for this lane is refused now, independent of its own fields; null if it is not. */
   #refusal(lane: Lane<W, R>): Refusal | null {
     const { maxWait, maxRows, executor } = this.#options;
     if (this.#draining) {
@@ -135,7 +135,7 @@ export class BatchQueue<W extends Work, R> {
     }
     const { rows } = this.#lanes;
     if (rows === 0) return null;
-    // A warm-up of one row is no measure to turn anybody away by: until prices have settled, rows alone count.
+    // A warm-up of one row is no basis to refuse anyone: until costs have settled, only rows count.
     const wait = this.#measured < COLD_RUNS ? 0 : this.#estimator.waitOf(lane);
     if (wait <= maxWait && rows < maxRows) return null;
     const said = `${rows} rows wait, about ${Math.ceil(wait)} ms of work`;
@@ -147,9 +147,9 @@ export class BatchQueue<W extends Work, R> {
     };
   }
 
-  /** A request that would time out in the queue is told so at once: the time and the work are saved. */
+  /** Refuses a request that would time out in the queue at once: that saves its time and its work. */
   #tooLate({ deadline }: W, lane: Lane<W, R>, cost: number): Refusal | null {
-    // Only behind others, and by a measured pace: a request alone is let try.
+    // Only behind others, and only with a measured speed: a request alone may try.
     if (deadline === undefined || this.#lanes.rows === 0 || this.#measured < COLD_RUNS) return null;
     const left = deadline - this.#options.clock.now();
     const needed = this.#estimator.waitOf(lane) + this.#estimator.timeOf(cost);
@@ -159,7 +159,7 @@ export class BatchQueue<W extends Work, R> {
     return { reason: "deadline", error: new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter }) };
   }
 
-  /** Prices move most at first, when those who wait have come in at guesses. */
+  /** Costs change most at first, while queued requests still carry first guesses. */
   #settlePrices(): void {
     if (this.#measured === COLD_RUNS) return;
     this.#measured++;

@@ -1,25 +1,25 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
 import type { ShedReason } from "../core/telemetry.ts";
-import type { LeaseHolder, Turn } from "./core-lease.ts";
+import type { CoreClient, Turn } from "./core-lease.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { type Entry, type Executor, ExecutorCrash, type Piece, type Work } from "./work.ts";
 import type { WaitEstimator } from "./wait-estimator.ts";
 
 /**
- * How much longer than the limit a request may really wait. A good prediction is off by a few hundredths, and one that is
- * refused at its turn has cost the server most of what an answer costs.
+ * Factor by which a request may exceed the wait limit. A good prediction is a few percent off, and a late refusal costs
+ * the server most of what an answer costs.
  */
 const LEEWAY = 1.05;
 
 /** Rows that run together. */
 export interface Batch<W extends Work, R> {
   readonly parts: readonly BatchPart<W, R>[];
-  /** Predicted, at the prices that its requests came in with. */
+  /** Predicted, at the prices of admission. */
   readonly cost: number;
 }
 
-/** A piece, and the request that it is of. */
+/** A piece, and its request. */
 export interface BatchPart<W extends Work, R> {
   readonly piece: Piece<W>;
   readonly entry: Entry<W, R>;
@@ -29,16 +29,16 @@ export interface BatchFormerOptions<W extends Work, R> {
   readonly lanes: Lanes<W, R>;
   readonly estimator: WaitEstimator<W, R>;
   readonly clock: Clock;
-  /** Milliseconds that a request may wait behind others, some leeway aside, before anything of it has run. */
+  /** Milliseconds that a request may wait behind others before its first row runs (times LEEWAY). */
   readonly maxWait: number;
   readonly onShed: (reason: ShedReason) => void;
-  /** So many rows were handed to a batch. */
+  /** Called with the number of rows that went into a batch. */
   readonly onHanded: (rows: number) => void;
 }
 
 /**
- * Makes batches of what waits: whole requests of the first lane up to what one batch has room for, or a piece of a
- * larger one, as the lanes' turns have it.
+ * Forms batches from the waiting work: whole requests of the first lane up to the room of a batch, or a piece of a
+ * larger one, by the turns of the lanes.
  */
 export class BatchFormer<W extends Work, R> {
   readonly #options: BatchFormerOptions<W, R>;
@@ -47,7 +47,7 @@ export class BatchFormer<W extends Work, R> {
     this.#options = options;
   }
 
-  /** The next batch; null where nothing waits that is still to be served. */
+  /** The next batch; null if nothing is left to serve. */
   form(): Batch<W, R> | null {
     const { lanes } = this.#options;
     while (lanes.rows > 0) {
@@ -62,7 +62,7 @@ export class BatchFormer<W extends Work, R> {
     const parts: BatchPart<W, R>[] = [];
     const isSmall = lane === lanes.small;
     const keep = estimator.keepOf(lane);
-    // A row that costs more than there is room for is taken all the same, and the lane sits out turns for it.
+    // A row that costs more than the room is taken anyway; the lane then skips turns.
     const room = isSmall ? estimator.room : Math.min(lane.credit, estimator.room);
     let [used, cost] = [0, 0];
     for (let entry = this.#headOf(lane); entry !== undefined; entry = this.#headOf(lane)) {
@@ -88,8 +88,8 @@ export class BatchFormer<W extends Work, R> {
   }
 
   /**
-   * The lane's first request, after those that have waited longer than anybody may: predictions are kept by what a
-   * machine goes on to do, and when it does less, late answers to all would help nobody.
+   * The lane's first request, after refusing those that have waited too long: the machine may do less than predicted,
+   * and late answers to all would help nobody.
    */
   #headOf(lane: Lane<W, R>): Entry<W, R> | undefined {
     const { clock, maxWait, onShed, estimator } = this.#options;
@@ -106,58 +106,58 @@ export class BatchFormer<W extends Work, R> {
 
 export interface BatchRunsOptions<W extends Work, R> {
   readonly executor: Executor<W, R>;
-  readonly holder: LeaseHolder;
+  readonly holder: CoreClient;
   readonly clock: Clock;
   readonly estimator: WaitEstimator<W, R>;
   /** Rows that wait. */
   readonly waiting: () => number;
-  /** Whether they are worth a run of their own, however soon the present one ends. */
+  /** Whether the waiting work is worth its own run, however soon the present one ends. */
   readonly worthARun: () => boolean;
-  /** The next batch; null where all have gone. */
+  /** The next batch; null if no request is left. */
   readonly form: () => Batch<W, R> | null;
-  /** A batch has run as it should. */
+  /** Called after a successful run. */
   readonly onRun: () => void;
 }
 
 interface Run {
   /** Cost of the whole run. */
   readonly predicted: number;
-  /** Resolves when its rows are answered, whatever came of them. */
+  /** Resolves when its rows are answered, with or without results. */
   readonly done: Promise<void>;
 }
 
 /**
- * Runs one dictionary's batches, one after another, under a lease of the cores. The next one is sent ahead while one runs
- * where the executor takes it, nobody else waits for the cores and it is worth a run: a busy event loop notices only
- * after milliseconds that a run has ended, and the cores would stand idle for so long.
+ * Runs one dictionary's batches, one after another, under a lease of the cores. The next batch is sent ahead during a
+ * run if the executor accepts it, no other client waits for the cores and it is worth a run: a busy event loop notices
+ * the end of a run milliseconds late, and the cores would be idle meanwhile.
  *
- *     lease   ├──────── turn ────────┤ somebody else's ├── turn ─ …
- *     runs    ├── a ──┤── b ──┤── c ─┤                 ├── d ─ …
- *     sent    a  b      c      (others wait: nothing)   d
+ *     lease   ├──────── turn ────────┤ another client's ├── turn ─ …
+ *     runs    ├── a ──┤── b ──┤── c ─┤                  ├── d ─ …
+ *     sent    a  b      c      (others wait: nothing)    d
  *
- * No cores are held while the executor restarts or hangs. What it ended under is tried again, one piece a turn: one of them may
- * have ended it, and is then told from the others, whose answers do not change.
+ * No cores are held while the executor restarts or hangs. After a crash its pieces are retried one per turn, to find
+ * the one that caused it; the answers of the others do not change.
  */
 export class BatchRuns<W extends Work, R> {
   readonly #options: BatchRunsOptions<W, R>;
-  /** The wish for cores, and then the turn. */
+  /** The current turn, including the wait for cores. */
   #turn: Promise<void> | null = null;
   /** The executor's restart. */
   #restart: Promise<void> | null = null;
   #current: Run | null = null;
   #ahead: Run | null = null;
-  /** When all that was sent is predicted to be done. */
+  /** Predicted end of everything sent. */
   #until = 0;
-  /** When the last run ended. */
+  /** End of the last run. */
   #ended = -Infinity;
-  /** Pieces of batches that the executor ended under, each to be run alone. */
+  /** Pieces of crashed batches, each to be run alone. */
   readonly #suspects: BatchPart<W, R>[] = [];
 
   constructor(options: BatchRunsOptions<W, R>) {
     this.#options = options;
   }
 
-  /** Predicted milliseconds until all that was sent in batches is done. */
+  /** Predicted milliseconds until everything sent is done. */
   get remaining(): number {
     return this.#current === null ? 0 : Math.max(0, this.#until - this.#options.clock.now());
   }
@@ -167,14 +167,14 @@ export class BatchRuns<W extends Work, R> {
     return this.#suspects.length > 0 || this.#options.waiting() > 0;
   }
 
-  /** Sees to it that what waits will run. */
+  /** Starts a run if work waits. */
   pump(): void {
     const { holder, executor } = this.#options;
     if (this.#turn !== null) return this.#sendAhead();
-    if (!this.pending) return holder.pass();
+    if (!this.pending) return holder.release();
     const restarted = executor.ready();
     if (restarted !== null) return this.#pumpAfter(restarted);
-    // The batch is formed only when the cores are ours: whoever comes or leaves until then is counted.
+    // The batch is formed only once the cores are granted, so it counts requests that came or left until then.
     this.#turn = holder
       .hold((turn) => this.#takeTurn(turn))
       .finally(() => {
@@ -184,21 +184,21 @@ export class BatchRuns<W extends Work, R> {
   }
 
   #pumpAfter(restarted: Promise<void>): void {
-    this.#options.holder.pass();
+    this.#options.holder.release();
     this.#restart ??= restarted.finally(() => {
       this.#restart = null;
       this.pump();
     });
   }
 
-  /** Resolves when nothing waits or runs any more. */
+  /** Resolves when nothing waits or runs. */
   async idle(): Promise<void> {
     while (this.#turn !== null || (this.#restart !== null && this.pending)) await (this.#turn ?? this.#restart);
   }
 
   async #takeTurn(turn: Turn): Promise<void> {
     const { clock, estimator, executor } = this.#options;
-    // It may have ended while the cores were waited for.
+    // It may have ended while waiting for the cores.
     if (executor.ready() !== null) return;
     const suspect = this.#suspects.shift();
     if (suspect !== undefined) return this.#runAlone(suspect);
@@ -217,14 +217,14 @@ export class BatchRuns<W extends Work, R> {
   #sendAhead(): void {
     const { executor, holder, worthARun } = this.#options;
     if (!executor.takesAhead || this.#current === null || this.#ahead !== null) return;
-    // Until a crash has been looked into nothing else may end the executor.
+    // Until the crash is resolved nothing else may crash the executor.
     if (this.#suspects.length > 0 || executor.ready() !== null || holder.contended || !worthARun()) return;
     this.#ahead = this.#send();
   }
 
   #send(): Run | null {
     const { clock, estimator, executor, form } = this.#options;
-    // Between the wish for cores and the grant everybody may have gone.
+    // All requests may have left while waiting for the cores.
     const batch = form();
     if (batch === null) return null;
     const predicted = batch.cost + executor.overhead;
@@ -232,7 +232,7 @@ export class BatchRuns<W extends Work, R> {
     return { predicted, done: this.#run(batch, predicted, this.#current?.done) };
   }
 
-  /** @param before resolves when the run before it is done */
+  /** @param before resolves when the previous run is done */
   async #run({ parts }: Batch<W, R>, predicted: number, before: Promise<void> | undefined): Promise<void> {
     const { executor, clock, estimator, onRun } = this.#options;
     const sent = clock.now();

@@ -1,18 +1,18 @@
 import { type Clock, overdueAfter } from "../core/clock.ts";
 
-/** What a holder has before it, in milliseconds of its lease: asked when somebody else's wait is predicted. */
+/** Queued work of a client, in milliseconds of its lease. Read to predict the waits of others. */
 export interface Backlog {
-  /** What is left of the run that holds cores now; 0 when none does. */
+  /** Time left of the run that holds cores now; 0 without one. */
   readonly running: () => number;
-  /** All of it, what runs included. */
+  /** All of it, the running part included. */
   readonly total: () => number;
 }
 
 /** One turn at the cores, as its user sees it. */
 export interface Turn {
   /**
-   * From now on the turn should take so many milliseconds. Long after that it loses its cores to the others, though what
-   * it runs goes on: a hung process must not stop other dictionaries.
+   * Sets the time that the turn should take from now on. Long after it the turn loses its cores to the others, although
+   * its run goes on: a hung process must not stop other dictionaries.
    */
   readonly expect: (milliseconds: number) => void;
 }
@@ -21,31 +21,30 @@ interface Granted extends Turn {
   readonly end: () => void;
 }
 
-interface Wish {
-  /** In order of coming. */
+interface Waiter {
+  /** Order of arrival. */
   readonly number: number;
   readonly grant: () => void;
 }
 
 /**
- * The machine's cores. A batch runs only under a lease, so that runtimes of several dictionaries take turns instead of
- * sharing cores: three two-thread runtimes spinning on 2 cores gave half the rows of three that took turns, at 15 times
- * the p99.
+ * The machine's cores. A batch runs only under a lease, so that the runtimes of several dictionaries take turns: three
+ * two-thread runtimes spinning on 2 cores gave half the rows of three that took turns, at 15 times the p99.
  *
- * Turns are fair by time, not by number: cores go to the holder that has used the least of them (start-time fair
- * queueing, Goyal et al. 1996). One that was idle starts level with the others; one that goes on is waited for between
- * its runs, since it could not wish again while it ran.
+ * Turns are fair by time: cores go to the client that has used least of them (start-time fair queueing, Goyal et al.
+ * 1996). A client that was idle starts level with the others. A client about to requeue keeps its place, because it
+ * could not queue while it ran.
  *
- * A turn has a time of its own. Once it is overdue its cores go to the others, and it shares them until it ends.
+ * An overdue turn loses its cores to the others, and shares them until it ends.
  */
 export class CoreLease {
   readonly total: number;
   readonly #clock: Clock;
   #free: number;
-  /** What the holder served last had used before. */
+  /** Use of the client served last, before its turn. */
   #level = 0;
-  #wishes = 0;
-  readonly #holders = new Set<LeaseHolder>();
+  #arrivals = 0;
+  readonly #holders = new Set<CoreClient>();
 
   constructor(total: number, clock: Clock) {
     this.total = total;
@@ -53,32 +52,32 @@ export class CoreLease {
     this.#clock = clock;
   }
 
-  /** Whether anybody holds cores. */
+  /** Whether any client holds cores. */
   get busy(): boolean {
     return this.#free < this.total;
   }
 
   /**
-   * A holder that takes turns with the others: one per dictionary and kind of work.
-   * @param share of the time that another has where both want all of it: less than 1 for what nobody waits for
+   * Adds a client: one per dictionary and kind of work.
+   * @param share of the time that another client gets when both want all of it; below 1 for background work
    */
-  join(backlog: Backlog, cores: number, share = 1): LeaseHolder {
-    const holder = new LeaseHolder(this, backlog, Math.min(cores, this.total), share);
+  join(backlog: Backlog, cores: number, share = 1): CoreClient {
+    const holder = new CoreClient(this, backlog, Math.min(cores, this.total), share);
     this.#holders.add(holder);
     return holder;
   }
 
-  /** It is gone and waits for nothing any more. */
-  leave(holder: LeaseHolder): void {
+  /** Removes a client. It must not wait for a turn. */
+  leave(holder: CoreClient): void {
     this.#holders.delete(holder);
     this.#grant();
   }
 
   /**
-   * Predicted milliseconds until a holder has had `own` milliseconds of its lease, if the others with work keep to
-   * their turns: each takes its share of as much as it, and no more than it has.
+   * Predicts the milliseconds until a client has had `own` milliseconds of its lease. Assumes that each other client
+   * takes its share of as much, at most its own backlog.
    */
-  delay(holder: LeaseHolder, own: number): number {
+  delay(holder: CoreClient, own: number): number {
     let others = 0;
     for (const other of this.#holders) {
       if (other === holder || other.overdue > 0) continue;
@@ -88,24 +87,24 @@ export class CoreLease {
     return own + others;
   }
 
-  /** Whether anybody else waits for a turn, or is about to. */
-  contended(holder: LeaseHolder): boolean {
+  /** Whether another client waits for a turn or is about to requeue. */
+  contended(holder: CoreClient): boolean {
     for (const other of this.#holders) {
-      if (other !== holder && (other.waiting.length > 0 || other.goesOn)) return true;
+      if (other !== holder && (other.waiting.length > 0 || other.keepsPlace)) return true;
     }
     return false;
   }
 
   /**
-   * Waits for a turn of this holder.
-   * @param expected milliseconds that it should take
+   * Waits for a turn of this client.
+   * @param expected milliseconds of the turn
    */
-  async take(holder: LeaseHolder, expected: number): Promise<Granted> {
+  async take(holder: CoreClient, expected: number): Promise<Granted> {
     const { cores } = holder;
-    if (holder.waiting.length === 0 && !holder.goesOn) holder.used = Math.max(holder.used, this.#level);
-    holder.goesOn = false;
+    if (holder.waiting.length === 0 && !holder.keepsPlace) holder.used = Math.max(holder.used, this.#level);
+    holder.keepsPlace = false;
     await new Promise<void>((grant) => {
-      holder.waiting.push({ number: this.#wishes++, grant });
+      holder.waiting.push({ number: this.#arrivals++, grant });
       this.#grant();
     });
     const started = this.#clock.now();
@@ -124,7 +123,7 @@ export class CoreLease {
     const end = (): void => {
       stopWatch();
       holder.used += ((this.#clock.now() - started) * cores) / holder.share;
-      holder.goesOn = holder.wishesAgain();
+      holder.keepsPlace = holder.mayRequeue();
       if (revoked) holder.overdue--;
       else this.#free += cores;
       this.#grant();
@@ -133,56 +132,59 @@ export class CoreLease {
     return { expect, end };
   }
 
-  /** It does not wish again after all. */
-  pass(holder: LeaseHolder): void {
-    if (!holder.goesOn) return;
-    holder.goesOn = false;
+  /** Gives up the kept place. */
+  release(holder: CoreClient): void {
+    if (!holder.keepsPlace) return;
+    holder.keepsPlace = false;
     this.#grant();
   }
 
-  /** Strictly in order of use: a wide wish whose turn it is waits for its cores, and narrow ones do not overtake it. */
+  /**
+   * Strictly in order of use: a client that needs many cores waits for them, and clients that need few do not overtake
+   * it.
+   */
   #grant(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const [wish] = next.waiting;
-      if (wish === undefined || next.cores > this.#free) return;
+      const [waiter] = next.waiting;
+      if (waiter === undefined || next.cores > this.#free) return;
       next.waiting.shift();
       this.#level = Math.max(this.#level, next.used);
       this.#free -= next.cores;
-      wish.grant();
+      waiter.grant();
     }
   }
 
-  /** Of those that wait or are about to, the one that has used least; of equals the one that came first. */
-  #next(): LeaseHolder | undefined {
-    let least: LeaseHolder | undefined;
+  /** The waiting or requeueing client that has used least; of equals the one that came first. */
+  #next(): CoreClient | undefined {
+    let least: CoreClient | undefined;
     for (const holder of this.#holders) {
-      if (holder.waiting.length === 0 && !holder.goesOn) continue;
-      const before = least === undefined ? -1 : holder.used - least.used || cameFirst(holder) - cameFirst(least);
+      if (holder.waiting.length === 0 && !holder.keepsPlace) continue;
+      const before = least === undefined ? -1 : holder.used - least.used || arrivalOf(holder) - arrivalOf(least);
       if (before < 0) least = holder;
     }
     return least;
   }
 }
 
-/** One about to wish again came before everybody who waits: its run was granted before their wish. */
-const cameFirst = ({ waiting }: LeaseHolder): number => waiting[0]?.number ?? -1;
+/** A client about to requeue keeps its place. */
+const arrivalOf = ({ waiting }: CoreClient): number => waiting[0]?.number ?? -1;
 
-/** One that takes turns at the cores. */
-export class LeaseHolder {
+/** A client of the core lease. */
+export class CoreClient {
   readonly #lease: CoreLease;
   readonly backlog: Backlog;
   readonly cores: number;
   readonly share: number;
-  /** Core-milliseconds used over its share, or what counts as such since it was idle. */
+  /** Core-milliseconds used over its share; raised to the level of the others after idling. */
   used = 0;
-  /** First come, first served among its own. */
-  readonly waiting: Wish[] = [];
-  /** Its run has ended and it is about to wish for the next. */
-  goesOn = false;
-  /** Turns that have lost their cores and have not ended. */
+  /** First come, first served within one client. */
+  readonly waiting: Waiter[] = [];
+  /** Its run has ended and it is about to requeue. */
+  keepsPlace = false;
+  /** Turns that lost their cores and have not ended. */
   overdue = 0;
-  /** Whether it will wish again at once when its run ends; then it must, or {@link pass}. */
-  wishesAgain: () => boolean = () => false;
+  /** Whether it requeues at once when a run ends. It must then queue, or {@link release} its place. */
+  mayRequeue: () => boolean = () => false;
 
   constructor(lease: CoreLease, backlog: Backlog, cores: number, share: number) {
     this.#lease = lease;
@@ -192,8 +194,8 @@ export class LeaseHolder {
   }
 
   /**
-   * Runs `use` while holding its cores, waiting for them first.
-   * @param expected milliseconds that it should take; 0: hardly any
+   * Waits for the cores and runs `use` with them.
+   * @param expected milliseconds of the turn; 0: hardly any
    */
   async hold<T>(use: (turn: Turn) => Promise<T>, expected = 0): Promise<T> {
     const turn = await this.#lease.take(this, expected);
@@ -205,19 +207,19 @@ export class LeaseHolder {
   }
 
   /**
-   * The same for what uses something that may restart or hang: no cores are held meanwhile.
-   * @param ready as of the scheduler's Executor
+   * Like `hold`, for something that may restart or hang: it holds no cores meanwhile.
+   * @param ready as in the scheduler's Executor
    */
   async holdWhenReady<T>(ready: () => Promise<void> | null, use: () => Promise<T>, expected = 0): Promise<T> {
     for (;;) {
       for (let restarted = ready(); restarted !== null; restarted = ready()) await restarted;
-      // Between the wish for cores and the grant it may have ended.
+      // It may have ended while waiting for the cores.
       const used = await this.hold(async () => (ready() === null ? { value: await use() } : null), expected);
       if (used !== null) return used.value;
     }
   }
 
-  /** Whether somebody else waits for the cores: then a turn should not be drawn out. */
+  /** Whether another client waits for the cores: a turn should then not be extended. */
   get contended(): boolean {
     return this.#lease.contended(this);
   }
@@ -226,8 +228,8 @@ export class LeaseHolder {
     return this.#lease.delay(this, own);
   }
 
-  pass(): void {
-    this.#lease.pass(this);
+  release(): void {
+    this.#lease.release(this);
   }
 
   leave(): void {
@@ -235,36 +237,36 @@ export class LeaseHolder {
   }
 }
 
-/** Of the cores' time that requests of one dictionary have where they want all of it. */
+/** Of the core time that one dictionary's requests get when they want all of it. */
 const SHARE = 1 / 4;
 
-/** What a turn is taken to need before one has been seen, in milliseconds. */
+/** Assumed milliseconds of a turn before the first one was measured. */
 const FIRST_GUESS = 10;
 
 /**
- * Turns at the cores for what nobody waits for, one after another for all dictionaries together: where requests want all of
- * the time it has a fifth of it, however many dictionaries are at work at themselves.
+ * Low-priority lease for background work, one task after another for all dictionaries. At full load it gets at most 1/5
+ * of core time in total.
  */
 export class Background {
   readonly #clock: Clock;
-  readonly #holder: LeaseHolder;
-  /** When the turn under way began; null where none is. */
+  readonly #holder: CoreClient;
+  /** Start of the current turn; null without one. */
   #began: number | null = null;
-  /** Milliseconds that the last one took. */
+  /** Milliseconds of the last turn. */
   #each = FIRST_GUESS;
 
-  /** @param cores that a turn occupies */
+  /** @param cores per turn */
   constructor(lease: CoreLease, cores: number, clock: Clock) {
     this.#clock = clock;
     const running = (): number => (this.#began === null ? 0 : Math.max(0, this.#began + this.#each - clock.now()));
-    // How many turns are to come nobody knows: as many as its share allows.
+    // The number of turns to come is unknown: as many as its share allows.
     const total = (): number => (this.#holder.waiting.length > 0 || this.#began !== null ? Infinity : 0);
     this.#holder = lease.join({ running, total }, cores, SHARE);
   }
 
   /**
-   * Runs `use` when its turn has come, with the milliseconds that it should take.
-   * @param ready as of the scheduler's Executor: there is no turn while what is used restarts or hangs
+   * Runs `use` when its turn comes, and passes it the milliseconds that it should take.
+   * @param ready as in the scheduler's Executor: no turn starts during a restart or hang
    */
   turn<T>(ready: () => Promise<void> | null, use: (expected: number) => Promise<T>): Promise<T> {
     const expected = this.#each;

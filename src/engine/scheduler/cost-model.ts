@@ -1,4 +1,4 @@
-/** What may end a row, as far as its cost goes. 0 is off, as in a budget. */
+/** The parts of a budget that affect a row's cost. 0 is off, as in a budget. */
 export interface RowBudget {
   readonly maxAtoms: number;
   readonly tolerance: number;
@@ -8,13 +8,13 @@ export interface RowBudget {
 
 /** A batch that has run. */
 export interface MeasuredBatch {
-  /** [count] class of each row's budget as asked for (see {@link budgetClass}). */
+  /** [count] class of each row's budget as asked (see {@link budgetClass}). */
   readonly classes: Uint16Array;
-  /** [count] selections that were asked for at most, */
+  /** [count] maximum selections as asked */
   readonly asked: Int32Array;
-  /** [count] that were allowed, fewer where a row was shortened, */
+  /** [count] maximum selections allowed; fewer for shortened rows */
   readonly allowed: Int32Array;
-  /** [count] and that were made. */
+  /** [count] selections made */
   readonly steps: Uint32Array;
   readonly milliseconds: number;
 }
@@ -22,22 +22,25 @@ export interface MeasuredBatch {
 /** Weight of the newest batch once there have been many: about the last ten count. */
 const LEARNING_RATE = 0.2;
 
-/** A batch counts for this factor at most: a pause of the machine is not a trend. The first ones may lower it by more. */
+/**
+ * Largest correction by one batch: a pause of the machine is not a trend. The first batches may correct downward by
+ * more.
+ */
 const MAX_CORRECTION = 4;
 const MAX_FIRST_CORRECTION = 64;
 const FIRST_BATCHES = 4;
 
-/** Steps that a row is thought to take at most before any like it has been seen. */
+/** Assumed maximum of steps of a row before a similar one was seen. */
 const UNSEEN_STEPS = 256;
 
-/** Powers of two of max_atoms, and of each limit, that are told apart. */
+/** Number of classes of max_atoms, and of each limit: one per power of two. */
 const ATOM_CLASSES = 17;
 const LIMIT_CLASSES = 16;
 
 /**
- * Predicts what rows cost, as overhead of a run + rows · (dense pass) + steps · (one step), and learns both halves of it
- * from every batch: how many steps rows of such a budget take (a tolerance ends most of them early, and that is the
- * data's own business), and what a run, a row and a step cost in milliseconds.
+ * Predicts the cost of rows as overhead of a run + rows · (dense pass) + steps · (one step). From every batch it learns
+ * how many steps rows of a budget take (a tolerance ends most of them early, depending on the data) and the
+ * milliseconds of a run, a row and a step.
  */
 export class CostModel {
   /** Milliseconds of a run, of a row and of a step. */
@@ -47,34 +50,34 @@ export class CostModel {
   #batches = 0;
 
   /**
-   * @param warmUp one measured encode of one row. Spread evenly, so that it is too much for a row and a step, which
-   *   share what a run costs with others: first batches come out small rather than long.
+   * @param warmUp one measured encode of one row. It is spread evenly, which overestimates a row and a step because
+   *   they share the run's overhead: the first batches come out small.
    */
   constructor(warmUp: { readonly steps: number; readonly milliseconds: number }) {
     const each = Math.max(warmUp.milliseconds, 1e-3) / (warmUp.steps + 2);
     this.#rates = [each, each, each];
   }
 
-  /** Predicted milliseconds of a run beyond those of its rows. */
+  /** Predicted milliseconds of a run beyond its rows. */
   get overhead(): number {
     return this.#rates[0];
   }
 
-  /** Selections that a row of this class is expected to make. */
+  /** Expected selections of a row of this class. */
   expectedSteps(kind: number, maxAtoms: number): number {
     const share = this.#shares[kind]!;
     if (!Number.isNaN(share)) return share * maxAtoms;
     return Math.min(maxAtoms, UNSEEN_STEPS) / (kind < ATOM_CLASSES ? 1 : 2);
   }
 
-  /** Selections that a row may make when it keeps this share of what it is expected to make: at least one. */
+  /** Selections allowed to a row that keeps this share of its expected ones: at least one. */
   keptAtoms(kind: number, maxAtoms: number, keep: number): number {
     if (keep >= 1 || maxAtoms <= 1) return maxAtoms;
     const expected = this.expectedSteps(kind, maxAtoms);
     return Math.min(maxAtoms, Math.max(1, Math.round(1 + (expected - 1) * keep)));
   }
 
-  /** Predicted milliseconds of one row that keeps this share of its expected steps, 0 meaning one step. */
+  /** Predicted milliseconds of one row that keeps this share of its expected steps; 0 means one step. */
   rowCost(kind: number, maxAtoms: number, keep = 1): number {
     const expected = this.expectedSteps(kind, maxAtoms);
     return this.#rates[1] + this.#rates[2] * (keep >= 1 || expected <= 1 ? expected : 1 + (expected - 1) * keep);
@@ -97,8 +100,8 @@ export class CostModel {
   }
 
   /**
-   * Each rate is corrected by a power of measured / predicted, in proportion to its share in the prediction: batches of
-   * one row teach what a run costs, long ones what a step does, and none of them turns negative.
+   * Corrects each rate by a power of measured / predicted, in proportion to its share of the prediction: batches of one
+   * row teach the cost of a run, long ones that of a step, and no rate turns negative.
    */
   #learnRates(rows: number, made: number, milliseconds: number): void {
     const parts = [1, rows, made].map((units, i) => units * this.#rates[i]!);
@@ -106,19 +109,19 @@ export class CostModel {
     const most = this.#batches < FIRST_BATCHES ? MAX_FIRST_CORRECTION : MAX_CORRECTION;
     const ratio = Math.min(MAX_CORRECTION, Math.max(1 / most, milliseconds / predicted));
     const squares = parts.reduce((sum, part) => sum + (part / predicted) ** 2, 0);
-    // The first batches are worth more than a warm-up of one row.
+    // The first batches count more than a warm-up of one row.
     const rate = Math.max(LEARNING_RATE, (this.#batches + 1) ** -0.5);
     for (const [i, part] of parts.entries()) this.#rates[i]! *= ratio ** ((rate * (part / predicted)) / squares);
   }
 
-  /** Rows that were shortened say nothing of how far they would have gone. */
+  /** Shortened rows do not show how many steps they would have made. */
   #learnShares({ classes, asked, allowed, steps }: MeasuredBatch): void {
     const seen = new Map<number, { share: number; rows: number }>();
     let of = -1;
     let alike = { share: 0, rows: 0 };
     for (let i = 0; i < classes.length; i++) {
       if (allowed[i]! < asked[i]! || asked[i] === 0) continue;
-      // Rows of one request are mostly alike, and stand together.
+      // Rows of one request are mostly alike and adjacent.
       if (classes[i] !== of) {
         of = classes[i]!;
         alike = seen.get(of) ?? { share: 0, rows: 0 };
@@ -136,11 +139,12 @@ export class CostModel {
 }
 
 /**
- * Budgets whose rows are likely to take alike: one class a doubling of max_atoms, times one a doubling of the limit that
- * ends a row early (of several, the first of tolerance, min_gain, residual_norm). Bounded, whatever clients make up.
+ * Class of budgets whose rows probably take equally long: a power of two of max_atoms, times a power of two of the
+ * limit that ends a row early (of several, the first of tolerance, min_gain, residual_norm). Their number is bounded,
+ * whatever clients send.
  */
 export function budgetClass({ maxAtoms, tolerance, minGain, residualNorm }: RowBudget): number {
-  // 0 for budgets 0 and 1, then one class a doubling.
+  // 0 for budgets 0 and 1, then one class per power of two.
   const atoms = maxAtoms <= 1 ? 0 : Math.min(ATOM_CLASSES - 1, 32 - Math.clz32(maxAtoms - 1));
   return atoms + ATOM_CLASSES * limitClass(tolerance, minGain, residualNorm);
 }
@@ -148,7 +152,7 @@ export function budgetClass({ maxAtoms, tolerance, minGain, residualNorm }: RowB
 function limitClass(tolerance: number, minGain: number, residualNorm: number): number {
   if (tolerance > 0) return 1 + octave(1 / tolerance);
   if (minGain > 0) return 1 + LIMIT_CLASSES + octave(1 / minGain);
-  // Absolute: it may lie far to both sides of 1.
+  // Absolute: it may be far to either side of 1.
   if (residualNorm > 0) return 1 + 2 * LIMIT_CLASSES + octave(residualNorm * 2 ** (LIMIT_CLASSES / 2));
   return 0;
 }

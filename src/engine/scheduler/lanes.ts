@@ -2,16 +2,16 @@ import type { Clock } from "../core/clock.ts";
 import type { Entry, Work } from "./work.ts";
 import type { WaitEstimator } from "./wait-estimator.ts";
 
-/** Places of entries that have left, from which on they are given back. */
+/** Empty places at the front after which they are reclaimed. */
 const LEAST_DROPPED = 64;
 
-/** Requests of about one size, first come, first served, and what all of them are predicted to cost. */
+/** Requests of similar size, first come, first served, and their predicted cost. */
 export class Lane<W extends Work, R> {
-  /** Cost that it may take in this turn; negative after a row that cost more than a turn (deficit round robin). */
+  /** Cost left to the lane in this turn; negative after a row that cost more than a turn (deficit round robin). */
   credit = 0;
-  /** In order of arrival; undefined where one has left. */
+  /** In order of arrival; undefined for entries that have left. */
   #entries: (Entry<W, R> | undefined)[] = [];
-  /** Tickets are positions that only grow: that of the first place, and of the oldest entry. */
+  /** Tickets are ever-growing positions: of the first place, and of the oldest entry. */
   #first = 0;
   #oldest = 0;
   #rows = 0;
@@ -22,12 +22,12 @@ export class Lane<W extends Work, R> {
     return this.#rows;
   }
 
-  /** Cost of all that waits, as asked. */
+  /** Cost of all waiting rows, as asked. */
   get full(): number {
     return this.#full;
   }
 
-  /** Cost of all that waits when what may be shortened is, as far as can be. */
+  /** Cost of all waiting rows, with shortened rows at their minimum. */
   get least(): number {
     return this.#least;
   }
@@ -36,17 +36,17 @@ export class Lane<W extends Work, R> {
     return this.#entries[this.#oldest - this.#first];
   }
 
-  /** Puts it at the end. */
+  /** Appends an entry. */
   add(entry: Entry<W, R>): void {
     entry.place = { lane: this, ticket: this.#first + this.#entries.push(entry) - 1 };
     this.#count(entry.work.count - entry.taken, entry.cost.full, entry.cost.least);
   }
 
-  /** Takes it out, wherever it is. @returns rows that it still had to hand out */
+  /** Removes an entry from any place. @returns its rows that were not dispatched */
   remove(entry: Entry<W, R>): number {
     const left = entry.work.count - entry.taken;
     if (entry.place?.lane !== this) return 0;
-    // Forgotten at once: it may be large. Its place goes when those before it have gone, too.
+    // Release it at once: it may be large. Its place is reclaimed with those before it.
     this.#entries[entry.place.ticket - this.#first] = undefined;
     entry.place = null;
     this.#dropPlaces();
@@ -54,7 +54,9 @@ export class Lane<W extends Work, R> {
     return left;
   }
 
-  /** Hands out that many more of its rows; it leaves with the last. @returns their cost at the price it came in with */
+  /**
+   * Takes that many rows of an entry; the entry leaves with its last row. @returns their cost at the price of admission
+   */
   hand(entry: Entry<W, R>, rows: number, keep: number): number {
     const left = entry.work.count - entry.taken;
     const share = rows / left;
@@ -66,11 +68,11 @@ export class Lane<W extends Work, R> {
       this.#count(-rows, -full, -least);
     }
     entry.taken += rows;
-    entry.handOut();
+    entry.dispatch();
     return least + (full - least) * keep;
   }
 
-  /** Sets the costs of all that waits anew, at today's prices. */
+  /** Recomputes the costs of all waiting entries. */
   reprice(price: (entry: Entry<W, R>) => void): void {
     let [full, least] = [0, 0];
     for (const entry of this.#entries) {
@@ -83,7 +85,7 @@ export class Lane<W extends Work, R> {
     this.#least = least;
   }
 
-  /** Moves on to the oldest entry, and now and then gives back the places before it. */
+  /** Advances to the oldest entry, and sometimes reclaims the places before it. */
   #dropPlaces(): void {
     const { length } = this.#entries;
     let gone = this.#oldest - this.#first;
@@ -96,7 +98,7 @@ export class Lane<W extends Work, R> {
 
   #count(rows: number, full: number, least: number): void {
     this.#rows += rows;
-    // Sums of many additions and subtractions: an empty lane starts from nothing again.
+    // Sums of many additions and subtractions drift: an empty lane restarts at zero.
     this.#full = this.#rows === 0 ? 0 : Math.max(0, this.#full + full);
     this.#least = this.#rows === 0 ? 0 : Math.max(0, this.#least + least);
   }
@@ -106,26 +108,29 @@ export class Lane<W extends Work, R> {
 const LANE_GROWTH = 8;
 const LANES = 4;
 
-/** Of a batch, what a larger request gets at a time while small ones come: they wait for that long, not for a batch. */
+/**
+ * Share of a batch that a larger request gets per turn while small ones come, so that they do not wait for a whole
+ * batch.
+ */
 const SHARED_TURN = 1 / 4;
 
-/** Milliseconds for which small ones are thought to keep coming. */
+/** Milliseconds for which small requests are expected to keep coming after the last one. */
 const SHARED_FOR = 1000;
 
 /**
- * A dictionary's waiting requests by size, and whose turn it is. The lanes take turns by cost (deficit round robin,
- * Shreedhar and Varghese 1995), each first come, first served, so a request waits for its equals before it and for as
- * much again of every other lane, never for all of a large one.
+ * A dictionary's waiting requests by size. The lanes take turns by cost (deficit round robin, Shreedhar and Varghese
+ * 1995), each first come, first served. A request thus waits for its equals before it and for as much again of every
+ * other lane, never for all of a large one.
  */
 export class Lanes<W extends Work, R> implements Iterable<Lane<W, R>> {
-  /** Of requests that fit one batch. */
+  /** Lane of requests that fit one batch. */
   readonly small: Lane<W, R>;
   readonly #lanes = Array.from({ length: LANES }, () => new Lane<W, R>());
   readonly #estimator: WaitEstimator<W, R>;
   readonly #clock: Clock;
   /** The lane served last. */
   #turn = 0;
-  /** When a request that fits one batch came last. */
+  /** Arrival of the last request that fits one batch. */
   #smallCame = -Infinity;
 
   constructor(estimator: WaitEstimator<W, R>, clock: Clock) {
@@ -138,14 +143,14 @@ export class Lanes<W extends Work, R> implements Iterable<Lane<W, R>> {
     return this.#lanes.values();
   }
 
-  /** Rows that wait. */
+  /** Waiting rows. */
   get rows(): number {
     let rows = 0;
     for (const lane of this.#lanes) rows += lane.rows;
     return rows;
   }
 
-  /** Cost, as asked, of what may be sent before its time: while small requests come, they must not find a large one there. */
+  /** Cost, as asked, of the work that may be sent ahead. It leaves out large requests while small ones come. */
   get cost(): number {
     if (this.#shared) return this.small.full;
     let cost = 0;
@@ -153,12 +158,12 @@ export class Lanes<W extends Work, R> implements Iterable<Lane<W, R>> {
     return cost;
   }
 
-  /** Whether a larger request should leave room for small ones. */
+  /** Whether larger requests should leave room for small ones. */
   get #shared(): boolean {
     return this.#clock.now() - this.#smallCame < SHARED_FOR;
   }
 
-  /** Where a request of that many rows waits. @param cost as asked */
+  /** The lane for a request of that many rows. @param cost as asked */
   laneOf(cost: number, rows: number): Lane<W, R> {
     const batches = cost / this.#estimator.room;
     if (rows === 1 || batches <= 1) return this.small;
@@ -171,7 +176,7 @@ export class Lanes<W extends Work, R> implements Iterable<Lane<W, R>> {
     if (lane === this.small) this.#smallCame = this.#clock.now();
   }
 
-  /** Puts one that waits in the first lane, and turns out dearer than that is for, into the one that it belongs to. */
+  /** Moves an entry of the first lane that has become too expensive for it to its proper lane. */
   moveOn(entry: Entry<W, R>): void {
     this.small.remove(entry);
     this.#price(entry);
@@ -179,14 +184,14 @@ export class Lanes<W extends Work, R> implements Iterable<Lane<W, R>> {
     (lane === this.small ? this.#lanes[1]! : lane).add(entry);
   }
 
-  /** All that waits at today's prices. */
+  /** Recomputes all costs at the present prices. */
   reprice(): void {
     for (const lane of this.#lanes) lane.reprice((entry) => this.#price(entry));
   }
 
   /**
-   * The next lane with rows and credit; some lane must have rows. Each visited gets its turn's credit, so a lane in debt
-   * comes to be served.
+   * The next lane with rows and credit; some lane must have rows. Each visited lane gets its turn's credit, so a lane
+   * in debt recovers.
    */
   next(): Lane<W, R> {
     for (;;) {
@@ -203,7 +208,7 @@ export class Lanes<W extends Work, R> implements Iterable<Lane<W, R>> {
   allowanceOf(lane: Lane<W, R>): number {
     const { room, overhead } = this.#estimator;
     if (lane === this.small || !this.#shared) return room;
-    // Not under the overhead of a run, or large ones would be mostly that.
+    // At least the overhead of a run, or large ones would be mostly overhead.
     return Math.min(room, Math.max(room * SHARED_TURN, overhead));
   }
 

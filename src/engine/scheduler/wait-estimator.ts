@@ -1,29 +1,29 @@
-import type { LeaseHolder } from "./core-lease.ts";
+import type { CoreClient } from "./core-lease.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import type { Executor, Work } from "./work.ts";
 
 /**
- * Milliseconds of runs that count. Of fewer the pace would jump: a full queue then admits in the moments in which it
- * looks short, and those admitted wait for longer than they were told.
+ * Milliseconds of runs that count. With fewer the speed would jump: a full queue would admit at moments when it looks
+ * short, and those requests would wait longer than they were told.
  */
 const HORIZON = 1000;
 
-/** A batch counts for this many times what was expected at most: a pause of the machine is not a trend. */
+/** A batch counts for at most this many times its expected time: a pause of the machine is not a trend. */
 const MOST = 4;
 
-/** And for this much of its prediction at least, so that the pace never comes to nothing. */
+/** And for at least this share of its prediction, so that the ratio never reaches zero. */
 const LEAST = 1e-3;
 
 /**
- * How long batches really take for each predicted millisecond, as measured of late: what the prediction leaves out
- * (prices that have changed since a request came, a machine that is shared with others) is in it. A ratio of sums, not a
- * mean of ratios: of two batches that are noticed at the same moment the second seems to have taken no time.
+ * Ratio of measured to predicted batch time, over recent runs. It covers what the prediction leaves out, such as
+ * changed prices or a shared machine. A ratio of sums, not a mean of ratios: of two batches noticed at the same moment
+ * the second seems to take no time.
  */
 export class Calibration {
   #predicted = 0;
   #taken = 0;
 
-  /** Real milliseconds of that many predicted ones. */
+  /** Measured milliseconds for that many predicted ones. */
   of(predicted: number): number {
     return this.#predicted === 0 ? predicted : (predicted * this.#taken) / this.#predicted;
   }
@@ -36,10 +36,10 @@ export class Calibration {
   }
 }
 
-/** So that rows which fill a batch exactly are not one too many by the last bit of a division. */
+/** Tolerance, so that rows which fill a batch exactly are not one too many by a rounding. */
 const ROUNDING = 1e-9;
 
-/** Predicted milliseconds of some rows as asked, and when they are shortened as far as they may be. */
+/** Predicted milliseconds of some rows, as asked and at their shortest. */
 export interface Cost {
   readonly full: number;
   readonly least: number;
@@ -47,17 +47,17 @@ export interface Cost {
 
 export interface WaitEstimatorOptions<W extends Work, R> {
   readonly executor: Pick<Executor<W, unknown>, "capacity" | "overhead" | "rowCost">;
-  readonly holder: LeaseHolder;
+  readonly holder: CoreClient;
   readonly lanes: () => Lanes<W, R>;
-  /** Predicted milliseconds until what has been sent to run is done. */
+  /** Predicted milliseconds until everything sent is done. */
   readonly running: () => number;
-  /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
+  /** Predicted wait in milliseconds above which rows that allow it are shortened. */
   readonly degradeWait: number;
 }
 
 /**
- * What rows cost by an executor's predictions, how much of them one batch has room for, and how long requests of one
- * dictionary will wait, at the speed that batches really have.
+ * Predicts the cost of rows, how many fit one batch, and how long one dictionary's requests will wait, at the measured
+ * speed of batches.
  */
 export class WaitEstimator<W extends Work, R> {
   readonly #options: WaitEstimatorOptions<W, R>;
@@ -67,7 +67,7 @@ export class WaitEstimator<W extends Work, R> {
     this.#options = options;
   }
 
-  /** Predicted cost of a run beyond that of its rows. */
+  /** Predicted cost of a run beyond its rows. */
   get overhead(): number {
     return this.#options.executor.overhead;
   }
@@ -78,7 +78,7 @@ export class WaitEstimator<W extends Work, R> {
     return Math.max(capacity - overhead, capacity / 2);
   }
 
-  /** Rows [from, to) that keep that share of what they may cost beyond their least. */
+  /** Cost of rows [from, to) that keep this share of their cost beyond the minimum. */
   costOf(work: W, from: number, to: number, keep: number): number {
     const { executor } = this.#options;
     if (work.uniform) return (to - from) * executor.rowCost(work, from, keep);
@@ -87,13 +87,13 @@ export class WaitEstimator<W extends Work, R> {
     return cost;
   }
 
-  /** All rows of a work from there on. */
+  /** Cost of all rows of a work from `from` on. */
   costFrom(work: W, from: number): Cost {
     const full = this.costOf(work, from, work.count, 1);
     return { full, least: work.degrade ? this.costOf(work, from, work.count, 0) : full };
   }
 
-  /** How many rows from there on fit into the room, and their cost. */
+  /** Counts the rows from `from` on that fit into the room. @returns their number and cost */
   fit(work: W, from: number, room: number, keep: number): [rows: number, cost: number] {
     const { executor } = this.#options;
     const left = work.count - from;
@@ -111,7 +111,7 @@ export class WaitEstimator<W extends Work, R> {
     return [left, cost];
   }
 
-  /** Measured milliseconds of that many predicted ones. */
+  /** Measured milliseconds for that many predicted ones. */
   measured(predicted: number): number {
     return this.#calibration.of(predicted);
   }
@@ -120,12 +120,12 @@ export class WaitEstimator<W extends Work, R> {
     this.#calibration.learn(predicted, milliseconds);
   }
 
-  /** Milliseconds that rows of this cost take, with the runs that they fill. */
+  /** Milliseconds of rows of this cost, with the runs that they fill. */
   timeOf(cost: number): number {
     return this.measured(cost + Math.ceil(cost / this.room) * this.overhead);
   }
 
-  /** Milliseconds of all that runs and waits. */
+  /** Milliseconds of everything that runs and waits. */
   backlog(): number {
     let length = this.#options.running();
     for (const lane of this.#options.lanes()) length += this.#lengthOf(lane);
@@ -137,7 +137,9 @@ export class WaitEstimator<W extends Work, R> {
     return this.#delayOf(lane, this.#lengthOf(lane));
   }
 
-  /** Of what rows of this lane that may be shortened would cost beyond their least, the share that the wait allows. */
+  /**
+   * Share that this lane's rows may keep of their cost beyond the minimum, so that the wait stays within `degradeWait`.
+   */
   keepOf(lane: Lane<W, R>): number {
     const { degradeWait } = this.#options;
     const lanes = this.#options.lanes();
@@ -153,12 +155,12 @@ export class WaitEstimator<W extends Work, R> {
     return Math.min(1, Math.max(0, ((full * degradeWait) / wait - least) / (full - least)));
   }
 
-  /** Milliseconds that a lane's rows will take: as asked, or, where that is too long, with those shortened that may be. */
+  /** Milliseconds of a lane's rows: as asked or, if that is too long, with shortened rows. */
   #lengthOf(lane: Lane<W, R>): number {
     return Math.max(this.timeOf(lane.least), Math.min(this.timeOf(lane.full), this.#options.degradeWait));
   }
 
-  /** The wait for a lane if its own rows took so long: what runs, the others' turns, and other dictionaries'. */
+  /** Wait for a lane whose own rows take `length`: running batches, turns of other lanes, other dictionaries. */
   #delayOf(lane: Lane<W, R>, length: number): number {
     const { holder, running } = this.#options;
     const lanes = this.#options.lanes();

@@ -5,59 +5,59 @@ import type { ShedReason } from "../core/telemetry.ts";
 import type { Lane } from "./lanes.ts";
 import type { Cost } from "./wait-estimator.ts";
 
-/** Rows of one request, as the scheduler sees them: how many, and until when they matter. */
+/** Rows of one request: their number, and until when they matter. */
 export interface Work {
   /** Rows in it, ≥ 1. */
   readonly count: number;
-  /** Cancelled when nobody waits for the answer any more. */
+  /** Cancelled when the client has disconnected. */
   readonly cancellation: Cancellation;
-  /** Clock milliseconds after which the answer is worthless. */
+  /** Clock milliseconds after which the answer is useless. */
   readonly deadline?: number;
-  /** Whether its rows may be shortened rather than wait long. */
+  /** Whether its rows may be shortened to avoid a long wait. */
   readonly degrade?: boolean;
-  /** Whether all its rows cost the same: then one is asked for, not all. */
+  /** Whether all its rows cost the same, so that pricing one is enough. */
   readonly uniform?: boolean;
 }
 
-/** Rows [from, to) of a work: a large one is spread over several batches. */
+/** Rows [from, to) of a work: a large one is split over several batches. */
 export interface Piece<W extends Work> {
   readonly work: W;
   readonly from: number;
   readonly to: number;
-  /** Of what its rows would cost beyond their least, the share that they may: 1 as asked, 0 the least. */
+  /** Share of their cost beyond the minimum that its rows may keep: 1 as asked, 0 the minimum. */
   readonly keep: number;
 }
 
 /**
- * What runs batches, one after another in the order of the calls. Handed to the scheduler.
- * Costs are predicted milliseconds of the whole lease, so that queues of different dictionaries add up.
+ * Runs batches, one after another in the order of the calls. Costs are predicted milliseconds of the whole lease, so
+ * that queues of different dictionaries add up.
  */
 export interface Executor<W extends Work, R> {
-  /** Cores that a run occupies. */
+  /** Cores per run. */
   readonly cores: number;
-  /** Cost that one batch should reach and not pass; a single row always fits. */
+  /** Target cost of one batch, not to be exceeded; a single row always fits. */
   readonly capacity: number;
-  /** Predicted cost of a run beyond that of its rows. */
+  /** Predicted cost of a run beyond its rows. */
   readonly overhead: number;
-  /** Whether `run` may be called while it runs a batch, so that the next one is there when that ends; else it is not. */
+  /** Whether `run` may be called during a run, so that the next batch is already there when it ends. */
   readonly takesAhead: boolean;
-  /** null if a batch would run at once; else resolves, and never rejects, when a restart or a hang is over: ask again. */
+  /** null if a batch would run at once; otherwise resolves, and never rejects, after a restart or hang: ask again. */
   ready(): Promise<void> | null;
-  /** Predicted cost of one row of this work when it keeps that share of what it may cost (see {@link Piece}), > 0. */
+  /** Predicted cost of one row of this work with this share kept (see {@link Piece}), > 0. */
   rowCost(work: W, row: number, keep: number): number;
   /**
-   * One result per piece, in order.
-   * @throws ExecutorCrash when it ended under this batch: the scheduler then sends the pieces again one by one.
+   * Returns one result per piece, in order.
+   * @throws ExecutorCrash when it ended during this batch: the scheduler then sends the pieces again one by one
    */
   run(pieces: readonly Piece<W>[]): Promise<readonly R[]>;
 }
 
-/** The executor ended while it ran a batch. It may be used again: it restarts by itself. */
+/** The executor ended during a batch. It restarts by itself and may be used again. */
 export class ExecutorCrash extends Error {
   override readonly name = "ExecutorCrash";
 }
 
-/** The results of a work's pieces in row order, and how long its first row waited. */
+/** Results of a work's pieces in row order, and the wait of its first row. */
 export interface Served<R> {
   readonly results: readonly R[];
   readonly queueMilliseconds: number;
@@ -65,42 +65,42 @@ export interface Served<R> {
 
 export interface EntryOptions<W extends Work> {
   readonly work: W;
-  /** Predicted of all its rows. */
+  /** Predicted cost of all its rows. */
   readonly cost: Cost;
   /** Whether others waited when it came. */
   readonly behindOthers: boolean;
   readonly clock: Clock;
-  /** It is over before it was served, by its client or its deadline. */
+  /** Called when it ends unserved, by its client or its deadline. */
   readonly onShed: (reason: ShedReason) => void;
-  /** Rows left the queue with it that were never handed out. */
+  /** Called with the number of its rows that left the queue without being dispatched. */
   readonly onDropped: (rows: number) => void;
 }
 
-/** A request in the queue, from when it is admitted until it is answered. */
+/** A request in the queue, from admission to answer. */
 export class Entry<W extends Work, R> {
   readonly work: W;
   readonly submitted: number;
   readonly behindOthers: boolean;
-  /** What it comes to: its results, or why there are none. */
+  /** Resolves with its results, or rejects with the reason. */
   readonly served: Promise<Served<R>>;
-  /** Predicted of the rows not handed out yet. */
+  /** Predicted cost of the rows not dispatched yet. */
   cost: Cost;
-  /** Rows handed to batches so far. */
+  /** Rows dispatched so far. */
   taken = 0;
-  /** When the first of them was. */
+  /** Time of the first dispatch. */
   started: number | null = null;
-  /** Where it waits, and its place there; null once all its rows are handed out. */
+  /** Its lane and place there; null once all its rows are dispatched. */
   place: { readonly lane: Lane<W, R>; readonly ticket: number } | null = null;
   readonly #options: EntryOptions<W>;
   readonly #results: { from: number; result: R }[] = [];
-  /** Pieces running or waiting to be run again. */
+  /** Pieces running or waiting for a retry. */
   #outstanding = 0;
   #settled = false;
   #resolve!: (served: Served<R>) => void;
   #reject!: (error: unknown) => void;
   #stopTimer: (() => void) | null = null;
 
-  /** Its client's hang-up and its deadline end it from now on, at once where they have come. */
+  /** From now on its client's disconnect and its deadline end it, at once if they have happened already. */
   constructor(options: EntryOptions<W>) {
     const { work, cost, behindOthers, clock } = options;
     this.#options = options;
@@ -115,21 +115,21 @@ export class Entry<W extends Work, R> {
     this.#watch();
   }
 
-  /** Whether it has been answered, with results or without. */
+  /** Whether it has been answered, with or without results. */
   get settled(): boolean {
     return this.#settled;
   }
 
-  /** A piece of it goes into a batch now. */
-  handOut(): void {
+  /** Records that a piece goes into a batch. */
+  dispatch(): void {
     this.#outstanding++;
     this.started ??= this.#options.clock.now();
   }
 
-  /** The result of a piece of it, from that row on. The last one answers it. */
+  /** Takes the result of a piece that starts at row `from`. The last one answers the request. */
   deliver(from: number, result: R): void {
     this.#outstanding--;
-    // Whoever has gone has no use for it, and it is no small thing to keep.
+    // Client gone: drop the result, it may be large.
     if (this.#settled) return;
     this.#results.push({ from, result });
     if (this.place !== null || this.#outstanding > 0) return;
@@ -141,7 +141,7 @@ export class Entry<W extends Work, R> {
     });
   }
 
-  /** Ends it without results; rows that still wait leave the queue. */
+  /** Ends it without results; waiting rows leave the queue. */
   fail(error: unknown): void {
     if (this.#settled) return;
     this.#end();

@@ -1,14 +1,14 @@
 import { overdueAfter } from "../core/clock.ts";
 import { type CallTime, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
-import { DirectCalls } from "../scheduler/direct-calls.ts";
+import { UnbatchedCalls } from "../scheduler/unbatched-calls.ts";
 import { asEngineError } from "./dictionary-executor.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
 /** Calls of one dictionary's runtime that are not batched, under the lease that its batches have. */
 export class RuntimeCalls {
   readonly #runtime: SupervisedRuntime;
-  readonly #calls: DirectCalls;
+  readonly #calls: UnbatchedCalls;
   /** Milliseconds after which a call is taken for hung. */
   readonly #limit: number;
   /** Those under way. */
@@ -18,7 +18,7 @@ export class RuntimeCalls {
     const { lease, clock, telemetry, load, maxWait, watchdog } = options;
     this.#runtime = runtime;
     this.#limit = watchdog.floor;
-    this.#calls = new DirectCalls({
+    this.#calls = new UnbatchedCalls({
       lease,
       cores: load.threads,
       clock,

@@ -19,7 +19,7 @@ async function share(dictionaries: number): Promise<{ requests: number; backgrou
   const always = async (take: () => Promise<void>): Promise<void> => {
     while (!state.stop) await take();
   };
-  requests.wishesAgain = () => !state.stop;
+  requests.mayRequeue = () => !state.stop;
   const all = [
     always(() => requests.hold(run("requests", 20))),
     ...Array.from({ length: dictionaries }, () => always(() => background.turn(() => null, run("background", 10)))),
@@ -27,7 +27,7 @@ async function share(dictionaries: number): Promise<{ requests: number; backgrou
   while (clock.now() < 5000) await settle();
   expect(requests.delay(100)).toBe(125);
   state.stop = true;
-  requests.pass();
+  requests.release();
   await Promise.all(all);
   expect(requests.delay(100)).toBe(100);
   return used;

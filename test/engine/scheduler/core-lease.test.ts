@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { overdueAfter } from "../../../src/engine/core/clock.ts";
-import { CoreLease, type LeaseHolder } from "../../../src/engine/scheduler/core-lease.ts";
+import { CoreLease, type CoreClient } from "../../../src/engine/scheduler/core-lease.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
@@ -10,17 +10,17 @@ import { settle } from "../../support/queue-world.ts";
 const NO_BACKLOG = { running: () => 0, total: () => 0 };
 
 describe("CoreLease", () => {
-  it("never lends more cores than there are, and serves one holder's wishes in order", async () => {
+  it("never lends more cores than there are, and serves one client in order of arrival", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 8 }),
         fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 20 }),
-        async (total, wishes) => {
+        async (total, requests) => {
           const lease = new CoreLease(total, new FakeClock());
           let held = 0;
           const order: number[] = [];
           await Promise.all(
-            wishes.map((cores, i) =>
+            requests.map((cores, i) =>
               holdCores(lease, cores, async () => {
                 order.push(i);
                 held += Math.min(cores, total);
@@ -30,27 +30,27 @@ describe("CoreLease", () => {
               }),
             ),
           );
-          expect(order).toEqual(wishes.map((_, i) => i));
+          expect(order).toEqual(requests.map((_, i) => i));
         },
       ),
     );
   });
 
-  it("gives the cores back when the holder fails", async () => {
+  it("gives the cores back when the client fails", async () => {
     const lease = new CoreLease(1, new FakeClock());
     await expect(holdCores(lease, 1, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     expect(await holdCores(lease, 1, () => Promise.resolve("free"))).toBe("free");
   });
 
-  it("shares time, not turns: a holder of long runs gets no more of it than those of short ones", async () => {
+  it("shares time, not turns: a client with long runs gets no more of it than those of short ones", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 5 }), async (lengths) => {
         const clock = new FakeClock();
         const lease = new CoreLease(2, clock);
         const used = lengths.map(() => 0);
         const state = { stop: false };
-        const always = async (holder: LeaseHolder, i: number): Promise<void> => {
-          holder.wishesAgain = () => !state.stop;
+        const always = async (holder: CoreClient, i: number): Promise<void> => {
+          holder.mayRequeue = () => !state.stop;
           while (!state.stop) {
             await holder.hold(async () => {
               clock.advance(lengths[i]!);
@@ -63,10 +63,10 @@ describe("CoreLease", () => {
         const all = holders.map(always);
         while (clock.now() < 50 * 50) await settle();
         state.stop = true;
-        for (const holder of holders) holder.pass();
+        for (const holder of holders) holder.release();
         const apart = Math.max(...used) - Math.min(...used);
         await Promise.all(all);
-        // Start-time fair queueing: two that always wish differ by one run of each at most.
+        // Start-time fair queueing: two that always requeue differ by one run of each at most.
         expect(apart).toBeLessThanOrEqual(2 * Math.max(...lengths));
       }),
       { numRuns: 20 },
@@ -80,7 +80,7 @@ describe("CoreLease", () => {
     const idle = lease.join(NO_BACKLOG, 1);
     for (let i = 0; i < 10; i++) await busy.hold(async () => clock.advance(10));
     const order: string[] = [];
-    const run = (holder: LeaseHolder, name: string): Promise<void> =>
+    const run = (holder: CoreClient, name: string): Promise<void> =>
       holder.hold(async () => {
         order.push(name);
         clock.advance(10);
@@ -91,20 +91,20 @@ describe("CoreLease", () => {
     expect(order.slice(0, 3)).toContain("busy");
   });
 
-  it("does not let narrow wishes overtake a wide one whose turn it is", async () => {
+  it("does not let narrow requests overtake a wide one whose turn it is", async () => {
     const clock = new FakeClock();
     const lease = new CoreLease(2, clock);
     const order: string[] = [];
     const ends: (() => void)[] = [];
-    const run = (holder: LeaseHolder, name: string): Promise<void> =>
+    const run = (holder: CoreClient, name: string): Promise<void> =>
       holder.hold(() => {
         order.push(name);
         return new Promise((end) => ends.push(end));
       });
     const [a, b, wide] = [1, 1, 2].map((cores) => lease.join(NO_BACKLOG, cores)) as [
-      LeaseHolder,
-      LeaseHolder,
-      LeaseHolder,
+      CoreClient,
+      CoreClient,
+      CoreClient,
     ];
     const all = [run(a, "a"), run(wide, "wide")];
     await settle();

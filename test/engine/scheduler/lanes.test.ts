@@ -8,7 +8,7 @@ type Waiting = Entry<Work, number>;
 /** As much of an entry as a lane touches. */
 const entryOf = (count: number): Waiting => {
   const cost = { full: count * 2, least: count };
-  return { work: { count }, taken: 0, cost, place: null, handOut() {} } as unknown as Waiting;
+  return { work: { count }, taken: 0, cost, place: null, dispatch() {} } as unknown as Waiting;
 };
 
 type Step =

@@ -214,8 +214,8 @@ function oneStep(
   const tooLittle = g.where(g.less(gain, limits.minEnergy), stopCode(g, "min_gain"), stop);
   const unable = g.where(noGain, stopCode(g, "no_gain"), tooLittle);
   const stopped = g.where(active(g, stop), unable, stop);
-  const goesOn = active(g, stopped);
-  const taken = g.where(goesOn, value, g.float(0));
+  const running = active(g, stopped);
+  const taken = g.where(running, value, g.float(0));
 
   const atom = g.squeeze(index, 1);
   const newResidual = g.sub(residual, g.mul(taken, g.gatherRows(weights.atoms, atom)));
@@ -227,8 +227,8 @@ function oneStep(
   }
   if (rest.history) after = g.where(g.anyInRow(g.equal(rest.history, index)), stopCode(g, "repeat"), after);
   const state: State = {
-    stop: g.where(goesOn, after, stopped),
-    steps: g.add(steps, g.cast(goesOn, "int32")),
+    stop: g.where(running, after, stopped),
+    steps: g.add(steps, g.cast(running, "int32")),
     residual: newResidual,
     energy: newEnergy,
     ...rest,

@@ -1,44 +1,44 @@
 import type { Clock } from "../core/clock.ts";
 import { EngineError } from "../core/errors.ts";
 import type { ShedReason } from "../core/telemetry.ts";
-import type { CoreLease, LeaseHolder } from "./core-lease.ts";
+import type { CoreLease, CoreClient } from "./core-lease.ts";
 
-export interface DirectCallsOptions {
+export interface UnbatchedCallsOptions {
   readonly lease: CoreLease;
-  /** Cores that a call occupies. */
+  /** Cores per call. */
   readonly cores: number;
   readonly clock: Clock;
-  /** Milliseconds of predicted waiting over which a call is refused. */
+  /** Predicted wait in milliseconds above which a call is refused. */
   readonly maxWait: number;
   readonly onShed: (reason: ShedReason) => void;
-  /** As of {@link Executor.ready}: no cores are held while what is called restarts or hangs. */
+  /** As in {@link Executor.ready}: no cores are held during a restart or hang. */
   readonly ready: () => Promise<void> | null;
 }
 
-/** Weight of the newest call in what one is thought to take. */
+/** Weight of the newest call in the mean time of a call. */
 const LEARNING_RATE = 0.2;
 
 /**
- * Calls of one dictionary that are not made in batches: one after another, each under the lease, in turns with the
- * batches of all dictionaries. Admission is by predicted wait, as for batches: this queue has an end too.
+ * Calls of one dictionary outside batches: one after another, each under the lease, in turns with the batches of all
+ * dictionaries. Admission uses the predicted wait, as for batches.
  */
-export class DirectCalls {
-  readonly #options: DirectCallsOptions;
-  readonly #holder: LeaseHolder;
+export class UnbatchedCalls {
+  readonly #options: UnbatchedCallsOptions;
+  readonly #holder: CoreClient;
   /** Calls waiting or running. */
   #open = 0;
-  /** Milliseconds that a call takes of late. */
+  /** Recent milliseconds per call. */
   #each = 0;
 
-  constructor(options: DirectCallsOptions) {
+  constructor(options: UnbatchedCallsOptions) {
     this.#options = options;
     const backlog = { running: () => Math.min(this.#open, 1) * this.#each, total: () => this.#open * this.#each };
     this.#holder = options.lease.join(backlog, options.cores);
   }
 
   /**
-   * @param expected milliseconds that the call should take
-   * @throws EngineError PURSUIT_QUEUE_FULL; or what the call threw.
+   * @param expected milliseconds of the call
+   * @throws EngineError PURSUIT_QUEUE_FULL; or the call's error
    */
   async run<T>(call: () => Promise<T>, expected = 0): Promise<T> {
     const { maxWait, onShed, ready } = this.#options;
@@ -67,7 +67,7 @@ export class DirectCalls {
     }
   }
 
-  /** Takes no turns any more. */
+  /** Takes no further turns. */
   leave(): void {
     this.#holder.leave();
   }

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { CoreLease } from "../../../src/engine/scheduler/core-lease.ts";
-import { DirectCalls } from "../../../src/engine/scheduler/direct-calls.ts";
+import { UnbatchedCalls } from "../../../src/engine/scheduler/unbatched-calls.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { createGate } from "../../support/gate.ts";
 import { holdCores } from "../../support/hold-cores.ts";
@@ -12,7 +12,7 @@ function setup() {
   const lease = new CoreLease(1, clock);
   const shed: string[] = [];
   const restarts = new Restarts();
-  const calls = new DirectCalls({
+  const calls = new UnbatchedCalls({
     lease,
     cores: 1,
     clock,
