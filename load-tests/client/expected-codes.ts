@@ -1,5 +1,5 @@
 import { compareCode } from "../../src/engine/dictionaries/verify/compare-code.ts";
-import type { ServedCode } from "../../src/engine/dictionaries/verify/served-code.ts";
+import type { ServedCode } from "../../src/engine/dictionaries/verify/step-margins.ts";
 import type { StopReason } from "../../src/engine/core/sparse-codes.ts";
 import { type Budget, writeRequest } from "./codecs.ts";
 import { type AnsweredCode, readAnswer } from "./read-answer.ts";

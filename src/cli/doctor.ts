@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { shortageOf } from "../engine/core/shortage.ts";
+import { shortageOf } from "../engine/core/errors.ts";
 import { CUDA_PROVIDER_FILES, type CudaProvider, inspectCudaProvider } from "../engine/runtime/onnx/cuda-provider.ts";
 
 /** `pursuit doctor`: what there is to run on, what is missing, and how to get it. Exits 1 when not even CPU works. */

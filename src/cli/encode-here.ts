@@ -4,7 +4,7 @@ import { Cancellation } from "../engine/core/cancellation.ts";
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
 import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
-import { type ServedCode, servedCodes } from "../engine/dictionaries/verify/served-code.ts";
+import { type ServedCode, servedCodes } from "../engine/dictionaries/verify/step-margins.ts";
 import { systemClock } from "../engine/core/clock.ts";
 import { Telemetry } from "../engine/core/telemetry.ts";
 import type { Rows } from "../engine/core/rows.ts";

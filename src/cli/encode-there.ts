@@ -1,5 +1,5 @@
-import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
-import { snakeCase } from "../engine/core/snake-case.ts";
+import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
+import { snakeCase } from "../engine/core/json-object.ts";
 import type { Encoder } from "./encode-here.ts";
 import type { EncoderName } from "./encoder-option.ts";
 import type { ServerClient } from "./server-client.ts";

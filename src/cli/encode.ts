@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Labels, labelsFor, readLabels } from "../engine/dictionaries/labels.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
-import type { ServedCode } from "../engine/dictionaries/verify/served-code.ts";
+import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
 import { readSettings } from "../server/config.ts";
 import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";

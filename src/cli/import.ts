@@ -1,6 +1,6 @@
 import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { atomNorms } from "../engine/core/atom-norms.ts";
+import { atomNorms } from "../engine/core/dictionary-weights.ts";
 import { DICTIONARY_ID_PATTERN, INPUT_NORMS, RESELECTS, ROLES, SCORES } from "../engine/core/dictionary.ts";
 import {
   IMPORT_KINDS,
@@ -13,7 +13,7 @@ import { checkValues } from "../engine/dictionaries/weights.ts";
 import { understand } from "../engine/dictionaries/importing/understand.ts";
 import type { Understood } from "../engine/dictionaries/importing/understood.ts";
 import { writeDictionary } from "../engine/dictionaries/importing/write-dictionary.ts";
-import { snakeCase } from "../engine/core/snake-case.ts";
+import { snakeCase } from "../engine/core/json-object.ts";
 import { readSettings } from "../server/config.ts";
 import { shellWord } from "../server/first-request.ts";
 

@@ -1,4 +1,4 @@
-import { isObject } from "../engine/core/is-object.ts";
+import { isObject } from "../engine/core/json-object.ts";
 
 /** An answer in JSON that a Pursuit server gave. */
 export interface ServerAnswer {

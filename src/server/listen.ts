@@ -4,7 +4,7 @@ import type { Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import type { FastifyBaseLogger, FastifyInstance } from "fastify";
 import { processLimit } from "../engine/core/process-limits.ts";
-import { shortageOf } from "../engine/core/shortage.ts";
+import { shortageOf } from "../engine/core/errors.ts";
 import { BODY_HIGH_WATER } from "./app.ts";
 import type { Settings } from "./settings.ts";
 

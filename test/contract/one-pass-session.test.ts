@@ -1,6 +1,6 @@
 /** What every one-pass kind owes: its rule in float64, budgets that grow by contribution, and the same codes in any batch. */
 import { afterAll, describe, expect, it } from "vitest";
-import { atomNorms } from "../../src/engine/core/atom-norms.ts";
+import { atomNorms } from "../../src/engine/core/dictionary-weights.ts";
 import type { Budget } from "../../src/engine/core/budget.ts";
 import { type SparseCodes, STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
 import { onePassRule } from "../../src/engine/encoders/activations.ts";

@@ -6,7 +6,7 @@ import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.t
 import type { ImportFlags } from "../../src/engine/dictionaries/importing/import-flags.ts";
 import { understand } from "../../src/engine/dictionaries/importing/understand.ts";
 import { compareCode, type Verdict } from "../../src/engine/dictionaries/verify/compare-code.ts";
-import { servedCodes } from "../../src/engine/dictionaries/verify/served-code.ts";
+import { servedCodes } from "../../src/engine/dictionaries/verify/step-margins.ts";
 import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import { batchOf } from "./batch.ts";

@@ -4,12 +4,12 @@
  */
 import type * as Sessions from "../../src/engine/runtime/sessions/create-session.ts";
 import type * as Dense from "../../src/engine/runtime/onnx/dense-pass.ts";
-import type * as Memory from "../../src/engine/runtime/gram/free-memory.ts";
+import type * as Memory from "../../src/engine/runtime/gram/gram.ts";
 
 const folder = "#dist/engine/runtime";
 export const { createEncoderSession } = (await import(`${folder}/sessions/create-session.js`)) as typeof Sessions;
 export const { DensePass } = (await import(`${folder}/onnx/dense-pass.js`)) as typeof Dense;
-const { freeMemory } = (await import(`${folder}/gram/free-memory.js`)) as typeof Memory;
+const { freeMemory } = (await import(`${folder}/gram/gram.js`)) as typeof Memory;
 
 /** A dense pass as a session makes it, its result freed at once: the fastest that we know. */
 export async function passOnce(dense: Dense.DensePass, rows: Float32Array): Promise<void> {

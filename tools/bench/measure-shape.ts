@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { freemem } from "node:os";
-import { servedCodes, type ServedCode } from "../../src/engine/dictionaries/verify/served-code.ts";
+import { type ServedCode, servedCodes } from "../../src/engine/dictionaries/verify/step-margins.ts";
 import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
 import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";

@@ -1,5 +1,5 @@
 import { compareCode } from "../../src/engine/dictionaries/verify/compare-code.ts";
-import type { ServedCode } from "../../src/engine/dictionaries/verify/served-code.ts";
+import type { ServedCode } from "../../src/engine/dictionaries/verify/step-margins.ts";
 import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { PursuitPath } from "../../src/engine/core/dictionary.ts";
 import type { ResultLine } from "./result-line.ts";

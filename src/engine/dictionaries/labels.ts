@@ -1,8 +1,7 @@
-import { isSystemError } from "../core/errors.ts";
+import { isSystemError, shortageOf } from "../core/errors.ts";
 import { join } from "node:path";
 import type { FeatureFacts } from "../core/dictionary.ts";
-import { isObject } from "../core/is-object.ts";
-import { shortageOf } from "../core/shortage.ts";
+import { isObject } from "../core/json-object.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { readJsonFile } from "./formats/json-file.ts";
 

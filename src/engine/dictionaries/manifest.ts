@@ -11,8 +11,7 @@ import {
   type Role,
   ROLES,
 } from "../core/dictionary.ts";
-import { isObject } from "../core/is-object.ts";
-import { camelCase, snakeCase } from "../core/snake-case.ts";
+import { camelCase, isObject, snakeCase } from "../core/json-object.ts";
 import type { OnePassSettings } from "../encoders/one-pass.ts";
 import { ENCODER_KINDS, findSpec, specOf } from "../encoders/registry.ts";
 import { closed, type EncoderSpec, oneOf } from "../encoders/spec.ts";

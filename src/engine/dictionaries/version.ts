@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import type { DictionaryManifest } from "../core/dictionary.ts";
-import { snakeCase } from "../core/snake-case.ts";
-import { isObject } from "../core/is-object.ts";
+import { isObject, snakeCase } from "../core/json-object.ts";
 
 /** A tensor as its file stores it. */
 export interface StoredTensor {

@@ -1,4 +1,4 @@
-import { knownNorms } from "../core/atom-norms.ts";
+import { knownNorms } from "../core/dictionary-weights.ts";
 import type { OnePassSettings, OnePassWeights } from "./one-pass.ts";
 
 /** A row of a one-pass encoder in float64, before its activation. */

@@ -6,7 +6,7 @@ import { LABELS_FILE } from "../dictionaries/labels.ts";
 import { tensorShapes } from "../dictionaries/weights.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { LoadOptions } from "../runtime/protocol/messages.ts";
-import { residentBytes } from "../runtime/supervisor/process-memory.ts";
+import { residentBytes } from "../runtime/supervisor/launch.ts";
 import type { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { type MemoryClaim, type MemoryLedger, type MemoryNeeds, MemoryRefused } from "../scheduler/memory-ledger.ts";
 

@@ -1,6 +1,5 @@
-import { Fault } from "../core/errors.ts";
+import { Fault, shortageOf } from "../core/errors.ts";
 import { pause } from "../core/clock.ts";
-import { shortageOf } from "../core/shortage.ts";
 import { ranOutOfMemory, RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { DictionaryMemory } from "./dictionary-memory.ts";
 import type { ServingOptions } from "./serving-options.ts";

@@ -1,7 +1,7 @@
 import Type from "typebox";
 import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 import type { DictionaryStatus } from "../../engine/engine.ts";
-import { snakeCase } from "../../engine/core/snake-case.ts";
+import { snakeCase } from "../../engine/core/json-object.ts";
 import type { AppOptions } from "../route-options.ts";
 import { inputTensors, outputTensors, type TensorSpec } from "./tensor.ts";
 import type { InferStatistics } from "./infer-statistics.ts";

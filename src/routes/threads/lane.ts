@@ -3,8 +3,7 @@ import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import { WireError, type WireFaultCode } from "../../codecs/codec-error.ts";
 import type { Cancellation } from "../../engine/core/cancellation.ts";
-import { clientClosed } from "../../engine/core/errors.ts";
-import { shortageOf } from "../../engine/core/shortage.ts";
+import { clientClosed, shortageOf } from "../../engine/core/errors.ts";
 import type { WireTask } from "./task.ts";
 import type { WorkerResult } from "./worker.ts";
 

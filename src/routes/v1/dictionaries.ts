@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { DictionaryStatus } from "../../engine/engine.ts";
-import { snakeCase } from "../../engine/core/snake-case.ts";
+import { snakeCase } from "../../engine/core/json-object.ts";
 import { describeRoute } from "./describe-route.ts";
 import type { AppOptions } from "../route-options.ts";
 import { DictionariesSchema, DictionarySchema, type DictionaryWire } from "./schemas.ts";

@@ -49,7 +49,7 @@ const EditsSchema = Type.Array(Type.Union([CodeEditSchema, DirectionEditSchema])
   description: "Code edits in order, then direction edits in order; see docs/steering.md",
 });
 
-/** Read by engine/core/read-edits.ts, which names the edit that is wrong, and not by the validator. */
+/** Read by engine/core/edits.ts, which names the edit that is wrong, and not by the validator. */
 const Posted = Type.Unknown();
 
 const steerFields = {

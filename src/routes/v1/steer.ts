@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import { checkRowNumbers, readEdits } from "../../engine/core/read-edits.ts";
+import { checkRowNumbers, readEdits } from "../../engine/core/edits.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
 import { describeRoute } from "./describe-route.ts";

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
-import { readEdits } from "../../engine/core/read-edits.ts";
+import { readEdits } from "../../engine/core/edits.ts";
 import type { SteeringSet } from "../../engine/core/steering.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas } from "./body-schemas.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { ServedCode } from "../../../src/engine/dictionaries/verify/served-code.ts";
-import { goalNotes, pathLines, type TimedPath, type TimedBaseline } from "../../../tools/bench/path-lines.ts";
+import type { ServedCode } from "../../../src/engine/dictionaries/verify/step-margins.ts";
+import { goalNotes, pathLines, type TimedBaseline, type TimedPath } from "../../../tools/bench/path-lines.ts";
 import { seeded } from "../../../tools/bench/shapes.ts";
 
 const SHAPE = { d: 2, m: 2, steps: 2, goal: 10 };

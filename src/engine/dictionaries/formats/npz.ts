@@ -1,6 +1,6 @@
 import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { elements, floatTypeOf, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader, inRowMajor } from "./npy-header.ts";
+import { elements, floatTypeOf, inRowMajor, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader } from "./npy.ts";
 import { checkPlainFile } from "./plain-file.ts";
 import type { TensorFile } from "./tensor-file.ts";
 import { ZipArchive, type ZipMember } from "./zip.ts";

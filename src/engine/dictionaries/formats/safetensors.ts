@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "./format-error.ts";
 import { openPlainFile, readExactly } from "./plain-file.ts";
 

@@ -1,4 +1,4 @@
-import { atomNorms } from "../../core/atom-norms.ts";
+import { atomNorms } from "../../core/dictionary-weights.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 
 /**

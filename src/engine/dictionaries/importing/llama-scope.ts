@@ -1,8 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
-import type { TensorFile } from "../formats/tensor-file.ts";
+import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { ImportFault } from "./import-fault.ts";

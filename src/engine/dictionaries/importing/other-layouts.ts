@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/json-object.ts";
 import { ENCODER_KINDS } from "../../encoders/registry.ts";
 import { readJsonFile } from "../formats/json-file.ts";
 

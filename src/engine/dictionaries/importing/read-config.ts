@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { type NonFinite, readJsonFile, shownJson } from "../formats/json-file.ts";
 import { ImportFault } from "./import-fault.ts";

@@ -1,9 +1,8 @@
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
 import { shownJson } from "../formats/json-file.ts";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
-import type { TensorFile } from "../formats/tensor-file.ts";
-import { isObject } from "../../core/is-object.ts";
+import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
+import { isObject } from "../../core/json-object.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import { foldFactor } from "./fold-norms.ts";

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { findTensorFile } from "../formats/open-tensor-file.ts";
+import { findTensorFile } from "../formats/tensor-file.ts";
 import { findCrossLayer, understandCrossLayer } from "./cross-layer.ts";
 import {
   DICTIONARY_LEARNING_CONFIG,

@@ -1,7 +1,6 @@
 import { FormatError } from "../formats/format-error.ts";
 import { NPY_TENSOR } from "../formats/npy.ts";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
-import { isFloatType, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
+import { isFloatType, openTensorFile, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
 import type { ImportFlags, Source } from "./import-flags.ts";
 import { ImportFault, MissingFlags } from "./import-fault.ts";
 import { isCircuitTracer, understandCircuitTracer } from "./circuit-tracer.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { ImportFlags } from "../importing/import-flags.ts";
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/json-object.ts";
 import { readJsonFile } from "../formats/json-file.ts";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
 import type { RegistryEntry } from "./registry.ts";

@@ -7,8 +7,7 @@ import {
 } from "../../core/dictionary-weights.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { compareOnePass } from "./compare-one-pass.ts";
-import type { ServedCode } from "./served-code.ts";
-import { firstUndecidedStep, lengthOf, pursuitStart } from "./step-margins.ts";
+import { firstUndecidedStep, lengthOf, pursuitStart, type ServedCode } from "./step-margins.ts";
 
 /** Share of a row's largest |value| that two values of one atom may be apart. */
 const VALUE_TOLERANCE = 1e-5;

@@ -1,10 +1,9 @@
-import { knownNorms } from "../../core/atom-norms.ts";
+import { knownNorms } from "../../core/dictionary-weights.ts";
 import { onePassRule } from "../../encoders/activations.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { referenceCode } from "../../encoders/reference.ts";
 import type { Verdict } from "./compare-code.ts";
-import type { ServedCode } from "./served-code.ts";
-import { pursuitStart } from "./step-margins.ts";
+import { pursuitStart, type ServedCode } from "./step-margins.ts";
 
 /** Share by which two contributions may differ and still be in either order; and two values of one atom. */
 const TOLERANCE = 1e-5;

@@ -1,8 +1,12 @@
-import { knownNorms } from "../../core/atom-norms.ts";
+import {
+  type DictionaryWeights,
+  knownNorms,
+  type OrthogonalWeights,
+  type PursuitWeights,
+} from "../../core/dictionary-weights.ts";
 import { LAYER_NORM_EPSILON } from "../../core/dictionary.ts";
-import type { DictionaryWeights, OrthogonalWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
 import { LeastSquares } from "../../core/least-squares.ts";
-import type { ServedCode } from "./served-code.ts";
+import { type SparseCodes, STOP_REASONS, type StopReason } from "../../core/sparse-codes.ts";
 
 /** A row in pursuit space before its first step, in float64: normed as its code says, b subtracted in float32. */
 export function pursuitStart(
@@ -75,3 +79,34 @@ export function lengthOf(vector: Float64Array): number {
 }
 
 const largestOf = (norms: Float64Array): number => norms.reduce((most, norm) => Math.max(most, norm), 0);
+
+/** One row's code as it was served, with its trace. */
+export interface ServedCode {
+  /** Ascending. */
+  readonly indices: ArrayLike<number>;
+  readonly values: ArrayLike<number>;
+  readonly stop: StopReason;
+  readonly trace: { readonly indices: ArrayLike<number>; readonly values: ArrayLike<number> };
+  /** ||r|| after each selection. */
+  readonly residualNorms: ArrayLike<number>;
+  readonly norm?: { readonly shift: number; readonly scale: number };
+  /** Labels beside `indices`, where a server was asked for them. */
+  readonly labels?: readonly (string | null)[];
+}
+
+/** Traced codes, row by row. */
+export function servedCodes({ count, indptr, indices, values, stops, norm, trace }: SparseCodes): ServedCode[] {
+  if (!trace) throw new Error("the codes were encoded without a trace");
+  return Array.from({ length: count }, (_, i) => {
+    const [from, to] = [indptr[i]!, indptr[i + 1]!];
+    const [first, last] = [trace.indptr[i]!, trace.indptr[i + 1]!];
+    return {
+      indices: indices.subarray(from, to),
+      values: values.subarray(from, to),
+      stop: STOP_REASONS[stops[i]!]!,
+      trace: { indices: trace.indices.subarray(first, last), values: trace.values.subarray(first, last) },
+      residualNorms: trace.residualNorms?.subarray(first, last) ?? [],
+      ...(norm && { norm: { shift: norm.shift[i]!, scale: norm.scale[i]! } }),
+    };
+  });
+}

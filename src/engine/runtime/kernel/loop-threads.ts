@@ -2,10 +2,9 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { threadsThatFit } from "../../core/process-limits.ts";
-import { JobLoop } from "./job-loop.ts";
-import { CONTROL, type Control, createControl, publishRows, takeRow } from "./loop-control.ts";
 import type { RowJob } from "./row-job.ts";
-import type { RowLoopOptions } from "./row-loop.ts";
+import { RowLoop, type RowLoopOptions } from "./row-loop.ts";
+import { OrthogonalLoop } from "./orthogonal-loop.ts";
 
 /** Lanes per thread (row-loop.ts). */
 export const LANES = 2;
@@ -94,5 +93,50 @@ export class LoopThreads {
     Atomics.add(this.#control, CONTROL.turn, 1);
     Atomics.notify(this.#control, CONTROL.turn);
     await Promise.all(this.#exits);
+  }
+}
+
+/** Shared Int32 control block of the worker threads. */
+export const CONTROL = { turn: 0, nextRow: 1, ready: 2, busy: 3, faults: 4, closing: 5 } as const;
+
+export type Control = Int32Array;
+
+const createControl = (): Control => new Int32Array(new SharedArrayBuffer(4 * Object.keys(CONTROL).length));
+
+/** Makes rows [0, count) available. */
+function publishRows(control: Control, count: number): void {
+  Atomics.store(control, CONTROL.ready, count);
+  Atomics.notify(control, CONTROL.ready);
+}
+
+/** Takes the next free row of a job, −1 if none is left. Waits until the row is available. */
+export function takeRow(control: Control, count: number): number {
+  const row = Atomics.add(control, CONTROL.nextRow, 1);
+  if (row >= count) return -1;
+  for (let ready; (ready = Atomics.load(control, CONTROL.ready)) <= row;) Atomics.wait(control, CONTROL.ready, ready);
+  return row;
+}
+
+/** What one thread does with jobs: the loop that a job asks for, each made when the first job asks for it. */
+export class JobLoop {
+  readonly #options: RowLoopOptions;
+  #plain: RowLoop | null = null;
+  #orthogonal: Partial<Record<NonNullable<RowJob["orthogonal"]>, OrthogonalLoop>> = {};
+
+  constructor(options: RowLoopOptions) {
+    this.#options = options;
+  }
+
+  /** As {@link RowLoop.run}. */
+  run(job: RowJob, gram: boolean, next: () => number): void {
+    const { orthogonal: score } = job;
+    if (score === null) {
+      this.#plain ??= new RowLoop(this.#options);
+      this.#plain.run(job, gram, next);
+    } else {
+      const { module, arena, lane } = this.#options;
+      const loop = (this.#orthogonal[score] ??= new OrthogonalLoop({ module, arena, lane, score }));
+      loop.run(job, gram, next);
+    }
   }
 }

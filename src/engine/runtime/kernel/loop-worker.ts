@@ -1,7 +1,6 @@
 /** Helper thread of a loop: sleeps until a job arrives, then works on its rows beside the session's thread. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { JobLoop } from "./job-loop.ts";
-import { CONTROL, type Control, takeRow } from "./loop-control.ts";
+import { CONTROL, type Control, JobLoop, takeRow } from "./loop-threads.ts";
 import type { RowJob } from "./row-job.ts";
 import type { RowLoopOptions } from "./row-loop.ts";
 

@@ -3,9 +3,8 @@ import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 import { LeastSquares } from "../../core/least-squares.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
 import { instantiateOrthogonalKernel, type OrthogonalKernel } from "./pursuit-kernel.ts";
-import { takeResidual } from "./residual.ts";
-import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
-import { stopBefore, STOPS } from "./row-stops.ts";
+import { takeResidual } from "./lane.ts";
+import { GOES_ON, type RowJob, stopBefore, STOPS, WAITS } from "./row-job.ts";
 
 /** Options of a thread's loop; plain data, so they can be sent to a worker. */
 export interface OrthogonalLoopOptions {

@@ -1,4 +1,6 @@
 import type { OrthogonalScore } from "../../core/dictionary.ts";
+import { STOP_REASONS, type StopReason } from "../../core/sparse-codes.ts";
+import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 
 /** Where a row of a job stands; beside these, `stops` holds positions in STOP_REASONS. */
 export const GOES_ON = -1;
@@ -16,7 +18,7 @@ export interface RowJob {
   readonly depth: number;
   /** Whether `energies` must be exact when a row has ended. */
   readonly traced: boolean;
-  /** Whether to touch rows of the Gram matrix, and a code's atoms, before they are used: see touch-trial.ts. */
+  /** Whether to touch rows of the Gram matrix, and a code's atoms, before they are used: see prefetch-trial.ts. */
   readonly touches: boolean;
   /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
   readonly orthogonal: OrthogonalScore | null;
@@ -112,4 +114,62 @@ export function createRowJob(
   job.startEnergy.set(job.energy);
   job.freshEnergy.set(job.energy);
   return job;
+}
+
+const code = (reason: StopReason): number => STOP_REASONS.indexOf(reason);
+
+/** Stop reasons as the numbers in a job's `stops`. */
+export const STOPS = {
+  max_atoms: code("max_atoms"),
+  tolerance: code("tolerance"),
+  residual_norm: code("residual_norm"),
+  min_gain: code("min_gain"),
+  no_gain: code("no_gain"),
+  repeat: code("repeat"),
+  dependent: code("dependent"),
+} as const;
+
+/** Tests the limits before a step, in the order of docs/algorithm.md. @returns the first one reached, or GOES_ON */
+export function stopBefore(job: RowJob, row: number): number {
+  const energy = job.energy[row]!;
+  if (energy <= job.tolerance[row]!) return STOPS.tolerance;
+  if (energy <= job.residual[row]!) return STOPS.residual_norm;
+  if (job.steps[row]! >= job.maxAtoms[row]!) return STOPS.max_atoms;
+  return GOES_ON;
+}
+
+/** Whether a row's ||r||² lies within `slack` of one of its limits. */
+export function nearLimit({ energy, tolerance, residual, threshold }: RowJob, row: number, slack: number): boolean {
+  const now = energy[row]!;
+  return near(now, tolerance[row]!, slack) || near(now, residual[row]!, slack) || near(now, threshold[row]!, slack);
+}
+
+/** A limit that is off is negative. */
+const near = (value: number, limit: number, slack: number): boolean => limit > 0 && Math.abs(value - limit) <= slack;
+
+/** Steps of pursuits in scaled units. */
+interface ScaledSteps {
+  readonly values: Float32Array;
+  /** ||r||² after each step. */
+  readonly energies: Float32Array;
+}
+
+/**
+ * Counts the steps of one row before the first value or norm beyond float32.
+ * @param first index of its first step; the next ones follow every `stride`
+ * @param unscale factor back to the posted row's scale
+ */
+export function finiteSteps(
+  { values, energies }: ScaledSteps,
+  first: number,
+  stride: number,
+  count: number,
+  unscale: number,
+): number {
+  for (let t = 0, at = first; t < count; t++, at += stride) {
+    const value = Math.abs(values[at]! * unscale);
+    // Negated, so that NaN ends it too.
+    if (!(value <= LARGEST_FLOAT32 && Math.sqrt(energies[at]!) * unscale <= LARGEST_FLOAT32)) return t;
+  }
+  return count;
 }

@@ -1,11 +1,8 @@
 import type { PursuitSettings } from "../../core/dictionary.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
-import { finiteSteps } from "./finite-steps.ts";
-import { Lane } from "./lane.ts";
+import { finiteSteps, GOES_ON, nearLimit, type RowJob, stopBefore, STOPS, WAITS } from "./row-job.ts";
+import { Lane, takeResidual } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
-import { takeResidual } from "./residual.ts";
-import { GOES_ON, type RowJob, WAITS } from "./row-job.ts";
-import { nearLimit, stopBefore, STOPS } from "./row-stops.ts";
 
 /** Options of a thread's loop; plain data, so they can be sent to a worker. */
 export interface RowLoopOptions {

@@ -1,6 +1,6 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
-import { buildDenseModel, type DenseWeights } from "./dense-graph.ts";
-import { createOnnxSession, type OnnxSessionOptions } from "./onnx-session.ts";
+import { createOnnxSession, encodeModel, type OnnxSessionOptions } from "./onnx-session.ts";
+import { type ExternalTensor, GraphBuilder } from "./graph-builder.ts";
 
 /** Computes rows · atomsᵀ + bias by the runtime's matrix product. */
 export class DensePass {
@@ -18,7 +18,7 @@ export class DensePass {
 
   /**
    * [n, d] → [n, m]. A single row takes another path through the runtime and rounds differently. The binding allocates
-   * every result; frequent callers should free it (free-memory.ts).
+   * every result; frequent callers should free it (freeMemory).
    */
   async run(rows: Float32Array): Promise<Float32Array> {
     const input = new Tensor("float32", rows, [rows.length / this.#d, this.#d]);
@@ -29,4 +29,24 @@ export class DensePass {
   release(): Promise<void> {
     return this.#session.release();
   }
+}
+
+/** A matrix [m, d] to multiply rows with, and a bias [m] to add. */
+interface DenseWeights {
+  readonly m: number;
+  readonly d: number;
+  readonly atoms: Float32Array;
+  readonly bias?: Float32Array;
+}
+
+/** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ + bias. */
+function buildDenseModel({ atoms, bias, m, d }: DenseWeights): {
+  readonly model: Uint8Array;
+  readonly external: readonly ExternalTensor[];
+} {
+  const g = new GraphBuilder("dense");
+  const rows = g.input("rows", "float32", ["n", d]);
+  const added = bias && g.weights("bias", bias, [m]);
+  g.outputAs("products", g.matmulTransposed(rows, g.weights("atoms", atoms, [m, d]), added), "float32", ["n", m]);
+  return { model: encodeModel(g.build()), external: g.externalTensors };
 }

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import type { ExternalTensor } from "./graph-builder.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type GraphProto, ModelProtoSchema } from "./onnx_pb.ts";
 
 export interface OnnxSessionOptions {
   readonly runtime: "cpu" | "cuda";
@@ -69,4 +71,21 @@ function sessionOptions({ runtime, threads }: OnnxSessionOptions): InferenceSess
     extra: { session: { intra_op: { allow_spinning: "0" } } },
     logSeverityLevel: 3,
   };
+}
+
+/** From opset 18 reductions take their axes as an input; ReduceMax takes int32 from opset 20. Its IR version is 9. */
+const OPSET = 20n;
+const IR_VERSION = 9n;
+
+/** Encodes a graph as the bytes of an ONNX model. */
+export function encodeModel(graph: GraphProto): Uint8Array {
+  return toBinary(
+    ModelProtoSchema,
+    create(ModelProtoSchema, {
+      irVersion: IR_VERSION,
+      producerName: "pursuit",
+      graph,
+      opsetImport: [{ domain: "", version: OPSET }],
+    }),
+  );
 }

@@ -2,7 +2,7 @@ import type { PursuitSettings } from "../../core/dictionary.ts";
 import { STOP_REASONS, type StopReason } from "../../core/sparse-codes.ts";
 import { type ExternalTensor, GraphBuilder, type TypedValue } from "./graph-builder.ts";
 import type { Value } from "./protos.ts";
-import { encodeModel } from "./encode-model.ts";
+import { encodeModel } from "./onnx-session.ts";
 
 /** Options of a pursuit graph. */
 export interface PursuitGraphOptions {

@@ -1,8 +1,7 @@
-import { Fault } from "../../core/errors.ts";
+import { Fault, shortageOf } from "../../core/errors.ts";
 import { loadWeights } from "../../dictionaries/weights.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
 import type { LoadedFacts, LoadFailureCause, LoadOptions, WarmUp } from "../protocol/messages.ts";
-import { shortageOf } from "../../core/shortage.ts";
 import type { EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "../onnx/cuda-provider.ts";
 import { choosePath, runsOn } from "../sessions/choose-path.ts";

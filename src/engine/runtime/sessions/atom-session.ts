@@ -1,5 +1,4 @@
-import { atomNorms } from "../../core/atom-norms.ts";
-import type { Atoms } from "../../core/dictionary-weights.ts";
+import { atomNorms, type Atoms } from "../../core/dictionary-weights.ts";
 import type { CodesToDecode } from "../../core/sparse-codes.ts";
 import type { Neighbour } from "../../core/dictionary.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";

@@ -1,7 +1,7 @@
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { Atoms } from "../../core/dictionary-weights.ts";
 import { type PursuitTrace, type SparseCodes, STOP_REASONS } from "../../core/sparse-codes.ts";
-import { finiteSteps } from "../kernel/finite-steps.ts";
+import { finiteSteps } from "../kernel/row-job.ts";
 import { codesOfTrace } from "./codes-of-trace.ts";
 import { emptyTrace } from "./empty-trace.ts";
 import type { PreparedRows } from "./prepare-rows.ts";

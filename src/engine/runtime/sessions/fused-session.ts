@@ -1,27 +1,23 @@
-import { atomNorms } from "../../core/atom-norms.ts";
+import { atomNorms, type Atoms, type OrthogonalWeights, type PursuitWeights } from "../../core/dictionary-weights.ts";
 import {
+  type CoherenceFigures,
   type OrthogonalScore,
   orthogonalSettings,
-  type CoherenceFigures,
   type RuntimeChoice,
 } from "../../core/dictionary.ts";
-import type { Atoms, OrthogonalWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { SparseCodes } from "../../core/sparse-codes.ts";
 import type { EncoderSession, Progress } from "../process/encoder-session.ts";
 import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
-import type { PairedTrial } from "../kernel/paired-trial.ts";
+import { createTouchTrial, type PairedTrial } from "../kernel/prefetch-trial.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
 import type { RowLoopOptions } from "../kernel/row-loop.ts";
 import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
-import { createTouchTrial } from "../kernel/touch-trial.ts";
 import { AtomSession } from "./atom-session.ts";
-import { Coherence } from "../gram/coherence.ts";
+import { Coherence, freeMemory, GramBuild } from "../gram/gram.ts";
 import { codesOfJobs } from "./codes-of-jobs.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
-import { freeMemory } from "../gram/free-memory.ts";
-import { GramBuild } from "../gram/gram-build.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import { createColumns, type RowColumns } from "./prepare-rows.ts";
 import { SlotRows } from "./slot-rows.ts";
@@ -56,7 +52,7 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
   readonly quickGram?: number;
   /** Bytes of one memory of the kernel at most: see arena.ts. */
   readonly memoryLimit?: number;
-  /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (touch-trial.ts). */
+  /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (prefetch-trial.ts). */
   readonly touches?: boolean;
 }
 

@@ -1,12 +1,11 @@
-import { atomNorms } from "../../core/atom-norms.ts";
+import { atomNorms } from "../../core/dictionary-weights.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
 import { onePassRule } from "../../encoders/activations.ts";
 import { type Activation, ActiveAtoms } from "../../encoders/active-atoms.ts";
 import type { OnePassWeights, ScaledSettings } from "../../encoders/one-pass.ts";
-import { coherenceOf } from "../gram/gram.ts";
-import { freeMemory } from "../gram/free-memory.ts";
+import { coherenceOf, freeMemory } from "../gram/gram.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import type { EncoderSession } from "../process/encoder-session.ts";

@@ -1,8 +1,7 @@
-import { atomNorms } from "../../core/atom-norms.ts";
+import { atomNorms, type PursuitWeights } from "../../core/dictionary-weights.ts";
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../core/dictionary.ts";
-import type { PursuitWeights } from "../../core/dictionary-weights.ts";
 import type { SparseCodes } from "../../core/sparse-codes.ts";
 import type { EncoderSession } from "../process/encoder-session.ts";
 import { buildPursuitModel } from "../onnx/pursuit-graph.ts";

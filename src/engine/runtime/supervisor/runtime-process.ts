@@ -5,8 +5,7 @@ import { type Clock, overdueAfter } from "../../core/clock.ts";
 import { Fault } from "../../core/errors.ts";
 import { type Frame, frameChunks, FrameReader, type OutgoingColumns } from "../protocol/frame.ts";
 import type { LoadedFacts, LoadOptions, ReplyHead, RequestHead } from "../protocol/messages.ts";
-import { launch } from "./launch.ts";
-import { endSooner, SOONER } from "./process-memory.ts";
+import { endSooner, launch, SOONER } from "./launch.ts";
 
 /** The process ended, or the watchdog ended it, before it answered. */
 export class RuntimeGone extends Error {

@@ -1,11 +1,10 @@
 import { LRUCache } from "lru-cache";
 import { DICTIONARY_ID_PATTERN } from "../../core/dictionary.ts";
-import type { Edit } from "../../core/edits.ts";
+import { type Edit, invalidEdit } from "../../core/edits.ts";
 import { EngineError } from "../../core/errors.ts";
-import { invalidEdit } from "../../core/read-edits.ts";
 import type { Expects, SetPage, SetSummary, SteeringSet, SteeringSets } from "../../core/steering.ts";
-import { checkEdits } from "./check-edits.ts";
-import { editsOf, type StoredSet, storedSet } from "./set-file.ts";
+import { checkEdits } from "./edit-codes.ts";
+import { editsOf, storedSet, type StoredSet } from "./set-file.ts";
 import type { SetEntry, SteeringStore } from "./steering-store.ts";
 
 /** What sets need to know of the dictionaries that they are for. */

@@ -1,14 +1,9 @@
-import { type CodeEdit, type DirectionEdit, type Edit, isCodeEdit, MAX_EDITS } from "../../core/edits.ts";
+import { type CodeEdit, type DirectionEdit, type Edit, invalidEdit, isCodeEdit, MAX_EDITS } from "../../core/edits.ts";
 import type { EncodeAnswer, EncodeRequest } from "../../engine.ts";
-import { invalidEdit } from "../../core/read-edits.ts";
 import type { Rows } from "../../core/rows.ts";
 import type { CodeDelta, SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import type { SteerAnswer, SteerRequest } from "../../core/steering.ts";
-import { checkEdits, checkMasks } from "./check-edits.ts";
-import { directionColumns } from "./direction-columns.ts";
-import { editCodes } from "./edit-codes.ts";
-import { movedFeatures } from "./moved-features.ts";
-import { rowMask } from "./row-mask.ts";
+import { checkEdits, checkMasks, directionColumns, editCodes, movedFeatures, rowMask } from "./edit-codes.ts";
 
 /** What steering needs of the dictionary that it steers by. */
 export interface SteeredBy {

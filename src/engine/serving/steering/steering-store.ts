@@ -2,9 +2,17 @@ import { lstat, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DICTIONARY_ID_PATTERN } from "../../core/dictionary.ts";
 import { EngineError } from "../../core/errors.ts";
-import { invalidEdit } from "../../core/read-edits.ts";
-import { deleteDurably, PARTIAL_PREFIX, writeDurably } from "./durable-file.ts";
-import { editsOf, readSetFile, setFileText, storedSet, type StoredSet } from "./set-file.ts";
+import { invalidEdit } from "../../core/edits.ts";
+import {
+  deleteDurably,
+  editsOf,
+  PARTIAL_PREFIX,
+  readSetFile,
+  setFileText,
+  storedSet,
+  type StoredSet,
+  writeDurably,
+} from "./set-file.ts";
 
 export type StoreLog = (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
 

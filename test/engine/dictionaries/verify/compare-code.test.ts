@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { PursuitWeights } from "../../../../src/engine/core/dictionary-weights.ts";
 import { compareCode } from "../../../../src/engine/dictionaries/verify/compare-code.ts";
-import type { ServedCode } from "../../../../src/engine/dictionaries/verify/served-code.ts";
+import type { ServedCode } from "../../../../src/engine/dictionaries/verify/step-margins.ts";
 
 /**
  * Two axes, and two atoms that a row equal along axes 2 and 3 leaves tied: float32 decides between them by its last

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { atomNorms } from "../../../../src/engine/core/atom-norms.ts";
-import { coherenceOf, gramMatrix, nearestAtoms } from "../../../../src/engine/runtime/gram/gram.ts";
+import { atomNorms } from "../../../../src/engine/core/dictionary-weights.ts";
+import { coherenceOf, freeMemory, gramMatrix, nearestAtoms } from "../../../../src/engine/runtime/gram/gram.ts";
 import { randomAtoms } from "../../../support/seeded.ts";
 
 const D = 5;
@@ -62,4 +62,21 @@ describe("nearestAtoms", () => {
   it("gives what there is when more is asked for", () => {
     expect(nearestAtoms({ atoms: Float32Array.of(1), m: 1, d: 1 }, Float64Array.of(1), 0, 10)).toEqual([]);
   });
+});
+
+it("leaves nothing of an array, whole or part of a buffer", () => {
+  const whole = new Float32Array(1 << 20).fill(1);
+  freeMemory(whole);
+  expect(whole.length).toBe(0);
+  expect(whole.buffer.byteLength).toBe(0);
+  const part = new Float32Array(1 << 20).subarray(8, 16);
+  freeMemory(part);
+  expect(part.buffer.byteLength).toBe(0);
+});
+
+it("gives the memory back at once", () => {
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 100; i++) freeMemory(new Float32Array(1 << 20));
+  // 400 MiB came and went.
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 2 ** 20);
 });

@@ -1,10 +1,9 @@
 /** Each word of the vocabulary, run through ONNX Runtime and compared with plain arithmetic. */
 import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { encodeModel } from "../../../../src/engine/runtime/onnx/encode-model.ts";
+import { createOnnxSession, encodeModel } from "../../../../src/engine/runtime/onnx/onnx-session.ts";
 import { GraphBuilder } from "../../../../src/engine/runtime/onnx/graph-builder.ts";
 import type { Element, Value } from "../../../../src/engine/runtime/onnx/protos.ts";
-import { createOnnxSession } from "../../../../src/engine/runtime/onnx/onnx-session.ts";
 
 type Numbers = readonly (number | boolean)[];
 

@@ -4,8 +4,7 @@ import type { DirectionEdit } from "../../../../src/engine/core/edits.ts";
 import { decodeCodes } from "../../../../src/engine/runtime/sessions/decode-codes.ts";
 import { steerRows } from "../../../../src/engine/runtime/sessions/steer-rows.ts";
 import type { CodeDelta } from "../../../../src/engine/core/steer-batch.ts";
-import { directionColumns } from "../../../../src/engine/serving/steering/direction-columns.ts";
-import { rowMask } from "../../../../src/engine/serving/steering/row-mask.ts";
+import { directionColumns, rowMask } from "../../../../src/engine/serving/steering/edit-codes.ts";
 import { normals } from "../../../support/seeded.ts";
 
 const D = 12;

@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MAX_EDITS } from "../../../src/engine/core/edits.ts";
+import { MAX_EDITS, readEdits } from "../../../src/engine/core/edits.ts";
 import { EngineError } from "../../../src/engine/core/errors.ts";
-import { readEdits } from "../../../src/engine/core/read-edits.ts";
 
 const add = { feature: 1, op: "add", value: 2 };
 

@@ -1,5 +1,23 @@
 import { describe, expect, it } from "vitest";
-import { PairedTrial } from "../../../../src/engine/runtime/kernel/paired-trial.ts";
+import { createArena } from "../../../../src/engine/runtime/kernel/arena.ts";
+import { compilePursuitKernel } from "../../../../src/engine/runtime/kernel/pursuit-kernel.ts";
+import { createTouchTrial, PairedTrial } from "../../../../src/engine/runtime/kernel/prefetch-trial.ts";
+
+it.each([undefined, 1_000_000])(
+  "comes to an answer and changes nothing but argmaxes, memory of %s bytes",
+  (memoryLimit) => {
+    const arena = createArena({ d: 16, m: 700, lanes: 2, slots: 2, gram: true, ...(memoryLimit && { memoryLimit }) });
+    for (const { memory } of arena.shards) new Float32Array(memory.buffer).fill(0.5);
+    const trial = createTouchTrial(compilePursuitKernel(), arena);
+    while (trial.step());
+    expect(trial.ratio).toBeGreaterThan(0);
+    for (const { memory, argmaxes } of arena.shards) {
+      const floats = new Float32Array(memory.buffer);
+      floats.fill(0.5, argmaxes / 4, argmaxes / 4 + 2 * 16);
+      expect(floats.every((value) => value === 0.5)).toBe(true);
+    }
+  },
+);
 
 /** A trial of two ways that take so long, by a clock of its own; what ran, in order. */
 function trialOf(milliseconds: (way: "first" | "second", turn: number) => number): {

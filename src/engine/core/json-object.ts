@@ -1,3 +1,7 @@
+/** A JSON object: neither null nor a list. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
 /** `residualThreshold` → `residual_threshold`, for every key: settings as files and the wire name them. */
 export function snakeCase(settings: object): Record<string, unknown> {
   return Object.fromEntries(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { atomNorms } from "../../../src/engine/core/atom-norms.ts";
+import { atomNorms } from "../../../src/engine/core/dictionary-weights.ts";
 
 describe("atomNorms", () => {
   it("are lengths, in float64", () => {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { createArena } from "../../../../src/engine/runtime/kernel/arena.ts";
-import { GramBuild } from "../../../../src/engine/runtime/gram/gram-build.ts";
+import { GramBuild } from "../../../../src/engine/runtime/gram/gram.ts";
 import { randomAtoms } from "../../../support/seeded.ts";
 
 const D = 3;
