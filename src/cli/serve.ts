@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { misspeltVariables, readSettings } from "../server/config.ts";
+import { misspeltVariables, readSettings, tracingHeaders } from "../server/config.ts";
 import { flagOf, type SettingName, SETTINGS, variableOf } from "../server/settings.ts";
 
 /** `pursuit serve`: every setting is a flag, too. */
@@ -18,6 +18,6 @@ export function registerServe(program: Command): void {
       console.error(`${name} is no setting of pursuit; "pursuit serve --help" lists them.`);
     // The other commands do without HTTP, and start in half the time.
     const { serve } = await import("../server/main.ts");
-    await serve(settings);
+    await serve(settings, tracingHeaders());
   });
 }

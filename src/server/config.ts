@@ -11,7 +11,9 @@ import {
 } from "./settings.ts";
 
 /** Names of variables that may hold a key, misspelt ones included. */
-const SECRET = new RegExp(`^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD)|^(?:${HUB_TOKENS.join("|")})$`);
+const SECRET = new RegExp(
+  `^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD)|^OTEL_EXPORTER_OTLP_(?:TRACES_)?HEADERS$|^(?:${HUB_TOKENS.join("|")})$`,
+);
 
 /** Secrets by variable, once they are taken out of the environment. */
 const secrets: Record<string, string | undefined> = {};
@@ -46,6 +48,17 @@ export function readSettings(flags: { readonly [K in SettingName]?: string } = {
 export function readHubSettings(cacheDir?: string): HubSettings {
   hideSecrets();
   return resolveHubSettings({ ...process.env, ...secrets }, cacheDir);
+}
+
+/** Headers for the collector of traces, as `name=value,…`; null where no traces are to be exported. */
+export function tracingHeaders(): string | null {
+  const {
+    OTEL_EXPORTER_OTLP_ENDPOINT: all,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: own,
+    OTEL_SDK_DISABLED: off,
+  } = process.env;
+  if ((!all && !own) || off?.toLowerCase() === "true") return null;
+  return secrets["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] ?? secrets["OTEL_EXPORTER_OTLP_HEADERS"] ?? "";
 }
 
 /** Set variables that begin with PURSUIT_ and are no setting. */

@@ -22,9 +22,10 @@ import { servingOptions } from "./serving-options.ts";
 import { isLoopback } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
 import { lockStateFolder } from "./state-lock.ts";
+import { startTracing } from "./tracing.ts";
 
 /** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
-export async function serve(settings: Settings): Promise<void> {
+export async function serve(settings: Settings, tracing: string | null): Promise<void> {
   const started = performance.now();
   outliveTerminal();
   growHeapFreely();
@@ -40,6 +41,9 @@ export async function serve(settings: Settings): Promise<void> {
   const telemetry = new Telemetry();
   telemetry.subscribe((event) => metrics.take(event));
   telemetry.subscribe(logRequests(logger));
+  const released = await version();
+  const stopTracing =
+    tracing === null ? null : await startTracing(telemetry, { headers: tracing, version: released, logger });
   const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
   const stateDir = resolve(settings.stateDir);
   await lockStateFolder(stateDir, (message) => logger.warn(message));
@@ -72,11 +76,11 @@ export async function serve(settings: Settings): Promise<void> {
     access: settings,
     metrics,
     logger,
-    version: await version(),
+    version: released,
   });
 
   const base = await listen(app, settings);
-  closeOnSignals(app, engine, settings, logger);
+  closeOnSignals(app, engine, settings, logger, stopTracing);
   warnIfOpen(app, settings, logger);
 
   await engine.start();
@@ -116,7 +120,13 @@ function warnIfOpen(app: FastifyInstance, { apiKeys, allowedHosts }: Settings, l
 }
 
 /** Not ready first, so that a load balancer turns away; then no new requests; then, when all are answered, the end. */
-function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, settings: Settings, logger: Logger): void {
+function closeOnSignals(
+  app: FastifyInstance,
+  engine: CatalogEngine,
+  settings: Settings,
+  logger: Logger,
+  stopTracing: (() => Promise<void>) | null,
+): void {
   const { drainMs, closeMs } = settings;
   endOnSignals({
     logger,
@@ -126,6 +136,7 @@ function closeOnSignals(app: FastifyInstance, engine: CatalogEngine, settings: S
       if ("signal" in cause && drainMs > 0) await new Promise((done) => setTimeout(done, drainMs));
       await app.close();
       await engine.close();
+      await stopTracing?.();
     },
   });
 }
