@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import type { Budget } from "../engine/core/budget.ts";
+import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import { Cancellation } from "../engine/core/cancellation.ts";
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
@@ -11,7 +12,6 @@ import type { Rows } from "../engine/core/rows.ts";
 import { servingOptions } from "../server/serving-options.ts";
 import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
-import type { EncoderName } from "./encoder-option.ts";
 
 /** Something that encodes rows under one budget, as the server would. */
 export interface Encoder {
@@ -30,7 +30,7 @@ export interface LocalEncoder extends Encoder {
  */
 export async function encodeHere(
   id: string,
-  encoder: EncoderName,
+  encoder: RequestEncoder | undefined,
   settings: Settings,
   expected?: string,
 ): Promise<LocalEncoder> {
@@ -56,8 +56,8 @@ export async function encodeHere(
   return {
     sha256,
     async encode(rows, budget) {
-      const own = { rows, budget, trace: true, reconstruction: false };
-      const { codes } = await engine.encode(id, encoder === "own" ? own : { ...own, encoder }, context);
+      const work = { rows, budget, trace: true, reconstruction: false, ...(encoder && { encoder }) };
+      const { codes } = await engine.encode(id, work, context);
       return servedCodes(codes);
     },
     close: () => engine.close(),

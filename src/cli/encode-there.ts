@@ -1,7 +1,7 @@
+import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
 import { snakeCase } from "../engine/core/json-object.ts";
 import type { Encoder } from "./encode-here.ts";
-import type { EncoderName } from "./encoder-option.ts";
 import type { ServerClient } from "./server-client.ts";
 
 type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly residual_norms: readonly number[] } };
@@ -17,7 +17,7 @@ export interface ThereOptions {
 export function encodeThere(
   server: ServerClient,
   id: string,
-  encoder: EncoderName,
+  encoder: RequestEncoder | undefined,
   { sha256, labels = false }: ThereOptions,
 ): Encoder {
   return {
@@ -30,7 +30,7 @@ export function encodeThere(
         },
         // Without a field of its own it would be the dictionary's default budget.
         budget: snakeCase(budget),
-        ...(encoder !== "own" && { encoder }),
+        ...(encoder && { encoder }),
         include: labels ? ["trace", "labels"] : ["trace"],
       });
       const said = body as { readonly sha256?: string; readonly codes?: readonly WireCode[] };

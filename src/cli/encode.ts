@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import { type Labels, labelsFor, readLabels } from "../engine/dictionaries/labels.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
@@ -7,7 +8,7 @@ import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { embedSentences } from "./embed-sentences.ts";
 import type { Encoder } from "./encode-here.ts";
-import { type EncoderName, encoderOption } from "./encoder-option.ts";
+import { encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
 
@@ -15,7 +16,7 @@ interface Flags {
   readonly dictionary: string;
   readonly maxAtoms: number;
   readonly group?: number;
-  readonly encoder: EncoderName;
+  readonly encoder?: RequestEncoder;
   readonly python: string;
   readonly url?: string;
   readonly modelsDir?: string;

@@ -1,12 +1,19 @@
-import { Option } from "commander";
-import { REQUEST_ENCODERS } from "../engine/core/dictionary.ts";
+import { InvalidArgumentError, Option } from "commander";
+import { WireError } from "../codecs/codec-error.ts";
+import { readEncoder } from "../codecs/read-encoder.ts";
+import type { RequestEncoder } from "../engine/core/dictionary.ts";
 
-/** The dictionary's own encoder, or what an encode request may name instead of it. */
-const ENCODERS = ["own", ...REQUEST_ENCODERS] as const;
-export type EncoderName = (typeof ENCODERS)[number];
-
-/** --encoder of the commands that encode. */
+/** --encoder of the commands that encode, as a request names it. Undefined: the dictionary's own. */
 export const encoderOption = (): Option =>
-  new Option("--encoder <encoder>", "the dictionary's own, or orthogonal matching pursuit over its atoms")
-    .choices(ENCODERS)
-    .default("own");
+  new Option(
+    "--encoder <encoder>",
+    'own, matching_pursuit or orthogonal; or settings, such as \'{"kind": "orthogonal", "score": "absolute"}\'',
+  ).argParser(parseEncoder);
+
+function parseEncoder(given: string): RequestEncoder | undefined {
+  try {
+    return readEncoder(given, "it");
+  } catch (error) {
+    throw error instanceof WireError ? new InvalidArgumentError(error.message) : error;
+  }
+}

@@ -1,13 +1,23 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { orthogonalSettings } from "../engine/core/dictionary.ts";
-import { type DictionaryWeights, isPursuit } from "../engine/core/dictionary-weights.ts";
+import {
+  type DictionaryManifest,
+  type OrthogonalSettings,
+  orthogonalSettings,
+  type PursuitSettings,
+  type RequestEncoder,
+} from "../engine/core/dictionary.ts";
+import type { DictionaryWeights } from "../engine/core/dictionary-weights.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import { loadWeights } from "../engine/dictionaries/weights.ts";
 import { NPY_TENSOR, openNpy } from "../engine/dictionaries/formats/npy.ts";
 import { compareCode, type Verdict } from "../engine/dictionaries/verify/compare-code.ts";
+import { compareOverDecoder } from "../engine/dictionaries/verify/compare-decoder.ts";
+import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
+import { decoderPursuit } from "../engine/encoders/decoder-pursuit.ts";
+import { chooseEncoder } from "../engine/serving/choose-encoder.ts";
 import { readSettings } from "../server/config.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
-import { type EncoderName, encoderOption } from "./encoder-option.ts";
+import { encoderOption } from "./encoder-option.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
 
@@ -15,7 +25,7 @@ interface Flags {
   readonly rows: string;
   readonly codes: string;
   readonly maxAtoms?: number;
-  readonly encoder: EncoderName;
+  readonly encoder?: RequestEncoder;
   readonly url?: string;
   readonly modelsDir?: string;
 }
@@ -47,8 +57,9 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
     ...(flags.modelsDir !== undefined && { modelsDir: flags.modelsDir }),
   });
   const folder = await dictionaryFolder(id, settings);
-  const { weights, sha256 } = await loadWeights(folder, await readManifest(folder));
-  const compared = flags.encoder === "orthogonal" ? orthogonalWeights(weights) : weights;
+  const manifest = await readManifest(folder);
+  const { weights, sha256 } = await loadWeights(folder, manifest);
+  const compare = comparisonOf(weights, manifest, flags.encoder);
   const { d, m } = weights;
   const rows = await readMatrix(flags.rows, d, "--rows", "the row length d");
   const codes = await readMatrix(flags.codes, m, "--codes", "the number of atoms m");
@@ -69,9 +80,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
       const chunk = { data: rows.slice(from * d, to * d), count: to - from, width: d };
       for (const [i, code] of (await encoder.encode(chunk, budget)).entries()) {
         const row = from + i;
-        verdicts.push(
-          compareCode(code, rows.subarray(row * d, (row + 1) * d), codes.subarray(row * m, (row + 1) * m), compared),
-        );
+        verdicts.push(compare(code, rows.subarray(row * d, (row + 1) * d), codes.subarray(row * m, (row + 1) * m)));
       }
     }
   } finally {
@@ -81,11 +90,31 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
   return verdicts.every(({ kind }) => kind !== "differs");
 }
 
-/** As a dictionary of plain pursuit is seen by a request for the orthogonal encoder; another kind's own stays as it is. */
-const orthogonalWeights = (weights: DictionaryWeights): DictionaryWeights =>
-  isPursuit(weights)
-    ? { ...weights, kind: "orthogonal_matching_pursuit", settings: orthogonalSettings(weights.settings) }
-    : weights;
+/** Compares a served code of row x [d] with the user's z [m], by the float64 rules of the encoder that made both. */
+function comparisonOf(
+  weights: DictionaryWeights,
+  manifest: DictionaryManifest,
+  encoder: RequestEncoder | undefined,
+): (code: ServedCode, x: Float32Array, z: Float32Array) => Verdict {
+  const { pursuit, overDecoder } = chooseEncoder(manifest, encoder);
+  if (pursuit === undefined) return (code, x, z) => compareCode(code, x, z, weights);
+  if (overDecoder) {
+    const decoder = decoderPursuit(weights);
+    return (code, x, z) => compareOverDecoder(code, x, z, decoder, pursuit);
+  }
+  // A dictionary of pursuit, encoded orthogonally.
+  const { kind, settings } = weights;
+  const score = pursuit.score as OrthogonalSettings["score"];
+  const compared = {
+    ...weights,
+    kind: "orthogonal_matching_pursuit",
+    settings:
+      kind === "matching_pursuit"
+        ? orthogonalSettings(settings as PursuitSettings, score)
+        : { ...(settings as OrthogonalSettings), score },
+  };
+  return (code, x, z) => compareCode(code, x, z, compared);
+}
 
 function report(verdicts: readonly Verdict[]): string {
   const of = (kind: Verdict["kind"]): number => verdicts.filter((verdict) => verdict.kind === kind).length;
@@ -112,7 +141,7 @@ function report(verdicts: readonly Verdict[]): string {
   if (differing.length > 0) {
     lines.push(
       "A difference at step 1 in every row: another centre, input norm or layer. Yours ends earlier or later: --max-atoms.",
-      "Values differ from some step on: another --reselect, --score or --normalize at import, or --encoder orthogonal here.",
+      "Values differ from some step on: another --reselect, --score or --normalize at import, or --encoder here.",
     );
   }
   return lines.join("\n");

@@ -8,8 +8,9 @@ const IGNORED: ReadonlySet<string> = new Set([
   ...CODE_COLUMNS.map(({ key: [field] }) => field),
   "atoms",
   "labels",
-  // A line names its row.
+  // A line names its row, and the pursuit that made it.
   "id",
+  "encoder",
   // Of a csr answer.
   "dictionary",
   "sha256",

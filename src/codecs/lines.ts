@@ -1,8 +1,10 @@
+import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import type { Rows } from "../engine/core/rows.ts";
 import { NumberRows } from "./numbers/number-rows.ts";
 import { lineExtent } from "./extent.ts";
 import { parseJsonLine } from "./parse-json.ts";
 import { describe, invalid, named, WireError, type WireFault } from "./codec-error.ts";
+import { readEncoder } from "./read-encoder.ts";
 import type { SparseCodes } from "../engine/core/sparse-codes.ts";
 import { codeWriter, type RowHead, shortestFloats } from "./write-codes.ts";
 
@@ -23,6 +25,7 @@ export interface Line {
   /** As the client named it. */
   readonly id?: string | number;
   readonly budget?: LineBudget;
+  readonly encoder?: RequestEncoder | "own";
   readonly fault?: WireFault;
 }
 
@@ -34,12 +37,12 @@ export interface Lines {
 
 /** A line's own name in its answer: no more than a name. */
 const MAX_ID = 256;
-const FIELDS = new Set(["input", "budget", "id"]);
+const FIELDS = new Set(["input", "budget", "encoder", "id"]);
 const BUDGET_FIELDS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
 const NEWLINE = 0x0a;
 
 /**
- * Each line a row `[…]` or `{"input", "budget", "id"}`. What is wrong with one is that line's fault, never another's:
+ * Each line a row `[…]` or `{"input", "budget", "encoder", "id"}`. What is wrong with one is that line's fault, never another's:
  * nothing is thrown.
  */
 export function readLines(group: LineGroup, reading: LineReading): Lines {
@@ -77,14 +80,18 @@ function readLine(text: Uint8Array, width: number, into: Float32Array): Omit<Lin
       return {};
     }
     if (typeof posted !== "object" || posted === null)
-      throw invalid(`A line is a row […] or {"input", "budget", "id"}; this one is ${describe(posted)}.`);
-    const { input, budget, ...rest } = posted as Record<string, unknown>;
+      throw invalid(`A line is a row […] or {"input", "budget", "encoder", "id"}; this one is ${describe(posted)}.`);
+    const { input, budget, encoder, ...rest } = posted as Record<string, unknown>;
     id = readId(rest["id"]);
     const unknown = Object.keys(rest).find((key) => !FIELDS.has(key));
-    if (unknown !== undefined) throw invalid(`A line has no field ${named(unknown)}; it takes input, budget and id.`);
+    if (unknown !== undefined)
+      throw invalid(`A line has no field ${named(unknown)}; it takes input, budget, encoder and id.`);
     readRow(input, width, into, "input");
-    const own = budget === undefined ? {} : { budget: readBudget(budget) };
-    return { ...(id !== undefined && { id }), ...own };
+    return {
+      ...(id !== undefined && { id }),
+      ...(budget !== undefined && { budget: readBudget(budget) }),
+      ...(encoder !== undefined && { encoder: readEncoder(encoder) ?? ("own" as const) }),
+    };
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     return { ...(id !== undefined && { id }), fault: { code: error.code, message: error.message } };
@@ -250,9 +257,12 @@ export class LineSplitter {
 export function writeCodeLines(codes: SparseCodes, head: RowHead): string {
   const write = codeWriter(codes, { ...head, format: rowFormat(head) });
   let text = "";
-  for (let i = 0; i < codes.count; i++) text += `${JSON.stringify(write(i))}\n`;
+  for (let i = 0; i < codes.count; i++) text += `${JSON.stringify(Object.assign(write(i), encoderOf(head)))}\n`;
   return text;
 }
+
+/** A line is an answer of its own, so each says what made it. */
+const encoderOf = ({ encoder }: RowHead): object => (encoder === undefined ? {} : { encoder });
 
 /** What is answered in place of a line: its code, or the problem that it has. */
 export interface AnswerLine {
@@ -268,7 +278,7 @@ export function writeAnswerLines(codes: SparseCodes | null, head: RowHead, lines
   let row = 0;
   for (const { line, id, error } of lines) {
     const labelled = id === undefined ? {} : { id };
-    const answer = error ? { ...labelled, error, line } : Object.assign(labelled, write!(row++));
+    const answer = error ? { ...labelled, error, line } : Object.assign(labelled, write!(row++), encoderOf(head));
     text += `${JSON.stringify(answer)}\n`;
   }
   return text;

@@ -32,7 +32,7 @@ interface BodyReader<B> {
 }
 
 /** Fields of an encode answer beside its codes: it may be posted back whole. */
-const ANSWER_FIELDS = new Set(["dictionary", "mean_atoms", "explained_variance", "shape", "inputs_shape"]);
+const ANSWER_FIELDS = new Set(["dictionary", "encoder", "mean_atoms", "explained_variance", "shape", "inputs_shape"]);
 
 function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | null): DecodeBody {
   const { sha256, codes, inputs, ...others } = posted;

@@ -15,7 +15,7 @@ interface Tensor {
  */
 export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
   const { count, width } = codes;
-  const { format, labels, shape, totalVariance } = head;
+  const { format, labels, shape, totalVariance, encoder } = head;
   const columns = columnsOfCodes(codes);
   if (format === "dense") {
     columns.delete("indptr");
@@ -29,6 +29,7 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
   return assemble(tensors, {
     dictionary: head.dictionary,
     sha256: head.sha256,
+    ...(encoder && { encoder: JSON.stringify(encoder) }),
     shape: JSON.stringify([count, width]),
     stop_names: JSON.stringify(STOP_REASONS),
     ...Object.fromEntries(

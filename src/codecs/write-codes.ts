@@ -1,3 +1,4 @@
+import type { PursuitChoice } from "../engine/core/dictionary.ts";
 import {
   CODE_COLUMNS,
   type CodeColumn,
@@ -14,6 +15,8 @@ export type Format = (typeof FORMATS)[number];
 export interface EncodeAnswerHead {
   readonly dictionary: string;
   readonly sha256: string;
+  /** The pursuit that made the codes; absent: the dictionary's own encoder. */
+  readonly encoder?: PursuitChoice;
   readonly format: Format;
   /** [batch, seq, d] where rows came in more than one leading dimension. */
   readonly shape: readonly number[] | null;
@@ -37,9 +40,13 @@ const JSON_NUMBERS: NumberForm = {
 type Fields = Record<string, unknown>;
 
 /** Fields of an encode answer beside its codes. */
-export const headFields = (codes: SparseCodes, { dictionary, sha256, totalVariance }: EncodeAnswerHead): Fields => ({
+export const headFields = (
+  codes: SparseCodes,
+  { dictionary, sha256, encoder, totalVariance }: EncodeAnswerHead,
+): Fields => ({
   dictionary,
   sha256,
+  ...(encoder && { encoder }),
   ...summaryFields(codes, totalVariance),
 });
 
@@ -125,7 +132,7 @@ function cellWriter(
 }
 
 /** What a single row's code is written by. */
-export type RowHead = Pick<EncodeAnswerHead, "labels" | "format">;
+export type RowHead = Pick<EncodeAnswerHead, "labels" | "format" | "encoder">;
 type RowFormat = Exclude<Format, "csr">;
 
 /** Makes one code an object to print: an entry of `codes`, or a line. */

@@ -1,3 +1,4 @@
+import type { PursuitChoice } from "../engine/core/dictionary.ts";
 import type { Rows } from "../engine/core/rows.ts";
 import type { SteerEffect } from "../engine/core/steering.ts";
 import { outputsOf, shortestFloat32, shortestFloats } from "./write-codes.ts";
@@ -9,6 +10,8 @@ export interface Steered {
   /** [n] */
   readonly norms: Float64Array;
   readonly effect?: SteerEffect;
+  /** The pursuit that made the codes; absent: the dictionary's own encoder. */
+  readonly pursuit?: PursuitChoice;
 }
 
 export interface SteerAnswerHead {
@@ -22,7 +25,7 @@ export interface SteerAnswerHead {
 
 /** A steer answer as JSON text. */
 export function writeSteered(
-  { rows, norms, effect }: Steered,
+  { rows, norms, effect, pursuit }: Steered,
   { dictionary, sha256, shape, set }: SteerAnswerHead,
 ): string {
   const asked = new Set(effect?.features);
@@ -30,7 +33,8 @@ export function writeSteered(
     norm: shortestFloat32(norm),
     ...(effect && { edits: editsOf(effect, i, set), moved: movedOf(effect, i, asked) }),
   }));
-  return JSON.stringify({ dictionary, sha256, ...(shape && { shape }), outputs: outputsOf(rows), changes });
+  const about = { dictionary, sha256, ...(pursuit && { encoder: pursuit }), ...(shape && { shape }) };
+  return JSON.stringify({ ...about, outputs: outputsOf(rows), changes });
 }
 
 /** The edits that apply to row i, in the order in which they were made. */

@@ -6,6 +6,7 @@ import type {
   FeatureFacts,
   InputNorm,
   Neighbour,
+  PursuitChoice,
   RequestEncoder,
   RuntimeChoice,
   RuntimeState,
@@ -29,6 +30,8 @@ export interface DictionaryStatus {
   readonly warnings: readonly string[];
   /** Absent when the manifest itself could not be read. */
   readonly manifest?: DictionaryManifest;
+  /** What `encoder` of a request may name; absent with the manifest. */
+  readonly encoders?: readonly string[];
   /** Selections of one row at most: the manifest's cap or the server's. */
   readonly maxAtoms?: number;
   /** Identity of the version, hex: a digest of weights and encoder settings. */
@@ -70,6 +73,8 @@ export interface EncodeRequest {
 
 export interface EncodeAnswer {
   readonly codes: SparseCodes;
+  /** The pursuit that made them; absent: the dictionary's own encoder. */
+  readonly pursuit?: PursuitChoice;
   /** Σ||x − mean||² over the rows (a transcoder's targets) and their own mean; null unless `summary` is set. */
   readonly totalVariance: number | null;
   readonly sha256: string;
@@ -82,8 +87,8 @@ export interface TransferRequest {
   readonly to: string;
   readonly rows: Rows;
   readonly budget: RequestBudget;
-  /** By orthogonal pursuit, or by the first dictionary's own encoder. */
-  readonly encoder: RequestEncoder | "own";
+  /** Of the first dictionary; absent: its own. */
+  readonly encoder?: RequestEncoder;
   /** As in {@link EncodeRequest}. */
   readonly summary?: boolean;
 }
@@ -93,6 +98,8 @@ export interface TransferAnswer {
   readonly outputs: Rows;
   /** Of `from`. */
   readonly codes: SparseCodes;
+  /** As of {@link EncodeAnswer}. */
+  readonly pursuit?: PursuitChoice;
   /** Of the rows that were sent, as {@link EncodeAnswer} has it. */
   readonly totalVariance: number | null;
   readonly sha256: { readonly from: string; readonly to: string };

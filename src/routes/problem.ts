@@ -54,7 +54,7 @@ export const PROBLEMS = {
   PURSUIT_STATE_FAILED: { status: 500, title: "The state folder could not be written" },
   PURSUIT_INTERNAL: { status: 500, title: "A fault of the server" },
   PURSUIT_DICTIONARY_FAILED: { status: 503, title: "The dictionary could not be loaded" },
-  PURSUIT_NOT_READY: { status: 503, title: "The dictionary is still being loaded" },
+  PURSUIT_NOT_READY: { status: 503, title: "What the request needs is still being loaded" },
   PURSUIT_DRAINING: { status: 503, title: "The server is shutting down" },
   PURSUIT_TOO_MANY_CONNECTIONS: { status: 503, title: "Too many connections" },
   PURSUIT_TIMEOUT: { status: 504, title: "The time allowed passed" },

@@ -1,6 +1,12 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { DictionaryStatus } from "../engine/engine.ts";
-import { type BatchResult, RESTART_REASONS, SHED_REASONS, type TelemetryEvent } from "../engine/core/telemetry.ts";
+import {
+  type BatchResult,
+  type BatchSpan,
+  RESTART_REASONS,
+  SHED_REASONS,
+  type TelemetryEvent,
+} from "../engine/core/telemetry.ts";
 import { STOP_REASONS } from "../engine/core/sparse-codes.ts";
 import type { MemoryLedger } from "../engine/scheduler/memory-ledger.ts";
 import type { Executions } from "../routes/oip/infer-statistics.ts";
@@ -42,21 +48,21 @@ export class Metrics {
   });
   readonly #rows = new Counter({
     name: "pursuit_rows_total",
-    help: "Rows encoded.",
-    labelNames: ["dictionary"],
+    help: "Rows encoded, by the dictionary's own encoder or by a pursuit that requests chose.",
+    labelNames: ["dictionary", "encoder"],
     registers: [this.#registry],
   });
   readonly #atoms = new TallyHistogram({
     name: "pursuit_atoms_per_row",
     help: "Distinct atoms of a row.",
-    labelNames: ["dictionary"],
+    labelNames: ["dictionary", "encoder"],
     buckets: COUNTS,
     registers: [this.#registry],
   });
   readonly #errors = new TallyHistogram({
     name: "pursuit_relative_error",
     help: "Relative error of a row.",
-    labelNames: ["dictionary"],
+    labelNames: ["dictionary", "encoder"],
     buckets: ERRORS,
     registers: [this.#registry],
   });
@@ -158,7 +164,7 @@ export class Metrics {
         return this.#stageSeconds.tally(event.stage, (event.end - event.start) / 1000);
       case "batch_ended":
         this.#stageSeconds.tally("batch", (event.end - event.start) / 1000);
-        if (event.result !== null) this.#countRows(event.batch.dictionary, event.result);
+        if (event.result !== null) this.#countRows(event.batch, event.result);
         return;
       case "shed":
         return this.#shed.inc({ reason: event.reason });
@@ -172,13 +178,13 @@ export class Metrics {
     }
   }
 
-  #countRows(dictionary: string, { codes, milliseconds }: BatchResult): void {
+  #countRows({ dictionary, encoder }: BatchSpan, { codes, milliseconds }: BatchResult): void {
     this.#batchRows.observe(codes.count);
-    this.#rows.inc({ dictionary }, codes.count);
+    this.#rows.inc({ dictionary, encoder }, codes.count);
     const stops = new Uint32Array(STOP_REASONS.length);
     for (let i = 0; i < codes.count; i++) {
-      this.#atoms.tally(dictionary, codes.indptr[i + 1]! - codes.indptr[i]!);
-      if (codes.relativeErrors) this.#errors.tally(dictionary, codes.relativeErrors[i]!);
+      this.#atoms.tally(dictionary, codes.indptr[i + 1]! - codes.indptr[i]!, encoder);
+      if (codes.relativeErrors) this.#errors.tally(dictionary, codes.relativeErrors[i]!, encoder);
       stops[codes.stops[i]!]!++;
     }
     for (const [i, stop] of STOP_REASONS.entries()) if (stops[i]! > 0) this.#stops.inc({ dictionary, stop }, stops[i]);

@@ -7,7 +7,7 @@ interface Tally {
 }
 
 interface TallyHistogramConfiguration extends HistogramConfiguration<string> {
-  readonly labelNames: [string];
+  readonly labelNames: [string] | [string, string];
   /** Ascending. */
   readonly buckets: number[];
 }
@@ -21,25 +21,28 @@ interface Values {
 }
 
 /**
- * A histogram with one label for what happens often: every row, every stage of a request. prom-client checks and hashes the
+ * A histogram with one label or two for what happens often: every row, every stage of a request. prom-client checks and hashes the
  * labels of each value, which for rows costs more than writing their codes; here that is left to the scrape.
  */
 export class TallyHistogram extends Histogram {
   readonly #configuration: TallyHistogramConfiguration;
-  readonly #tallies = new Map<string, Tally>();
+  /** The first label's value → the second's, undefined where there is none → tally. */
+  readonly #tallies = new Map<string, Map<string | undefined, Tally>>();
 
   constructor(configuration: TallyHistogramConfiguration) {
     super(configuration);
     this.#configuration = configuration;
   }
 
-  /** Takes a value under a value of the label. */
-  tally(label: string, value: number): void {
+  /** Takes a value under a value of each label. */
+  tally(first: string, value: number, second?: string): void {
     const { buckets: bounds } = this.#configuration;
-    let tally = this.#tallies.get(label);
+    let tallies = this.#tallies.get(first);
+    if (tallies === undefined) this.#tallies.set(first, (tallies = new Map()));
+    let tally = tallies.get(second);
     if (tally === undefined) {
       tally = { counts: new Float64Array(bounds.length + 1), sum: 0 };
-      this.#tallies.set(label, tally);
+      tallies.set(second, tally);
     }
     let at = 0;
     while (at < bounds.length && value > bounds[at]!) at++;
@@ -51,8 +54,13 @@ export class TallyHistogram extends Histogram {
   async getForPromString(): Promise<Values> {
     const { name, help, labelNames, buckets: bounds } = this.#configuration;
     const values: MetricValueWithName<string>[] = [];
-    for (const [label, { counts, sum }] of this.#tallies) {
-      const labels = { [labelNames[0]]: label };
+    const [label, another] = labelNames;
+    const all = [...this.#tallies].flatMap(([first, tallies]) =>
+      Array.from(tallies, ([second, tally]) => ({ first, second, tally })),
+    );
+    for (const { first, second, tally } of all) {
+      const { counts, sum } = tally;
+      const labels = { [label]: first, ...(another !== undefined && { [another]: second! }) };
       let count = 0;
       for (const [i, one] of counts.entries()) {
         count += one;

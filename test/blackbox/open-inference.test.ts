@@ -123,7 +123,7 @@ describe("infer", () => {
   it("is counted by its route, and its rows by their dictionary", async () => {
     const metrics = await (await fetch(`${server.base}/metrics`)).text();
     expect(metrics).toMatch(/pursuit_requests_total\{route="\/v2\/models\/\{model\}\/infer",code="200"\} \d+/);
-    expect(metrics).toMatch(/pursuit_rows_total\{dictionary="normed"\} \d+/);
+    expect(metrics).toMatch(/pursuit_rows_total\{dictionary="normed",encoder="own"\} \d+/);
   });
 });
 

@@ -62,7 +62,7 @@ describe.each([
   it.each([false, true])(
     "gives the same codes whether it touches Gram rows before their use, orthogonal %s",
     async (orthogonal) => {
-      const asked = { ...batch, ...(orthogonal && { orthogonal }) };
+      const asked = { ...batch, ...(orthogonal && { pursuit: { kind: "orthogonal", score: "absolute" } as const }) };
       const untouched = await encode(given, { touches: false }, asked);
       for (const memoryLimit of [undefined, 1_000_000]) {
         const options = { touches: true, ...(memoryLimit !== undefined && { memoryLimit }) };

@@ -2,7 +2,12 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Budget } from "../../src/engine/core/budget.ts";
-import { INPUT_NORMS, ORTHOGONAL_SCORES, type OrthogonalSettings } from "../../src/engine/core/dictionary.ts";
+import {
+  INPUT_NORMS,
+  ORTHOGONAL_SCORES,
+  orthogonalScore,
+  type OrthogonalSettings,
+} from "../../src/engine/core/dictionary.ts";
 import type { OrthogonalWeights, PursuitWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
@@ -333,7 +338,9 @@ describe("a plain dictionary encoded orthogonally", () => {
       threads: 1,
     });
     const batch = batchOf(normals(d * 6, 41), d, { maxAtoms: 8 });
-    expect(await plain.encode({ ...batch, orthogonal: true })).toEqual(await own.encode(batch));
+    expect(await plain.encode({ ...batch, pursuit: { kind: "orthogonal", score: orthogonalScore(score) } })).toEqual(
+      await own.encode(batch),
+    );
     expect((await plain.encode(batch)).trace).not.toEqual((await own.encode(batch)).trace);
     await plain.release();
     await own.release();

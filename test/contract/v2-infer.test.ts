@@ -219,11 +219,15 @@ describe("a budget", () => {
 
   it("may be encoded orthogonally, if the request says so", async () => {
     await infer([JSON_ROWS], { parameters: { encoder: "orthogonal" } });
-    expect(asked().encoder).toBe("orthogonal");
+    expect(asked().encoder).toEqual({ kind: "orthogonal" });
     await infer([JSON_ROWS]);
     expect(asked().encoder).toBeUndefined();
-    const { status, error } = await refusal(send([JSON_ROWS], { parameters: { encoder: "own" } }));
-    expect([status, error]).toEqual([422, expect.stringContaining("parameters.encoder must be orthogonal")]);
+    await infer([JSON_ROWS], { parameters: { encoder: "own" } });
+    expect(asked().encoder).toBeUndefined();
+    await infer([JSON_ROWS], { parameters: { encoder: '{"kind": "matching_pursuit", "score": "signed"}' } });
+    expect(asked().encoder).toEqual({ kind: "matching_pursuit", score: "signed" });
+    const { status, error } = await refusal(send([JSON_ROWS], { parameters: { encoder: "plain" } }));
+    expect([status, error]).toEqual([422, expect.stringContaining("parameters.encoder must be own, matching_pursuit")]);
   });
 
   it("of parameters that other servers know is no hindrance", async () => {

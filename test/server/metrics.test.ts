@@ -28,7 +28,7 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 /** A batch of 100 ms, 80 of them in the runtime process. */
 const batchOf = (dictionary: string, codes: SparseCodes) => ({
   type: "batch_ended" as const,
-  batch: { dictionary, rows: codes.count, requests: [] },
+  batch: { dictionary, encoder: "own" as const, rows: codes.count, requests: [] },
   result: { codes, milliseconds: 80 },
   start: 0,
   end: 100,
@@ -108,13 +108,13 @@ describe("metrics", () => {
     expect(samples.get('pursuit_stage_seconds_count{stage="batch"}')).toBe(3);
     expect(samples.get("pursuit_batch_rows_count")).toBe(2);
     expect(metrics.executions("a")).toEqual([{ rows: 3, count: 1, seconds: 0.08 }]);
-    expect(samples.get('pursuit_rows_total{dictionary="a"}')).toBe(3);
-    expect(samples.get('pursuit_rows_total{dictionary="b"}')).toBe(1);
-    expect(samples.get('pursuit_atoms_per_row_sum{dictionary="a"}')).toBe(3);
-    expect(samples.get('pursuit_atoms_per_row_count{dictionary="a"}')).toBe(3);
-    expect(samples.get('pursuit_atoms_per_row_bucket{le="1",dictionary="a"}')).toBe(2);
+    expect(samples.get('pursuit_rows_total{dictionary="a",encoder="own"}')).toBe(3);
+    expect(samples.get('pursuit_rows_total{dictionary="b",encoder="own"}')).toBe(1);
+    expect(samples.get('pursuit_atoms_per_row_sum{dictionary="a",encoder="own"}')).toBe(3);
+    expect(samples.get('pursuit_atoms_per_row_count{dictionary="a",encoder="own"}')).toBe(3);
+    expect(samples.get('pursuit_atoms_per_row_bucket{le="1",dictionary="a",encoder="own"}')).toBe(2);
     expect(samples.get('pursuit_relative_error_bucket{le="0.2",dictionary="a"}')).toBe(1);
-    expect(samples.get('pursuit_relative_error_bucket{le="1",dictionary="a"}')).toBe(3);
+    expect(samples.get('pursuit_relative_error_bucket{le="1",dictionary="a",encoder="own"}')).toBe(3);
     expect(samples.get('pursuit_stops_total{dictionary="a",stop="max_atoms"}')).toBe(2);
     expect(samples.get('pursuit_stops_total{dictionary="a",stop="tolerance"}')).toBe(1);
     expect(samples.has('pursuit_stops_total{dictionary="a",stop="repeat"}')).toBe(false);

@@ -43,14 +43,28 @@ export interface OrthogonalSettings extends Omit<PursuitSettings, "score" | "res
   readonly rawScores: boolean;
 }
 
-/** How a dictionary of plain pursuit is encoded with orthogonally: by its own score, non-negative or of either sign. */
-export function orthogonalSettings({ score, reselect: _, ...same }: PursuitSettings): OrthogonalSettings {
-  return { ...same, score: score === "relu" ? "relu" : "absolute", rawScores: false };
+/** Score of an orthogonal pursuit over a dictionary of plain pursuit: non-negative like its own, or of either sign. */
+export const orthogonalScore = (score: Score): OrthogonalScore => (score === "relu" ? "relu" : "absolute");
+
+/** How a dictionary of plain pursuit is encoded with orthogonally, by default by its own score. */
+export function orthogonalSettings(
+  { score: own, reselect: _, ...same }: PursuitSettings,
+  score = orthogonalScore(own),
+): OrthogonalSettings {
+  return { ...same, score, rawScores: false };
 }
 
-/** Encoders that a request may choose on a dictionary of another kind. */
-export const REQUEST_ENCODERS = ["orthogonal"] as const;
-export type RequestEncoder = (typeof REQUEST_ENCODERS)[number];
+/** Encoders that a request may choose instead of the dictionary's own. */
+export const REQUEST_ENCODERS = ["matching_pursuit", "orthogonal"] as const;
+export type RequestEncoderKind = (typeof REQUEST_ENCODERS)[number];
+
+/** An encoder as a request names it. An absent setting takes its default (docs/pursuit-over-decoder.md). */
+export type RequestEncoder =
+  | { readonly kind: "matching_pursuit"; readonly score?: Score; readonly reselect?: Reselect }
+  | { readonly kind: "orthogonal"; readonly score?: OrthogonalScore };
+
+/** The same with every setting resolved: how a batch is encoded where not by the dictionary's own settings. */
+export type PursuitChoice = Required<RequestEncoder>;
 
 /** What goes in and comes out. `autoencoder`: the row itself. `transcoder`: another activation of the same token. */
 export const ROLES = ["autoencoder", "transcoder"] as const;

@@ -1,4 +1,5 @@
 import type { BudgetColumns } from "./budget.ts";
+import type { PursuitChoice } from "./dictionary.ts";
 
 /** Rows of one batch with everything that their pursuit needs: what a runtime encodes in one run. */
 export interface EncodeBatch {
@@ -8,8 +9,8 @@ export interface EncodeBatch {
   readonly budgets: BudgetColumns;
   readonly trace: boolean;
   readonly reconstruction: boolean;
-  /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */
-  readonly orthogonal?: boolean;
+  /** By this pursuit; absent: by the dictionary's own encoder. */
+  readonly pursuit?: PursuitChoice;
   /** [count, d_out] what a transcoder's rows should become: residuals are measured against them. */
   readonly targets?: Float32Array;
 }

@@ -1,10 +1,13 @@
 import type { RequestBudget } from "./budget.ts";
+import type { PursuitChoice, RequestEncoder } from "./dictionary.ts";
 import type { Edit } from "./edits.ts";
 import type { Rows } from "./rows.ts";
 
 export interface SteerRequest {
   readonly rows: Rows;
   readonly budget: RequestBudget;
+  /** Encoder of the codes that are edited; absent: the dictionary's own. */
+  readonly encoder?: RequestEncoder;
   /** Name of a kept set, whose edits come first. */
   readonly set?: string;
   readonly edits: readonly Edit[];
@@ -18,6 +21,8 @@ export interface SteerAnswer {
   /** [n] ||y − x|| */
   readonly norms: Float64Array;
   readonly effect?: SteerEffect;
+  /** The pursuit that made the codes; absent: the dictionary's own encoder, or no code was needed. */
+  readonly pursuit?: PursuitChoice;
   readonly sha256: string;
 }
 

@@ -1,3 +1,4 @@
+import type { RequestEncoderKind } from "./dictionary.ts";
 import type { SparseCodes } from "./sparse-codes.ts";
 
 /** Why a request was refused, or given up, before it was encoded. */
@@ -44,6 +45,8 @@ export interface RequestSpan extends Span {
 /** Rows that run together in one call of a runtime process. */
 export interface BatchSpan extends Span {
   readonly dictionary: string;
+  /** What encodes them: the dictionary's own encoder, or a pursuit that requests named. */
+  readonly encoder: "own" | RequestEncoderKind;
   readonly rows: number;
   /** Of the requests that the rows belong to. */
   readonly requests: readonly Span[];

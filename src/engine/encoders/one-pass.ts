@@ -59,7 +59,6 @@ export function onePassSpec<S extends OnePassSettings>({
       { ...commonSchema, subtract_center: Type.Boolean(), skip: Type.Optional(Type.Boolean()), ...schema },
       closed,
     ),
-    alternatives: [],
     tensors: (widths, { skip = false }) => ({
       encoder_weight: [widths.m, widths.dIn],
       ...tensors(widths),

@@ -1,5 +1,5 @@
 import Type, { type TSchema } from "typebox";
-import { type EncoderSettings, INPUT_NORMS, type RequestEncoder, type Role } from "../core/dictionary.ts";
+import { type EncoderSettings, INPUT_NORMS, type Role } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 
 /** Lengths that the tensors of a dictionary are made of. */
@@ -32,8 +32,6 @@ export interface EncoderSpec<S extends EncoderSettings = EncoderSettings> {
   readonly roles: readonly Role[];
   /** Of `encoder` in dictionary.json, snake_case. */
   readonly schema: TSchema;
-  /** Encoders that a request may choose instead of this one. */
-  readonly alternatives: readonly RequestEncoder[];
   /** Tensors beside `atoms` and `center`: name → shape. */
   tensors(widths: Widths, settings: S): Readonly<Record<string, readonly number[]>>;
   /** @param serverCap PURSUIT_MAX_ATOMS */

@@ -1,5 +1,4 @@
 import type { Clock } from "../core/clock.ts";
-import type { DictionaryManifest } from "../core/dictionary.ts";
 import type {
   DictionaryStatus,
   EncodeAnswer,
@@ -19,8 +18,9 @@ import type { Stage, Telemetry } from "../core/telemetry.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
+import { chooseEncoder } from "./choose-encoder.ts";
 import { checkPair, unnormed } from "./transfer-pair.ts";
-import { budgetClasses, budgetColumns, checkUnmeasured, refuseGroups } from "./check-encode.ts";
+import { budgetClasses, budgetColumns, checkUnmeasured } from "./check-encode.ts";
 import { checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
 import { checkCodes, checkDecoded, codesOfGroup } from "./check-codes.ts";
 import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
@@ -30,18 +30,6 @@ import { checkStillWanted } from "./still-wanted.ts";
 import { freshEdits, ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
 import type { SteeringStore } from "./steering/steering-store.ts";
-
-/**
- * Whether encoder "orthogonal" is another encoder than the dictionary's own.
- * @throws EngineError PURSUIT_ENCODER_UNAVAILABLE
- */
-function runsOrthogonal(id: string, manifest: DictionaryManifest, remedy = "Leave encoder out."): boolean {
-  const { kind, family, alternatives } = specOf(manifest);
-  if (alternatives.includes("orthogonal")) return true;
-  if (family === "pursuit") return false;
-  const message = `encoder "orthogonal": dictionary ${id} is of kind ${kind}, which has an encoder of its own and none of pursuit. ${remedy}`;
-  throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
-}
 
 export interface CatalogOptions {
   readonly clock: Clock;
@@ -116,11 +104,19 @@ export class CatalogEngine implements Engine {
     // Few rows are in the queue before this returns: what was asked before an unload is answered.
     let totalVariance = checked instanceof Promise ? await checked : checked;
     if (targets !== undefined) totalVariance = await this.#checkTargets(dictionary, targets, rows, context, summary);
+    const { pursuit, overDecoder } = chooseEncoder(dictionary.serving().manifest, encoder);
+    if (overDecoder) {
+      const { pursuit: served } = dictionary.serving();
+      // A budget that is refused should not wait for what is being made.
+      budgetColumns(budget, rows.count, served.rule);
+      await served.prepare(context);
+    }
     // Only now: checking may have taken turns, and from here to the queue nothing may come between.
-    const { manifest, queue, rule, sha256 } = dictionary.serving();
+    const serving = dictionary.serving();
+    const { manifest, sha256 } = serving;
+    const { queue, rule } = overDecoder ? serving.pursuit : serving;
     const budgets = budgetColumns(budget, rows.count, rule);
     if (manifest.role === "transcoder" && targets === undefined) checkUnmeasured(budgets);
-    if (encoder !== undefined) refuseGroups(budgets, encoder);
     const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
@@ -133,17 +129,17 @@ export class CatalogEngine implements Engine {
       classes: budgetClasses(budgets, uniform),
       uniform,
       // A one-pass encoder spends the same whatever its budget: there is nothing to shorten.
-      degrade: degrade && specOf(manifest).family === "pursuit",
+      degrade: degrade && (pursuit !== undefined || specOf(manifest).family === "pursuit"),
       span: context.span,
       trace,
       reconstruction,
-      ...(encoder !== undefined && { orthogonal: runsOrthogonal(dictionary.id, manifest) }),
+      ...(pursuit && { pursuit }),
     });
     const codes = joinCodes(results);
     const started = submitted + queueMilliseconds;
     this.#stage("queue", context, submitted, started);
     this.#stage("encode", context, started);
-    return { codes, totalVariance, sha256 };
+    return { codes, totalVariance, sha256, ...(pursuit && { pursuit }) };
   }
 
   /** Emits a stage of a request. @param end now, unless given */
@@ -219,15 +215,14 @@ export class CatalogEngine implements Engine {
     // Both before anything queues: what cannot be decoded need not be encoded.
     const { manifest, sha256: decodedBy } = target.serving();
     checkPair({ from, to }, source.serving().manifest, manifest);
-    if (encoder !== "own") runsOrthogonal(from, source.serving().manifest, 'Send "encoder": "own".');
-    const own = { rows, budget, trace: false, reconstruction: false, summary };
-    const encoded = await this.#encode(source, encoder === "own" ? own : { ...own, encoder }, context);
-    const { codes, totalVariance, sha256 } = encoded;
+    const work = { rows, budget, trace: false, reconstruction: false, summary, ...(encoder && { encoder }) };
+    const { codes, totalVariance, sha256, pursuit } = await this.#encode(source, work, context);
     const { norm: _, ...code } = codes;
     const outputs = await this.#decode(target, { ...code, ...unnormed(rows.count, manifest) }, context);
     return {
       outputs,
       codes,
+      ...(pursuit && { pursuit }),
       totalVariance,
       sha256: { from: sha256, to: decodedBy },
       inputNorm: manifest.encoder.inputNorm,
@@ -246,8 +241,10 @@ export class CatalogEngine implements Engine {
     }
     await this.#check(dictionary, request.rows, context);
     const set = request.set === undefined ? null : await this.steering.use(dictionary.id, request.set);
-    const { manifest, rule, sha256 } = dictionary.serving();
-    budgetColumns(request.budget, request.rows.count, rule);
+    const serving = dictionary.serving();
+    const { manifest, sha256 } = serving;
+    const { overDecoder } = chooseEncoder(manifest, request.encoder);
+    budgetColumns(request.budget, request.rows.count, (overDecoder ? serving.pursuit : serving).rule);
     const by = {
       d: manifest.dIn,
       m: manifest.m,

@@ -7,8 +7,8 @@ import type { BudgetRule } from "../encoders/spec.ts";
 
 /** What the budgets of one dictionary's rows may be. */
 export interface RowBudgetRule extends BudgetRule {
-  /** Budget of a row that has none. */
-  readonly fallback: Budget;
+  /** Budget of a row that has none; null: each row needs one. */
+  readonly fallback: Budget | null;
   /** Nested widths of the dictionary; empty where it has none. */
   readonly groups: readonly number[];
 }
@@ -17,9 +17,12 @@ export interface RowBudgetRule extends BudgetRule {
 export function budgetRule(manifest: DictionaryManifest, serverCap: number): RowBudgetRule {
   const { encoder, defaultBudget = {}, groups = [] } = manifest;
   const rule = specOf(manifest).budget(encoder, manifest, serverCap);
-  const { maxAtoms } = defaultBudget;
-  const capped = maxAtoms === undefined ? {} : { maxAtoms: Math.min(maxAtoms, rule.cap) };
-  return { ...rule, groups, fallback: { ...defaultBudget, ...capped } };
+  return { ...rule, groups, fallback: cappedBudget(defaultBudget, rule.cap) };
+}
+
+export function cappedBudget(budget: Budget, cap: number): Budget {
+  const { maxAtoms } = budget;
+  return maxAtoms === undefined ? budget : { ...budget, maxAtoms: Math.min(maxAtoms, cap) };
 }
 
 /** Limits on a residual need something to measure it against. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
@@ -52,14 +55,22 @@ export function budgetColumns(budget: RequestBudget, count: number, rule: RowBud
   if (perRow === null) {
     const one = budget as Budget | null;
     if (one !== null) checkBudget(one, "budget", rule);
-    fill(columns, one ?? rule.fallback, rule, 0, count);
+    fill(columns, one ?? fallbackOf(rule, "budget"), rule, 0, count);
   } else {
     for (const [row, one] of perRow.entries()) {
       if (one !== null) checkBudget(one, `budget[${row}]`, rule);
-      fill(columns, one ?? rule.fallback, rule, row, row + 1);
+      fill(columns, one ?? fallbackOf(rule, `budget[${row}]`), rule, row, row + 1);
     }
   }
   return columns;
+}
+
+/** @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE where the rule has none */
+function fallbackOf({ fallback }: RowBudgetRule, where: string): Budget {
+  if (fallback !== null) return fallback;
+  throw outOfRange(
+    `${where} is missing: a pursuit over this decoder needs one, as the dictionary has neither a default_budget nor a k. Send one, such as {"max_atoms": 32}.`,
+  );
 }
 
 /** [count] the class of each row's budget, which the cost model tells rows apart by. */
@@ -110,15 +121,6 @@ export function checkGroup(group: number, groups: readonly number[], where: stri
     groups.length === 0
       ? `${where} is ${group}; this dictionary has no groups. Leave it out.`
       : `${where} is ${group}; this dictionary's groups are ${groups.join(", ")}.`,
-  );
-}
-
-/** A pursuit takes its atoms from the whole dictionary. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
-export function refuseGroups({ group }: BudgetColumns, encoder: string): void {
-  const row = group.findIndex((width) => width > 0);
-  if (row < 0) return;
-  throw outOfRange(
-    `budget.group of row ${row} is ${group[row]}; encoder "${encoder}" selects among all atoms. Leave one of the two out.`,
   );
 }
 

@@ -49,7 +49,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   readonly takesAhead = true;
   readonly #options: DictionaryExecutorOptions;
   readonly #costs: Costs;
-  /** Of rows that a request has encoded orthogonally on a dictionary of plain pursuit: a step of theirs costs more. */
+  /** Of rows that a request has encoded orthogonally where plain rows are encoded too: a step of theirs costs more. */
   readonly #orthogonalCosts: Costs;
 
   constructor(options: DictionaryExecutorOptions) {
@@ -81,8 +81,8 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   async run(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
     const groups = new Map<string, Piece<EncodeWork>[]>();
     for (const piece of pieces) {
-      const { orthogonal = false, targets } = piece.work;
-      const way = `${orthogonal} ${targets !== undefined}`;
+      const { pursuit = null, targets } = piece.work;
+      const way = `${JSON.stringify(pursuit)} ${targets !== undefined}`;
       const alike = groups.get(way);
       if (alike === undefined) groups.set(way, [piece]);
       else alike.push(piece);
@@ -95,12 +95,13 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     return pieces.map((piece) => results.get(piece)!);
   }
 
-  #costsOf({ orthogonal = false }: EncodeWork): Costs {
-    return orthogonal ? this.#orthogonalCosts : this.#costs;
+  #costsOf({ pursuit }: EncodeWork): Costs {
+    return pursuit?.kind === "orthogonal" ? this.#orthogonalCosts : this.#costs;
   }
 
   /** Pieces that are all encoded the same way. */
   async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
+    const { pursuit } = pieces[0]!.work;
     const { learned, atLoad } = this.#costsOf(pieces[0]!.work);
     const { dictionary, runtime, watchdog, dIn, clock, telemetry } = this.#options;
     const { budgets, asked, classes } = this.#join(pieces, learned);
@@ -113,7 +114,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       budgets,
       trace: pieces.some(({ work }) => work.trace),
       reconstruction: pieces.some(({ work }) => work.reconstruction),
-      ...(pieces[0]!.work.orthogonal && { orthogonal: true }),
+      ...(pursuit && { pursuit }),
       ...(pieces[0]!.work.targets && {
         targets: pieces.map(({ work: { targets }, from, to }) =>
           targets!.data.subarray(from * targets!.width, to * targets!.width),
@@ -121,7 +122,8 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
       }),
     };
     const time = { expected: predicted, limit: Math.max(watchdog.floor, predicted * watchdog.factor) };
-    const span: BatchSpan = { dictionary, rows: count, requests: pieces.map(({ work }) => work.span) };
+    const encoder = pursuit?.kind ?? "own";
+    const span: BatchSpan = { dictionary, encoder, rows: count, requests: pieces.map(({ work }) => work.span) };
     const start = clock.now();
     telemetry.emit({ type: "batch_started", batch: span, at: start });
     const onEnded = (result: BatchResult | null): void =>

@@ -44,6 +44,25 @@ export async function memoryNeeds(folder: string, manifest: DictionaryManifest):
   return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * weights), text: TEXT_FACTOR * labels };
 }
 
+/** Copies of an encoder's weights, which a pursuit over the decoder reads and frees again. */
+const PASSING_COPIES = 1.5;
+
+/** Bytes that a process for pursuit over the decoder takes, without its Gram matrix. */
+export function pursuitNeeds(manifest: DictionaryManifest): MemoryNeeds {
+  let passing = 0;
+  for (const [name, shape] of tensorShapes(manifest)) {
+    if (name !== "atoms") passing += 4 * shape.reduce((floats, side) => floats * side, 1);
+  }
+  const atoms = 4 * manifest.m * manifest.dOut;
+  return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * atoms + PASSING_COPIES * passing) };
+}
+
+/** How messages name what needs the memory, and what to do once there is more. */
+interface MemoryWords {
+  readonly subject: string;
+  readonly again: string;
+}
+
 type GramOptions = Pick<LoadOptions, "path" | "gramLimitBytes">;
 
 /**
@@ -56,17 +75,25 @@ export class DictionaryMemory {
   readonly #manifest: DictionaryManifest;
   readonly #load: GramOptions;
   readonly #needed: number;
+  readonly #words: MemoryWords;
   #gram: "undecided" | "granted" | "refused" = "undecided";
   #warning: string | null = null;
   /** Whether the present process holds the whole matrix. */
   #complete = false;
   #kills = 0;
 
-  private constructor(ledger: MemoryLedger, claim: MemoryClaim, manifest: DictionaryManifest, load: GramOptions) {
+  private constructor(
+    ledger: MemoryLedger,
+    claim: MemoryClaim,
+    manifest: DictionaryManifest,
+    load: GramOptions,
+    words: MemoryWords,
+  ) {
     this.#ledger = ledger;
     this.#claim = claim;
     this.#manifest = manifest;
     this.#load = load;
+    this.#words = words;
     this.#needed = (claim.uses.runtime ?? 0) + (claim.uses.text ?? 0);
   }
 
@@ -79,13 +106,12 @@ export class DictionaryMemory {
     manifest: DictionaryManifest,
     needs: MemoryNeeds,
     load: GramOptions,
+    words: MemoryWords = { subject: "It", again: loadAgain(manifest.id) },
   ): Promise<DictionaryMemory> {
     try {
-      return new DictionaryMemory(ledger, await ledger.claim(needs), manifest, load);
+      return new DictionaryMemory(ledger, await ledger.claim(needs), manifest, load, words);
     } catch (error) {
-      throw error instanceof MemoryRefused
-        ? new Fault("memory_limit", [refusal(manifest.id, error, ledger.limit)])
-        : error;
+      throw error instanceof MemoryRefused ? new Fault("memory_limit", [refusal(words, error, ledger.limit)]) : error;
     }
   }
 
@@ -143,7 +169,8 @@ export class DictionaryMemory {
   /** What to say of a load that has failed so many times. */
   outOfMemory(times: number, why: string): string {
     const limit = inMiB(this.#ledger.limit);
-    return `It could not be loaded in ${times} tries: ${why}. It is probably out of memory: about ${this.needed} needed, PURSUIT_MEMORY_LIMIT is ${limit}. Give the server more memory or unload another dictionary, then ${loadAgain(this.#manifest.id)}.`;
+    const { subject, again } = this.#words;
+    return `${subject} could not be loaded in ${times} tries: ${why}. It is probably out of memory: about ${this.needed} needed, PURSUIT_MEMORY_LIMIT is ${limit}. Give the server more memory or unload another dictionary, then ${again}.`;
   }
 
   release(): void {
@@ -153,7 +180,7 @@ export class DictionaryMemory {
   #refuse(why: string): void {
     this.#gram = "refused";
     const { id, m } = this.#manifest;
-    this.#warning = `It is served without its Gram matrix (${inMiB(gramBytes(m))}), and slower: ${why}. When there is more memory, ${loadAgain(id)}.`;
+    this.#warning = `${this.#words.subject} is served without its Gram matrix (${inMiB(gramBytes(m))}), and slower: ${why}. When there is more memory, ${loadAgain(id)}.`;
   }
 }
 
@@ -168,12 +195,12 @@ function withoutGram(path: GramOptions["path"]): GramOptions["path"] {
   return path === "gram" ? "residual" : path;
 }
 
-function refusal(id: string, { needed, free, allowed }: MemoryRefused, limit: number): string {
+function refusal({ subject, again }: MemoryWords, { needed, free, allowed }: MemoryRefused, limit: number): string {
   const [room, remedy] =
     needed > allowed
       ? [`dictionaries may have ${inMiB(allowed)}`, "Give the server more memory or raise the limit"]
       : [`${inMiB(Math.max(0, free))} are free`, "Unload another dictionary or raise the limit"];
-  return `It needs ${inMiB(needed)} of memory; of the ${inMiB(limit)} that PURSUIT_MEMORY_LIMIT allows, ${room}. ${remedy}, then ${loadAgain(id)}.`;
+  return `${subject} needs ${inMiB(needed)} of memory; of the ${inMiB(limit)} that PURSUIT_MEMORY_LIMIT allows, ${room}. ${remedy}, then ${again}.`;
 }
 
 const loadAgain = (id: string): string => `POST /v2/repository/models/${id}/load`;

@@ -1,4 +1,5 @@
 import type { BudgetColumns } from "../core/budget.ts";
+import type { PursuitChoice } from "../core/dictionary.ts";
 import type { Rows } from "../core/rows.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { Work } from "../scheduler/work.ts";
@@ -15,6 +16,6 @@ export interface EncodeWork extends Work {
   readonly span: Span;
   readonly trace: boolean;
   readonly reconstruction: boolean;
-  /** By orthogonal pursuit, on a dictionary whose own encoder is a plain one. */
-  readonly orthogonal?: boolean;
+  /** By this pursuit; absent: by the dictionary's own encoder. */
+  readonly pursuit?: PursuitChoice;
 }

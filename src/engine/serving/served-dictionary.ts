@@ -13,12 +13,14 @@ import type { EncodeWork } from "./encode-work.ts";
 import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
 import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
+import { encodersOf } from "./choose-encoder.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, memoryNeeds } from "./dictionary-memory.ts";
 import { Improvement } from "./improvement.ts";
 import { LabelSearch } from "./label-search.ts";
 import { faultsOf, LoadRetry } from "./load-retry.ts";
 import { RuntimeCalls } from "./runtime-calls.ts";
+import { ServedPursuit } from "./served-pursuit.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
 /** What a loaded dictionary answers with. */
@@ -30,6 +32,8 @@ interface Loaded {
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
   readonly calls: RuntimeCalls;
   readonly improvement: Improvement;
+  /** Over the decoder: made when a request first asks for it. */
+  readonly pursuit: ServedPursuit;
 }
 
 /** What is known of a dictionary before it is loaded. */
@@ -144,6 +148,7 @@ export class ServedDictionary {
   /** Gives up a call that hangs after seconds instead of the watchdog's time: the server stops. */
   hurry(): void {
     this.#loaded?.runtime.hurry();
+    this.#loaded?.pursuit.hurry();
   }
 
   async #load(started: number): Promise<void> {
@@ -214,6 +219,7 @@ export class ServedDictionary {
       queue: createQueue(this.id, runtime, { dIn: manifest.dIn, warmUp: facts.warmUp }, this.#options),
       calls: new RuntimeCalls(runtime, this.#options),
       improvement: this.#improvementOf(runtime),
+      pursuit: new ServedPursuit({ id: this.id, folder: this.#folder, manifest, sha256: facts.sha256 }, this.#options),
     };
     this.#loaded.improvement.begin();
     this.#state = "ready";
@@ -242,9 +248,12 @@ export class ServedDictionary {
       labels: this.#labels !== null,
     };
     if (this.#options.onDemand && (this.#state === "registered" || this.#state === "loading")) status.onDemand = true;
-    if (withoutGram !== null) status.warnings = status.warnings.concat(withoutGram);
+    for (const warning of [withoutGram, this.#loaded?.pursuit.warning ?? null]) {
+      if (warning !== null) status.warnings = status.warnings.concat(warning);
+    }
     if (this.#manifest !== null) {
       status.manifest = this.#manifest;
+      status.encoders = encodersOf(this.#manifest);
       status.maxAtoms = budgetRule(this.#manifest, this.#options.maxAtoms).cap;
     }
     if (facts !== null) {
@@ -330,7 +339,7 @@ export class ServedDictionary {
     const loaded = this.#loaded;
     this.#state = "draining";
     loaded?.improvement.stop();
-    await loaded?.queue.drain();
+    await Promise.all([loaded?.queue.drain(), loaded?.pursuit.close()]);
     await loaded?.calls.end();
     await loaded?.runtime.close();
     this.#releaseMemory();
@@ -385,6 +394,7 @@ export class ServedDictionary {
     // While one loads, another version of it may be served.
     const what = this.#state === "loading" ? "could not be loaded" : "is no longer served";
     this.#releaseMemory();
+    void this.#loaded?.pursuit.close();
     this.#state = "failed";
     this.#faults = faults;
     for (const fault of faults) {

@@ -1,5 +1,6 @@
 import type { Budget } from "../../engine/core/budget.ts";
-import { REQUEST_ENCODERS, type RequestEncoder } from "../../engine/core/dictionary.ts";
+import type { RequestEncoder } from "../../engine/core/dictionary.ts";
+import { readEncoder } from "../../codecs/read-encoder.ts";
 import { describe, invalid, named } from "../../codecs/codec-error.ts";
 
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };
@@ -57,10 +58,7 @@ export function readParameters(parameters: unknown): InferParameters {
       }
       degrade = value === "degrade";
     } else if (name === "encoder") {
-      encoder = REQUEST_ENCODERS.find((one) => one === value) ?? null;
-      if (encoder === null) {
-        throw invalid(`parameters.encoder must be ${REQUEST_ENCODERS.join(" or ")}; it is ${describe(value)}.`);
-      }
+      encoder = readEncoder(value, "parameters.encoder") ?? null;
     } else if (!HARMLESS.has(name)) {
       const there = [...Object.keys(BUDGETS), "encoder", "timeout", "on_overload", "binary_data_output"].join(", ");
       throw invalid(`There is no parameter ${named(name)}; there are ${there}.`);

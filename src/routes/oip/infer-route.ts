@@ -40,6 +40,7 @@ const InferAnswerSchema = Type.Object({
   model_name: Type.String(),
   model_version: Type.String(),
   id: Type.Optional(Type.String()),
+  parameters: Type.Optional(ParametersSchema),
   outputs: Type.Array(Type.Object(tensor)),
 });
 
@@ -112,10 +113,10 @@ async function infer(
     degrade,
   };
   const context = contextOf(request, reply, engine, timeoutMs ?? undefined);
-  const { codes, sha256 } = await encodeAsRead(engine, status, work, context);
+  const { codes, sha256, pursuit } = await encodeAsRead(engine, status, work, context);
   // The outputs asked for were checked against those of the version that was there then.
   if (sha256 !== status.sha256) throw replaced(model);
-  const head = { model, version: VERSION, id, outputs, d };
+  const head = { model, version: VERSION, id, outputs, d, ...(pursuit && { encoder: pursuit }) };
   checkAnswer(inferBytes(codes, head), limits.maxAnswer);
 
   const writing = performance.now();

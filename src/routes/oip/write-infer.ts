@@ -1,3 +1,4 @@
+import type { PursuitChoice } from "../../engine/core/dictionary.ts";
 import { type SparseCodes, STOP_REASONS } from "../../engine/core/sparse-codes.ts";
 import type { WantedOutput } from "./read-infer.ts";
 import { shortestFloats } from "../../codecs/write-codes.ts";
@@ -10,6 +11,8 @@ export interface InferAnswerHead {
   /** The request's, echoed. */
   readonly id: string | null;
   readonly outputs: readonly WantedOutput[];
+  /** The pursuit that made the codes; absent: the dictionary's own encoder. */
+  readonly encoder?: PursuitChoice;
   /** Row length. */
   readonly d: number;
 }
@@ -39,13 +42,17 @@ export function writeInfer(codes: SparseCodes, head: InferAnswerHead): InferAnsw
     parts.push(bytes);
     return { name, datatype, shape, parameters: { binary_data_size: bytes.length } };
   });
-  const { model, version, id } = head;
+  const { model, version, id, encoder } = head;
+  const about = { model_name: model, model_version: version, ...(id !== null && { id }) };
   const json = new TextEncoder().encode(
-    JSON.stringify({ model_name: model, model_version: version, ...(id !== null && { id }), outputs }),
+    JSON.stringify({ ...about, ...(encoder && { parameters: parametersOf(encoder) }), outputs }),
   );
   if (!head.outputs.some(({ binary }) => binary)) return { bytes: json, headerLength: null };
   return { bytes: join([json, ...parts]), headerLength: json.length };
 }
+
+/** Values of parameters are single ones. */
+const parametersOf = ({ kind, ...settings }: PursuitChoice): object => ({ encoder: kind, ...settings });
 
 /** Every row of `indices` and `values` is as long as the longest: at least one, since some clients fail at a size of 0. */
 function longest({ indptr, count }: SparseCodes): number {

@@ -13,6 +13,7 @@ import type { AppOptions } from "../route-options.ts";
 import type { BudgetWire, EncodeFields } from "./schemas.ts";
 import { streamEncode } from "./stream-encode.ts";
 import { checkFormat } from "../../codecs/answers.ts";
+import { readEncoder } from "../../codecs/read-encoder.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
@@ -40,6 +41,7 @@ export async function answerLines(
 ): Promise<FastifyReply> {
   const fields = body.fields as EncodeFields;
   const { budget, encoder, format = "sparse", include = [], timeout_ms: timeoutMs } = fields;
+  const chosen = readEncoder(encoder);
   const degrade = fields.on_overload === "degrade";
   if (Array.isArray(budget)) {
     throw new WireError(
@@ -87,7 +89,8 @@ export async function answerLines(
       budget: budget === undefined ? null : budgetOf(budget),
       head: { format },
       labels: wantsLabels ? ({ codes, sha256 }) => labelsOf(engine, id, sha256, codes.indices) : null,
-      async encode(rows, budgets) {
+      encoder: chosen,
+      async encode(rows, budgets, by) {
         const deadline = timeoutMs === undefined ? {} : { deadline: engine.now() + timeoutMs };
         const work = {
           rows,
@@ -95,7 +98,7 @@ export async function answerLines(
           trace,
           reconstruction,
           degrade,
-          ...(encoder !== undefined && { encoder }),
+          ...(by && { encoder: by }),
         };
         const encoded = await encodeAsRead(engine, status, work, { ...context, ...deadline });
         // A line does not name the version that made it, so one version makes all lines of a stream.

@@ -14,7 +14,7 @@ const BytesSchema = Type.Unsafe<string>({
 });
 const LinesSchema = Type.Unsafe<string>({
   type: "string",
-  description: 'A line is a row […] or {"input": […], "budget": {…}, "id"}; the other fields in the query',
+  description: 'A line is a row […] or {"input": […], "budget": {…}, "encoder", "id"}; the other fields in the query',
 });
 
 /** Every content type of a body. Fastify validates what it finds here, so each name that is taken must be. */
@@ -43,7 +43,7 @@ export const FieldsQuerySchema = Type.Object({
   budget: text(
     "The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body",
   ),
-  encoder: text("orthogonal"),
+  encoder: text('own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON'),
   format: text("sparse, csr, dense or map. If not given: csr in a MessagePack answer, else sparse"),
   include: text("trace, reconstruction, labels and summary, with commas"),
   timeout_ms: text("Of each group, where lines are streamed"),

@@ -36,6 +36,7 @@ export function registerDictionaries(app: FastifyInstance, { engine }: AppOption
 
 function toWire({
   manifest,
+  encoders = [],
   coherence,
   chosen,
   maxAtoms,
@@ -56,6 +57,7 @@ function toWire({
       m: manifest.m,
       ...(manifest.groups && { groups: [...manifest.groups] }),
       encoder: snakeCase(manifest.encoder) as NonNullable<DictionaryWire["encoder"]>,
+      encoders: [...encoders],
       ...(manifest.defaultBudget && { default_budget: snakeCase(manifest.defaultBudget) }),
     }),
     ...(maxAtoms !== undefined && { max_atoms: maxAtoms }),

@@ -19,6 +19,7 @@ import {
   type CodesType,
   defaultFormat,
 } from "../../codecs/answers.ts";
+import { readEncoder } from "../../codecs/read-encoder.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
 
 /** POST /v1/dictionaries/{id}/encode: rows → codes. */
@@ -50,6 +51,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         return answerLines(id, request.body, request, reply, pool, unread, options, closing.signal);
       const { rows, targets, fields } = bodyOf(request, "encode");
       const { budget, encoder, include = [], timeout_ms: timeoutMs, on_overload: onOverload } = fields as EncodeFields;
+      const chosen = readEncoder(encoder);
       const as = request.answerType as CodesType;
       const { format = defaultFormat(as) } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
@@ -69,10 +71,10 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         trace: include.includes("trace"),
         reconstruction,
         summary: include.includes("summary"),
-        ...(encoder !== undefined && { encoder }),
+        ...(chosen && { encoder: chosen }),
         degrade: onOverload === "degrade",
       };
-      const { codes, totalVariance, sha256 } = await engine.encode(
+      const { codes, totalVariance, sha256, pursuit } = await engine.encode(
         id,
         work,
         contextOf(request, reply, engine, timeoutMs),
@@ -83,6 +85,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
       const head = {
         dictionary: id,
         sha256,
+        ...(pursuit && { encoder: pursuit }),
         format,
         shape: rows.shape.length > 2 ? rows.shape : null,
         totalVariance,

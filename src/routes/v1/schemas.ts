@@ -2,10 +2,13 @@ import Type, { type Static, type TSchema } from "typebox";
 import {
   DICTIONARY_ID_PATTERN,
   INPUT_NORMS,
+  ORTHOGONAL_SCORES,
   PURSUIT_PATHS,
   REQUEST_ENCODERS,
+  RESELECTS,
   ROLES,
   RUNTIME_STATES,
+  SCORES,
 } from "../../engine/core/dictionary.ts";
 import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
 import { DICTIONARY_STATES } from "../../engine/engine.ts";
@@ -73,13 +76,37 @@ export const InputsSchema = Type.Union([
 export const BUDGET =
   "One for all rows, or one per row. Without it the dictionary's default_budget holds; {} is no limit but max_atoms of the dictionary";
 
+const pursuits = [
+  Type.Object(
+    {
+      kind: oneOf(["matching_pursuit"]),
+      score: Type.Optional(oneOf(SCORES, { description: "relu if not given" })),
+      reselect: Type.Optional(oneOf(RESELECTS, { description: "add if not given" })),
+    },
+    closed,
+  ),
+  Type.Object(
+    {
+      kind: oneOf(["orthogonal"]),
+      score: Type.Optional(
+        oneOf(ORTHOGONAL_SCORES, { description: "relu if not given; the dictionary's own where it is one of pursuit" }),
+      ),
+    },
+    closed,
+  ),
+];
+
+/** Of the document. Requests are read by codecs/read-encoder.ts, which says what is wrong with one. */
+export const EncoderSchema = Type.Optional(
+  Type.Union([oneOf(["own", ...REQUEST_ENCODERS]), ...pursuits], {
+    description:
+      "own if not given. matching_pursuit: over the decoder. orthogonal: every selection re-solves all coefficients. Autoencoders only",
+  }),
+);
+const Posted = Type.Optional(Type.Unknown());
+
 const encodeFields = {
   budget: Type.Optional(Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: BUDGET })),
-  encoder: Type.Optional(
-    oneOf(REQUEST_ENCODERS, {
-      description: "orthogonal: every selection re-solves all coefficients; if not given, the dictionary's own encoder",
-    }),
-  ),
   format: Type.Optional(oneOf(FORMATS, { description: "If not given: csr in a MessagePack answer, else sparse" })),
   include: Type.Optional(
     Type.Array(oneOf(["trace", "reconstruction", "labels", "summary"]), {
@@ -96,7 +123,7 @@ const encodeFields = {
   ),
 };
 /** What is left of a body once codecs/read-body.ts has taken the rows out. */
-export const EncodeFieldsSchema = Type.Object(encodeFields, closed);
+export const EncodeFieldsSchema = Type.Object({ ...encodeFields, encoder: Posted }, closed);
 export type EncodeFields = Static<typeof EncodeFieldsSchema>;
 const TargetsSchema = Type.Optional(
   Type.Unsafe<unknown>({
@@ -105,7 +132,10 @@ const TargetsSchema = Type.Optional(
       "Transcoders only: what the rows should become, as inputs. Residuals are measured against them; without them there are none",
   }),
 );
-export const EncodeBodySchema = Type.Object({ inputs: InputsSchema, targets: TargetsSchema, ...encodeFields }, closed);
+export const EncodeBodySchema = Type.Object(
+  { inputs: InputsSchema, targets: TargetsSchema, encoder: EncoderSchema, ...encodeFields },
+  closed,
+);
 
 /** What is left of a decode body: the codes are read by codecs/codes.ts, other fields of an encode answer are passed over. */
 export const DecodeFieldsSchema = Type.Object(
@@ -214,9 +244,14 @@ const rowFields = {
 
 const VERSION = "Version of the dictionary: a digest of its weights and encoder settings";
 
+export const AnsweredEncoderSchema = Type.Optional(
+  Type.Union(pursuits, { description: "The pursuit that made the codes; absent: the dictionary's own encoder" }),
+);
+
 const answerFields = {
   dictionary: Type.String(),
   sha256: Type.String({ description: VERSION }),
+  encoder: AnsweredEncoderSchema,
   mean_atoms: Type.Optional(Type.Number({ description: "Included by summary" })),
   explained_variance: Type.Optional(
     Type.Union([Type.Number(), Type.Null()], {
@@ -258,9 +293,6 @@ const transferFields = {
     description: "The dictionary that they are wanted in, of equal m",
   }),
   budget: encodeFields.budget,
-  encoder: Type.Optional(
-    oneOf([...REQUEST_ENCODERS, "own"], { description: "orthogonal if not given; own: as `from` encodes by itself" }),
-  ),
   include: Type.Optional(
     Type.Array(oneOf(["summary"]), {
       uniqueItems: true,
@@ -269,9 +301,18 @@ const transferFields = {
   ),
   timeout_ms: encodeFields.timeout_ms,
 };
-export const TransferFieldsSchema = Type.Object(transferFields, closed);
+export const TransferFieldsSchema = Type.Object({ ...transferFields, encoder: Posted }, closed);
 export type TransferFields = Static<typeof TransferFieldsSchema>;
-export const TransferBodySchema = Type.Object({ inputs: InputsSchema, ...transferFields }, closed);
+const TransferEncoderSchema = Type.Optional(
+  Type.Unsafe<unknown>({
+    ...EncoderSchema,
+    description: "As of encode, by the atoms of `from`; orthogonal if not given",
+  }),
+);
+export const TransferBodySchema = Type.Object(
+  { inputs: InputsSchema, encoder: TransferEncoderSchema, ...transferFields },
+  closed,
+);
 
 const outputs = Type.Array(Type.Array(Type.Number()));
 export const DecodeAnswerSchema = Type.Object({ outputs });
@@ -306,6 +347,9 @@ export const DictionarySchema = Type.Object({
     Type.Array(Type.Integer(), { description: "Nested widths, ascending to m, that a budget's group may be" }),
   ),
   encoder: Type.Optional(Type.Union([...ENCODER_SCHEMAS], { description: "Settings of the encoder, by kind" })),
+  encoders: Type.Optional(
+    Type.Array(Type.String(), { description: "What encoder of a request may name with this dictionary" }),
+  ),
   default_budget: Type.Optional(
     Type.Object(BudgetSchema.properties, {
       ...closed,

@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox";
 import { CODE_OPS, DIRECTION_OPS, MAX_EDITS } from "../../engine/core/edits.ts";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
-import { BUDGET, BudgetSchema, InputsSchema } from "./schemas.ts";
+import { AnsweredEncoderSchema, BUDGET, BudgetSchema, EncoderSchema, InputsSchema } from "./schemas.ts";
 
 /** The wire's shapes of steering: what Ajv validates by, and what openapi/openapi.json is made of. */
 
@@ -68,18 +68,19 @@ const steerFields = {
 };
 /** What is left of a body once its rows have been read. */
 export const SteerFieldsSchema = Type.Object(
-  { edits: Type.Optional(Posted), ...steerFields, rows: Type.Optional(Posted) },
+  { edits: Type.Optional(Posted), ...steerFields, encoder: Type.Optional(Posted), rows: Type.Optional(Posted) },
   closed,
 );
 export type SteerFields = Static<typeof SteerFieldsSchema>;
 export const SteerBodySchema = Type.Object(
-  { inputs: InputsSchema, edits: Type.Optional(EditsSchema), ...steerFields },
+  { inputs: InputsSchema, edits: Type.Optional(EditsSchema), encoder: EncoderSchema, ...steerFields },
   closed,
 );
 
 export const SteerAnswerSchema = Type.Object({
   dictionary: Type.String(),
   sha256: Type.String(),
+  encoder: AnsweredEncoderSchema,
   shape: Type.Optional(Type.Array(Type.Integer())),
   outputs: Type.Array(Type.Array(Type.Number())),
   changes: Type.Array(

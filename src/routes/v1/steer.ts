@@ -8,6 +8,7 @@ import { answerOf, mediaOf } from "../media-types.ts";
 import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
+import { readEncoder } from "../../codecs/read-encoder.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
 import { checkAnswer, leastBytes, ROWS_TYPES } from "../../codecs/answers.ts";
@@ -34,7 +35,8 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
     async (request, reply) => {
       const { id } = request.params;
       const { rows, fields } = bodyOf(request, "steer");
-      const { set, budget, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
+      const { set, budget, encoder, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
+      const chosen = readEncoder(encoder);
       if (edits === undefined && set === undefined) {
         throw new WireError("PURSUIT_INVALID_FIELD", 'The field edits is missing: give edits, a "set", or both.');
       }
@@ -51,6 +53,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
       const work = {
         rows,
         budget: requestBudget(budget),
+        ...(chosen && { encoder: chosen }),
         edits: edits === undefined ? [] : readEdits(edits),
         effect,
         ...(set !== undefined && { set }),

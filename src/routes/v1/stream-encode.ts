@@ -118,7 +118,8 @@ class EncodeStream {
     });
     this.#encoder = {
       ...encoder,
-      encode: (rows, budget) => patiently(() => encoder.encode(rows, budget), this.#calls++ > 0, context.cancellation),
+      encode: (rows, budget, by) =>
+        patiently(() => encoder.encode(rows, budget, by), this.#calls++ > 0, context.cancellation),
     };
   }
 

@@ -9,6 +9,7 @@ import { contextOf } from "../request-context.ts";
 import type { AppOptions } from "../route-options.ts";
 import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
 import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "../../codecs/answers.ts";
+import { readEncoder } from "../../codecs/read-encoder.ts";
 import type { WirePool } from "../threads/pool.ts";
 
 const TransferQuerySchema = Type.Object({
@@ -47,15 +48,16 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
       engine.status(from);
       const target = engine.status(to);
       if (target.manifest) checkAnswer(leastBytes(rows.count * target.manifest.dOut, "json"), limits.maxAnswer);
+      const chosen = readEncoder(encoder);
       const work = {
         from,
         to,
         rows,
         budget: requestBudget(budget),
-        encoder,
+        ...(chosen && { encoder: chosen }),
         summary: include.includes("summary"),
       };
-      const { outputs, codes, totalVariance, sha256, inputNorm } = await engine.transfer(
+      const { outputs, codes, totalVariance, sha256, pursuit, inputNorm } = await engine.transfer(
         work,
         contextOf(request, reply, engine, timeoutMs),
       );
@@ -64,6 +66,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
       const head = {
         dictionary: from,
         sha256: sha256.from,
+        ...(pursuit && { encoder: pursuit }),
         format: "sparse" as const,
         shape: rows.shape.length > 2 ? rows.shape : null,
         totalVariance,

@@ -174,7 +174,7 @@ describe("load", () => {
     };
     const context = { span: {}, cancellation: new Cancellation() };
     const { rows } = request(5);
-    const work = { from: "one", to: "two", rows, budget: {}, encoder: "own" } as const;
+    const work = { from: "one", to: "two", rows, budget: {} } as const;
     const { outputs, codes } = await engine.transfer(work, context);
     expect([[...codes.values], [...outputs.data], refused]).toEqual([[5], [5, 0], 1]);
   });

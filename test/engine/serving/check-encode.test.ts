@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Budget } from "../../../src/engine/core/budget.ts";
 import type { DictionaryManifest } from "../../../src/engine/core/dictionary.ts";
-import { budgetColumns, budgetRule, refuseGroups } from "../../../src/engine/serving/check-encode.ts";
+import { budgetColumns, budgetRule } from "../../../src/engine/serving/check-encode.ts";
 import { manifestOf } from "../../support/model-folder.ts";
 
 const PURSUIT = { cap: 64, unset: 64, groups: [], fallback: { maxAtoms: 16, tolerance: 0.5 } };
@@ -70,14 +70,6 @@ describe("groups", () => {
     expect(() => budgetColumns({ group: 64 }, 2, PURSUIT)).toThrow(
       "budget.group is 64; this dictionary has no groups. Leave it out.",
     );
-  });
-
-  it("refuses them beside another encoder", () => {
-    const columns = budgetColumns([{}, { group: 128 }], 2, ONE_PASS);
-    expect(() => refuseGroups(columns, "orthogonal")).toThrow(
-      'budget.group of row 1 is 128; encoder "orthogonal" selects among all atoms. Leave one of the two out.',
-    );
-    expect(() => refuseGroups(budgetColumns({}, 2, ONE_PASS), "orthogonal")).not.toThrow();
   });
 });
 

@@ -9,7 +9,6 @@ export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
   family: "pursuit",
   roles: ["autoencoder"],
   schema: Type.Object({ ...commonSchema, ...pursuitSchema, score: oneOf(SCORES), reselect: oneOf(RESELECTS) }, closed),
-  alternatives: ["orthogonal"],
   tensors: () => ({}),
   budget: pursuitBudget,
   warnings: (_weights, largestSquaredNorm) =>

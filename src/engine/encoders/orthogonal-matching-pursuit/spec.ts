@@ -12,7 +12,6 @@ export const orthogonalMatchingPursuitSpec: EncoderSpec<OrthogonalSettings> = {
     { ...commonSchema, ...pursuitSchema, score: oneOf(ORTHOGONAL_SCORES), raw_scores: Type.Boolean() },
     closed,
   ),
-  alternatives: [],
   tensors: () => ({}),
   budget: pursuitBudget,
 };

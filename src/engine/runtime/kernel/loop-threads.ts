@@ -30,7 +30,7 @@ export class LoopThreads {
    * Starts the helpers and waits until they run. If the system refuses some, the others do their work.
    * @param threads total; the arena needs lanes for all of them
    */
-  static async start(options: Omit<RowLoopOptions, "lane">, threads: number): Promise<LoopThreads> {
+  static async start(options: Omit<JobLoopOptions, "lane">, threads: number): Promise<LoopThreads> {
     const control = createControl();
     // Helpers run built code, wherever this file runs from.
     const entry =
@@ -117,26 +117,35 @@ export function takeRow(control: Control, count: number): number {
   return row;
 }
 
-/** What one thread does with jobs: the loop that a job asks for, each made when the first job asks for it. */
-export class JobLoop {
-  readonly #options: RowLoopOptions;
-  #plain: RowLoop | null = null;
-  #orthogonal: Partial<Record<NonNullable<RowJob["orthogonal"]>, OrthogonalLoop>> = {};
+/** What one thread needs for jobs of every kind; can be sent to a worker. */
+export type JobLoopOptions = Omit<RowLoopOptions, "settings">;
 
-  constructor(options: RowLoopOptions) {
+/** Runs jobs in one thread. Makes the loop for a pursuit's settings when the first job asks for it. */
+export class JobLoop {
+  readonly #options: JobLoopOptions;
+  readonly #loops = new Map<string, Pick<RowLoop, "run">>();
+
+  constructor(options: JobLoopOptions) {
     this.#options = options;
   }
 
   /** As {@link RowLoop.run}. */
   run(job: RowJob, gram: boolean, next: () => number): void {
-    const { orthogonal: score } = job;
-    if (score === null) {
-      this.#plain ??= new RowLoop(this.#options);
-      this.#plain.run(job, gram, next);
-    } else {
+    this.#loopOf(job).run(job, gram, next);
+  }
+
+  #loopOf({ pursuit }: RowJob): Pick<RowLoop, "run"> {
+    const { kind, score } = pursuit;
+    const key = kind === "orthogonal" ? `${kind} ${score}` : `${kind} ${score} ${pursuit.reselect}`;
+    let loop = this.#loops.get(key);
+    if (loop === undefined) {
       const { module, arena, lane } = this.#options;
-      const loop = (this.#orthogonal[score] ??= new OrthogonalLoop({ module, arena, lane, score }));
-      loop.run(job, gram, next);
+      loop =
+        kind === "orthogonal"
+          ? new OrthogonalLoop({ module, arena, lane, score })
+          : new RowLoop({ ...this.#options, settings: pursuit });
+      this.#loops.set(key, loop);
     }
+    return loop;
   }
 }

@@ -1,10 +1,9 @@
 /** Helper thread of a loop: sleeps until a job arrives, then works on its rows beside the session's thread. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { CONTROL, type Control, JobLoop, takeRow } from "./loop-threads.ts";
+import { CONTROL, type Control, JobLoop, type JobLoopOptions, takeRow } from "./loop-threads.ts";
 import type { RowJob } from "./row-job.ts";
-import type { RowLoopOptions } from "./row-loop.ts";
 
-const { options, control } = workerData as { options: RowLoopOptions; control: Control };
+const { options, control } = workerData as { options: JobLoopOptions; control: Control };
 if (parentPort === null) throw new Error("loop-worker runs as a worker thread of the executor");
 const port = parentPort;
 const loop = new JobLoop(options);

@@ -1,4 +1,4 @@
-import type { OrthogonalScore } from "../../core/dictionary.ts";
+import type { PursuitChoice } from "../../core/dictionary.ts";
 import { STOP_REASONS, type StopReason } from "../../core/sparse-codes.ts";
 import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 
@@ -20,8 +20,7 @@ export interface RowJob {
   readonly traced: boolean;
   /** Whether to touch rows of the Gram matrix, and a code's atoms, before they are used: see prefetch-trial.ts. */
   readonly touches: boolean;
-  /** The score of an orthogonal pursuit; null: the plain one of the arena's settings. */
-  readonly orthogonal: OrthogonalScore | null;
+  readonly pursuit: PursuitChoice;
   /** [count] limits as in session/prepare-rows.ts. */
   readonly maxAtoms: Int32Array;
   readonly tolerance: Float32Array;
@@ -69,7 +68,7 @@ export function createRowJob(
   {
     remainderWidth,
     ...asked
-  }: Pick<RowJob, "rows" | "orthogonal" | "touches" | "traced"> & { readonly remainderWidth: number },
+  }: Pick<RowJob, "rows" | "pursuit" | "touches" | "traced"> & { readonly remainderWidth: number },
 ): RowJob {
   const to = from + count;
   let depth = 1;

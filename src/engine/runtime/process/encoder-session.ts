@@ -8,13 +8,21 @@ import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 export type Progress = Pick<Improved, "more" | "note">;
 
 /**
- * One dictionary in one runtime session. Calls block the calling thread for their whole time (onnxruntime-node's run
- * is synchronous inside), so a session lives in a worker thread of its runtime process. One call at a time.
+ * Encodes batches. Calls block the calling thread for their whole time (onnxruntime-node's run is synchronous inside), so
+ * a session lives in a worker thread of its runtime process. One call at a time.
  */
-export interface EncoderSession {
+export interface BatchSession {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
   encode(batch: EncodeBatch): Promise<SparseCodes>;
+  /** Does a piece of what makes the session faster, some 10 ms where it computes. */
+  improve?(): Promise<Progress>;
+  /** Frees the runtime's memory; the session answers nothing afterwards. */
+  release(): Promise<void>;
+}
+
+/** One dictionary in one runtime session. */
+export interface EncoderSession extends BatchSession {
   /** Codes → rows [count · d], the centre added back and an input norm undone. */
   decode(codes: CodesToDecode): Promise<Float32Array>;
   /** Rows → rows: a sparse delta of their codes added, then directions in order. */
@@ -23,8 +31,4 @@ export interface EncoderSession {
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
-  /** Does a piece of what makes the session faster, some 10 ms where it computes. */
-  improve?(): Promise<Progress>;
-  /** Frees the runtime's memory; the session answers nothing afterwards. */
-  release(): Promise<void>;
 }

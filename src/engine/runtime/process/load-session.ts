@@ -2,16 +2,19 @@ import { Fault, shortageOf } from "../../core/errors.ts";
 import { loadWeights } from "../../dictionaries/weights.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
 import type { LoadedFacts, LoadFailureCause, LoadOptions, WarmUp } from "../protocol/messages.ts";
-import type { EncoderSession } from "./encoder-session.ts";
+import type { BatchSession, EncoderSession } from "./encoder-session.ts";
 import { cudaFault, inspectCudaProvider } from "../onnx/cuda-provider.ts";
 import { choosePath, runsOn } from "../sessions/choose-path.ts";
-import { createEncoderSession } from "../sessions/create-session.ts";
+import { createDecoderPursuit, createEncoderSession } from "../sessions/create-session.ts";
 
 /**
  * Reads a dictionary's weights, checks them, builds its session and proves it by encoding a row.
  * @throws Fault with everything wrong with the folder; Error when the runtime refuses
  */
-export async function loadSession(options: LoadOptions): Promise<{ session: EncoderSession; facts: LoadedFacts }> {
+export async function loadSession(options: LoadOptions): Promise<{
+  session: BatchSession | EncoderSession;
+  facts: LoadedFacts;
+}> {
   const { weights, sha256, fileSha256, warnings } = await loadWeights(options.folder, options.manifest);
   const notes: string[] = [];
   const session = await createOnRuntime(weights, options, notes);
@@ -39,12 +42,14 @@ async function createOnRuntime(
   weights: DictionaryWeights,
   options: LoadOptions,
   notes: string[],
-): Promise<EncoderSession> {
-  const { threads, gramLimitBytes, scratchDir } = options;
-  const create = (runtime: "cpu" | "cuda"): Promise<EncoderSession> => {
+): Promise<BatchSession | EncoderSession> {
+  const { threads, gramLimitBytes, scratchDir, overDecoder = false } = options;
+  const create = (runtime: "cpu" | "cuda"): Promise<BatchSession | EncoderSession> => {
     const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimitBytes }) : options.path;
-    return createEncoderSession(weights, { runtime, path, threads, scratchDir });
+    const how = { runtime, path, threads, scratchDir };
+    return overDecoder ? createDecoderPursuit(weights, how) : createEncoderSession(weights, how);
   };
+  if (overDecoder) return create("cpu");
   const pathOnCuda = options.path === "auto" || runsOn(options.path, "cuda");
   if (!pathOnCuda && options.runtime === "cuda") {
     throw new Error(`PURSUIT_PATH ${options.path} is the CPU's; on cuda it is auto, gram or residual.`);
@@ -69,7 +74,7 @@ async function createOnRuntime(
 const WARM_UP_STEPS = 8;
 
 /** Encodes the sum of the first atoms, twice: the first run pays for the runtime's lazy set-up. */
-async function encodeOneRow(session: EncoderSession, { atoms, center, d, m }: DictionaryWeights): Promise<WarmUp> {
+async function encodeOneRow(session: BatchSession, { atoms, center, d, m }: DictionaryWeights): Promise<WarmUp> {
   const rows = new Float32Array(d);
   for (let j = 0; j < Math.min(m, WARM_UP_STEPS); j++) {
     for (let i = 0; i < d; i++) rows[i]! += atoms[j * d + i]! / (j + 1);

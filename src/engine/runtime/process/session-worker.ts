@@ -12,12 +12,12 @@ import {
 import type { Columns } from "../protocol/frame.ts";
 import type { Improved, ReplyHead, RequestHead, Run } from "../protocol/messages.ts";
 import { collectGarbage } from "./collect-garbage.ts";
-import type { EncoderSession, Progress } from "./encoder-session.ts";
+import type { BatchSession, EncoderSession, Progress } from "./encoder-session.ts";
 import { loadFailure, loadSession } from "./load-session.ts";
 
 if (parentPort === null) throw new Error("session-worker runs as a worker thread of the executor");
 const io = parentPort;
-let session: EncoderSession | null = null;
+let session: BatchSession | EncoderSession | null = null;
 
 function reply(head: ReplyHead, columns: Columns = {}): void {
   const buffers = new Set(Object.values(columns).map((column) => column.buffer as ArrayBuffer));
@@ -36,22 +36,22 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
       return;
     }
     case "decode": {
-      const rows = await session.decode(codesToDecodeFromColumns(head.count, columns));
+      const rows = await whole(session).decode(codesToDecodeFromColumns(head.count, columns));
       reply({ type: "result", id, run: ran() }, { rows });
       return;
     }
     case "steer": {
-      const steered = session.steer(steerFromColumns(head.count, columns));
+      const steered = whole(session).steer(steerFromColumns(head.count, columns));
       reply({ type: "result", id, run: ran() }, steeredColumns(steered));
       return;
     }
     case "atoms": {
-      const rows = session.atoms(indicesFromColumns(columns));
+      const rows = whole(session).atoms(indicesFromColumns(columns));
       reply({ type: "result", id, run: ran() }, { rows });
       return;
     }
     case "neighbours": {
-      const neighbours = await session.neighbours(head.index, head.count);
+      const neighbours = await whole(session).neighbours(head.index, head.count);
       reply({ type: "result", id, run: ran(), neighbours });
       return;
     }
@@ -60,6 +60,12 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
       reply({ type: "result", id, run: ran(), improved });
     }
   }
+}
+
+/** A pursuit over a decoder only encodes; the dictionary's own process answers the rest. */
+function whole(loaded: BatchSession | EncoderSession): EncoderSession {
+  if ("decode" in loaded) return loaded;
+  throw new Error("this process only encodes");
 }
 
 async function handle(head: RequestHead, columns: Columns): Promise<void> {
@@ -86,7 +92,7 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
 }
 
 /** A session that cannot be made faster serves as it is. */
-async function improve(improvable: EncoderSession): Promise<Improved> {
+async function improve(improvable: BatchSession): Promise<Improved> {
   const { path } = improvable.chosen;
   let progress: Progress = { more: false };
   try {

@@ -12,7 +12,7 @@ function take<T extends Column>(columns: Columns, name: string, type: new (lengt
 }
 
 export function batchFromColumns(
-  head: Pick<EncodeBatch, "count" | "trace" | "reconstruction" | "orthogonal">,
+  head: Pick<EncodeBatch, "count" | "trace" | "reconstruction" | "pursuit">,
   columns: Columns,
 ): EncodeBatch {
   return {
@@ -27,7 +27,7 @@ export function batchFromColumns(
     },
     trace: head.trace,
     reconstruction: head.reconstruction,
-    ...(head.orthogonal && { orthogonal: true }),
+    ...(head.pursuit && { pursuit: head.pursuit }),
     ...(columns["targets"] && { targets: take(columns, "targets", Float32Array) }),
   };
 }

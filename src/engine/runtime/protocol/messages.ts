@@ -3,6 +3,7 @@ import type {
   DictionaryManifest,
   CoherenceFigures,
   Neighbour,
+  PursuitChoice,
   PursuitPath,
   RuntimeChoice,
 } from "../../core/dictionary.ts";
@@ -23,6 +24,8 @@ export interface LoadOptions {
   readonly threads: number;
   /** Folder for temporary files; created when needed. */
   readonly scratchDir: string;
+  /** Encode by pursuit over the decoder instead of the dictionary's own encoder. Always on CPU. */
+  readonly overDecoder?: boolean;
 }
 
 /** Result of encoding one row after the load: proves that the session works and seeds the cost model. */
@@ -68,7 +71,7 @@ export type RequestHead =
       readonly count: number;
       readonly trace: boolean;
       readonly reconstruction: boolean;
-      readonly orthogonal?: boolean;
+      readonly pursuit?: PursuitChoice;
     })
   /** indptr u32, indices u32, values f32, and shift f32, scale f32 under an input norm */
   | (CallHead & { readonly type: "decode"; readonly count: number })

@@ -1,6 +1,7 @@
 import { type DictionaryWeights, isOrthogonal, isPursuit, type PursuitWeights } from "../../core/dictionary-weights.ts";
-import type { EncoderSession } from "../process/encoder-session.ts";
+import type { BatchSession, EncoderSession } from "../process/encoder-session.ts";
 import type { PursuitPath } from "../../core/dictionary.ts";
+import { DecoderPursuitSession } from "./decoder-pursuit-session.ts";
 import { FusedSession } from "./fused-session.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import { PursuitSession } from "./pursuit-session.ts";
@@ -25,7 +26,11 @@ export function createEncoderSession(weights: DictionaryWeights, options: Sessio
   return OnePassSession.create(weights as OnePassWeights, options);
 }
 
-/** Orthogonal pursuit has its loop in the kernel only. */
+/** A session that encodes by pursuit over the decoder of a dictionary of any kind. @throws Error when the runtime refuses. */
+export const createDecoderPursuit = (weights: DictionaryWeights, options: SessionOptions): Promise<BatchSession> =>
+  DecoderPursuitSession.create(weights, { ...options, runtime: "cpu", gram: usesGram(options.path) });
+
+/** Orthogonal pursuit, and pursuit over a decoder, have their loop in the kernel only. */
 const usesGram = (path: PursuitPath): boolean => path === "fused" || path === "gram";
 
 function createPursuitSession(weights: PursuitWeights, options: SessionOptions): Promise<EncoderSession> {

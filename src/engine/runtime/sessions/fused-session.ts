@@ -1,10 +1,5 @@
 import { atomNorms, type Atoms, type OrthogonalWeights, type PursuitWeights } from "../../core/dictionary-weights.ts";
-import {
-  type CoherenceFigures,
-  type OrthogonalScore,
-  orthogonalSettings,
-  type RuntimeChoice,
-} from "../../core/dictionary.ts";
+import type { CoherenceFigures, PursuitChoice, RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { SparseCodes } from "../../core/sparse-codes.ts";
 import type { EncoderSession, Progress } from "../process/encoder-session.ts";
@@ -12,7 +7,6 @@ import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
 import { createTouchTrial, type PairedTrial } from "../kernel/prefetch-trial.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
-import type { RowLoopOptions } from "../kernel/row-loop.ts";
 import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
 import { AtomSession } from "./atom-session.ts";
 import { Coherence, freeMemory, GramBuild } from "../gram/gram.ts";
@@ -102,7 +96,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const dense = await DensePass.create(given, options);
     const module = compilePursuitKernel();
     const rows = new SlotRows(module, arena, weights);
-    const loop = await LoopThreads.start({ module, arena, settings: loopSettings(given), gain }, threads);
+    const loop = await LoopThreads.start({ module, arena, gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense }) : null;
     const touching = gram && (options.touches ?? createTouchTrial(module, arena));
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
@@ -137,7 +131,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
       const job = jobs[k]!;
       const x = this.#rows.scaled(job.rows, job.count);
       if (batch.reconstruction) scaled.set(x, from * d);
-      await this.#pursue(job, x, makeNext);
+      await this.#pursue(job, x, batch.budgets.group.subarray(from), makeNext);
     }
     return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
   }
@@ -169,16 +163,17 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
       remainderWidth: batch.reconstruction ? this.weights.d : 0,
       touches: this.#touches,
       traced: batch.trace,
-      orthogonal: orthogonalScore(this.weights, batch),
+      pursuit: batch.pursuit ?? ownPursuit(this.weights),
     });
   }
 
   /**
    * Every row of a job to its end.
    * @param x [count, d] scaled
+   * @param groups [≥ count] atoms that each row may select, from the first on; 0: all, −1: none
    * @param meanwhile what this thread is to do once while the others work on the rows
    */
-  async #pursue(job: RowJob, x: Float32Array, meanwhile: () => void): Promise<void> {
+  async #pursue(job: RowJob, x: Float32Array, groups: Int32Array, meanwhile: () => void): Promise<void> {
     const gram = this.#hasGram();
     // With the matrix a residual is only written when it is needed.
     if (!gram) this.#rows.beginResiduals(job.rows, job.count);
@@ -187,7 +182,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     while (waiting.length > 0) {
       const products = await this.#dense.run(r);
       this.#threads.run(job, gram, (ready) => {
-        this.#placeCorrelations(waiting, products, ready);
+        this.#placeCorrelations(waiting, products, groups, ready);
         ready(job.count);
         if (r === x) meanwhile();
       });
@@ -202,10 +197,18 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
    * @param slots ascending
    * @param products [slots.length, m] correlations of the rows in these slots
    */
-  #placeCorrelations(slots: readonly number[], products: Float32Array, ready: (count: number) => void): void {
+  #placeCorrelations(
+    slots: readonly number[],
+    products: Float32Array,
+    groups: Int32Array,
+    ready: (count: number) => void,
+  ): void {
     const { m } = this.weights;
     for (const [k, slot] of slots.entries()) {
       const row = products.subarray(k * m, (k + 1) * m);
+      // NaN never wins, and stays NaN whatever is subtracted from it. A row of padding has no group.
+      const group = groups[slot] ?? 0;
+      if (group !== 0) row.fill(Number.NaN, Math.max(0, group));
       scatterIntoShards(this.#arena, row, (shard) => shard.correlations + 4 * shard.width * slot);
       if (k % PLACED_AT_ONCE === PLACED_AT_ONCE - 1) ready(slot + 1);
     }
@@ -233,18 +236,11 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   }
 }
 
-/** What a row is scored by when it is to be encoded orthogonally; null for plain pursuit. */
-function orthogonalScore(
-  weights: PursuitWeights | OrthogonalWeights,
-  { orthogonal = false }: EncodeBatch,
-): OrthogonalScore | null {
-  if (weights.kind === "orthogonal_matching_pursuit") return weights.settings.score;
-  return orthogonal ? orthogonalSettings(weights.settings).score : null;
-}
-
-/** Settings of the plain loop; a dictionary of orthogonal pursuit never runs it. */
-const loopSettings = ({ kind, settings }: PursuitWeights | OrthogonalWeights): RowLoopOptions["settings"] =>
-  kind === "matching_pursuit" ? settings : { score: settings.score, reselect: "forbid" };
+/** How rows are encoded where the batch does not say. */
+const ownPursuit = ({ kind, settings }: PursuitWeights | OrthogonalWeights): PursuitChoice =>
+  kind === "matching_pursuit"
+    ? { kind, score: settings.score, reselect: settings.reselect }
+    : { kind: "orthogonal", score: settings.score };
 
 /** The atoms in the arena; where the rows there are no wider than d, that copy serves for everything else as well. */
 function placeAtoms({ atoms, m, d }: Atoms, arena: Arena): Float32Array {

@@ -57,7 +57,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
-    if (batch.orthogonal) return (await this.#orthogonalSession()).encode(batch);
+    if (batch.pursuit?.kind === "orthogonal") return (await this.#orthogonalSession()).encode(batch);
     const prepared = prepareRows(batch, this.weights);
     const { count } = prepared;
     const column = (data: Float32Array): Tensor => new Tensor("float32", data, [count, 1]);

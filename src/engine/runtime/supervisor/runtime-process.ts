@@ -99,7 +99,7 @@ export class RuntimeProcess {
    */
   static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
     const { entry, load, clock, loadTimeout, signal } = options;
-    const child = await launch(entry, load.manifest.id);
+    const child = await launch(entry, load.overDecoder ? `${load.manifest.id} (pursuit)` : load.manifest.id);
     if (child.pid !== undefined) endSooner(child.pid, SOONER.loading);
     const socket = child.stdio[3] as Socket;
     // A write to a process that has just died fails with EPIPE; the exit event that follows reports everything.

@@ -77,9 +77,9 @@ export class SupervisedRuntime {
 
   /** One batch → codes, and the milliseconds it ran. @throws RuntimeGone, Fault, Error */
   async encode(batch: OutgoingBatch, time: CallTime, span?: Span): Promise<BatchResult> {
-    const { rows, targets, count, budgets, trace, reconstruction, orthogonal = false } = batch;
+    const { rows, targets, count, budgets, trace, reconstruction, pursuit } = batch;
     const { head, frame } = await this.#call(
-      { type: "encode", count, trace, reconstruction, orthogonal },
+      { type: "encode", count, trace, reconstruction, ...(pursuit && { pursuit }) },
       { rows, ...(targets && { targets }), ...budgets },
       time,
       span,

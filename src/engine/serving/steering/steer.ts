@@ -30,7 +30,7 @@ const CALL_WORK = 8_000_000;
  * code is needed, so none is made; under `effect` there is one of the rows and one of what became of them.
  */
 export async function steer(request: SteerRequest, by: SteeredBy): Promise<SteerAnswer> {
-  const { rows, only, budget, effect } = request;
+  const { rows, only, budget, effect, encoder } = request;
   const { d, now, onSteered } = by;
   const edits = [...by.setEdits, ...request.edits];
   const fromSet = by.setEdits.length;
@@ -47,7 +47,7 @@ export async function steer(request: SteerRequest, by: SteeredBy): Promise<Steer
   const directionEdits = inRows.map((k) => edits[k] as DirectionEdit);
 
   const encode = (what: Rows): Promise<EncodeAnswer> =>
-    by.encode({ rows: what, budget, trace: false, reconstruction: false });
+    by.encode({ rows: what, budget, trace: false, reconstruction: false, ...(encoder && { encoder }) });
   const encoded = inCodes.length > 0 || effect ? await encode(rows) : null;
   const started = now();
   const nameOf = (k: number): string => (k < fromSet ? `edits[${k}] of the set` : `edits[${k - fromSet}]`);
@@ -85,7 +85,8 @@ export async function steer(request: SteerRequest, by: SteeredBy): Promise<Steer
   checkSteered(data, d);
   const out = { data, count: rows.count, width: d };
   onSteered(started);
-  const answer = { rows: out, norms, sha256: encoded?.sha256 ?? by.sha256 };
+  const { sha256 = by.sha256, pursuit } = encoded ?? {};
+  const answer = { rows: out, norms, sha256, ...(pursuit && { pursuit }) };
   if (encoded === null || edited === null || directed === null) return answer;
 
   const again = await encode(out);

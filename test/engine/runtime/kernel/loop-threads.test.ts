@@ -17,8 +17,7 @@ const correlations = normals(ROWS * M, 1);
 const module = compilePursuitKernel();
 const startThreads = (): Promise<LoopThreads> => {
   const gain = new Float32Array(M).fill(1);
-  const settings = { score: "absolute", reselect: "forbid" } as const;
-  return LoopThreads.start({ module, arena, settings, gain }, THREADS);
+  return LoopThreads.start({ module, arena, gain }, THREADS);
 };
 let threads: LoopThreads;
 beforeAll(async () => {
@@ -31,7 +30,8 @@ const makeJob = (): RowJob => {
   columns.maxAtoms.fill(32);
   columns.energy.fill(1e9);
   const [rows] = arena.rows;
-  return createRowJob(columns, 0, ROWS, { rows, remainderWidth: 0, touches: false, traced: false, orthogonal: null });
+  const pursuit = { kind: "matching_pursuit", score: "absolute", reselect: "forbid" } as const;
+  return createRowJob(columns, 0, ROWS, { rows, remainderWidth: 0, touches: false, traced: false, pursuit });
 };
 
 const place = (ready: (count: number) => void): void => {

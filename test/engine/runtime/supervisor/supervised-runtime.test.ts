@@ -100,7 +100,7 @@ describe("RuntimeProcess", () => {
     const runtime = await start("ok", clock);
     const call = (value: number, watchdog: number) => {
       const { budgets, rows } = batch(value);
-      const head = { type: "encode", count: 1, trace: false, reconstruction: false, orthogonal: false } as const;
+      const head = { type: "encode", count: 1, trace: false, reconstruction: false } as const;
       return runtime.call(head, { rows, ...budgets }, within(watchdog));
     };
     const first = call(1, 100);
