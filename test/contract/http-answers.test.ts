@@ -194,6 +194,7 @@ describe("GET /v1/dictionaries", () => {
           max_atoms: null,
           input_norm: "none",
         },
+        encoders: ["own", "matching_pursuit", "orthogonal"],
         max_atoms: 64,
         runtime: "cpu",
         path: "gram",

@@ -113,7 +113,7 @@ describe("metrics", () => {
     expect(samples.get('pursuit_atoms_per_row_sum{dictionary="a",encoder="own"}')).toBe(3);
     expect(samples.get('pursuit_atoms_per_row_count{dictionary="a",encoder="own"}')).toBe(3);
     expect(samples.get('pursuit_atoms_per_row_bucket{le="1",dictionary="a",encoder="own"}')).toBe(2);
-    expect(samples.get('pursuit_relative_error_bucket{le="0.2",dictionary="a"}')).toBe(1);
+    expect(samples.get('pursuit_relative_error_bucket{le="0.2",dictionary="a",encoder="own"}')).toBe(1);
     expect(samples.get('pursuit_relative_error_bucket{le="1",dictionary="a",encoder="own"}')).toBe(3);
     expect(samples.get('pursuit_stops_total{dictionary="a",stop="max_atoms"}')).toBe(2);
     expect(samples.get('pursuit_stops_total{dictionary="a",stop="tolerance"}')).toBe(1);

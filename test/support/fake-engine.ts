@@ -60,6 +60,7 @@ export class FakeEngine implements Engine {
         faults: [],
         warnings: ["It is small."],
         manifest,
+        encoders: ["own", "matching_pursuit", "orthogonal"],
         maxAtoms: 64,
         sha256: this.sha256,
         labels: this.labelled,
