@@ -112,7 +112,7 @@ describe("encoder matching_pursuit on a topk dictionary", () => {
   it("is the same code in every form of request, and each answer names what made it", async () => {
     const path = `${server.base}/v1/dictionaries/topk/encode`;
     const expected = await encode("topk", { encoder: "matching_pursuit", budget: { max_atoms: 3 } });
-    const asked = { encoder: '{"kind":"matching_pursuit"}', max_atoms: "3" };
+    const asked = { encoder: '{"kind":"matching_pursuit"}', max_atoms: "3", format: "sparse" };
     const bytes = Buffer.from(Float32Array.from(rows.flat()).buffer);
     const send = (accept: string): Promise<Response> =>
       fetch(`${path}?${new URLSearchParams({ dtype: "float32", rows: "5", ...asked }).toString()}`, {
