@@ -120,7 +120,13 @@ describe("DictionaryExecutor", () => {
     });
     const works = [workOf([1], 4), workOf([2, 3], 4)];
     await executor.run(works.map((work) => ({ work, from: 0, to: work.count, keep: 1 })));
-    const batch = { dictionary: "one", rows: 3, requests: works.map(({ span }) => span), traceparent: "00-ab-cd-01" };
+    const batch = {
+      dictionary: "one",
+      encoder: "own",
+      rows: 3,
+      requests: works.map(({ span }) => span),
+      traceparent: "00-ab-cd-01",
+    };
     expect(events).toMatchObject([
       { type: "batch_started", batch },
       { type: "batch_ended", batch, result: { codes: { count: 3 } } },
