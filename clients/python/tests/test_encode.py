@@ -59,6 +59,13 @@ def test_arrays_of_every_kind(client, name, rows, same_as):
     assert same_codes(client.encode("random", rows, max_atoms=4), client.encode("random", same_as, max_atoms=4))
 
 
+def test_bfloat16_of_ml_dtypes(client):
+    rows = ROWS.astype(pytest.importorskip("ml_dtypes").bfloat16)
+    expected = client.encode("random", rows.astype(np.float32), max_atoms=4)
+    assert same_codes(client.encode("random", rows, max_atoms=4), expected)
+    assert same_codes(client.encode("random", np.asfortranarray(rows), max_atoms=4), expected)
+
+
 def test_leading_dimensions_are_flattened_and_told(client):
     codes = client.encode("random", ROWS.reshape(3, 4, D), max_atoms=4)
     assert same_codes(codes, client.encode("random", ROWS, max_atoms=4))

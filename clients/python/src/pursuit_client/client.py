@@ -45,6 +45,7 @@ class Client:
 
     `deadline` is in seconds, for each request with its retries: a refusal (429, 503) is waited out as the server asks, and a
     connection that fails is made again. Rows are sent in requests of `rows_per_request`, `in_flight` of them at a time.
+    `verify` is httpx's, for a certificate authority of your own.
     """
 
     def __init__(
