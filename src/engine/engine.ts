@@ -10,6 +10,7 @@ import type {
   RequestEncoder,
   RuntimeChoice,
   RuntimeState,
+  ValueRange,
 } from "./core/dictionary.ts";
 import type { Span } from "./core/telemetry.ts";
 import type { Rows } from "./core/rows.ts";
@@ -43,6 +44,8 @@ export interface DictionaryStatus {
   /** Of its runtime process; absent where it has none. */
   readonly runtimeState?: RuntimeState;
   readonly coherence?: CoherenceFigures;
+  /** Of its atoms, where its encoder has thresholds. */
+  readonly thresholds?: ValueRange;
 }
 
 /** What every request carries from the start. */

@@ -144,6 +144,8 @@ describe("a name of the registry", () => {
         repo_path: entry.path,
         revision: COMMIT,
         convention: "SAELens",
+        layer: expect.any(Number) as number,
+        hook_name: expect.any(String) as string,
         ...(entry.neuronpedia !== undefined && { neuronpedia_id: entry.neuronpedia }),
       },
     });

@@ -24,7 +24,15 @@ describe("a transcoder", () => {
       weights: skipTranscoder(D_IN, D_OUT, M),
       origins: {},
       notes: [],
-      provenance: {},
+      provenance: {
+        model_name: "gpt2-small",
+        layer: 8,
+        hook_name: "blocks.8.mlp.hook_in",
+        hook_name_out: "blocks.8.hook_mlp_out",
+        release: "some-release",
+        sae_id: "layer_8",
+        neuronpedia_id: 12,
+      },
     };
     await writeDictionary(understood, { modelsDir: models, id: "coder", force: false });
     server = await startServer(models, temporaryFolder());
@@ -42,6 +50,19 @@ describe("a transcoder", () => {
   it("says its role and both widths", async () => {
     const { body } = await call("/v1/dictionaries/coder");
     expect(body).toMatchObject({ role: "transcoder", d_in: D_IN, d_out: D_OUT, m: M, kind: "jumprelu" });
+  });
+
+  it("says its thresholds' range, where its rows come from, and its name in the registry", async () => {
+    const { body } = await call("/v1/dictionaries/coder");
+    const { threshold } = skipTranscoder(D_IN, D_OUT, M).tensors;
+    expect(body["thresholds"]).toEqual({ min: Math.min(...threshold!), max: Math.max(...threshold!) });
+    expect(body["source"]).toEqual({
+      model: "gpt2-small",
+      layer: 8,
+      hook: "blocks.8.mlp.hook_in",
+      hook_out: "blocks.8.hook_mlp_out",
+    });
+    expect(body["registry"]).toEqual({ release: "some-release", id: "layer_8" });
   });
 
   it("answers codes without residual figures where it has no targets", async () => {

@@ -125,6 +125,12 @@ export interface CoherenceFigures {
   readonly maxNorm: number;
 }
 
+/** The least and the largest of some numbers. */
+export interface ValueRange {
+  readonly min: number;
+  readonly max: number;
+}
+
 export interface Neighbour {
   readonly index: number;
   readonly cosine: number;

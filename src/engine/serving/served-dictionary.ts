@@ -261,6 +261,7 @@ export class ServedDictionary {
       status.sha256 = facts.sha256;
       status.chosen = chosen;
       status.coherence = coherence;
+      if (facts.thresholds !== undefined) status.thresholds = facts.thresholds;
     }
     if (this.#loaded !== null && this.#state !== "failed") status.runtimeState = this.#loaded.runtime.state;
     return status;

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import type { Provenance } from "../../engine/core/dictionary.ts";
 import type { DictionaryStatus } from "../../engine/engine.ts";
 import { snakeCase } from "../../engine/core/json-object.ts";
 import { describeRoute } from "./describe-route.ts";
@@ -38,6 +39,7 @@ function toWire({
   manifest,
   encoders = [],
   coherence,
+  thresholds,
   chosen,
   maxAtoms,
   sha256,
@@ -68,8 +70,34 @@ function toWire({
     ...(coherence && {
       coherence: { max_cosine: coherence.maxCosine, min_norm: coherence.minNorm, max_norm: coherence.maxNorm },
     }),
+    ...(thresholds && { thresholds }),
     warnings: [...warnings],
     faults: [...faults],
-    ...(manifest && { provenance: manifest.provenance }),
+    ...(manifest && { ...originOf(manifest.provenance), provenance: manifest.provenance }),
   };
+}
+
+/** Where rows come from and which published dictionary it is, as far as the provenance says so in the words of import and pull. */
+function originOf(provenance: Provenance): Pick<DictionaryWire, "source" | "registry"> {
+  const text = (...keys: readonly string[]): string | undefined =>
+    keys.map((key) => provenance[key]).find((value) => typeof value === "string");
+  const source = defined({
+    model: text("model_name", "model"),
+    layer: ["layer", "hook_layer"].map((key) => provenance[key]).find(Number.isInteger) as number | undefined,
+    hook: text("hook_name"),
+    hook_out: text("hook_name_out"),
+  });
+  const registry = defined({
+    release: text("release"),
+    id: text("sae_id"),
+    neuronpedia_id: text("neuronpedia_id"),
+    convention: text("convention"),
+  });
+  return { ...(source && { source }), ...(registry?.release !== undefined && { registry }) };
+}
+
+/** An object without its undefined values; undefined where none is left. */
+function defined<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } | undefined {
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
+  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as { [K in keyof T]?: NonNullable<T[K]> });
 }

@@ -371,8 +371,36 @@ export const DictionarySchema = Type.Object({
       max_norm: Type.Number(),
     }),
   ),
+  thresholds: Type.Optional(
+    Type.Object(
+      { min: Type.Number(), max: Type.Number() },
+      { description: "Of its atoms; an atom is active above its own" },
+    ),
+  ),
   warnings: Type.Array(Type.String()),
   faults: Type.Array(Type.String(), { description: "Why it is failed" }),
+  source: Type.Optional(
+    Type.Object(
+      {
+        model: Type.Optional(Type.String()),
+        layer: Type.Optional(Type.Integer()),
+        hook: Type.Optional(Type.String({ description: "Where its rows are taken, as the publisher names it" })),
+        hook_out: Type.Optional(Type.String({ description: "What a transcoder predicts" })),
+      },
+      { description: "Where rows come from, as far as provenance says" },
+    ),
+  ),
+  registry: Type.Optional(
+    Type.Object(
+      {
+        release: Type.Optional(Type.String()),
+        id: Type.Optional(Type.String()),
+        neuronpedia_id: Type.Optional(Type.String()),
+        convention: Type.Optional(Type.String({ description: "Whose values it gives where libraries differ" })),
+      },
+      { description: "Its name in SAELens' registry, where it was pulled by it" },
+    ),
+  ),
   provenance: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
 });
 export type DictionaryWire = Static<typeof DictionarySchema>;

@@ -5,7 +5,7 @@ import { ImportFault } from "../importing/import-fault.ts";
 import { understand } from "../importing/understand.ts";
 import type { Understood } from "../importing/understood.ts";
 import { layoutOf, type LayoutFiles } from "../registry/layouts.ts";
-import { registeredLayer } from "../registry/search.ts";
+import { registeredHooks, registeredLayer } from "../registry/search.ts";
 import { download } from "./download.ts";
 import { checkSpace, HubCache } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
@@ -143,6 +143,7 @@ export class Puller {
     const origin = { repo_id: repo, repo_path: path, revision: commit };
     if (entry === undefined) return origin;
     const layer = registeredLayer(entry);
+    const [hook, hookOut] = registeredHooks(entry);
     return {
       ...origin,
       release: entry.release,
@@ -151,6 +152,8 @@ export class Puller {
       ...(entry.neuronpedia !== undefined && { neuronpedia_id: entry.neuronpedia }),
       ...(provenance["model_name"] === undefined && { model_name: entry.model }),
       ...(provenance["layer"] === undefined && layer !== null && { layer }),
+      ...(hook !== undefined && provenance["hook_name"] === undefined && { hook_name: hook }),
+      ...(hookOut !== undefined && provenance["hook_name_out"] === undefined && { hook_name_out: hookOut }),
       ...(Object.keys(entry.overrides).length > 0 && { registry_overrides: entry.overrides }),
     };
   }

@@ -71,6 +71,43 @@ export function registeredLayer({ id, path }: RegistryEntry): number | null {
   return null;
 }
 
+/**
+ * The hooks of a dictionary in SAELens' names, for files that do not say them: [in, out of a transcoder]. Empty where the registry
+ * does not say them either.
+ */
+export function registeredHooks(entry: RegistryEntry): readonly string[] {
+  const { layout, id, path, repo } = entry;
+  const block = `blocks.${registeredLayer(entry)}`;
+  switch (layout) {
+    case "gemma_2":
+      if (path.includes("embedding")) return ["hook_embed"];
+      if (/-att(?:$|-)/.test(repo)) return [`${block}.attn.hook_z`];
+      return [/-mlp(?:$|-)/.test(repo) ? `${block}.hook_mlp_out` : `${block}.hook_resid_post`];
+    case "gemma_3":
+      return gemma3Hooks(path, `model.layers.${registeredLayer(entry)}`);
+    case "gemma_2_transcoder":
+      return [`${block}.ln2.hook_normalized`, `${block}.hook_mlp_out`];
+    case "mwhanna_transcoder":
+      return [`${block}.mlp.hook_in`, `${block}.hook_mlp_out`];
+    case "qwen_scope":
+    case "goodfire":
+    case "deepseek_r1":
+      return [`${block}.hook_resid_post`];
+    default:
+      // Many ids are hooks, with a width or a training run after them.
+      return /^blocks\.\d+\.(?:attn\.)?hook_(?:resid_(?:pre|mid|post)|mlp_out|attn_out|z)/.exec(id)?.slice(0, 1) ?? [];
+  }
+}
+
+/** As config.json of Gemma Scope 2 names them, which some of its folders lack. */
+function gemma3Hooks(path: string, layer: string): readonly string[] {
+  if (path.includes("transcoder")) {
+    return [`${layer}.pre_feedforward_layernorm.output`, `${layer}.post_feedforward_layernorm.output`];
+  }
+  if (path.includes("attn_out")) return [`${layer}.self_attn.o_proj.input`];
+  return [path.includes("mlp_out") ? `${layer}.post_feedforward_layernorm.output` : `${layer}.output`];
+}
+
 function placeOf({ name, path, kind }: RegistryEntry): string {
   const text = `${name}/${path}`.toLowerCase();
   if (text.includes("embedding")) return "embeddings";

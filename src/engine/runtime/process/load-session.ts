@@ -20,7 +20,19 @@ export async function loadSession(options: LoadOptions): Promise<{
   const session = await createOnRuntime(weights, options, notes);
   const warmUp = await encodeOneRow(session, weights);
   const { chosen, coherence } = session;
-  return { session, facts: { chosen, coherence, sha256, fileSha256, warnings, notes, warmUp } };
+  const facts = { chosen, coherence, ...thresholdsOf(weights), sha256, fileSha256, warnings, notes, warmUp };
+  return { session, facts };
+}
+
+function thresholdsOf({ tensors }: DictionaryWeights): Pick<LoadedFacts, "thresholds"> {
+  const values = tensors?.["threshold"];
+  if (values === undefined) return {};
+  const range = { min: Infinity, max: -Infinity };
+  for (const value of values) {
+    range.min = Math.min(range.min, value);
+    range.max = Math.max(range.max, value);
+  }
+  return { thresholds: range };
 }
 
 /** Messages of V8, WebAssembly, the C++ library and ONNX Runtime for a failed allocation. */

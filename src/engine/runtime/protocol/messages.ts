@@ -6,6 +6,7 @@ import type {
   PursuitChoice,
   PursuitPath,
   RuntimeChoice,
+  ValueRange,
 } from "../../core/dictionary.ts";
 import type { Interval, Span } from "../../core/telemetry.ts";
 
@@ -38,6 +39,8 @@ export interface WarmUp {
 export interface LoadedFacts {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
+  /** Of the atoms, where the encoder has thresholds. */
+  readonly thresholds?: ValueRange;
   /** Identity of the version, hex. */
   readonly sha256: string;
   /** SHA-256 of the weights file, hex. Earlier releases bound steering sets to it. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Registry } from "../../../../src/engine/dictionaries/registry/registry.ts";
 import {
   describe as describeEntry,
+  registeredHooks,
   registeredLayer,
   searchRegistry,
 } from "../../../../src/engine/dictionaries/registry/search.ts";
@@ -55,4 +56,22 @@ describe("searchRegistry", () => {
     ["gpt2-small-hook-z-kk/blocks.3.hook_z", "attention output, layer 3 of gpt2-small"],
     ["pythia-70m-deduped-res-sm/blocks.0.hook_resid_pre", "residual stream, layer 0 of pythia-70m-deduped"],
   ])("%s is the %s", (name, words) => expect(describeEntry(registry.find(name)!)).toContain(words));
+});
+
+describe("registeredHooks", () => {
+  it.each([
+    ["gemma-scope-2b-pt-res-canonical/layer_12/width_16k/canonical", ["blocks.12.hook_resid_post"]],
+    ["gemma-scope-2b-pt-mlp-canonical/layer_12/width_16k/canonical", ["blocks.12.hook_mlp_out"]],
+    ["gemma-scope-9b-pt-att-canonical/layer_12/width_16k/canonical", ["blocks.12.attn.hook_z"]],
+    [
+      "gemma-scope-2b-pt-transcoders/layer_0/width_16k/average_l0_76",
+      ["blocks.0.ln2.hook_normalized", "blocks.0.hook_mlp_out"],
+    ],
+    ["mwhanna-qwen3-4b-transcoders/layer_3", ["blocks.3.mlp.hook_in", "blocks.3.hook_mlp_out"]],
+    ["qwen-scope-3-1.7b-base-w32k-l50/layer3", ["blocks.3.hook_resid_post"]],
+    ["gpt2-small-res-jb-feature-splitting/blocks.8.hook_resid_pre_98304", ["blocks.8.hook_resid_pre"]],
+    ["gemma-scope-2-1b-pt-res/layer_13_width_16k_l0_big", ["model.layers.13.output"]],
+    ["gemma-scope-2-1b-pt-att-all/layer_0_width_16k_l0_big", ["model.layers.0.self_attn.o_proj.input"]],
+    ["llama_scope_lxr_8x/l3r_8x", []],
+  ])("of %s are %j", (name, hooks) => expect(registeredHooks(registry.find(name)!)).toEqual(hooks));
 });
