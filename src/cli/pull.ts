@@ -41,28 +41,29 @@ export function registerPull(program: Command): void {
 }
 
 async function pull(name: string, flags: LayoutFlags & PullFlags): Promise<void> {
-  const { id: given, modelsDir: named, force = false, dryRun = false, revision, hubCache, ...layout } = flags;
+  const { id: named, modelsDir, force = false, dryRun = false, revision, hubCache, ...layout } = flags;
   const target = parseTarget(name, Registry.read(), revision);
-  const id = given ?? idOfTarget(target);
-  const modelsDir = resolve(named ?? readSettings().modelsDir);
-  if (!force && !dryRun && (await stat(join(modelsDir, id)).catch(() => null))) {
-    throw new ImportFault([`${join(modelsDir, id)} exists already. Choose another --id, or replace it with --force.`]);
+  const id = named ?? idOfTarget(target);
+  const models = resolve(modelsDir ?? readSettings().modelsDir);
+  if (!force && !dryRun && (await stat(join(models, id)).catch(() => null))) {
+    throw new ImportFault([`${join(models, id)} exists already. Choose another --id, or replace it with --force.`]);
   }
   // Loaded here: the hub's client would slow every other command.
   const { Puller } = await import("../engine/dictionaries/hub/pull.ts");
   const puller = new Puller(readHubSettings(hubCache));
-  const plan = await puller.plan(target);
+  const given = importFlags(layout);
+  const plan = await puller.plan(target, given);
   console.log(described(name, plan));
   if (dryRun) return;
   const progress = new Progress();
   try {
-    await puller.fetch(plan, modelsDir, (file, done) => progress.show(file, done));
+    await puller.fetch(plan, models, (file, done) => progress.show(file, done));
   } finally {
     progress.stop();
   }
-  const understood = await puller.read(plan, importFlags(layout));
+  const understood = await puller.read(plan, given);
   console.log(report(name, understood));
-  await write(understood, { id, force, ...(named !== undefined && { modelsDir: named }) });
+  await write(understood, { id, force, ...(modelsDir !== undefined && { modelsDir }) });
 }
 
 function described(name: string, { target: { repo, entry }, commit, missing, cached }: PullPlan): string {

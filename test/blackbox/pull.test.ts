@@ -170,6 +170,24 @@ describe("a name of the registry", () => {
     expect(manifestOf("qwen")).toMatchObject({ kind: "topk", encoder: { k: 50, rectify: true } });
   });
 
+  it("is one layer of a cross-layer transcoder, as circuit-tracer reads it", async () => {
+    const entry = registry.find("mntss-gemma-2-2b-2.5m-clt-as-per-layer/layer_1")!;
+    const folder = fileURLToPath(new URL("../fixtures/published/cross-layer-transcoder-threshold/", import.meta.url));
+    const names = readdirSync(folder).filter((name) => name.startsWith("W_"));
+    hub.add(entry.repo, Object.fromEntries(names.map((name) => [name, readFileSync(join(folder, name))])));
+    const { code, stdout } = await pull([entry.name, "--id", "layer"]);
+    expect([code, stdout]).toEqual([0, expect.stringContaining("Written to")]);
+    expect(hub.asked.filter(({ to }) => to === "cdn").map(({ path }) => path.split("/").at(-1))).toEqual([
+      "W_enc_1.safetensors",
+      "W_dec_1.safetensors",
+    ]);
+    expect(manifestOf("layer")).toMatchObject({
+      kind: "jumprelu",
+      role: "transcoder",
+      provenance: { convention: "circuit-tracer", layer: 1 },
+    });
+  });
+
   it("folds a registered factor where cfg.json expects one", async () => {
     const name = "gemma-2b-res-jb/blocks.12.hook_resid_post";
     const { normFactor } = registry.find(name)!;

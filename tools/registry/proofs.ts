@@ -25,6 +25,7 @@ const PROOFS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     topk: "published/sae-lens-openai-v5",
   },
   mwhanna_transcoder: { "relu transcoder": "one-pass/circuit-tracer-transcoder-relu" },
+  mntss_clt_layer_transcoder: { "relu transcoder": "published/cross-layer-transcoder-relu" },
   llama_scope: { jumprelu: "one-pass/llama-scope" },
   llama_scope_r1_distill: { jumprelu: "one-pass/llama-scope-r1-distill" },
   connor_rob_hook_z: { relu: "one-pass/connor-rob-hook-z" },

@@ -21,8 +21,9 @@ export interface PullPlan {
   readonly missing: readonly HubFile[];
   /** Files that the cache has. */
   readonly cached: readonly string[];
-  /** The folder or file to import, in the repository. */
+  /** The folder or file to import, in the repository, and the layer of a set. */
   readonly open: string;
+  readonly layer?: number;
 }
 
 /** Fetches dictionaries of a hub through a cache, and reads them as import does. */
@@ -39,13 +40,14 @@ export class Puller {
 
   /**
    * Finds the files that a dictionary needs.
+   * @param given flags of the user: a layer names one of a set
    * @throws HubFault where the hub cannot be asked; ImportFault where it holds no such dictionary
    */
-  async plan(target: PullTarget): Promise<PullPlan> {
+  async plan(target: PullTarget, given: ImportFlags): Promise<PullPlan> {
     const { repo, revision } = target;
     const { offline } = this.#settings;
     const commit = await (offline ? this.#cache : this.#hub).commitOf(repo, revision);
-    const { required, optional, open } = await this.#filesOf(target, commit);
+    const { required, optional, ...opened } = await this.#filesOf(target, commit, given);
     const paths = [...required, ...optional];
     if (offline) {
       const found = await Promise.all(paths.map((path) => this.#cache.sizeOf(repo, commit, path)));
@@ -54,7 +56,7 @@ export class Puller {
         required.filter((_, i) => found[i] === null),
         "the cache",
       );
-      return { target, commit, missing: [], cached: paths.filter((_, i) => found[i] !== null), open };
+      return { target, commit, missing: [], cached: paths.filter((_, i) => found[i] !== null), ...opened };
     }
     const files = await this.#hub.filesOf(repo, commit, paths);
     const there = new Set(files.map(({ path }) => path));
@@ -69,7 +71,7 @@ export class Puller {
       commit,
       missing: files.filter(({ size }, i) => sizes[i] !== size),
       cached: files.filter(({ size }, i) => sizes[i] === size).map(({ path }) => path),
-      open,
+      ...opened,
     };
   }
 
@@ -105,13 +107,18 @@ export class Puller {
    * @param given flags of the user, which win
    * @throws ImportFault, FormatError
    */
-  async read({ target, commit, open }: PullPlan, given: ImportFlags): Promise<Understood> {
+  async read({ target, commit, open, layer }: PullPlan, given: ImportFlags): Promise<Understood> {
     const { repo, path, entry } = target;
     const root = this.#cache.snapshot(repo, commit);
     const registered = entry === undefined ? undefined : await layoutOf(entry).flags?.(entry, root);
     // The cache's own folder names say nothing of a role, and the repository's does.
     const named = /transcoder/i.test(`${repo}/${path}`) && posix.basename(open).startsWith("params.");
-    const flags: ImportFlags = { ...(named && { role: "transcoder" }), ...registered?.flags, ...given };
+    const flags: ImportFlags = {
+      ...(named && { role: "transcoder" }),
+      ...(layer !== undefined && { layer }),
+      ...registered?.flags,
+      ...given,
+    };
     const understood = await understand(join(root, open), flags);
     return {
       ...understood,
@@ -148,7 +155,7 @@ export class Puller {
       ...origin,
       release: entry.release,
       sae_id: entry.id,
-      convention: "SAELens",
+      convention: layoutOf(entry).convention ?? "SAELens",
       ...(entry.neuronpedia !== undefined && { neuronpedia_id: entry.neuronpedia }),
       ...(provenance["model_name"] === undefined && { model_name: entry.model }),
       ...(provenance["layer"] === undefined && layer !== null && { layer }),
@@ -159,7 +166,7 @@ export class Puller {
   }
 
   /** The registry's layout, or the one that the files' names show. */
-  async #filesOf({ repo, path, entry }: PullTarget, commit: string): Promise<LayoutFiles> {
+  async #filesOf({ repo, path, entry }: PullTarget, commit: string, { layer }: ImportFlags): Promise<LayoutFiles> {
     if (entry !== undefined) return layoutOf(entry).files(entry);
     const source = this.#settings.offline ? this.#cache : this.#hub;
     const parent = posix.dirname(path) === "." ? "" : posix.dirname(path);
@@ -182,6 +189,7 @@ export class Puller {
     return filesOfFolder(
       path,
       files.map((one) => posix.relative(path, one.path)),
+      layer,
     );
   }
 

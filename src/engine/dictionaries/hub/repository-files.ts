@@ -18,7 +18,8 @@ const FOLDERS: readonly (readonly [readonly string[], readonly string[]])[] = [
 ];
 
 const WEIGHTS = /\.(?:safetensors|npz|npy|pt|pth|bin|ckpt)$/i;
-const LAYER_FILES = /^(?:params_layer_|W_(?:enc|dec)_)\d+\.safetensors$/;
+/** Files of one layer in a set of layers that belong together. */
+const LAYER_FILES = /^(?:params_layer_|W_(?:enc|dec)_)(\d+)\.safetensors$/;
 const SETTINGS = ["cfg.json", "config.json", "config.yaml", "hyperparams.json"];
 /** Names shown of many. */
 const SHOWN = 8;
@@ -30,9 +31,10 @@ export const NESTED_FOLDERS = ["checkpoints"];
  * The files of a dictionary that lies in a folder of a repository.
  * @param folder its path in the repository, "" for the root
  * @param names files in it, those of NESTED_FOLDERS too, relative to it
+ * @param layer the one to import of a set of layers
  * @throws ImportFault where no layout is recognised, or the folder holds several dictionaries
  */
-export function filesOfFolder(folder: string, names: readonly string[]): LayoutFiles {
+export function filesOfFolder(folder: string, names: readonly string[], layer?: number): LayoutFiles {
   const held = new Set(names);
   const at = (name: string): string => posix.join(folder, name);
   const found = FOLDERS.find(([required]) => required.every((name) => held.has(name)));
@@ -41,11 +43,20 @@ export function filesOfFolder(folder: string, names: readonly string[]): LayoutF
     return { required: required.map(at), optional: optional.filter((name) => held.has(name)).map(at), open: folder };
   }
   const settings = SETTINGS.filter((name) => held.has(name)).map(at);
-  const layers = names.filter((name) => LAYER_FILES.test(name));
-  if (layers.length > 0) return { required: layers.toSorted().map(at), optional: settings, open: folder };
+  const place = folder === "" ? "The repository's root" : folder;
+  const layers = new Set(names.flatMap((name) => LAYER_FILES.exec(name)?.slice(1).map(Number) ?? []));
+  if (layers.size > 0) {
+    if (layer === undefined || !layers.has(layer)) {
+      const numbers = [...layers].toSorted((a, b) => a - b).map(String);
+      throw new ImportFault([
+        `${place} holds a set of layers that belong together: ${listed(numbers)}. One of them is imported: add --layer <n>.`,
+      ]);
+    }
+    const required = names.filter((name) => Number(LAYER_FILES.exec(name)?.[1]) === layer).toSorted();
+    return { required: required.map(at), optional: settings, open: folder, layer };
+  }
   const weights = names.filter((name) => WEIGHTS.test(name)).toSorted();
   if (weights.length === 1) return { required: [at(weights[0]!)], optional: settings, open: at(weights[0]!) };
-  const place = folder === "" ? "The repository's root" : folder;
   if (weights.length === 0) {
     throw new ImportFault([
       `${place} holds no weights that import reads (.safetensors, .npz, .npy, .pt, .pth, .bin, .ckpt). ` +
@@ -68,12 +79,13 @@ export function filesOfFile(path: string, siblings: readonly string[]): LayoutFi
     ([required]) => required.includes(name) && required.every((one) => siblings.includes(one)),
   );
   if (whole !== undefined) return filesOfFolder(folder, siblings);
-  const partner = name.replace(/^W_(enc|dec)_/, (_, which) => `W_${which === "enc" ? "dec" : "enc"}_`);
+  const layer = LAYER_FILES.exec(name)?.[1];
+  if (layer !== undefined) return filesOfFolder(folder, siblings, Number(layer));
   const beside = [name.replace(/\.pt$/i, "_cfg.json"), ...SETTINGS].filter(
     (one) => one !== name && siblings.includes(one),
   );
   return {
-    required: [path, ...(partner !== name && siblings.includes(partner) ? [posix.join(folder, partner)] : [])],
+    required: [path],
     optional: beside.map((one) => posix.join(folder, one)),
     open: path,
   };

@@ -12,6 +12,8 @@ export interface LayoutFiles {
   readonly optional: readonly string[];
   /** The folder or file that import is given. */
   readonly open: string;
+  /** The layer to import, where the folder holds several that belong together. */
+  readonly layer?: number;
 }
 
 /** Flags of import that stand for what the registry says, and a sentence for each that deserves attention. */
@@ -26,6 +28,8 @@ interface Layout {
   readonly files: (entry: RegistryEntry) => LayoutFiles;
   /** @param root folder that holds the fetched files by their paths in the repository */
   readonly flags?: (entry: RegistryEntry, root: string) => Promise<RegisteredFlags> | RegisteredFlags;
+  /** Whose values are right where SAELens' are not. */
+  readonly convention?: string;
   /** Why it is not served, and what to do. */
   readonly refused?: string;
 }
@@ -98,14 +102,15 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
     files: (entry) => ({ ...file(entry), required: [entry.path, entry.path.replace(/\.pt$/, "_cfg.json")] }),
   },
   mntss_clt_layer_transcoder: {
-    words: "circuit-tracer's cross-layer transcoder, a layer (W_enc_<n>, W_dec_<n>)",
+    words: "circuit-tracer's cross-layer transcoder (W_enc_<n>, W_dec_<n>)",
     files: ({ path }) => ({
       required: [`W_enc_${path}.safetensors`, `W_dec_${path}.safetensors`],
-      optional: ["config.yaml"],
-      open: `W_enc_${path}.safetensors`,
+      optional: [],
+      open: "",
+      layer: Number(path),
     }),
-    refused:
-      "Its layers write to all later layers, and import reads per-layer transcoders only. SAELens sums the decoders.",
+    // SAELens adds up the layers that it writes to, and drops its thresholds.
+    convention: "circuit-tracer",
   },
   temporal: {
     words: "temporal dictionary (conf.yaml, latest_ckpt.safetensors)",

@@ -89,6 +89,8 @@ export function registeredHooks(entry: RegistryEntry): readonly string[] {
       return [`${block}.ln2.hook_normalized`, `${block}.hook_mlp_out`];
     case "mwhanna_transcoder":
       return [`${block}.mlp.hook_in`, `${block}.hook_mlp_out`];
+    case "mntss_clt_layer_transcoder":
+      return [`${block}.hook_resid_mid`, `${block}.hook_mlp_out`];
     case "qwen_scope":
     case "goodfire":
     case "deepseek_r1":

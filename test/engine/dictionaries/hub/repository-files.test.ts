@@ -8,12 +8,6 @@ describe("filesOfFolder", () => {
     [["config.json", "ae.pt", "eval_results.json"], ["config.json", "ae.pt"], [], ""],
     [["params.safetensors", "config.json"], ["params.safetensors"], ["config.json"], ""],
     [["params.npz"], ["params.npz"], [], ""],
-    [
-      ["params_layer_1.safetensors", "params_layer_0.safetensors", "config.json", "x.txt"],
-      ["params_layer_0.safetensors", "params_layer_1.safetensors"],
-      ["config.json"],
-      "",
-    ],
     [["weights.pt", "config.json", "README.md"], ["weights.pt"], ["config.json"], "weights.pt"],
   ])("of %j takes %j", (names, required, optional, open) => {
     expect(filesOfFolder("a/b", names)).toEqual({
@@ -39,15 +33,32 @@ describe("filesOfFile", () => {
       "a/layer_3.safetensors",
     ],
     ["x.pt", ["x.pt", "x_cfg.json", "y_cfg.json"], ["x.pt"], ["x_cfg.json"], "x.pt"],
-    [
-      "W_enc_3.safetensors",
-      ["W_enc_3.safetensors", "W_dec_3.safetensors", "W_dec_4.safetensors"],
-      ["W_enc_3.safetensors", "W_dec_3.safetensors"],
-      [],
-      "W_enc_3.safetensors",
-    ],
     ["a/params.npz", ["params.npz"], ["a/params.npz"], [], "a"],
   ])("%s beside %j", (path, siblings, required, optional, open) => {
     expect(filesOfFile(path, siblings)).toEqual({ required, optional, open });
+  });
+});
+
+describe("a set of layers", () => {
+  const names = ["params_layer_1.safetensors", "params_layer_0.safetensors", "config.json", "README.md"];
+  const one = { required: ["a/params_layer_1.safetensors"], optional: ["a/config.json"], open: "a", layer: 1 };
+
+  it("gives the files of one layer, which a flag or the file's name names", () => {
+    expect(filesOfFolder("a", names, 1)).toEqual(one);
+    expect(filesOfFile("a/params_layer_1.safetensors", names)).toEqual(one);
+    expect(
+      filesOfFile("W_enc_3.safetensors", ["W_dec_3.safetensors", "W_enc_3.safetensors", "W_dec_4.safetensors"]),
+    ).toEqual({
+      required: ["W_dec_3.safetensors", "W_enc_3.safetensors"],
+      optional: [],
+      open: "",
+      layer: 3,
+    });
+  });
+
+  it.each([undefined, 2])("asks for a layer where it gets %s", (layer) => {
+    expect(() => filesOfFolder("a", names, layer)).toThrow(
+      "a holds a set of layers that belong together: 0, 1. One of them is imported: add --layer <n>.",
+    );
   });
 });
