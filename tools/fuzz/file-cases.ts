@@ -11,7 +11,18 @@ export const M = 12;
 /** A folder of files, damaged somewhere, and how it is read. */
 export interface FileCase {
   /** `dictionary` is loaded as the server does; the others are imported. */
-  readonly kind: "dictionary" | "sae-lens" | "sparsify" | "gemma-scope" | "dictionary-learning" | "atoms";
+  readonly kind:
+    | "dictionary"
+    | "sae-lens"
+    | "sparsify"
+    | "gemma-scope"
+    | "dictionary-learning"
+    | "openmoss"
+    | "matryoshka-sae"
+    | "openai"
+    | "overcomplete"
+    | "cross-layer"
+    | "atoms";
   readonly files: Readonly<Record<string, Uint8Array>>;
   /** The same before the damage. */
   readonly sound: Readonly<Record<string, Uint8Array>>;
@@ -144,7 +155,7 @@ function draft(draw: Draw): FileCase {
     damagedFile: named(files),
     ...more,
   });
-  switch (draw.below(8)) {
+  switch (draw.below(12)) {
     case 0:
       return made("dictionary", {
         "dictionary.json": text(spoil(MANIFEST)),
@@ -203,6 +214,110 @@ function draft(draw: Draw): FileCase {
           spoil,
         ),
       });
+    case 5: {
+      const norm = "dataset_average_activation_norm.hook";
+      const config = {
+        sae_type: "sae",
+        d_model: D,
+        expansion_factor: M / D,
+        act_fn: draw.pick(["relu", "jumprelu", "topk"]),
+        top_k: 3,
+        norm_activation: draw.pick(["dataset-wise", "inference", "token-wise"]),
+        hook_point_in: "hook",
+        hook_point_out: draw.pick(["hook", "hook", "other"]),
+      };
+      const tensors = {
+        W_E: W_ENC,
+        b_E: B_ENC,
+        W_D: W_DEC,
+        b_D: B_DEC,
+        [norm]: tensor([3]),
+        ...(config.act_fn === "jumprelu" && { "activation_function.log_jumprelu_threshold": B_ENC }),
+      };
+      return made("openmoss", {
+        "config.json": text(spoil(config)),
+        "sae_weights.safetensors": safetensors(tensors, spoil),
+      });
+    }
+    case 6: {
+      const type = draw.pick(["vanilla", "topk", "batch-topk", "jumprelu", "global-matryoshka-topk"]);
+      const config = {
+        sae_type: type,
+        act_size: D,
+        dict_size: M,
+        top_k: 3,
+        group_sizes: "[4, 8]",
+        input_unit_norm: true,
+      };
+      const tensors = {
+        W_enc: W_ENC,
+        W_dec: W_DEC,
+        b_enc: B_ENC,
+        b_dec: B_DEC,
+        ...(type === "jumprelu" && { "jumprelu.log_threshold": B_ENC }),
+        ...(type.endsWith("-topk") && { threshold: tensor([0.25]) }),
+      };
+      return made("matryoshka-sae", {
+        "config.json": text(spoil(config)),
+        "sae.safetensors": safetensors(tensors, spoil),
+      });
+    }
+    case 7: {
+      const tensors = {
+        "encoder.weight": tensor(MATRIX, M, D),
+        latent_bias: B_ENC,
+        "decoder.weight": tensor(ATOMS, D, M),
+        pre_bias: B_DEC,
+      };
+      const file = "w.safetensors";
+      return made("openai", { [file]: safetensors(tensors, spoil) }, { file, flags: draw.pick([{}, { k: 3 }]) });
+    }
+    case 8: {
+      const archetypal = draw.chance(0.3);
+      const mixture = Array.from({ length: M * 2 }, (_, i) => (i % 2 === 0 ? 0.25 : 0.75));
+      const tensors = {
+        ...(archetypal
+          ? {
+              "dictionary.C": tensor(vector(2 * D, 7), 2, D),
+              "dictionary.W": tensor(mixture, M, 2),
+              "dictionary.Relax": tensor(ATOMS, M, D),
+            }
+          : { "dictionary._weights": W_DEC }),
+        "dictionary.multiplier": tensor([0.5]),
+        "encoder.final_block.0.weight": tensor(MATRIX, M, D),
+        "encoder.final_block.0.bias": B_ENC,
+        ...(draw.chance(0.3) && { thresholds: B_ENC }),
+      };
+      const file = "w.safetensors";
+      const chosen = draw.pick([{ k: 3 }, { threshold: 0.5 }, { kind: "relu" as const }, {}]);
+      const flags = { ...chosen, ...(!archetypal && { normalize: "l2" as const }) };
+      return made("overcomplete", { [file]: safetensors(tensors, spoil) }, { file, flags });
+    }
+    case 9: {
+      if (draw.chance(0.5)) {
+        const tensors = {
+          w_enc: W_ENC,
+          b_enc: B_ENC,
+          threshold: tensor(THRESHOLD, M),
+          w_dec: tensor([...ATOMS, ...MATRIX], M, 2, D),
+          b_dec: B_DEC,
+        };
+        return made(
+          "cross-layer",
+          { "params_layer_1.safetensors": safetensors(tensors, spoil) },
+          { flags: { layer: 1 } },
+        );
+      }
+      const encoder = { W_enc_1: tensor(MATRIX, M, D), b_enc_1: B_ENC, b_dec_1: B_DEC };
+      return made(
+        "cross-layer",
+        {
+          "W_enc_1.safetensors": safetensors(encoder, spoil),
+          "W_dec_1.safetensors": safetensors({ W_dec_1: tensor([...ATOMS, ...MATRIX], M, 2, D) }, spoil),
+        },
+        { flags: { layer: 1 } },
+      );
+    }
     default: {
       const tensors = { atoms: W_DEC, ...(draw.chance(0.5) && { center: B_DEC }) };
       const [file, bytes] = draw.pick([

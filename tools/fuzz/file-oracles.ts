@@ -79,7 +79,9 @@ export function weightsFault({ kind, files }: FileCase, weights: DictionaryWeigh
   if (![weights.atoms, ...(weights.center ? [weights.center] : [])].every((one) => one.every(Number.isFinite))) {
     return "weights that are not finite";
   }
-  const [name, bytes] = Object.entries(files).find(([one]) => /^(?:w|params|ae|sae|sae_weights|weights)\./.test(one))!;
+  const [name, bytes] = Object.entries(files).find(([one]) =>
+    /^(?:w|params(?:_layer_1)?|ae|sae|sae_weights|weights|W_dec_1)\./.test(one),
+  )!;
   if (name.endsWith(".npz"))
     return sound === null || same(sound.atoms, weights.atoms) ? null : "other atoms than before";
   const tensors = stored(name, bytes);
@@ -89,13 +91,22 @@ export function weightsFault({ kind, files }: FileCase, weights: DictionaryWeigh
     [...tensors].find(([found]) => found.toLowerCase() === one.toLowerCase())?.[1];
   const atoms = {
     dictionary: () => find("atoms")?.floats,
-    "sae-lens": () => (weights.kind === "topk" ? undefined : find("W_dec")?.floats),
+    "sae-lens": () => find("W_dec")?.floats,
     sparsify: () => find("W_dec")?.floats,
     "gemma-scope": () => find("W_dec")?.floats,
     "dictionary-learning": () => {
       const decoder = find("decoder.weight");
       return decoder && transposed(decoder);
     },
+    // Norms are folded into them, or multipliers.
+    openmoss: () => undefined,
+    overcomplete: () => undefined,
+    "matryoshka-sae": () => find("W_dec")?.floats,
+    openai: () => {
+      const decoder = find("decoder.weight");
+      return decoder && transposed(decoder);
+    },
+    "cross-layer": () => (find("w_dec") ?? find("W_dec_1"))?.floats,
     atoms: () => (matrices.length === 1 ? matrices[0]!.floats : undefined),
   }[kind]();
   if (atoms !== undefined && !same(atoms, weights.atoms)) return "other atoms than the file's";

@@ -45,3 +45,35 @@ export function decodeFloats(bytes: Uint8Array, type: FloatType, into: Float32Ar
     }
   }
 }
+
+/** Formats of 16 bits. */
+export type HalfType = "F16" | "BF16";
+
+/** float32 → the same numbers in 16 bits; null where one of them has no equal there. */
+export function narrowed(values: Float32Array, type: HalfType): Uint16Array | null {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const half = type === "BF16" ? bfloat16Bits(words[i]!) : float16Bits(words[i]!);
+    if (half < 0) return null;
+    bits[i] = half;
+  }
+  return bits;
+}
+
+/** bfloat16 of a float32's bits; -1 where it has none. */
+const bfloat16Bits = (word: number): number => ((word & 0xffff) === 0 ? word >>> 16 : -1);
+
+/** binary16 of a float32's bits; -1 where it has none. */
+function float16Bits(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const exponent = ((word >>> 23) & 0xff) - 127;
+  const fraction = word & 0x7fffff;
+  if ((word & 0x7fffffff) === 0) return sign;
+  if (exponent > 15 || exponent < -24) return -1;
+  // A subnormal has its leading one among the bits that are shifted out of a normal number's place.
+  const dropped = 13 + Math.max(0, -14 - exponent);
+  const mantissa = exponent < -14 ? 0x800000 | fraction : fraction;
+  if ((mantissa & ((1 << dropped) - 1)) !== 0) return -1;
+  return sign | (exponent < -14 ? 0 : (exponent + 15) << 10) | (mantissa >>> dropped);
+}

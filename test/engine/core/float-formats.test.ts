@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeFloats, FLOAT_BYTES, float16, type FloatType } from "../../../src/engine/core/float-formats.ts";
+import {
+  decodeFloats,
+  FLOAT_BYTES,
+  float16,
+  type FloatType,
+  narrowed,
+} from "../../../src/engine/core/float-formats.ts";
 
 /** binary16 by moving its bits to where float32 has them: no arithmetic but for subnormals, which are counted. */
 function float16ByBits(bits: number): number {
@@ -42,6 +48,25 @@ describe("float16", () => {
       2 ** -24,
       0.333251953125,
     ]);
+  });
+});
+
+describe("narrowed", () => {
+  it.each([
+    ["F16", float16ByBits],
+    ["BF16", (bits: number) => new Float32Array(Uint32Array.of(bits * 65_536).buffer)[0]!],
+  ] as const)("gives every finite %s its own bits back", (type, valueOf) => {
+    const patterns = Uint16Array.from({ length: 65_536 }, (_, bits) => bits).filter((bits) =>
+      Number.isFinite(valueOf(bits)),
+    );
+    expect(narrowed(Float32Array.from(patterns, valueOf), type)).toEqual(patterns);
+  });
+
+  it("refuses numbers that the format lacks", () => {
+    for (const value of [1 / 3, 65_520, 2 ** -25, 1 + 2 ** -11, Infinity]) {
+      expect(narrowed(Float32Array.of(1, value), "F16")).toBeNull();
+    }
+    expect(narrowed(Float32Array.of(1, 1 + 2 ** -8), "BF16")).toBeNull();
   });
 });
 

@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
+import { decodeFloats, FLOAT_BYTES, type FloatType, type HalfType, narrowed } from "../../core/float-formats.ts";
 import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "./format-error.ts";
 import { openPlainFile, readExactly } from "./plain-file.ts";
@@ -208,24 +208,27 @@ const isSizes = (value: unknown): value is number[] =>
 export interface FloatTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** Stored in this type where every number has its equal there, else as float32; absent: as float32. */
+  readonly stored?: HalfType;
 }
 
-/** F32 tensors → the bytes of a safetensors file, the same bytes for the same tensors. Data starts 8-aligned. */
+/** Tensors → the bytes of a safetensors file, the same bytes for the same tensors. Data starts 8-aligned. */
 export function encodeSafetensors(
   tensors: Readonly<Record<string, FloatTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
   const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
+  const data: Uint8Array[] = [];
   let offset = 0;
-  for (const [name, { shape, data }] of Object.entries(tensors)) {
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, (offset += data.byteLength)] };
+  for (const [name, { shape, data: floats, stored }] of Object.entries(tensors)) {
+    const half = stored === undefined ? null : narrowed(floats, stored);
+    const { buffer, byteOffset, byteLength } = half ?? floats;
+    header[name] = { dtype: half === null ? "F32" : stored, shape, data_offsets: [offset, (offset += byteLength)] };
+    data.push(Buffer.from(buffer, byteOffset, byteLength));
   }
   const text = Buffer.from(JSON.stringify(header));
   const padded = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, " ");
   padded.writeBigUInt64LE(BigInt(padded.length - 8));
   text.copy(padded, 8);
-  const data = Object.values(tensors).map((tensor) =>
-    Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength),
-  );
   return [padded, ...data];
 }

@@ -3,7 +3,8 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { findTensorFile } from "../formats/tensor-file.ts";
+import type { HalfType } from "../../core/float-formats.ts";
+import { findTensorFile, openTensorFile } from "../formats/tensor-file.ts";
 import { findCrossLayer, understandCrossLayer } from "./cross-layer.ts";
 import {
   DICTIONARY_LEARNING_CONFIG,
@@ -106,7 +107,23 @@ async function withSource(path: string, weights: string, read: () => Promise<Und
   if ((await changeMark(weights)) !== before) {
     throw new ImportFault([`${weights} changed while it was read. Import it again when nothing writes to it.`]);
   }
-  return { ...understood, provenance: { ...source, imported_as: understood.source, ...understood.provenance } };
+  const stored = await halfTypeOf(weights);
+  return {
+    ...understood,
+    ...(stored && { stored }),
+    provenance: { ...source, imported_as: understood.source, ...understood.provenance },
+  };
+}
+
+/** The type of 16 bits that a file stores tensors in; null where it has none. */
+async function halfTypeOf(path: string): Promise<HalfType | null> {
+  const file = await openTensorFile(path);
+  try {
+    const types = new Set([...file.tensors.values()].map(({ dtype }) => dtype));
+    return types.has("BF16") ? "BF16" : types.has("F16") || types.has("<f2") ? "F16" : null;
+  } finally {
+    await file.close();
+  }
 }
 
 /** Changes when another file takes the name, and with every write. Empty where there is no file: its reader says so. */

@@ -1,4 +1,5 @@
 import type { Budget } from "../../core/budget.ts";
+import type { HalfType } from "../../core/float-formats.ts";
 import {
   ORTHOGONAL_SCORES,
   type OrthogonalSettings,
@@ -31,6 +32,8 @@ export interface Understood {
   readonly provenance: Provenance;
   /** The file's own k or cap on iterations; absent where it has none. */
   readonly defaultBudget?: Budget;
+  /** The 16 bits that the source stores its numbers in: those that no fold has changed stay so on disk. */
+  readonly stored?: HalfType;
   /** Nested widths, ascending, the last one m; absent where it has none. */
   readonly groups?: readonly number[];
   /** Which of these flags the layout takes; none if absent. */

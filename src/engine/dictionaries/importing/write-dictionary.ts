@@ -2,6 +2,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises
 import { join } from "node:path";
 import type { DictionaryManifest } from "../../core/dictionary.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
+import type { HalfType } from "../../core/float-formats.ts";
 import { specOf } from "../../encoders/registry.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
 import { type LoadedWeights, loadWeights, WEIGHTS_FILE } from "../weights.ts";
@@ -23,7 +24,7 @@ export interface WriteOptions {
  * @throws ImportFault when the id is taken, Fault when the weights are unsound.
  */
 export async function writeDictionary(
-  { weights, provenance, groups, defaultBudget }: Understood,
+  { weights, provenance, groups, stored, defaultBudget }: Understood,
   { modelsDir, id, force }: WriteOptions,
 ): Promise<{ readonly folder: string; readonly loaded: LoadedWeights }> {
   const folder = join(modelsDir, id);
@@ -36,7 +37,7 @@ export async function writeDictionary(
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
-    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights)));
+    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights, stored)));
     await writeSynced(join(partial, MANIFEST_FILE), [Buffer.from(manifestText(manifest))]);
     const warnings: string[] = [];
     const loaded = await loadWeights(partial, await readManifest(partial, (warning) => warnings.push(warning)));
@@ -49,13 +50,18 @@ export async function writeDictionary(
   }
 }
 
-function tensorsOf(weights: DictionaryWeights): Readonly<Record<string, FloatTensor>> {
+function tensorsOf(weights: DictionaryWeights, stored?: HalfType): Readonly<Record<string, FloatTensor>> {
   const { d, dIn = d, m, atoms, center, settings, tensors = {} } = weights;
   const shapes = specOf(weights).tensors({ dIn, dOut: d, m }, settings);
+  const tensorOf = (shape: readonly number[], data: Float32Array): FloatTensor => ({
+    shape,
+    data,
+    ...(stored && { stored }),
+  });
   return {
-    atoms: { shape: [m, d], data: atoms },
-    ...(center && { center: { shape: [d], data: center } }),
-    ...Object.fromEntries(Object.entries(tensors).map(([name, data]) => [name, { shape: shapes[name]!, data }])),
+    atoms: tensorOf([m, d], atoms),
+    ...(center && { center: tensorOf([d], center) }),
+    ...Object.fromEntries(Object.entries(tensors).map(([name, data]) => [name, tensorOf(shapes[name]!, data)])),
   };
 }
 
