@@ -15,7 +15,7 @@ export function registerServe(program: Command): void {
   command.action(async (flags: { readonly [K in SettingName]?: string }) => {
     const settings = readSettings(flags);
     for (const name of misspeltVariables())
-      console.error(`${name} is no setting of pursuit; "pursuit serve --help" lists them.`);
+      console.error(`${name} is not a setting of pursuit; "pursuit serve --help" lists them.`);
     // The other commands do without HTTP, and start in half the time.
     const { serve } = await import("../server/main.ts");
     await serve(settings, tracingHeaders());

@@ -33,8 +33,8 @@ const CONNECTION_FAULTS: readonly (readonly [codes: RegExp, said: (url: URL) => 
     /^(?:HPE_|UND_ERR_SOCKET|ECONNRESET|EPIPE)/,
     ({ host, protocol }) =>
       protocol === "http:"
-        ? `${host} broke off without an answer in HTTP. If it speaks TLS, begin --url with https://.`
-        : `${host} broke off without an answer in HTTP. Check the port in --url.`,
+        ? `${host} closed the connection without an HTTP answer. If it speaks TLS, begin --url with https://.`
+        : `${host} closed the connection without an HTTP answer. Check the port in --url.`,
   ],
   [/^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/, ({ host }) => `${host} took the request and gave no answer in five minutes.`],
 ];
@@ -103,7 +103,7 @@ export class ServerClient {
         status === 401 || status === 403
           ? "A proxy before it may ask for credentials, which this command does not send."
           : `Does --url end in the path under which Pursuit is served? It is ${this.address}.`;
-      throw new Error(`${url.href} answers ${status} (${type}), and not as Pursuit does. ${why}`);
+      throw new Error(`${url.href} answers ${status} (${type}), which is not an answer of Pursuit. ${why}`);
     }
     if (answer.ok) return { status, body };
     const said = typeof detail === "string" ? detail : "it gives no reason.";

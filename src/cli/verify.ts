@@ -158,7 +158,7 @@ async function readMatrix(path: string, width: number, flag: string, meaning: st
     const { shape } = file.tensors.get(NPY_TENSOR)!;
     if (shape.length !== 2 || shape[1] !== width) {
       throw new Error(
-        `${flag} ${path} is of shape (${shape.join(", ")}); (n, ${width}) was due, ${width} being ${meaning}.`,
+        `${flag} ${path} is of shape (${shape.join(", ")}); it must be (n, ${width}), ${width} being ${meaning}.`,
       );
     }
     const data = await file.readFloats(NPY_TENSOR);

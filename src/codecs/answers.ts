@@ -17,7 +17,7 @@ export const CODES_WRITERS = {
 export type CodesType = keyof typeof CODES_WRITERS;
 export const CODES_TYPES = Object.keys(CODES_WRITERS) as readonly CodesType[];
 
-/** The format of codes where a request names none: rows as objects are slow to write in MessagePack. */
+/** Default format of codes. MessagePack gets csr, because rows as objects are slow to write there. */
 export const defaultFormat = (as: CodesType): Format => (as === "msgpack" ? "csr" : "sparse");
 
 /** Writers of rows, by answer type. */
@@ -31,10 +31,10 @@ export const ROWS_WRITERS = {
 export type RowsType = keyof typeof ROWS_WRITERS;
 export const ROWS_TYPES = Object.keys(ROWS_WRITERS) as readonly RowsType[];
 
-/** Format of an answer body, without HTTP's names. */
+/** Format of an answer body, without its HTTP name. */
 export type AnswerType = CodesType | RowsType;
 
-/** Bytes of JSON at most: an index as a key or with its comma, a float32 and its comma, all of an answer but its rows. */
+/** Maximum bytes of JSON: an index as a key or with its comma, a float32 and its comma, an answer without its rows. */
 const INDEX_BYTES = 11;
 const FLOAT_BYTES = 23;
 const HEAD_BYTES = 640;
@@ -45,16 +45,16 @@ const FIELD_BYTES = 6;
 /** A zero, or any other number of one digit, and its comma. */
 const DIGIT_BYTES = 2;
 
-/** Beside the numbers of a binary answer, a row's keys and the head at most. */
+/** Maximum bytes of a row's keys and of the head in a binary answer, beside the numbers. */
 const BINARY_ROW_BYTES = 320;
 const BINARY_HEAD_BYTES = 4096;
 
 export const isText = (as: AnswerType): boolean => as === "json" || as === "ndjson";
 
-/** Bytes that so many numbers take at least. */
+/** Minimum bytes of that many numbers. */
 export const leastBytes = (numbers: number, as: AnswerType): number => numbers * (isText(as) ? DIGIT_BYTES : 4);
 
-/** Bytes that are certain before anything is encoded: a dense answer's zeros, a reconstruction. From below. */
+/** Lower bound of an answer's bytes before anything is encoded: a dense answer's zeros, a reconstruction. */
 export function certainBytes(
   count: number,
   shape: { readonly d: number; readonly m: number },
@@ -65,7 +65,7 @@ export function certainBytes(
   return leastBytes(count * ((format === "dense" ? shape.m : 0) + (reconstruction ? shape.d : 0)), as);
 }
 
-/** Bytes of a float32 and its comma at most, by its magnitude: nine digits, and what JSON writes around them. */
+/** Maximum bytes of a float32 and its comma, by its magnitude: nine digits, and JSON's notation around them. */
 function floatBytes(value: number): number {
   const magnitude = Math.abs(value);
   if (magnitude >= 0.1) return magnitude < 1 ? 13 : magnitude < 1e9 ? 12 : magnitude < 1e21 ? FLOAT_BYTES : 16;
@@ -80,7 +80,7 @@ export function floatsBytes(column: Float32Array): number {
   return bytes;
 }
 
-/** Bytes of JSON that codes take, from above. */
+/** Upper bound of the JSON bytes of codes. */
 export function codesBytes(codes: SparseCodes, format: Format): number {
   const { count, width } = codes;
   let bytes = HEAD_BYTES + count * ROW_BYTES + (format === "dense" ? count * width * DIGIT_BYTES : 0);
@@ -103,11 +103,11 @@ function binaryBytes(codes: SparseCodes, format: Format): number {
   return bytes;
 }
 
-/** Bytes of labels at most: a letter may take six, and `null` four. */
+/** Maximum bytes of labels: six per letter, four for `null`. */
 const labelsBytes = (labels: EncodeAnswerHead["labels"]): number =>
   labels?.reduce((bytes, text) => bytes + (text?.length ?? 1) * 6 + 14, 0) ?? 0;
 
-/** Bytes that an encode answer will take, from above. */
+/** Upper bound of an encode answer's bytes. */
 export function codesAnswerBytes(
   codes: SparseCodes,
   { format, labels }: Pick<EncodeAnswerHead, "format" | "labels">,
@@ -119,10 +119,10 @@ export function codesAnswerBytes(
   return numbers + labelsBytes(labels);
 }
 
-/** Bytes of JSON that rows take, from above: a row takes its brackets and a comma. */
+/** Upper bound of the JSON bytes of rows: a row takes its brackets and a comma. */
 export const rowsBytes = ({ data, count }: Rows): number => HEAD_BYTES + count * 3 + floatsBytes(data);
 
-/** Bytes that a decode answer will take, from above. */
+/** Upper bound of a decode answer's bytes. */
 export const rowsAnswerBytes = (rows: Rows, as: RowsType): number =>
   isText(as) ? rowsBytes(rows) : BINARY_HEAD_BYTES + rows.data.byteLength;
 
@@ -134,7 +134,7 @@ export function checkAnswer(bytes: number, limit: number): void {
 }
 
 /**
- * Before anything is encoded: not every type of answer knows every format.
+ * Checks, before anything is encoded, that the answer type supports the format.
  * @throws WireError PURSUIT_INVALID_FIELD
  */
 export function checkFormat(format: Format, as: AnswerType): void {

@@ -1,7 +1,7 @@
 import type { EngineErrorCode } from "../engine/core/errors.ts";
 import type { Rows } from "../engine/core/rows.ts";
 
-/** Faults of a request's form, found before the engine sees it. docs/errors.md describes each. */
+/** Codes of faults in a request's form, found before the engine sees it. docs/errors.md describes each. */
 export const WIRE_ERROR_CODES = [
   "PURSUIT_MALFORMED_BODY",
   "PURSUIT_NAN_TOKEN",
@@ -29,7 +29,7 @@ export const WIRE_ERROR_CODES = [
 
 export type WireErrorCode = (typeof WIRE_ERROR_CODES)[number];
 
-/** Also the engine's codes that can be told from the body alone. */
+/** These, and codes of the engine that the body alone can cause. */
 export type WireFaultCode =
   | WireErrorCode
   | Extract<
@@ -56,7 +56,7 @@ export class WireError extends Error {
   }
 }
 
-/** Rows as they were posted: `shape` is [n, d], or [batch, seq, d] flattened into n = batch · seq. */
+/** Posted rows: `shape` is [n, d], or [batch, seq, d] flattened into n = batch · seq. */
 export interface PostedRows extends Rows {
   readonly shape: readonly number[];
 }
@@ -65,9 +65,9 @@ export interface RowLimits {
   readonly maxRows: number;
 }
 
-/** Limits on what is read of one body. */
+/** Limits on one body. */
 export interface BodyLimits extends RowLimits {
-  /** Bytes of memory that its lists, objects and texts may take once they are read. */
+  /** Maximum bytes of memory of its parsed lists, objects and texts. */
   readonly maxUnpacked: number;
 }
 
@@ -75,7 +75,7 @@ export function checkCount(count: number, { maxRows }: RowLimits, field: string)
   if (count > maxRows) throw tooManyRows(field, String(count), maxRows);
 }
 
-/** @param count as the error says it */
+/** @param count as shown in the error */
 export function tooManyRows(field: string, count: string, maxRows: number): WireError {
   const message = `${field} holds ${count} rows; at most ${maxRows} are taken at once. Send them in parts.`;
   return new WireError("PURSUIT_TOO_MANY_ROWS", message);
@@ -87,13 +87,13 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   if (typeof value === "object") return "an object";
-  // Also NaN, which JSON has no word for.
+  // NaN too, which JSON cannot express.
   if (typeof value === "number") return String(value);
   const text = JSON.stringify(value);
   return text.length > 40 ? `a ${typeof value}` : text;
 }
 
-/** A field name as a client made it up: in quotes, and cut, since it may be a megabyte. */
+/** Quotes a client's field name, cut because it may be a megabyte. */
 export const named = (key: string): string => JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key);
 
 export const invalid = (message: string): WireError => new WireError("PURSUIT_INVALID_FIELD", message);

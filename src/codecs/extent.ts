@@ -1,27 +1,27 @@
 import { MAX_EDITS } from "../engine/core/edits.ts";
 import { type BodyLimits, invalid, named, WireError } from "./codec-error.ts";
 
-/** What one body may hold at most. It is counted in the body's bytes, before anything is made of them. */
+/** Limits on the contents of one body. They are counted in its bytes, before anything is parsed. */
 export interface Extent {
-  /** Lists and objects inside one another. */
+  /** Nesting of lists and objects. */
   readonly depth: number;
-  /** Lists and objects in a list that is a field: rows, codes, budgets, edits. */
+  /** Lists and objects directly in a field's list: rows, codes, budgets, edits. */
   readonly rows: number;
-  /** Lists and objects in all. */
+  /** Lists and objects in total. */
   readonly containers: number;
-  /** Entries of lists and objects in all. */
+  /** Entries of lists and objects in total. */
   readonly values: number;
-  /** Texts in all, keys included. */
+  /** Texts in total, keys included. */
   readonly texts: number;
-  /** Bytes of memory that all of these may take once they are read. */
+  /** Bytes of memory of all of these once parsed. */
   readonly memory: number;
-  /** Entries of all fields but the rows or codes: the main thread takes them over and checks them. */
+  /** Entries of all fields except rows and codes: the main thread copies and checks them. */
   readonly fields: number;
 }
 
 /**
- * Bytes that V8 spends on an empty list or object, on an entry, on a text beside its letters, and on a key. An entry that is
- * a number takes 32 while JSON.parse makes its list: the number, a handle and its place. Killed at 1 GiB where 16 were counted.
+ * Bytes that V8 uses for an empty list or object, an entry, a text beside its letters, and a key. A number takes 32
+ * while JSON.parse builds its list (the number, a handle and its slot): with 16 a process was killed at 1 GiB.
  */
 const CONTAINER_BYTES = 80;
 const VALUE_BYTES = 32;
@@ -31,10 +31,10 @@ const KEY_BYTES = 64;
 /** Lists and objects around a row, a code or an edit: the body, and the field's list. */
 const ROW_DEPTH = 2;
 
-/** Names in one object at most: each of a thousand others takes V8 a microsecond, and no object of the API has thirty. */
+/** Maximum names in one object. Beyond a thousand each costs V8 a microsecond, and no object of the API has thirty. */
 const MAX_NAMES = 64;
 
-/** Counts what a body holds while its bytes are walked, and stops the walk at the first limit. */
+/** Counts a body's contents while its bytes are walked, and stops the walk at the first limit. */
 export class Measure {
   readonly #extent: Extent;
   readonly #what: string;
@@ -47,16 +47,16 @@ export class Measure {
   /** Names so far in the object at each depth. */
   readonly #names: number[] = [];
 
-  /** @param what the error's subject, such as "The body" */
+  /** @param what subject of the error, such as "The body" */
   constructor(extent: Extent, what: string) {
     this.#extent = extent;
     this.#what = what;
   }
 
   /**
-   * A list or object, with its entries and keys where their number is known beforehand.
+   * Counts a list or object, with its entries and keys if their number is known beforehand.
    * @param depth lists and objects around it
-   * @param at its place, for the error
+   * @param at its position, for the error
    * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE
    */
   container(depth: number, at: number, entries = 0): void {
@@ -72,19 +72,21 @@ export class Measure {
     this.entries(entries);
   }
 
-  /** Bytes of letters, where the body becomes one text before it is read. @throws WireError PURSUIT_BODY_TOO_LARGE */
+  /**
+   * Counts the letters of a body that is decoded to one text before parsing. @throws WireError PURSUIT_BODY_TOO_LARGE
+   */
   letters(bytes: number): void {
     this.#letters += bytes;
     this.check();
   }
 
-  /** A view of binary data: an object too. @throws WireError PURSUIT_BODY_TOO_LARGE */
+  /** Counts a view of binary data, which is an object too. @throws WireError PURSUIT_BODY_TOO_LARGE */
   view(): void {
     this.#containers++;
     this.check();
   }
 
-  /** @throws WireError PURSUIT_BODY_TOO_LARGE, some texts late: {@link check} has the last word. */
+  /** Counts a text. @throws WireError PURSUIT_BODY_TOO_LARGE, up to some texts late: {@link check} is exact */
   text(): void {
     this.#texts++;
     if ((this.#texts & 0xfff) === 0) this.check();
@@ -97,9 +99,9 @@ export class Measure {
   }
 
   /**
-   * A key, which is a text too. A feature's number is no name: V8 keeps it as it does an entry of a list.
+   * Counts a key, which is a text too. A feature's number is no name: V8 stores it like a list entry.
    * @param depth lists and objects around it
-   * @param from its letters in the body, to `to`
+   * @param from start of its letters in the body; `to`: end
    * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_BODY_TOO_LARGE
    */
   key(depth: number, bytes: Uint8Array, from: number, to: number): void {
@@ -109,7 +111,7 @@ export class Measure {
     throw invalid(`${this.#what} holds an object of over ${MAX_NAMES} fields, at byte ${from}; none has as many.`);
   }
 
-  /** Whether so many more entries could be too many. */
+  /** Whether that many more entries could exceed a limit. */
   couldHold(more: number): boolean {
     const { values, memory } = this.#extent;
     return this.#values + more <= values && this.#memory() + more * VALUE_BYTES <= memory;
@@ -142,7 +144,7 @@ export class Measure {
   }
 }
 
-/** Digits without a leading zero, no more than fit a feature's number. */
+/** Digits without a leading zero, at most as many as a feature's number has. */
 function isNumber(bytes: Uint8Array, from: number, to: number): boolean {
   if (to === from || to - from > 9 || (bytes[from] === ZERO && to - from > 1)) return false;
   for (let i = from; i < to; i++) if (bytes[i]! < ZERO || bytes[i]! > NINE) return false;
@@ -151,22 +153,25 @@ function isNumber(bytes: Uint8Array, from: number, to: number): boolean {
 
 const [ZERO, NINE] = [0x30, 0x39];
 
-/** Room beside what is counted by rows or edits, so that errors may name the field that holds too much; also rows that edits name. */
+/**
+ * Entries beyond those of rows or edits, so that errors can name the field that holds too much; also rows named by
+ * edits.
+ */
 const SPARE = 1 << 16;
 const SPARE_VALUES = 1 << 21;
 const SPARE_ROWS = 1 << 14;
 
-/** Entries of a budget, its own place in a list included. */
+/** Entries of a budget, including its own slot in a list. */
 const BUDGET_VALUES = 6;
 
 /** Lists, objects and entries of an edit, without its vector and its rows. */
 const EDIT_CONTAINERS = 4;
 const EDIT_VALUES = 16;
 
-/** Lists, objects and views of a code as MessagePack answers it with all that may be included. */
+/** Lists, objects and views of a code in MessagePack with everything included. */
 const CODE_CONTAINERS = 24;
 
-/** Objects and arrays inside one another: rows [batch, seq, d] are 4 deep, codes whose traces hold {data, dtype, shape} 6. */
+/** Nesting of rows [batch, seq, d] is 4; of codes whose traces hold {data, dtype, shape} 6. */
 const ROWS_DEPTH = 4;
 const CODES_DEPTH = 6;
 const TENSORS_DEPTH = 5;
@@ -197,7 +202,7 @@ export function editsExtent({ maxUnpacked }: BodyLimits, d: number | null): Exte
   };
 }
 
-/** A body of codes. Their entries, traces and labels have no number of their own: the memory is their limit. */
+/** A body of codes. Their entries, traces and labels are limited by memory only. */
 export const codesExtent = ({ maxRows, maxUnpacked }: BodyLimits): Extent => ({
   depth: CODES_DEPTH,
   rows: maxRows * 2 + SPARE_ROWS,
@@ -211,7 +216,7 @@ export const codesExtent = ({ maxRows, maxUnpacked }: BodyLimits): Extent => ({
 /** One line: a row, its budget and its id. */
 export const lineExtent = (d: number): Extent => ({ ...fieldsExtent(), values: d + SPARE_VALUES });
 
-/** An inference request, whose rows are flat or nested; request, `inputs`, an input, its `data`, a row. */
+/** An inference request with flat or nested rows: request, `inputs`, an input, its `data`, a row. */
 export const tensorsExtent = ({ maxRows, maxUnpacked }: BodyLimits, d: number): Extent => ({
   ...fieldsExtent(),
   depth: TENSORS_DEPTH,
@@ -231,7 +236,7 @@ export const fieldsExtent = (): Extent => ({
   fields: SPARE,
 });
 
-/** What one body may hold of both. */
+/** Sum of both limits. */
 export const together = (a: Extent, b: Extent): Extent => ({
   depth: Math.max(a.depth, b.depth),
   rows: Math.max(a.rows, b.rows),
@@ -242,12 +247,12 @@ export const together = (a: Extent, b: Extent): Extent => ({
   fields: a.fields + b.fields,
 });
 
-/** Letters of a text that weigh as much as an entry. */
+/** Letters of a text that count as one entry. */
 const LETTERS = 64;
 
 /**
- * Checks how much a request's fields hold, without looking at what they mean.
- * @param most entries in all
+ * Limits the size of a request's fields, whatever they mean.
+ * @param most entries in total
  * @throws WireError PURSUIT_INVALID_FIELD naming the field
  */
 export function checkFields(fields: Readonly<Record<string, unknown>>, most: number): void {

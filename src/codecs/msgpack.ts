@@ -5,14 +5,14 @@ import { CODE_COLUMNS, type CodeColumn, columnOfCodes, type SparseCodes } from "
 import type { Rows } from "../engine/core/rows.ts";
 import { codeWriter, type EncodeAnswerHead, headFields, type NumberForm } from "./write-codes.ts";
 
-/** Integers of 64 bits become doubles: what is beyond 2^53 is out of every range that the API has. */
+/** 64-bit integers become doubles: values beyond 2^53 are out of every range of the API. */
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
 /**
- * MessagePack of a request body. Binary data stays where it lies: a view of `bytes`.
+ * Parses MessagePack of a request body. Binary data becomes a view of `bytes`.
  *
- * The bytes are walked before they are unpacked, since what a length announces is set aside before it is read: all that
- * they hold is counted, every length is covered by bytes that are there, and no extension calls for code of its own.
+ * The bytes are walked first, because the unpacker allocates for an announced length before it reads: the walk counts
+ * all contents, checks that every length is covered by bytes, and refuses extensions.
  * @throws WireError PURSUIT_MALFORMED_BODY, PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE, PURSUIT_INVALID_FIELD
  */
 export function parseMsgpack(bytes: Uint8Array, extent: Extent): unknown {
@@ -32,7 +32,7 @@ interface Cursor {
   at: number;
 }
 
-/** Past one value and all that is in it (msgpack's spec.md, "Formats"). */
+/** Walks over one value and everything in it (msgpack's spec.md, "Formats"). */
 function walk(cursor: Cursor, depth: number): void {
   const type = cursor.bytes[cursor.at++];
   if (type === undefined) throw truncated(cursor);
@@ -101,14 +101,14 @@ function walkMap(cursor: Cursor, count: number, depth: number): void {
     const key = cursor.bytes[cursor.at]!;
     if (!((key >= 0xa0 && key < 0xc0) || (key >= 0xd9 && key <= 0xdb))) {
       if (cursor.at >= cursor.bytes.length) throw truncated(cursor);
-      throw invalid(`The body holds a key that is no text, at byte ${cursor.at}.`);
+      throw invalid(`The body holds a key that is not text, at byte ${cursor.at}.`);
     }
     walkKey(cursor, key, depth + 1);
     walk(cursor, depth + 1);
   }
 }
 
-/** @param type what it begins with: a text */
+/** @param type first byte of the key, which must be a text */
 function walkKey(cursor: Cursor, type: number, depth: number): void {
   cursor.at++;
   const size = type < 0xc0 ? type & 0x1f : length(cursor, type === 0xd9 ? 1 : type === 0xda ? 2 : 4);
@@ -146,10 +146,10 @@ const truncated = ({ bytes }: Cursor): WireError =>
 const malformed = (what: string): WireError =>
   new WireError("PURSUIT_MALFORMED_BODY", `The body is not MessagePack: ${what}`);
 
-/** Plain maps, arrays and bin, which every MessagePack reads; maps of any size. */
+/** Plain maps, arrays and bin, which every MessagePack library reads; maps of any size. */
 const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: false });
 
-/** In memory of its own: the packer's buffer is used again for the next answer. */
+/** Copies the bytes: the packer reuses its buffer for the next answer. */
 const pack = (answer: object): Buffer<ArrayBuffer> => {
   const packed = packr.pack(answer);
   const bytes = Buffer.allocUnsafeSlow(packed.length);
@@ -160,7 +160,7 @@ const pack = (answer: object): Buffer<ArrayBuffer> => {
 const dtypeOf = (column: CodeColumn): string =>
   column instanceof Float32Array ? "float32" : column instanceof Uint32Array ? "uint32" : "uint8";
 
-/** `{data, dtype, shape}`, the data plain bin, which `numpy.frombuffer` takes. */
+/** `{data, dtype, shape}` with data as plain bin, for `numpy.frombuffer`. */
 const arrayOf = (column: CodeColumn, shape: readonly number[] = [column.length]): object => ({
   data: Buffer.from(column.buffer, column.byteOffset, column.byteLength),
   dtype: dtypeOf(column),
@@ -170,8 +170,8 @@ const arrayOf = (column: CodeColumn, shape: readonly number[] = [column.length])
 const NUMBERS: NumberForm = { one: (column, i) => column[i]!, list: (column) => arrayOf(column) };
 
 /**
- * An encode answer as MessagePack. Format csr: one array for each column of {@link CODE_COLUMNS}, whatever the number of
- * rows. The others: an object a row, as in JSON, its lists of numbers as arrays.
+ * Writes an encode answer. Format csr: one array per column of {@link CODE_COLUMNS}, whatever the number of rows. Other
+ * formats: an object per row, as in JSON, with lists of numbers as arrays.
  */
 export function writeMsgpack(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
   const { count } = codes;
@@ -204,6 +204,6 @@ function columnsOf(codes: SparseCodes, { labels, shape }: EncodeAnswerHead): obj
   return columns;
 }
 
-/** Rows as MessagePack: a decode answer. */
+/** Writes rows: a decode answer. */
 export const writeRowsMsgpack = ({ data, count, width }: Rows): Buffer<ArrayBuffer> =>
   pack({ outputs: arrayOf(data, [count, width]) });

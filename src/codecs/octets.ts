@@ -9,8 +9,8 @@ import type { Rows } from "../engine/core/rows.ts";
 const COUNT = /^\d{1,10}$/;
 
 /**
- * A body of nothing but numbers, row-major and little-endian, as the object that another codec would have held: `inputs`
- * around the same bytes, the other fields from the query.
+ * Wraps a body of raw numbers (row-major, little-endian) in the object of other codecs: `inputs` around the same bytes,
+ * other fields from the query.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_LENGTH
  */
 export function parseOctets(
@@ -45,8 +45,7 @@ interface Length {
 }
 
 function wrongLength({ bytes, count, width, dtype, size }: Length): string {
-  if (width === null)
-    return `The body is ${bytes} bytes, which is no whole number of ${dtype} in each of ${count} rows.`;
+  if (width === null) return `The body is ${bytes} bytes, not a whole number of ${dtype} in each of ${count} rows.`;
   const expected = count * width * size;
   const said = `The body is ${bytes} bytes; ${count} rows of ${width} in ${dtype} take ${expected}.`;
   if (bytes === expected * 2 && dtype === "float32") {
@@ -60,18 +59,18 @@ function wrongLength({ bytes, count, width, dtype, size }: Length): string {
 const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
 const NUMBERS = new Set([...BUDGET_PARTS, "timeout_ms"]);
 
-/** Its length is that of a header, and bounded. */
+/** A query is as long as a header at most. */
 const QUERY = fieldsExtent();
 
-/** As JSON writes numbers. What does not match stays text, and the schema says what it should have been. */
+/** Numbers as in JSON. Other text stays text, and the schema reports it. */
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
 
 /**
- * The fields of a body whose bytes leave no room for them, from the query:
- * `max_atoms=16&tolerance=0.1&format=csr&include=trace,reconstruction&timeout_ms=1000`. The parts of a budget stand for
- * themselves; a value that begins with `[` or `{` is JSON, so `budget=[{"max_atoms":4},…]` gives one per row.
- * Checked by the same schema as any body's.
- * @throws WireError PURSUIT_INVALID_FIELD, and what {@link parseJson} throws
+ * Reads the fields of a body of raw bytes from the query:
+ * `max_atoms=16&tolerance=0.1&format=csr&include=trace,reconstruction&timeout_ms=1000`. Parts of a budget have their
+ * own names. A value that starts with `[` or `{` is JSON: `budget=[{"max_atoms":4},…]` gives one per row. The schema of
+ * all bodies checks them.
+ * @throws WireError PURSUIT_INVALID_FIELD, and the errors of {@link parseJson}
  */
 export function fieldsOfQuery(query: Query): Record<string, unknown> {
   const fields: Record<string, unknown> = {};
@@ -96,7 +95,7 @@ function valueOf(name: string, text: string): unknown {
   return text;
 }
 
-/** Rows as their float32 bytes, row-major and little-endian: a decode answer. A view where they own their memory. */
+/** Writes rows as float32 bytes, row-major and little-endian: a decode answer. A view if they own their memory. */
 export function writeRowsOctets({ data }: Rows): Uint8Array<ArrayBuffer> {
   return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 }

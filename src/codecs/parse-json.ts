@@ -5,8 +5,9 @@ import { randomUUID } from "node:crypto";
 import { findRow, findRows, type FoundRows } from "./numbers/number-rows.ts";
 
 /**
- * JSON of a request body, or of what else its messages are to name.
- * @param extent what it may hold; counted before it is parsed
+ * Parses JSON of a request body.
+ * @param extent limits, checked before parsing
+ * @param what subject of the errors
  * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE, PURSUIT_NAN_TOKEN, PURSUIT_MALFORMED_BODY
  */
 export function parseJson(bytes: Uint8Array, extent: Extent, what = "The body"): unknown {
@@ -32,8 +33,8 @@ function decodeUtf8(bytes: Uint8Array, what: string): string {
 const NAN_TOKEN = /(?:NaN|Infinity)\b/y;
 
 /**
- * The first token outside of strings that Python's json writes and JSON does not have. By hand: an expression that also
- * matches strings backtracks over a string that was cut off, once for each of its quotes and its characters.
+ * Finds the first NaN or Infinity token outside strings. By hand: a regular expression that also matches strings
+ * backtracks over an unclosed string, once for each of its quotes and characters.
  */
 function findNanToken(text: string): string | null {
   for (let i = 0; i < text.length; i++) {
@@ -57,7 +58,7 @@ function explain(text: string, error: Error, what: string): WireError {
   }
   if (text.trim() === "") return new WireError("PURSUIT_MALFORMED_BODY", "The body is empty; send a JSON object.");
   const position = /at position (\d+)/.exec(error.message)?.[1];
-  // V8 gives the position of most faults; of an unexpected token it quotes the text instead.
+  // V8 gives the position of most errors; for an unexpected token it quotes the text.
   const cut = position === undefined ? /end of JSON/.test(error.message) : Number(position) >= text.trimEnd().length;
   if (cut) {
     return new WireError(
@@ -75,20 +76,20 @@ const CLOSING = [0x5d, 0x7d] as const;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 
-/** Bytes looked at one by one before the C library is asked, whose call costs about as much. */
+/** Bytes checked one by one before `indexOf`, whose call costs about as much. */
 const NEAR = 64;
 
-/** Bytes between two looks at the limits. */
+/** Bytes between two checks of the limits. */
 const COUNTED_AT_ONCE = 1 << 16;
 
 /**
- * Counts what a JSON text holds before any of it is parsed: a text of nothing but brackets becomes a heap of lists a hundred
- * times its size.
+ * Counts the contents of a JSON text before parsing: a text of brackets alone becomes a heap of lists a hundred times
+ * its size.
  *
- * Numbers are most of a body of rows, and `indexOf` goes over them many times as fast as a loop. A body without any is
- * looked at byte by byte, so that nobody can make one call a byte of it.
+ * `indexOf` passes over numbers, most of a body of rows, many times as fast as a loop. A body without numbers is
+ * checked byte by byte, so that no body can force one call per byte.
  *
- * @param what the error's subject, such as "The body"
+ * @param what subject of the error, such as "The body"
  * @throws WireError PURSUIT_TOO_DEEP, PURSUIT_BODY_TOO_LARGE
  */
 export function measureJson(bytes: Uint8Array, extent: Extent, what: string): void {
@@ -105,11 +106,11 @@ export function measureJson(bytes: Uint8Array, extent: Extent, what: string): vo
       else measure.text();
       i = end;
     } else if (byte === OPENING[0] || byte === OPENING[1]) measure.container(depth++, i);
-    // More are closed than were opened: it is no JSON, which the parser says.
+    // More closing than opening brackets: not JSON, as the parser will report.
     else if (--depth < 0) return;
   }
   measure.check();
-  // An entry takes two bytes at least: few bodies are so long that theirs must be counted.
+  // An entry takes at least two bytes, so only long bodies must be counted.
   if (!measure.couldHold(Math.ceil(buffer.length / 2))) countEntries(buffer, measure);
 }
 
@@ -121,7 +122,7 @@ function isKey(buffer: Buffer, end: number): boolean {
   }
 }
 
-/** By their commas, those in texts too. */
+/** Counts commas, those in texts too. */
 function countEntries(buffer: Buffer, measure: Measure): void {
   for (let from = 0; from < buffer.length; from += COUNTED_AT_ONCE) {
     const to = Math.min(from + COUNTED_AT_ONCE, buffer.length);
@@ -134,14 +135,14 @@ function countEntries(buffer: Buffer, measure: Measure): void {
 /** Finds the next quote or bracket. */
 class NextOf {
   readonly #buffer: Buffer;
-  /** Where each of them comes next, as far as it has been looked for. */
+  /** Next position of each byte, as far as searched. */
   readonly #places = [QUOTE, ...OPENING, ...CLOSING].map((byte) => ({ byte, at: -1 }));
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer;
   }
 
-  /** Its place from `start` on; the buffer's length where there is none. */
+  /** Next position from `start`; the buffer's length if there is none. */
   from(start: number): number {
     const buffer = this.#buffer;
     const near = Math.min(start + NEAR, buffer.length);
@@ -163,7 +164,7 @@ class NextOf {
   }
 }
 
-/** The closing quote of a string whose content begins at `start`; an escaped character goes with its backslash. */
+/** Finds the closing quote of a string whose content begins at `start`; a backslash escapes the next character. */
 function endOfString(buffer: Buffer, start: number): number {
   for (let i = start; ;) {
     for (const near = i + NEAR; i < near; i++) {
@@ -179,12 +180,12 @@ function endOfString(buffer: Buffer, start: number): number {
   }
 }
 
-/** Stands for the rows in what is left of a body. No client knows it, so none can have written it. */
+/** Stands for the rows in the rest of a body. Clients do not know it, so none can have written it. */
 const STAND_IN = randomUUID();
 const QUOTED = Buffer.from(JSON.stringify(STAND_IN));
 
 /**
- * As {@link parseJson}, but rows of plain numbers at `inputs` come as {@link NumberRows} and not as lists.
+ * As {@link parseJson}, but rows of plain numbers at `inputs` become {@link NumberRows}, not lists.
  * @throws WireError as {@link parseJson}, and PURSUIT_TOO_MANY_ROWS
  */
 export function parseJsonRows(bytes: Uint8Array, extent: Extent, limits: RowLimits): unknown {
@@ -192,27 +193,27 @@ export function parseJsonRows(bytes: Uint8Array, extent: Extent, limits: RowLimi
 }
 
 /**
- * The same of a line, whose row is at `input` or is the line itself.
- * @throws WireError as {@link parseJson}, of the line
+ * As {@link parseJsonRows} for a line: its row is at `input` or is the line itself.
+ * @throws WireError as {@link parseJson}, about the line
  */
 export function parseJsonLine(bytes: Uint8Array, extent: Extent): unknown {
   return parseAround(bytes, findRow(bytes, "input"), "input", extent) ?? parseJson(bytes, extent, "The line");
 }
 
-/** What is left of a text around its rows, with them in it; null where only the whole of it can be read or judged. */
+/** Parses a text around its rows and puts them in; null if only the whole text can be parsed. */
 function parseAround(bytes: Uint8Array, found: FoundRows | null, key: string, extent: Extent): unknown {
   if (found === null) return null;
   const { rows, from, to } = found;
   const rest = parseRest(Buffer.concat([bytes.subarray(0, from), QUOTED, bytes.subarray(to)]), extent);
   if (rest === STAND_IN) return rows;
   const fields = rest as Record<string, unknown> | null;
-  // Another key of that name further on would count.
+  // A later key of the same name would count.
   if (fields?.[key] !== STAND_IN) return null;
   fields[key] = rows;
   return fields;
 }
 
-/** Null where it is no JSON: what is wrong, and where, is said of the text as it was sent. */
+/** Null if it is not JSON: the error must name the position in the whole text. */
 function parseRest(bytes: Uint8Array, extent: Extent): unknown {
   try {
     return parseJson(bytes, extent);

@@ -3,9 +3,9 @@ import { checkCount, describe, invalid, named, type PostedRows, type RowLimits, 
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../engine/core/float-formats.ts";
 
 /**
- * `inputs` of a body as a Float32Array: numbers read already, nested lists of numbers, or `{data, dtype, shape}`. One pass
- * over lists checks and copies them; a JSON Schema would visit each number before that, and could not say which row and
- * column is wrong.
+ * Reads `inputs` as a Float32Array: numbers already read, nested lists of numbers, or `{data, dtype, shape}`. One pass
+ * checks and copies lists; a JSON Schema would visit each number before that, and could not name the wrong row and
+ * column.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_WIDTH, PURSUIT_TOO_MANY_ROWS, PURSUIT_WRONG_LENGTH
  */
 export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): PostedRows {
@@ -25,7 +25,7 @@ export function readRows(inputs: unknown, limits: RowLimits, field = "inputs"): 
     return `${field}[${Math.floor(row / inner)}][${row % inner}]`;
   };
   const width = Array.isArray(rows[0]) ? rows[0].length : 0;
-  // Before anything is set aside for them: a wide first row and thousands of empty ones would claim gigabytes.
+  // Before allocating: a wide first row and thousands of empty ones would claim gigabytes.
   for (const [i, row] of rows.entries()) {
     if (!Array.isArray(row)) throw invalid(`${name(i)} must be a list of numbers; it is ${describe(row)}.`);
     if (row.length !== width) {
@@ -67,7 +67,7 @@ function flatten(inputs: unknown[], field: string): unknown[] {
   return inputs.flat(1);
 }
 
-/** Names of number formats on the wire: numpy's and PyTorch's. */
+/** Names of number formats in numpy and PyTorch. */
 export const DTYPES = { float32: "F32", float64: "F64", float16: "F16", bfloat16: "BF16" } as const satisfies Record<
   string,
   FloatType
@@ -76,13 +76,13 @@ export type Dtype = keyof typeof DTYPES;
 
 const FIELDS = new Set(["data", "dtype", "shape"]);
 
-/** Sizes of a shape at most: it is echoed, and no array library needs more. */
+/** Maximum length of a shape: it is echoed, and no array library needs more. */
 const MAX_RANK = 8;
 
 /**
- * `{"data", "dtype", "shape": […, d]}`, row-major and little-endian, the data as bytes or as base64: a quarter of the
- * bytes of a list of numbers, and no number to parse. Float32 that lies on a multiple of four is not copied: the rows
- * are a view of it.
+ * Reads `{"data", "dtype", "shape": […, d]}`, row-major and little-endian, data as bytes or base64: a quarter of the
+ * bytes of a list of numbers, and no number to parse. Float32 at a multiple of four is not copied: the rows are a view
+ * of it.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_LENGTH, PURSUIT_TOO_MANY_ROWS
  */
 export function dataToRows(value: object, limits: RowLimits, field: string): PostedRows {
@@ -102,7 +102,7 @@ export function dataToRows(value: object, limits: RowLimits, field: string): Pos
   return { data: floatsOf(bytes, format), count, width, shape: sizes };
 }
 
-/** Numbers as float32; a view of the bytes where they are float32 in place. */
+/** Converts numbers to float32; returns a view if the bytes are aligned float32. */
 export function floatsOf(bytes: Uint8Array, format: FloatType): Float32Array {
   const count = bytes.length / FLOAT_BYTES[format];
   if (format === "F32" && bytes.byteOffset % 4 === 0) return new Float32Array(bytes.buffer, bytes.byteOffset, count);
@@ -112,7 +112,7 @@ export function floatsOf(bytes: Uint8Array, format: FloatType): Float32Array {
 }
 
 /**
- * The parts of `{data, dtype, shape}`, the shape unread.
+ * Reads the parts of `{data, dtype, shape}`, without checking the shape.
  * @throws WireError PURSUIT_INVALID_FIELD
  */
 function readArray<D extends string>(
@@ -132,7 +132,7 @@ function readArray<D extends string>(
   return { bytes: typeof data === "string" ? bytesOf(data) : data, dtype: dtype as D, shape };
 }
 
-/** In memory of their own: small buffers share theirs, which could not be moved to another thread. */
+/** Gives the bytes memory of their own: small buffers share theirs and cannot be moved to another thread. */
 function bytesOf(base64: string): Uint8Array {
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(base64, "base64"));
   return bytes.subarray(0, bytes.write(base64, "base64"));
@@ -152,7 +152,7 @@ function readShape(shape: unknown, field: string): readonly number[] {
   return shape as number[];
 }
 
-/** Integer types of numpy and PyTorch that indices come in, and their widths in bytes. */
+/** Integer types of numpy and PyTorch for indices, and their bytes. */
 const INDEX_BYTES = { uint32: 4, int32: 4, uint64: 8, int64: 8 } as const;
 type IndexDtype = keyof typeof INDEX_BYTES;
 
@@ -168,7 +168,7 @@ const ALLOWED = {
 } as const;
 
 /**
- * A list of numbers, or `{data, dtype, shape: [k]}`, each number checked.
+ * Reads a list of numbers, or `{data, dtype, shape: [k]}`, and checks each number.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_LENGTH
  */
 export function readNumbers<K extends keyof Columns>(posted: unknown, at: string, kind: K): Columns[K] {
@@ -200,7 +200,7 @@ function fromData(posted: object, at: string, kind: keyof Columns): ArrayLike<nu
   return kind === "index" ? indicesOf(bytes, dtype as IndexDtype) : floatsOf(bytes, DTYPES[dtype as Dtype]);
 }
 
-/** As numbers: a negative or a huge one is still there to be refused. */
+/** Reads indices as numbers, so that negative and huge ones can be refused. */
 function indicesOf(bytes: Uint8Array, dtype: IndexDtype): ArrayLike<number> {
   const count = bytes.length / INDEX_BYTES[dtype];
   if (dtype === "uint32" && bytes.byteOffset % 4 === 0) return new Uint32Array(bytes.buffer, bytes.byteOffset, count);

@@ -26,18 +26,18 @@ import type { WirePool } from "./threads/pool.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** How the body of this route is read; absent: it takes none. */
+    /** Kind of this route's body; absent: none. */
     body?: BodyKind;
-    /** Whether it also takes lines, read as they come. */
+    /** Whether it also takes lines, read as they arrive. */
     lines?: boolean;
   }
   interface FastifyRequest {
-    /** performance.now() when its head had been read. */
+    /** performance.now() when its head was read. */
     started: number;
   }
 }
 
-/** Bodies of routes whose config names a {@link BodyKind}: bytes within the limits, inflated, then numbers. */
+/** Reads bodies of routes whose config names a {@link BodyKind}: bytes within the limits, inflated, then numbers. */
 export function registerBodies(
   app: FastifyInstance,
   pool: WirePool,
@@ -91,28 +91,28 @@ export function registerBodies(
   }
 }
 
-/** Sizes of the dictionary, or the largest of those that a body may name itself; null where none is known yet. */
+/** Sizes of the dictionary, or the largest that the body may name; null if none is known yet. */
 function largest(dictionaries: readonly DictionaryStatus[]): Sizes | null {
   const known = dictionaries.flatMap(({ manifest }) => manifest ?? []);
   if (known.length === 0) return null;
   return { d: Math.max(...known.flatMap(({ dIn, dOut }) => [dIn, dOut])), m: Math.max(...known.map(({ m }) => m)) };
 }
 
-/** A body of lines: its fields are in the query, its rows still on their way. */
+/** A body of lines: its fields are in the query, its rows still arriving. */
 export interface LinesBody {
   readonly fields: Readonly<Record<string, unknown>>;
-  /** What is to undo its content-encoding, if it has one. */
+  /** Undoes its content-encoding; null without one. */
   readonly inflater: Inflater | null;
-  /** For the lines that are held. */
+  /** For the lines in memory. */
   readonly claim: Claim;
-  /** The refusal where so many bytes more do not fit. */
+  /** The refusal when that many more bytes do not fit. */
   readonly full: (more: number) => WireError;
 }
 
 export const isLines = (body: unknown): body is LinesBody =>
   typeof body === "object" && body !== null && "inflater" in body;
 
-/** A content type that the route has no use for. */
+/** A content type that the route does not take. */
 function notTaken(request: FastifyRequest): WireError {
   const { body: kind, lines } = request.routeOptions.config;
   const taken = ["application/json", "application/msgpack"];
@@ -122,7 +122,7 @@ function notTaken(request: FastifyRequest): WireError {
   return new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
 }
 
-/** Of a body that has fields of its own, those in the query would be passed over: codes of another budget than was meant. */
+/** Refuses query fields beside a body that has its own: ignoring them would give codes of another budget. */
 function checkQuery({ query, headers, routeOptions }: FastifyRequest): void {
   const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: Record<string, unknown> };
   const field = Object.keys(query as Query).find((name) => name in properties);
@@ -131,26 +131,26 @@ function checkQuery({ query, headers, routeOptions }: FastifyRequest): void {
   throw new WireError("PURSUIT_INVALID_FIELD", message);
 }
 
-/** A fault of fields, with the whole schema of what was checked: see {@link nearestField}. */
+/** A fault of fields, with the whole schema that was checked: see {@link nearestField}. */
 export interface InvalidFields extends Error {
   validation?: unknown;
   schema?: TSchema;
-  /** The fields stood in the query, where parts of a budget stand for themselves. */
+  /** The fields were in the query, where parts of a budget have their own names. */
   inQuery?: boolean;
 }
 
-/** Neither coerces nor strips: what a client sends is what is checked. */
+/** No coercion and no stripping: the client's values are checked as they are. */
 const ajv = new Ajv({ strict: false });
 
 /**
- * A route's validator: the fields of a body that {@link registerBodies} read are checked, the rows in it are by then.
- * Anything else of the request as its schema says.
- * @param whole the body's schema with its rows, to find fields in that are in the wrong place
+ * A route's validator. It checks the fields of a body that {@link registerBodies} read; the rows are checked already.
+ * Other parts of the request are checked by their schema.
+ * @param whole the body's schema with its rows, to find misplaced fields
  */
 export function fieldsValidator(schema: TSchema, whole = schema): FastifySchemaCompiler<unknown> {
   const validate = ajv.compile(schema);
   return ({ schema: part, httpPart, contentType = "" }) => {
-    // Of a body of bytes the query holds the fields, and they are checked as such.
+    // For a body of bytes the query holds the fields, which are checked as such.
     if (httpPart === "querystring") return (value: unknown) => ({ value });
     if (httpPart !== "body") return ajv.compile(part as TSchema);
     return (body: Body) => {
@@ -164,7 +164,7 @@ export function fieldsValidator(schema: TSchema, whole = schema): FastifySchemaC
   };
 }
 
-/** The body of a route with that config. @throws WireError where none was sent */
+/** The body of a route with that config. @throws WireError when none was sent */
 export function bodyOf<K extends BodyKind>(request: FastifyRequest, _kind: K): BodyOf<K> {
   if (!request.body)
     throw new WireError(

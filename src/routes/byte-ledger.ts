@@ -1,10 +1,10 @@
-/** Bytes up to which a holder is small. */
+/** Largest size of a small holder, in bytes. */
 export const SMALL_BYTES = 64 * 1024;
 
-/** Part of a ledger that only small holders may use: large ones can never shut them out. */
+/** Share of a ledger reserved for small holders, so that large ones never block them. */
 const SHARE_OF_SMALL = 1 / 8;
 
-/** Bytes that requests hold, within one limit. */
+/** Bytes held by requests, within one limit. */
 export class ByteLedger {
   readonly #limit: number;
   readonly #rate: ReleaseRate;
@@ -20,22 +20,22 @@ export class ByteLedger {
     return this.#held;
   }
 
-  /** Bytes that all holders together may have when one of this size takes more. */
+  /** Limit for all holders together when one of this size takes more. */
   limitFor(size: number): number {
     return size <= SMALL_BYTES ? this.#limit : Math.max(SMALL_BYTES, this.#limit - this.#limit * SHARE_OF_SMALL);
   }
 
-  /** Whether a holder of `size` bytes in all may take `more` now. */
+  /** Whether a holder of `size` bytes in total may take `more` now. */
   fits(more: number, size: number): boolean {
     return this.#held + more <= this.limitFor(size);
   }
 
-  /** Milliseconds until `more` will probably fit, by how fast bytes were released of late. */
+  /** Milliseconds until `more` will probably fit, by the recent rate of releases. */
   untilFits(more: number, size: number): number {
     return this.#rate.untilReleased(this.#held + more - this.limitFor(size));
   }
 
-  /** A claim of no bytes yet. */
+  /** Opens a claim of no bytes. */
   open(): Claim {
     return new Claim(this);
   }
@@ -47,7 +47,7 @@ export class ByteLedger {
   }
 }
 
-/** The bytes of one holder. */
+/** Bytes of one holder. */
 export class Claim {
   readonly #ledger: ByteLedger;
   #bytes = 0;
@@ -62,8 +62,8 @@ export class Claim {
   }
 
   /**
-   * Holds `bytes` from now on; fewer always succeed. Returns false, and changes nothing, where they do not fit.
-   * @param size of the holder when it is complete, where that is known
+   * Sets the held bytes; fewer always succeed. @returns false, without a change, if they do not fit
+   * @param size final size of the holder, if known
    */
   resize(bytes: number, size = bytes): boolean {
     const more = bytes - this.#bytes;
@@ -72,14 +72,14 @@ export class Claim {
     return true;
   }
 
-  /** Holds `bytes` from now on, past the limit where it must: they are there already. */
+  /** Sets the held bytes even past the limit: they exist already. */
   set(bytes: number): void {
     if (this.#over) return;
     this.#ledger.move(bytes - this.#bytes);
     this.#bytes = bytes;
   }
 
-  /** Gives everything back, for good: nothing can be claimed afterwards. */
+  /** Releases everything for good: nothing can be claimed afterwards. */
   release(): void {
     this.set(0);
     this.#over = true;
@@ -89,10 +89,10 @@ export class Claim {
 /** Milliseconds over which releases are averaged. */
 const WINDOW = 1000;
 
-/** Milliseconds that a client is told to wait at most, however little is released. */
+/** Maximum wait told to a client, in milliseconds. */
 const LONGEST = 60_000;
 
-/** How fast bytes were released of late, and how long more will take. */
+/** Recent rate of releases, and the wait for more. */
 export class ReleaseRate {
   readonly #now: () => number;
   /** Bytes released, each weighted by e^(−age / WINDOW). */
@@ -110,10 +110,10 @@ export class ReleaseRate {
     this.#at = this.#now();
   }
 
-  /** Milliseconds until that many bytes will probably have been released; WINDOW where nothing was of late. */
+  /** Milliseconds until that many bytes will probably be released; WINDOW without recent releases. */
   untilReleased(bytes: number): number {
     const perMillisecond = this.#decayed() / WINDOW;
-    // Under a byte a second is nothing.
+    // Below a byte a second counts as none.
     if (perMillisecond < 1e-3) return WINDOW;
     return Math.min(LONGEST, bytes / perMillisecond);
   }

@@ -1,26 +1,26 @@
-/** How slow a client may be. */
+/** Limits on slow clients. */
 export interface Patience {
-  /** Milliseconds after which a client that is too slow is given up. */
+  /** Milliseconds after which a slow client is disconnected. */
   readonly stallMs: number;
-  /** Bytes a second that it must send of a body, or read of an answer, at least. */
+  /** Minimum bytes a second that it must send of a body or read of an answer. */
   readonly minRate: number;
 }
 
-/** Bytes that a client must move in each half of `stallMs`; at least one. */
+/** Minimum bytes that a client must move in each half of `stallMs`; at least one. */
 export const leastBytes = ({ stallMs, minRate }: Patience): number => Math.max(1, (minRate * stallMs) / 2000);
 
 export interface ClientWatch {
   readonly patience: Patience;
-  /** Bytes that the client has moved so far. */
+  /** Bytes moved by the client so far. */
   readonly progress: () => number;
-  /** Whether it is the client's turn: the server's own work is not its fault. */
+  /** Whether the server waits for the client: its own work is not the client's fault. */
   readonly waitsForClient: () => boolean;
   readonly onStall: () => void;
 }
 
 /**
- * Calls `onStall` once when a client was slower than {@link leastBytes} for `stallMs` (to half as much again) while it was
- * its turn.
+ * Calls `onStall` once when a client was slower than {@link leastBytes} for `stallMs` (up to half as much again) while
+ * the server waited for it.
  * @returns ends the watch
  */
 export function watchClient({ patience, progress, waitsForClient, onStall }: ClientWatch): () => void {
@@ -37,7 +37,7 @@ export function watchClient({ patience, progress, waitsForClient, onStall }: Cli
     } else slow = slowAgain;
   };
   let looking: NodeJS.Immediate | undefined;
-  // Bytes that came while the event loop was busy are read between a timer and an immediate.
+  // Bytes that arrived while the event loop was busy are read between a timer and an immediate.
   const timer = setInterval(() => (looking = setImmediate(look)), patience.stallMs / 2);
   const stop = (): void => {
     clearInterval(timer);

@@ -3,14 +3,14 @@ import { promisify } from "node:util";
 import { brotliCompress, constants, createBrotliCompress, createDeflate, createGzip, deflate, gzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
-/** The quickest setting of each: an answer is printed once and sent once, and text of floats has little to find. */
+/** The fastest level: an answer is compressed and sent once, and decimal floats hardly shrink further. */
 const ZLIB = { level: 1 };
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
 
 interface Coding {
-  /** On a thread of Node's own pool. */
+  /** Runs on a thread of Node's pool. */
   readonly whole: (bytes: Uint8Array | string) => Promise<Buffer>;
-  /** Flushes what is written, so that a line does not wait for the next ones. */
+  /** Flushes each write, so that a line does not wait for later ones. */
   readonly stream: () => Transform;
 }
 
@@ -38,13 +38,13 @@ export type CodingName = keyof typeof CODINGS;
 
 export const CODING_NAMES = Object.keys(CODINGS) as readonly CodingName[];
 
-/** Which of those offered the client accepts most (RFC 9110 §12.5.3); none where it would rather have plain bytes. */
+/** The offered coding that the client prefers (RFC 9110 §12.5.3); none if it prefers plain bytes. */
 export function acceptedCoding(request: FastifyRequest, offered: readonly CodingName[]): CodingName | undefined {
   const name = request.accepts().encoding([...offered, "identity"]);
   return offered.find((one) => one === name);
 }
 
-/** Says to caches that the answer depends on accept-encoding, beside what it depends on already (CORS: the origin). */
+/** Tells caches that the answer depends on accept-encoding, beside existing dependencies (CORS: the origin). */
 export function varyByCoding(reply: FastifyReply): void {
   const before = reply.getHeader("vary");
   void reply.header("vary", before === undefined ? "accept-encoding" : `${String(before)}, accept-encoding`);

@@ -4,10 +4,10 @@ import { acceptedCoding, CODING_NAMES, CODINGS, varyByCoding } from "./codings.t
 import { pathOf } from "./request-span.ts";
 import type { AppOptions } from "./route-options.ts";
 
-/** What is text: numbers as bytes hardly shrink, and take longer to unpack than to read. */
+/** Text types. Binary numbers hardly shrink, and take longer to unpack than to read. */
 const TEXT = /^application\/(?:json|x-ndjson)\b/;
 
-/** Answers of `/v1` in text, from `compressFrom` bytes on, in a coding that the client accepts. */
+/** Compresses text answers of `/v1` from `compressFrom` bytes on, in a coding that the client accepts. */
 export function registerCompression(app: FastifyInstance, { limits: { compressFrom } }: AppOptions): void {
   if (compressFrom === 0) return;
   app.addHook("onSend", (request, reply, payload, next): Promise<unknown> | void => {
@@ -30,7 +30,7 @@ async function pack(
   void reply.header("content-encoding", name).removeHeader("content-length");
   if (!(payload instanceof Readable)) return coding.whole(payload);
   const packed = coding.stream();
-  // Whichever ends first ends the other: a client that has gone, or an answer that failed.
+  // If either side ends, by a disconnect or an error, the other ends too.
   pipeline(payload, packed, () => {});
   return packed;
 }

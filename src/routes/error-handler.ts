@@ -12,10 +12,13 @@ import { pathOf } from "./request-span.ts";
 import { JSON_TYPE, sendV2Error } from "./oip/v2-answer.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
-/** What Node's HTTP parser or timers complain of. */
+/** Errors of Node's HTTP parser and timers. */
 type ClientError = Error & { readonly code?: string; readonly rawPacket?: unknown };
 
-/** Every fault of a `/v1` request becomes a problem; what is not foreseen is logged whole and told by its request id. */
+/**
+ * Turns every error of a `/v1` request into a problem; unexpected ones are logged in full and answered with the request
+ * id.
+ */
 export function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const problem = problemOf(error);
@@ -33,8 +36,8 @@ export function registerErrorHandler(app: FastifyInstance): void {
 }
 
 /**
- * Logs faults of the server itself (not 503 and 504, which come by the thousand under load), and keeps the connection open
- * after a fault that leaves it usable.
+ * Logs the server's own errors (not 503 and 504, of which there are thousands under load), and keeps the connection
+ * open after an error that leaves it usable.
  */
 export function reportProblem(error: Error, problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
   if (PROBLEMS[problem.code].status === 500) request.log.error({ err: error }, problem.detail);
@@ -51,7 +54,7 @@ export function answerUnroutable(error: FastifyError, request: FastifyRequest, r
   void send(reply, problemOf(error));
 }
 
-/** For bytes that are no HTTP request: answered on the bare socket, which is then closed. */
+/** For bytes that are not an HTTP request: answers on the bare socket, then closes it. */
 export function answerUnreadable(error: ClientError, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
@@ -63,13 +66,13 @@ export function answerUnreadable(error: ClientError, socket: Socket): void {
   answerBare(socket, url, unreadable(error));
 }
 
-/** For CONNECT, whose socket Node would close without a word: this server is no proxy. */
+/** For CONNECT, whose socket Node would close without an answer: this server is no proxy. */
 export function answerTunnel({ url = "" }: IncomingMessage, socket: Duplex): void {
   const detail = "There is no CONNECT; this server is no proxy.";
   answerBare(socket, url, { code: "PURSUIT_METHOD_NOT_ALLOWED", detail }, ["allow: "]);
 }
 
-/** An answer where Node gives no response to write it to. */
+/** Answers on the socket when Node gives no response object. */
 export function answerBare(socket: Duplex, url: string, problem: Problem, headers: readonly string[] = []): void {
   const { status } = PROBLEMS[problem.code];
   const v2 = isV2(url);
@@ -87,7 +90,7 @@ export function answerBare(socket: Duplex, url: string, problem: Problem, header
   socket.on("error", () => socket.destroy()).end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-/** Whether the path is the Open Inference Protocol's, whose errors have a form of their own. */
+/** Whether the path belongs to the Open Inference Protocol, whose errors have another form. */
 const isV2 = (url: string): boolean => /^\/v2(?:[/?]|$)/.test(url);
 
 function unreadable({ code }: ClientError): Problem {
@@ -117,7 +120,7 @@ export function problemOf(error: FastifyError | Error): Problem {
   return { code: "PURSUIT_INTERNAL", detail: "The server failed at this request; its log names the request_id." };
 }
 
-/** Fastify's own faults that a client can cause. */
+/** Fastify's own errors that a client can cause. */
 const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: "PURSUIT_UNSUPPORTED_MEDIA_TYPE",
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: "PURSUIT_WRONG_LENGTH",
@@ -125,7 +128,7 @@ const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_MAX_PARAM_LENGTH: "PURSUIT_ROUTE_NOT_FOUND",
 };
 
-/** A client's fault by the status that Fastify or a plugin gives it. A path that leaves the static files is none. */
+/** Maps the status that Fastify or a plugin gives a client error. A path outside the static files is not one. */
 function codeOf(status: number): ProblemCode {
   if (status === 403 || status === 404) return "PURSUIT_ROUTE_NOT_FOUND";
   if (status === 413) return "PURSUIT_BODY_TOO_LARGE";
@@ -137,7 +140,7 @@ const DETAILS: { readonly [C in ProblemCode]?: string } = {
   PURSUIT_ROUTE_NOT_FOUND: "There is no such path; GET /docs shows what there is.",
 };
 
-/** The first complaint of the validator in the words of the API. */
+/** The validator's first error in the words of the API. */
 function invalidField(error: FastifyError): Problem {
   const first = deepest(error.validation ?? []);
   if (first === undefined) return { code: "PURSUIT_INVALID_FIELD", detail: error.message };
@@ -151,7 +154,7 @@ function invalidField(error: FastifyError): Problem {
     const { schema = (first as { parentSchema?: TSchema }).parentSchema, inQuery } = error as InvalidFields;
     const found = schema && nearestField(schema, field.replaceAll(/\[\d+\]/g, ""), unknown);
     const near = inQuery ? found?.replace(/^budget\./, "") : found;
-    // Cut: a client's own word for it, which may be a megabyte.
+    // Cut: a client's name may be a megabyte.
     const named = `${field ? `${field}.` : ""}${unknown.slice(0, 60)}`;
     const hint = near ? `did you mean ${near}?` : "see /docs for those that there are.";
     return { code: "PURSUIT_INVALID_FIELD", detail: `There is no field ${named}; ${hint}` };
@@ -165,7 +168,7 @@ function invalidField(error: FastifyError): Problem {
   return { code, detail: `${field || "The body"} ${message}${allowed}.` };
 }
 
-/** Of the complaints about a field that may have several forms, the one that got furthest into it. */
+/** Of the errors about a field with several forms, the one deepest inside it. */
 function deepest(complaints: NonNullable<FastifyError["validation"]>): (typeof complaints)[number] | undefined {
   const depth = ({ instancePath }: { instancePath: string }): number => instancePath.split("/").length;
   return complaints.toSorted((a, b) => depth(b) - depth(a))[0];

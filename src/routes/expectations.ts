@@ -1,12 +1,12 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 
-/** Requests whose client waits to be told to go on. */
+/** Requests whose client waits for 100-continue. */
 const waiting = new WeakMap<IncomingMessage, ServerResponse>();
 
 /**
- * What requests expect of their server (RFC 9110 §10.1.1). 100-continue is not answered before somebody wants the body, as
- * Node would: who is refused by the head alone need not send it. A blank `Expect:` is none, since libcurl clients switch
- * the header off by blanking it and Node would answer 417 to it, as it does to any other.
+ * Handles expectations of requests (RFC 9110 §10.1.1). 100-continue is sent only once the body is wanted, so a client
+ * refused by its head need not send it; Node would send it at once. A blank `Expect:` counts as none: libcurl clients
+ * switch the header off that way, and Node would answer 417.
  */
 export function meetExpectations(server: Server): void {
   server.on("checkContinue", (request, response) => {
@@ -19,13 +19,13 @@ export function meetExpectations(server: Server): void {
   });
 }
 
-/** Whether its client waits to be told to go on. */
+/** Whether its client waits for 100-continue. */
 export const waitsToBeAsked = (request: IncomingMessage): boolean => waiting.has(request);
 
 /**
- * Whether the connection ends with the answer, since its client waits still and nobody can know whether the body comes. One
- * that has sent of its body all the same is asked for the rest, which is dropped like any that is refused: ended in the
- * midst of it, the connection would be reset and the answer lost.
+ * Whether the connection ends with the answer: its client still waits for 100-continue, and it is unknown whether the
+ * body will come. If part of the body has arrived, the rest is read and dropped: closing in the middle would reset the
+ * connection and lose the answer.
  */
 export function endsUnasked(request: IncomingMessage): boolean {
   if (!waitsToBeAsked(request)) return false;
@@ -34,7 +34,7 @@ export function endsUnasked(request: IncomingMessage): boolean {
   return false;
 }
 
-/** Tells a client that waits for it to send its body. */
+/** Tells a waiting client to send its body. */
 export function askForBody(request: IncomingMessage): void {
   const response = waiting.get(request);
   if (response === undefined) return;

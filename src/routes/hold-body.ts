@@ -4,15 +4,15 @@ import type { Claim } from "./byte-ledger.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** What is held for the body. Released when the response closes, answered or not. */
+    /** Claim of the body's bytes. Released when the response closes, answered or not. */
     bodyClaim: Claim | null;
   }
 }
 
 /**
  * Keeps the claim of a body until its request is over.
- * @throws EngineError PURSUIT_CLIENT_CLOSED where it is over already, and nobody would release the claim: the client left
- * while its body was read or inflated
+ * @throws EngineError PURSUIT_CLIENT_CLOSED when it is over already: the client left while its body was read or
+ *   inflated
  */
 export function holdBody(request: FastifyRequest, claim: Claim): void {
   if (request.raw.socket.destroyed) {

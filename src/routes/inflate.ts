@@ -4,15 +4,15 @@ import { WireError } from "../codecs/codec-error.ts";
 
 /** Undoes a content-encoding. */
 export interface Inflater extends Transform {
-  /** Compressed bytes that it has undone so far. */
+  /** Compressed bytes processed so far. */
   readonly bytesWritten: number;
 }
 
-/** Bytes that a compressed body may inflate to whatever its own length, and times its own length beyond that. */
+/** Bytes that any compressed body may inflate to; beyond that, times its own length. */
 const FREE_BYTES = 1 << 20;
 const MAX_RATIO = 100;
 
-/** Content codings of bodies (RFC 9110 §8.4.1); `deflate` is zlib's format, as the RFC says. */
+/** Content codings of bodies (RFC 9110 §8.4.1); `deflate` is zlib's format, as the RFC defines. */
 const INFLATERS: Readonly<Record<string, () => Inflater>> = {
   gzip: createGunzip,
   "x-gzip": createGunzip,
@@ -21,7 +21,7 @@ const INFLATERS: Readonly<Record<string, () => Inflater>> = {
 };
 
 /**
- * What undoes a body's content-encoding; null where there is none.
+ * Returns the inverse of a content-encoding; null without one.
  * @throws WireError PURSUIT_UNSUPPORTED_MEDIA_TYPE
  */
 export function inflaterFor(contentEncoding: string | undefined): Inflater | null {
@@ -36,8 +36,8 @@ export function inflaterFor(contentEncoding: string | undefined): Inflater | nul
 }
 
 /**
- * Checks how far a body inflates, chunk by chunk. Rows as text inflate two- or threefold, as zeros some hundredfold, and
- * brotli makes 64 MiB of 91 bytes.
+ * Checks the ratio chunk by chunk. Rows as text inflate two- or threefold, zeros a hundredfold, and brotli makes 64 MiB
+ * of 91 bytes.
  * @throws WireError PURSUIT_BODY_TOO_LARGE
  */
 export function checkInflation({ bytesWritten: packed }: Inflater, inflated: number): void {

@@ -7,21 +7,21 @@ import { askForBody } from "./expectations.ts";
 import { checkInflation, type Inflater } from "./inflate.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
-/** Limits on what is read of a body before anything is parsed. */
+/** Limits on a body before it is parsed. */
 export interface IntakeLimits extends Patience {
-  /** Bytes of one body at most. */
+  /** Maximum bytes of one body. */
   readonly maxBody: number;
-  /** Bytes of all bodies being read or worked on at most. */
+  /** Maximum bytes of all bodies being read or worked on. */
   readonly maxBytesInFlight: number;
 }
 
-/** Milliseconds that a client may take to send a whole body, however steadily it drips. */
+/** Maximum milliseconds for a whole body, however steadily it arrives. */
 export const BODY_TIMEOUT = 300_000;
 
-/** Bytes of one body after which others get a turn, some half a millisecond: Node would go on for two mebibytes. */
+/** Bytes of one body before others get a turn, about half a millisecond: Node would read two mebibytes. */
 const TURN_BYTES = 256 * 1024;
 
-/** Part of a declared length that must have come before memory for the whole is taken. */
+/** Share of a declared length that must have arrived before memory for the whole is allocated. */
 const PROVEN = 1 / 8;
 
 /** A body in memory, and its claim on the bytes in flight. */
@@ -31,8 +31,9 @@ export interface Held {
 }
 
 /**
- * Reads request bodies into memory within the limits. Bytes count as they come: a declared length holds nothing. The
- * rest of a refused body is dropped unparsed, so that a client which sends it all before it reads still gets the answer.
+ * Reads request bodies into memory within the limits. Bytes count as they arrive; a declared length reserves nothing.
+ * The rest of a refused body is read and dropped, so that a client which sends everything before it reads still gets
+ * the answer.
  */
 export class Intake {
   readonly #limits: IntakeLimits;
@@ -49,7 +50,7 @@ export class Intake {
   }
 
   /**
-   * The bytes of a body, inflated where an inflater is given. Release the claim once they are no longer needed.
+   * Reads a body, inflated if an inflater is given. Release the claim when it is no longer needed.
    * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_BYTES_IN_FLIGHT, PURSUIT_BODY_STALLED, PURSUIT_MALFORMED_BODY
    */
   async read(request: IncomingMessage, inflater: Inflater | null = null): Promise<Held> {
@@ -64,7 +65,7 @@ export class Intake {
     };
     try {
       this.#checkSize(declared ?? 0);
-      // What has no room now is refused before it is sent.
+      // Refuse a body without room before it is sent.
       if (length !== undefined && !this.#ledger.fits(length, length)) throw this.full(length, length);
       askForBody(request);
       if (inflater !== null) return { bytes: await this.#inflate(request, inflater, hold), claim };
@@ -77,12 +78,12 @@ export class Intake {
     }
   }
 
-  /** A claim for work that holds a body in part only. */
+  /** Opens a claim for a body that is only partly in memory. */
   open(): Claim {
     return this.#ledger.open();
   }
 
-  /** Counts a refusal for want of room, and words it. */
+  /** Counts and words a refusal for lack of room. */
   full(more: number, size: number): WireError {
     this.#onShed();
     const limit = this.#ledger.limitFor(size);
@@ -92,7 +93,7 @@ export class Intake {
   }
 
   #checkSize(bytes: number): void {
-    // One that all the room there is could not hold is never going to be taken.
+    // A body larger than all the room can never be taken.
     const most = Math.min(this.#limits.maxBody, this.#ledger.limitFor(bytes));
     if (bytes <= most) return;
     throw new WireError(
@@ -101,7 +102,7 @@ export class Intake {
     );
   }
 
-  /** A body of declared length. One that comes whole is taken as it is; otherwise each chunk is copied to its place. */
+  /** A body of declared length. A body in one chunk is used as it is; otherwise each chunk is copied to its place. */
   async #fill(
     request: IncomingMessage,
     length: number,
@@ -120,19 +121,19 @@ export class Intake {
       }
       at += chunk.length;
     });
-    // Node has seen to it; but memory that nobody wrote must never be taken for a body.
+    // Node has checked this; but uninitialised memory must never count as a body.
     if (at !== length) throw new WireError("PURSUIT_MALFORMED_BODY", "The body is shorter than its content-length.");
     return bytes ?? memoryOf(length);
   }
 
-  /** A compressed body. Unpiped when it is refused, so that what is left of it can be drained. */
+  /** A compressed body. Unpiped when it is refused, so that the rest can be drained. */
   async #inflate(
     request: IncomingMessage,
     inflater: Inflater,
     hold: (bytes: number) => void,
   ): Promise<Uint8Array<ArrayBuffer>> {
     let inflated = 0;
-    // Closed is also one that came whole: what is left is the inflater's then.
+    // A request is also closed once it arrived whole: the rest is the inflater's then.
     const abandon = (): void => {
       if (!request.complete) inflater.destroy(new Error("the connection closed"));
     };
@@ -155,7 +156,7 @@ export class Intake {
     }
   }
 
-  /** A body whose length shows at its end. */
+  /** A body of unknown length. */
   async #collect(source: Readable, hold: (bytes: number) => void, request = source): Promise<Uint8Array<ArrayBuffer>> {
     const pieces = new Pieces();
     await this.#eachChunk(
@@ -180,7 +181,7 @@ export class Intake {
     return bytes;
   }
 
-  /** @param request whose bytes show that the client goes on, where `source` is what an inflater makes of them */
+  /** @param request shows that the client goes on sending, if `source` is an inflater's output */
   #eachChunk(source: Readable, take: (chunk: Buffer) => void, request = source): Promise<void> {
     const { stallMs, minRate } = this.#limits;
     const latest = this.#now() + BODY_TIMEOUT;
@@ -222,16 +223,14 @@ export class Intake {
         settle(new WireError("PURSUIT_MALFORMED_BODY", "The connection closed before the body was complete."));
       const onError = ({ code, message }: NodeJS.ErrnoException): void =>
         /^(?:Z_|ERR_)/.test(code ?? "") && source !== request
-          ? settle(
-              new WireError("PURSUIT_MALFORMED_BODY", `The body is not what its content-encoding says: ${message}.`),
-            )
+          ? settle(new WireError("PURSUIT_MALFORMED_BODY", `The body does not match its content-encoding: ${message}.`))
           : onClose();
       const onLate = (): void =>
         settle(new WireError("PURSUIT_BODY_STALLED", `The body was not complete after ${BODY_TIMEOUT} ms.`));
       const endWatch = watchClient({
         patience: this.#limits,
         progress: () => received,
-        // Paused by an inflater that is behind, or for the turn of others.
+        // Paused by a slow inflater, or for the turn of others.
         waitsForClient: () => !request.isPaused(),
         onStall,
       });
@@ -246,16 +245,16 @@ function inflatesTooFar(packed: number, maxBody: number): WireError {
   return new WireError("PURSUIT_BODY_TOO_LARGE", message);
 }
 
-/** Whether nobody else's bytes lie in its memory: it may be handed to another thread. */
+/** Whether its memory holds no other bytes, so that it may move to another thread. */
 const isAlone = (chunk: Buffer): chunk is Buffer<ArrayBuffer> =>
   chunk.buffer instanceof ArrayBuffer && chunk.buffer.byteLength === chunk.length;
 
-/** Memory of its own, to be filled: zeroing 15 MB of it first held everybody up for as many milliseconds. */
+/** Allocates without zeroing: zeroing 15 MB blocked everyone for as many milliseconds. */
 function memoryOf(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
 }
 
-/** Memory for a whole body, with the pieces that came already. */
+/** Allocates memory for a whole body and copies the first pieces into it. */
 function joined(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
   const bytes = memoryOf(length);
   let at = 0;
@@ -266,14 +265,17 @@ function joined(pieces: readonly Uint8Array[], length: number): Uint8Array<Array
   return bytes;
 }
 
-/** Bytes from which a chunk is kept as it came. */
+/** Bytes from which a chunk is kept without a copy. */
 const LARGE_CHUNK = 16 * 1024;
 
-/** Bytes of memory for small chunks, the first and the later ones. */
+/** Bytes of memory for small chunks: the first piece, and later ones. */
 const FIRST_PIECE = 1024;
 const PIECE = 64 * 1024;
 
-/** The beginning of a body. Small chunks are copied together: kept as objects, chunks of a byte take 200 times their length. */
+/**
+ * The beginning of a body. Small chunks are copied together: as objects, chunks of one byte take 200 times their
+ * length.
+ */
 class Pieces {
   readonly #full: Uint8Array[] = [];
   #open: Uint8Array = new Uint8Array(0);
@@ -299,7 +301,7 @@ class Pieces {
     this.#used += chunk.length;
   }
 
-  /** Everything, in order. Nothing may be pushed afterwards. */
+  /** Returns everything in order. Nothing may be pushed afterwards. */
   take(): readonly Uint8Array[] {
     this.#close();
     return this.#full;

@@ -5,18 +5,18 @@ import { type Patience, watchClient } from "./client-watch.ts";
 import { waitsToBeAsked } from "./expectations.ts";
 import { BODY_TIMEOUT } from "./intake.ts";
 
-/** Bytes of a refused body that are read and dropped at most. */
+/** Maximum bytes of a refused body that are read and dropped. */
 const MOST_DROPPED = 2 ** 30;
 
 /**
- * Keeps a connection that ends with its answer until its client has sent its whole body: closed before, it would be reset,
- * and a client that sends everything before it reads (urllib asks for `connection: close`) would see a broken pipe and not
- * the answer. Register it after every hook that changes payloads or headers.
+ * Keeps a connection that ends with its answer open until its client has sent its whole body. Closed earlier, it would
+ * be reset, and a client that sends everything before it reads (urllib with `connection: close`) would get a broken
+ * pipe, not the answer. Register it after every hook that changes payloads or headers.
  */
 export function registerLastAnswers(app: FastifyInstance, patience: Patience): void {
   app.addHook("onSend", ({ raw }, reply, payload, next) => {
     const ends = !reply.raw.shouldKeepAlive || reply.getHeader("connection") === "close";
-    // Wait neither for a body that stalls nor for one that was never asked for.
+    // Wait neither for a stalled body nor for one that was never asked for.
     if (!ends || raw.complete || raw.method === "HEAD") return next();
     if (reply.statusCode === 408 || waitsToBeAsked(raw)) return next();
     if (typeof payload !== "string" && !(payload instanceof Uint8Array)) return next();
@@ -29,8 +29,8 @@ export function registerLastAnswers(app: FastifyInstance, patience: Patience): v
 }
 
 /**
- * Reads and drops the rest of a body. Calls back once it was sent, the client has gone, or goes on for too long, too slowly
- * or for too many bytes.
+ * Reads and drops the rest of a body. Calls back once it was sent, the client has left, or it takes too long, too
+ * slowly or too many bytes.
  * @param done gets whether the whole body was sent
  */
 function onceSent(request: IncomingMessage, patience: Patience, done: (sent: boolean) => void): void {
@@ -62,7 +62,9 @@ function onceSent(request: IncomingMessage, patience: Patience, done: (sent: boo
   request.resume();
 }
 
-/** Ends the connection of a client that goes on sending a body after its answer, as {@link registerLastAnswers} does. */
+/**
+ * Ends the connection of a client that goes on sending a body after its answer, as {@link registerLastAnswers} does.
+ */
 export function endDripping(request: IncomingMessage, patience: Patience): void {
   onceSent(request, patience, (sent) => {
     if (!sent) request.socket.destroy();

@@ -5,7 +5,7 @@ import { WireError } from "../codecs/codec-error.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** What the route can answer in, the first where the client does not care; absent: JSON. */
+    /** Answer types of the route, the default first; absent: JSON. */
     answers?: readonly AnswerType[];
   }
   interface FastifyRequest {
@@ -14,7 +14,7 @@ declare module "fastify" {
   }
 }
 
-/** Content types of bodies; msgpack was in use for years before it was registered. */
+/** Content types of bodies. msgpack was in use for years before it was registered. */
 export const BODY_MEDIA: ReadonlyMap<string, BodyType> = new Map([
   ["application/json", "json"],
   ["application/msgpack", "msgpack"],
@@ -25,9 +25,9 @@ export const BODY_MEDIA: ReadonlyMap<string, BodyType> = new Map([
 
 export const LINES_MEDIA = "application/x-ndjson";
 
-/** Content types of answers, each with other names that a client may ask for it by. The first is what is sent. */
+/** Content types of answers, each with other names that a client may accept. The first is sent. */
 const ANSWER_MEDIA: Readonly<Record<AnswerType, readonly [string, ...string[]]>> = {
-  // Some clients name its charset, and what Accept says is compared parameter by parameter.
+  // Some clients name the charset, and Accept is compared parameter by parameter.
   json: ["application/json", "application/json; charset=utf-8"],
   msgpack: ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"],
   safetensors: ["application/vnd.safetensors"],
@@ -37,7 +37,7 @@ const ANSWER_MEDIA: Readonly<Record<AnswerType, readonly [string, ...string[]]>>
 
 /**
  * An answer for an async handler to return. Not the reply itself: that is a promise of the response's end, and Fastify
- * would wait for it, with listeners for every way in which a response may end.
+ * would wait for it with listeners for every way in which a response may end.
  */
 export function answerOf<T>(reply: FastifyReply, media: string, payload: T): T {
   void reply.type(media);
@@ -55,22 +55,22 @@ const TYPE_OF = new Map(
 const JSON_ONLY: readonly AnswerType[] = ["json"];
 const LINES_ONLY: readonly AnswerType[] = ["ndjson"];
 
-/** Lines are answered by lines, since either may have no end. */
+/** Lines are answered by lines, because either may be endless. */
 const isLines = ({ headers }: FastifyRequest): boolean => headers["content-type"]?.startsWith(LINES_MEDIA) ?? false;
 
 /**
- * What was chosen for an Accept among what a route offers: clients send a handful of them, and weighing one takes as
- * long as reading some rows. Bounded, whatever clients make up.
+ * Cached choices for Accept values: clients send a handful of them, and evaluating one takes as long as reading some
+ * rows. Bounded, whatever clients send.
  */
 const chosenBefore = new WeakMap<readonly AnswerType[], Map<string, AnswerType | null>>();
 const MOST_KNOWN = 64;
 const LONGEST_KNOWN = 256;
 
-/** Characters of a client's header that an error repeats. */
+/** Characters of a client's header repeated in an error. */
 export const SHOWN = 100;
 
 /**
- * What Accept, its q-values weighed, chooses of what the route can answer (RFC 9110 §12.5.1).
+ * Chooses the route's answer type by Accept and its q-values (RFC 9110 §12.5.1).
  * @throws WireError PURSUIT_NOT_ACCEPTABLE
  */
 export function negotiate(request: FastifyRequest): AnswerType {

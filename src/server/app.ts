@@ -34,45 +34,45 @@ import { registerRedaction } from "./plugins/redaction.ts";
 import { registerUnread, UnreadAnswers } from "../routes/unread-answers.ts";
 import { RequestLogger } from "./request-logger.ts";
 
-/** An id that a client may choose for its request, to find it in our log. */
+/** An id that a client may choose for its request; the log names it. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /**
- * Bytes of a body that Node takes before it stops reading the socket until they are asked for. At its 16 KiB a body of
- * 32 rows, refused or not, stops and starts its socket once, which is two system calls.
+ * Bytes of a body that Node buffers before it stops reading the socket. At its default of 16 KiB a body of 32 rows
+ * stops and starts its socket once, which costs two system calls.
  */
 export const BODY_HIGH_WATER = 64 * 1024;
 
 export interface ServerOptions extends AppOptions {
-  /** Threads for large bodies, closed with the application; started when they are needed if not given. */
+  /** Threads for large bodies, closed with the application; created on demand if not given. */
   readonly pool?: WirePool;
-  /** Who may ask, from where, and how often. */
+  /** Access rules: host, origin, keys, rate. */
   readonly access: HostRule & OriginRule & Keys & RateLimit;
 }
 
-/** The HTTP application over an engine. It owns nothing of the engine's life. */
+/** Builds the HTTP application over an engine. It does not start or stop the engine. */
 export async function buildApp(options: ServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
-    // What it is handed is pino's, with Fastify's serializers.
+    // Receives pino loggers with Fastify's serializers.
     childLoggerFactory: (logger, bindings, given) => new RequestLogger(logger as Logger, bindings, given),
-    // A line per request is the metrics' work; routes/hooks.ts writes one at debug.
+    // Metrics cover requests; routes/hooks.ts logs each at debug.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
-    // Node's would end a stream of lines too, however long it goes on: routes/intake.ts has a time for each body.
+    // Node's timeout would also end a stream of lines; routes/intake.ts times each body.
     requestTimeout: 0,
     http: { highWaterMark: BODY_HIGH_WATER },
-    // Refused by our own hook while draining, as a problem.
+    // While draining, our own hook refuses requests with a problem.
     return503OnClosing: false,
     frameworkErrors: answerUnroutable,
     clientErrorHandler: answerUnreadable,
     routerOptions: { maxParamLength: 256 },
-    // What GET answers HEAD answers, but for the body.
+    // HEAD is answered wherever GET is.
     exposeHeadRoutes: true,
     genReqId: ({ headers }) => {
       const given = headers["x-request-id"];
       return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
     },
-    // Verbose: a fault then holds the schema, for the fields that there are.
+    // Verbose: a fault then holds the schema, which lists the known fields.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, verbose: true } },
   });
   const { telemetry } = options;
@@ -90,7 +90,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   await app.register(accepts);
   registerErrorHandler(app);
 
-  // Each hook runs in this order. A request is refused by its head as early and as cheaply as can be.
+  // Hooks run in this order: requests are refused by their head as early and cheaply as possible.
   const { access } = options;
   registerRequestHooks(app, options);
   registerServerTiming(app);

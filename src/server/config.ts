@@ -10,17 +10,17 @@ import {
   variableOf,
 } from "./settings.ts";
 
-/** Names of variables that may hold a key, misspelt ones included. */
+/** Variables that may hold a key, misspelt ones included. */
 const SECRET = new RegExp(
   `^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD)|^OTEL_EXPORTER_OTLP_(?:TRACES_)?HEADERS$|^(?:${HUB_TOKENS.join("|")})$`,
 );
 
-/** Secrets by variable, once they are taken out of the environment. */
+/** Secrets by variable, after their removal from the environment. */
 const secrets: Record<string, string | undefined> = {};
 
 /**
- * Takes keys out of this process's environment, so that the processes it starts do not have them. Call it first. The system
- * still shows the environment that the process was started with to its own user and to root.
+ * Removes keys from this process's environment, so that child processes do not get them. Call it first. The system
+ * still shows the initial environment to the same user and root.
  */
 export function hideSecrets(): void {
   for (const name of Object.keys(process.env)) {
@@ -31,8 +31,8 @@ export function hideSecrets(): void {
 }
 
 /**
- * Reads the environment; nothing else does. Flags win. A key given as a flag is taken out of the process list.
- * @throws Fault with all faults at once.
+ * Reads the environment; nothing else does. Flags win. A key given as a flag is removed from the process list.
+ * @throws Fault with all faults at once
  */
 export function readSettings(flags: { readonly [K in SettingName]?: string } = {}): Settings {
   hideSecrets();
@@ -61,12 +61,12 @@ export function tracingHeaders(): string | null {
   return secrets["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] ?? secrets["OTEL_EXPORTER_OTLP_HEADERS"] ?? "";
 }
 
-/** Set variables that begin with PURSUIT_ and are no setting. */
+/** Set variables that start with PURSUIT_ and are not settings. */
 export function misspeltVariables(): readonly string[] {
   return unknownVariables({ ...process.env, ...secrets });
 }
 
-/** Takes secrets of the environment out of a text for people. */
+/** Removes secrets of the environment from a text. */
 export function redact(text: string): string {
   return redactor(Object.values(secrets).flatMap((value = "") => value.split(",").map((key) => key.trim())))(text);
 }

@@ -2,21 +2,21 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { shortestFloats } from "../codecs/write-codes.ts";
 
-/** A few rows that a newcomer can try, and what they are. */
+/** A few rows for newcomers to try, and their texts. */
 export interface TryableRows {
   readonly dictionary: string;
   /** Version that the rows were chosen for. */
   readonly sha256: string;
   readonly rows: readonly Float32Array[];
   readonly texts: readonly string[];
-  /** Whether the dictionary has labels to be shown. */
+  /** Whether the dictionary has labels to show. */
   readonly labels: boolean;
 }
 
 /**
  * Writes an encode request of these rows beside the other generated files.
- * @param keyed whether the server asks for a key: the line then has a place for it, and not the key.
- * @returns the curl line that posts it, its path relative to where the server was started if that is shorter.
+ * @param keyed whether the server requires a key: the line then has a placeholder for it
+ * @returns the curl line that posts it; its path is relative to the start folder if that is shorter
  */
 export async function writeFirstRequest(
   base: string,
@@ -26,7 +26,7 @@ export async function writeFirstRequest(
 ): Promise<string> {
   await mkdir(cacheDir, { recursive: true });
   const file = join(cacheDir, `try-${dictionary}-${sha256.slice(0, 12)}.json`);
-  // Through a sibling: two servers that share a cache folder must not show each other half a file.
+  // Written to a sibling first: two servers with one cache folder must not see half a file.
   const partial = `${file}.${process.pid}`;
   const request = {
     inputs: rows.map(shortestFloats),
@@ -41,6 +41,6 @@ export async function writeFirstRequest(
   return `curl -s ${base}/v1/dictionaries/${dictionary}/encode ${key}-H 'content-type: application/json' -d ${shellWord(`@${path}`)}`;
 }
 
-/** A word for a POSIX shell, quoted where it must be. */
+/** A word for a POSIX shell, quoted if necessary. */
 export const shellWord = (word: string): string =>
   /^[\w@./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

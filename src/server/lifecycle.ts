@@ -1,26 +1,26 @@
 import { isatty } from "node:tty";
 import type { Logger } from "pino";
 
-/** What ends the server; anything but a signal is a fault that nothing caught. */
+/** Cause of the server's end: a signal, or an uncaught error. */
 export type EndCause = { readonly signal: NodeJS.Signals } | { readonly fault: unknown };
 
 export interface LifecycleOptions {
   readonly logger: Logger;
-  /** Milliseconds that `close` may take before the process ends all the same. */
+  /** Milliseconds that `close` may take before the process ends anyway. */
   readonly limit: number;
-  /** Answers what was accepted and lets go of everything. */
+  /** Answers accepted requests and releases everything. */
   readonly close: (cause: EndCause) => Promise<void>;
 }
 
 /**
- * Milliseconds within which a second signal is taken for the first one again: a terminal sends Ctrl-C to the whole process
- * group, and npm passes it on once more.
+ * Milliseconds within which a second signal counts as the first: a terminal sends Ctrl-C to the whole process group,
+ * and npm passes it on.
  */
 const SAME_SIGNAL = 250;
 
 /**
- * Without a terminal, as under nohup or a service manager, SIGHUP must not end the server. Node has reset the disposition
- * that it inherited, so whether nohup ignored the signal can no longer be asked.
+ * Without a terminal, as under nohup or a service manager, SIGHUP must not end the server. Node has reset the inherited
+ * disposition, so it cannot be checked whether nohup ignored the signal.
  */
 const hangsUp = (): boolean => [0, 1, 2].some((descriptor) => isatty(descriptor));
 
@@ -30,8 +30,8 @@ export function outliveTerminal(): void {
 }
 
 /**
- * Ends the process on SIGINT, SIGTERM, SIGQUIT and a terminal's SIGHUP, with 0 once `close` is done, and on a fault that
- * nothing caught, with 1. A second signal, or `limit`, ends it at once with 1.
+ * Ends the process on SIGINT, SIGTERM, SIGQUIT and a terminal's SIGHUP, with 0 once `close` is done, and with 1 on an
+ * uncaught error. A second signal, or `limit`, ends it at once with 1.
  */
 export function endOnSignals({ logger, limit, close }: LifecycleOptions): void {
   let ending: number | null = null;
@@ -39,14 +39,14 @@ export function endOnSignals({ logger, limit, close }: LifecycleOptions): void {
   const end = async (cause: EndCause): Promise<void> => {
     const now = performance.now();
     if (ending !== null) {
-      if ("fault" in cause) logger.fatal({ err: cause.fault }, "A second fault that nothing caught.");
+      if ("fault" in cause) logger.fatal({ err: cause.fault }, "A second uncaught error.");
       else if (now - ending < SAME_SIGNAL) return;
       else logger.error(`A second ${cause.signal}: ending at once.`);
       process.exit(1);
     }
     ending = now;
-    if ("fault" in cause) logger.fatal({ err: cause.fault }, "A fault that nothing caught.");
-    else logger.info({ signal: cause.signal }, "Closing: what was accepted is answered first.");
+    if ("fault" in cause) logger.fatal({ err: cause.fault }, "An uncaught error.");
+    else logger.info({ signal: cause.signal }, "Closing after accepted requests are answered.");
     setTimeout(() => {
       logger.error(`Ending with requests unanswered: closing took over ${limit} ms (PURSUIT_CLOSE_MS).`);
       process.exit(1);

@@ -8,14 +8,14 @@ import { shortageOf } from "../engine/core/errors.ts";
 import { BODY_HIGH_WATER } from "./app.ts";
 import type { Settings } from "./settings.ts";
 
-/** Codes of an address that a name has, and this machine has not. */
+/** Error codes for an address that a name has but this machine does not. */
 const NOT_HERE = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /**
- * Listens on an address, or on all that `localhost` has: connections of each go to one HTTP server, under one set of rules.
- * Fastify would make a second server for the second address, without them.
+ * Listens on an address, or on all addresses of `localhost`. All connections go to one HTTP server under one set of
+ * rules; Fastify would create a second server without them.
  * @returns the base URL of the first
- * @throws Error in words, when an address cannot be listened on
+ * @throws Error with a sentence, when an address cannot be used
  */
 export async function listen(app: FastifyInstance, { host, port }: Pick<Settings, "host" | "port">): Promise<string> {
   const others: Server[] = [];
@@ -29,7 +29,7 @@ export async function listen(app: FastifyInstance, { host, port }: Pick<Settings
       host: first,
       port,
       listenTextResolver: (address) =>
-        `Listening at ${address}; dictionaries are being loaded, and each is served once it is.`,
+        `Listening at ${address}; dictionaries are loading, and each is served as soon as it is loaded.`,
     });
     const { port: taken } = app.server.address() as AddressInfo;
     for (at of rest) {
@@ -43,16 +43,16 @@ export async function listen(app: FastifyInstance, { host, port }: Pick<Settings
     const { code } = error as NodeJS.ErrnoException;
     const message =
       code === "EADDRINUSE"
-        ? `${at}:${port} is taken by another process; PURSUIT_PORT or --port names another port.`
-        : `${at}:${port} cannot be listened on (${code ?? String(error)}); see PURSUIT_HOST and PURSUIT_PORT.`;
+        ? `${at}:${port} is in use by another process. Choose another port with PURSUIT_PORT or --port.`
+        : `Cannot listen on ${at}:${port} (${code ?? String(error)}). Check PURSUIT_HOST and PURSUIT_PORT.`;
     throw new Error(message, { cause: error });
   }
 }
 
-/** Milliseconds between two log lines about connections that could not be accepted. */
+/** Milliseconds between two log lines about failed accepts. */
 const QUIET = 60_000;
 
-/** Keeps an accept that fails, such as for want of a descriptor, from ending the process. */
+/** Keeps a failed accept, such as for lack of a descriptor, from ending the process. */
 function surviveAccept(server: Server, log: FastifyBaseLogger): void {
   let said = -Infinity;
   server.on("error", (error) => {
@@ -62,10 +62,10 @@ function surviveAccept(server: Server, log: FastifyBaseLogger): void {
   });
 }
 
-/** Open files that are left for runtime processes, dictionaries and saved sets; half of them where there are few. */
+/** Open files left for runtime processes, dictionaries and saved sets; half of them if there are few. */
 const OTHER_FILES = 256;
 
-/** How many connections may be open at once: as the settings say, and no more than the limit on open files allows. */
+/** Maximum open connections: by the settings, and within the limit on open files. */
 export function connectionLimit({ maxConnections }: Pick<Settings, "maxConnections">): number {
   const files = processLimit("openFiles");
   return Math.min(maxConnections, Math.max(1, Math.floor(files - Math.min(OTHER_FILES, files / 2))));
@@ -76,9 +76,9 @@ async function addressesOf(name: string): Promise<readonly string[]> {
   return [...new Set(found.map(({ address }) => address))];
 }
 
-/** Hands connections to one more address to the server. Null where this machine does not have the address. */
+/** Forwards connections of one more address to the server. Null if this machine does not have the address. */
 async function forward(to: HttpServer, host: string, port: number): Promise<Server | null> {
-  // As Node makes the sockets of an HTTP server.
+  // Options as Node uses for HTTP servers.
   const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: BODY_HIGH_WATER }, (socket) => {
     to.emit("connection", socket);
   });

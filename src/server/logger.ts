@@ -8,22 +8,22 @@ import { REDACTED, redactor } from "./redact.ts";
 
 const STDERR = 2;
 
-/** Headers that hold keys, this server's or another's. */
+/** Headers that hold keys of this server or others. */
 const SECRET_HEADERS = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
-/** Where such a header would appear if a request, or an error with one in it, were logged whole. */
+/** Places of such headers in logged requests and errors. */
 const PLACES = ["", "headers", "*.headers", "err.*.headers"];
 const PATHS = PLACES.flatMap((place) => SECRET_HEADERS.map((name) => `${place}["${name}"]`));
 
-/** Standard output is for people, standard error for logs: JSON lines, or plain ones on a terminal. */
+/** Logs go to standard error: JSON lines, or plain ones on a terminal. Standard output is for people. */
 const standardError = (): DestinationStream =>
   isatty(STDERR)
     ? pretty({ destination: STDERR, sync: true, translateTime: "HH:MM:ss", ignore: "dictionary,seconds" })
     : pino.destination(STDERR);
 
 /**
- * Makes the log. No line holds one of the keys, wherever a message, an error or a URL has it. Keys that the server does not
- * know are left out by place: headers that hold keys, and whatever follows the path of a URL.
+ * Creates the log. Known keys are removed from every line. Unknown keys are removed by place: headers that hold keys,
+ * and everything after a URL's path.
  */
 export function createLogger(
   level: string,

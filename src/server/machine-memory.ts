@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { dirname, join } from "node:path";
 
-/** Files that hold a control group's limits: of version 2, and of version 1's memory controller. */
+/** Files with a control group's limits: of version 2, and of version 1's memory controller. */
 const LIMITS = { cgroup2: ["memory.max", "memory.high"], cgroup: ["memory.limit_in_bytes"] } as const;
 
 type Version = keyof typeof LIMITS;
 
 /**
- * Bytes that this process may use: the machine's memory, or the tightest limit of its control group and that group's
- * ancestors, where that is less. A group may be limited by an ancestor only, as a pod's containers are.
+ * Bytes that this process may use: the machine's memory, or the tightest limit of its control group and the ancestors.
+ * An ancestor may be the only one with a limit, as for a pod's containers.
  * @param total of the machine
  * @param root folder that holds `proc` and `sys`
  */
@@ -28,7 +28,7 @@ interface MemoryGroup {
   readonly version: Version;
   /** Folder of this process's group. */
   readonly folder: string;
-  /** Where its hierarchy is mounted. */
+  /** Mount point of its hierarchy. */
   readonly top: string;
 }
 
@@ -45,7 +45,7 @@ function memoryGroups(root: string): MemoryGroup[] {
       ({ type, options }) => type === version && (type === "cgroup2" || options.includes("memory")),
     );
     if (mount === undefined) continue;
-    // A container may see a part of the hierarchy only, whose root is then the mount's.
+    // A container may see only a part of the hierarchy, whose root is then the mount's.
     const below = mount.root === "/" ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : "";
     groups.push({ version, folder: join(mount.at, below.includes("..") ? "" : below), top: mount.at });
   }
@@ -59,7 +59,7 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-/** As proc_pid_mountinfo(5) says: "36 35 98:0 /root /at rw,noatime master:1 - type source options". */
+/** Format in proc_pid_mountinfo(5): "36 35 98:0 /root /at rw,noatime master:1 - type source options". */
 function mounts(root: string): Mount[] {
   return lines(join(root, "proc/self/mountinfo")).flatMap((line) => {
     const [before, after] = line.split(" - ");
@@ -69,7 +69,7 @@ function mounts(root: string): Mount[] {
   });
 }
 
-/** Infinity where there is no limit: "max", a file that is missing, or version 1's largest number. */
+/** Infinity without a limit: "max", a missing file, or version 1's largest number. */
 function readLimit(path: string): number {
   const [text = ""] = lines(path);
   return /^\d+$/.test(text) ? Number(text) : Infinity;

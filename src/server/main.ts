@@ -34,7 +34,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   const { dictionaries, warnings } = await scanModels(modelsDir);
   for (const warning of warnings) logger.warn(warning);
   if (dictionaries.length === 0)
-    logger.error(`There is no dictionary in ${modelsDir}; "pursuit import" puts one there.`);
+    logger.error(`There is no dictionary in ${modelsDir}. Add one with "pursuit import" or "pursuit pull".`);
 
   let engine: CatalogEngine | null = null;
   const metrics = new Metrics(() => engine?.list() ?? []);

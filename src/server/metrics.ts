@@ -35,7 +35,7 @@ export class Metrics {
   });
   readonly #stageSeconds = new TallyHistogram({
     name: "pursuit_stage_seconds",
-    help: "Stages of requests; batch is a batch with its way to the runtime process and back, runtime a call inside it.",
+    help: "Stages of requests. batch includes transport to and from the runtime process, runtime is a call inside it.",
     labelNames: ["stage"],
     buckets: SECONDS,
     registers: [this.#registry],
@@ -100,7 +100,7 @@ export class Metrics {
     for (const reason of SHED_REASONS) this.#shed.inc({ reason }, 0);
     this.#restarts = new Counter({
       name: "pursuit_runtime_restarts_total",
-      help: "Runtime processes started anew.",
+      help: "Restarts of runtime processes.",
       labelNames: ["dictionary", "reason"],
       registers: [this.#registry],
       collect() {
@@ -111,7 +111,7 @@ export class Metrics {
     });
     new Gauge({
       name: "pursuit_runtime_info",
-      help: "What executes each dictionary; always 1.",
+      help: "Runtime and path of each dictionary; always 1.",
       labelNames: ["dictionary", "runtime", "path"],
       registers: [this.#registry],
       collect() {
@@ -125,7 +125,7 @@ export class Metrics {
   showMemory(ledger: Pick<MemoryLedger, "limit" | "held">): void {
     new Gauge({
       name: "pursuit_memory_limit_bytes",
-      help: "What the server and its dictionaries may take.",
+      help: "Memory limit of the server and its dictionaries.",
       registers: [this.#registry],
       collect() {
         this.set(ledger.limit);
@@ -133,7 +133,7 @@ export class Metrics {
     });
     new Gauge({
       name: "pursuit_memory_held_bytes",
-      help: "What of it is set aside, by use.",
+      help: "Memory held, by use.",
       labelNames: ["use"],
       registers: [this.#registry],
       collect() {

@@ -1,4 +1,4 @@
-/** Written in the place of a secret. */
+/** Written in place of a secret. */
 export const REDACTED = "[redacted]";
 
 /** One character of a secret, as it is or percent-encoded. */
@@ -8,7 +8,7 @@ function character(plain: string): string {
   return `(?:${plain.replace(/[^\w]/, "\\$&")}|%${hex})`;
 }
 
-/** Makes a function that takes the secrets out of a text: each wherever it appears, also as part of a URL. */
+/** Returns a function that removes the secrets from a text, also inside URLs. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
   const longestFirst = secrets.filter((secret) => secret !== "").toSorted((a, b) => b.length - a.length);
   if (longestFirst.length === 0) return (text) => text;

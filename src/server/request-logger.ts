@@ -2,8 +2,8 @@ import type { FastifyBaseLogger } from "fastify";
 import type { Bindings, ChildLoggerOptions, Level, Logger, LogFn } from "pino";
 
 /**
- * A request's logger, made when something is first said in it: of most requests nothing is, and pino's child with its
- * redactions takes longer than routing a request does.
+ * A request's logger, created at its first message: most requests log nothing, and pino's child with its redactions
+ * takes longer than routing a request.
  */
 export class RequestLogger implements FastifyBaseLogger {
   readonly #parent: Logger;

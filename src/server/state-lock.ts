@@ -6,15 +6,15 @@ import { join } from "node:path";
 
 const LOCK_FILE = "lock";
 
-/** Exit code of `flock -n` where another open file holds the lock. */
+/** Exit code of `flock -n` when another open file holds the lock. */
 const TAKEN = 1;
 
 /**
- * Keeps the state folder for this process: two servers that write the same files would undo each other's changes. The
- * kernel holds the lock for the open file, so that it ends with this process, however that ends, and is seen from other
- * containers over the same folder.
- * @param warn told why the folder is not locked, where that cannot be done; the server serves all the same
- * @throws Error that names the process which has the folder
+ * Locks the state folder for this process: two servers writing the same files would undo each other's changes. The
+ * kernel holds the lock for the open file, so it ends with this process for any reason, and other containers over the
+ * same folder see it.
+ * @param warn called with the reason if the folder cannot be locked; the server still serves
+ * @throws Error that names the process holding the folder
  */
 export async function lockStateFolder(folder: string, warn: (message: string) => void): Promise<void> {
   const path = join(folder, LOCK_FILE);
@@ -23,7 +23,7 @@ export async function lockStateFolder(folder: string, warn: (message: string) =>
   let file: number;
   try {
     mkdirSync(folder, { recursive: true });
-    // Never closed: that would end the lock. Nor is it handed to the processes that are started later.
+    // Never closed, because that would end the lock; nor passed to later child processes.
     file = openSync(path, "a+");
   } catch (error) {
     return unlocked((error as Error).message);
@@ -42,7 +42,7 @@ export async function lockStateFolder(folder: string, warn: (message: string) =>
   writeSync(file, `process ${process.pid} on ${hostname()}\n`);
 }
 
-/** Locks what the descriptor refers to. @returns the exit code of flock, or why it could not be run */
+/** Locks the descriptor's file. @returns the exit code of flock, or why it could not be run */
 async function flock(file: number): Promise<number | string> {
   try {
     const [code] = await once(spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", file] }), "exit");

@@ -70,7 +70,9 @@ describe("a command with --url", () => {
       expect(encoded).toMatchObject({ code: 0, stderr: "" });
       expect(encoded.stdout).toMatch(/1 +1 +4\.0000 +3\.0000 {2}the second axis\n +2 +0 +3\.0000 +0\.0000 {2}—/);
 
-      expect((await verify(proxy.base)).stderr).toMatch(/answers 404 \(text\/html\), and not as Pursuit does/);
+      expect((await verify(proxy.base)).stderr).toMatch(
+        /answers 404 \(text\/html\), which is not an answer of Pursuit/,
+      );
       expect((await verify(proxy.base + PREFIX, {})).stderr).toMatch(/answers 401: .*Set PURSUIT_API_KEYS to a key/);
       expect((await verify(server.base.replace("http:", "https:"))).stderr).toMatch(/does not speak TLS/);
       expect((await verify(server.base.replace("//", "//u:secret@"))).stderr).toMatch(/\/\/\*\*\*@127\.0\.0\.1/);

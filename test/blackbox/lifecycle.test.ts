@@ -187,7 +187,7 @@ describe("pursuit serve", () => {
     const server = await start();
     const { code, stderr } = await runCli(["serve", "--port", String(server.port), "--models-dir", models]);
     expect(code).toBe(1);
-    expect(stderr).toContain(`127.0.0.1:${server.port} is taken by another process`);
+    expect(stderr).toContain(`127.0.0.1:${server.port} is in use by another process`);
   });
 
   itInFull("says which folder it cannot read", async () => {

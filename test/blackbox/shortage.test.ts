@@ -51,7 +51,7 @@ describe("without free descriptors", () => {
     expect(expected.status).toBe(200);
     const lift = await takeDescriptors(server.process.pid!);
     process.kill(await runtimeOf(server, "one"), "SIGKILL");
-    await until(() => /started anew: a process could not be started: .*EMFILE.*ulimit -n/.test(server.log()));
+    await until(() => /being restarted: a process could not be started: .*EMFILE.*ulimit -n/.test(server.log()));
     expect(await ask("/v1/dictionaries/two/encode", LARGE)).toEqual(expected);
     await lift();
     expect((await ask("/v1/dictionaries/one/encode", SMALL)).status).toBe(200);

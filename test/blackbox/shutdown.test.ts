@@ -76,7 +76,7 @@ describe("shutdown", () => {
     running.push(server);
     const loading = await runtimeOf(server, "one");
     process.kill(loading, "SIGSTOP");
-    await until(() => server.log().includes("dictionaries are being loaded"));
+    await until(() => server.log().includes("dictionaries are loading"));
     const children = server.runtimes();
     expect(await server.stop()).toBe(0);
     expect(children.filter(isAlive)).toEqual([]);

@@ -254,7 +254,7 @@ describe("pursuit verify", () => {
     const rows = join(fixtures, "mp-sae", "x.npy");
     expect(await runCli(["verify", "mp-sae", "--rows", rows, "--codes", rows], env)).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("(n, 24) was due, 24 being the number of atoms m"),
+      stderr: expect.stringContaining("it must be (n, 24), 24 being the number of atoms m"),
     });
   });
 });

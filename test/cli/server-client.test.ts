@@ -106,13 +106,18 @@ describe("an answer", () => {
       404,
       "text/html",
       "<h1>nginx</h1>",
-      /answers 404 \(text\/html\), and not as Pursuit does\. Does --url end in the path/,
+      /answers 404 \(text\/html\), which is not an answer of Pursuit\. Does --url end in the path/,
     ],
-    [200, "text/html", "<h1>a page</h1>", /answers 200 \(text\/html\), and not as Pursuit does/],
-    [200, "application/json", "[1]", /answers 200 \(application\/json\), and not as Pursuit does/],
-    [502, "application/json", '{"error": "bad gateway"}', /answers 502 \(application\/json\), and not as Pursuit/],
+    [200, "text/html", "<h1>a page</h1>", /answers 200 \(text\/html\), which is not an answer of Pursuit/],
+    [200, "application/json", "[1]", /answers 200 \(application\/json\), which is not an answer of Pursuit/],
+    [
+      502,
+      "application/json",
+      '{"error": "bad gateway"}',
+      /answers 502 \(application\/json\), which is not an answer of Pursuit/,
+    ],
     [401, "text/html", "", /answers 401 .*A proxy before it may ask for credentials, which this command does not send/],
-    [404, "application/json", '{"code": "NotFound"}', /not as Pursuit does/],
+    [404, "application/json", '{"code": "NotFound"}', /not an answer of Pursuit/],
   ])("%i %s of something else is told from Pursuit's", async (status, type, body, said) => {
     const { base } = await serve((_request, response) => {
       response.writeHead(status, { "content-type": type }).end(body);
@@ -126,7 +131,9 @@ describe("an answer", () => {
       response.write('{"d"');
       setImmediate(() => response.destroy());
     });
-    await expect(get(base)).rejects.toThrow(/No answer from http:\/\/127\.0\.0\.1:\d+: .*broke off without an answer/);
+    await expect(get(base)).rejects.toThrow(
+      /No answer from http:\/\/127\.0\.0\.1:\d+: .*closed the connection without an HTTP answer/,
+    );
   });
 });
 

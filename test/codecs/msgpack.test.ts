@@ -106,7 +106,7 @@ describe("parseMsgpack", () => {
     ["four billion bytes", bytes(0xc6, 255, 255, 255, 255, 1), "PURSUIT_MALFORMED_BODY", /ends in the middle/],
     ["a timestamp", bytes(0xd6, 255, 0, 0, 0, 0), "PURSUIT_INVALID_FIELD", /extension type at byte 0/],
     ["an extension of any length", bytes(0x91, 0xc9, 0, 0, 0, 1, 1, 0), "PURSUIT_INVALID_FIELD", /at byte 1/],
-    ["a key that is a number", bytes(0x81, 1, 1), "PURSUIT_INVALID_FIELD", /key that is no text, at byte 1/],
+    ["a key that is a number", bytes(0x81, 1, 1), "PURSUIT_INVALID_FIELD", /key that is not text, at byte 1/],
     ["a key that is missing", bytes(0x81, 0xa1), "PURSUIT_MALFORMED_BODY", /ends in the middle/],
   ])("says what is wrong with %s", (_what, given, code, message) => {
     expect(faultOf(given)).toMatchObject({ code, message: expect.stringMatching(message) });

@@ -115,6 +115,6 @@ describe("a body of bytes", () => {
 
   it("is as wide as its length says where the dictionary is not loaded", () => {
     expect(read(new Uint8Array(40), { dtype: "float32", rows: "2" }, null).rows).toMatchObject({ count: 2, width: 5 });
-    expect(faultOf(new Uint8Array(41), { dtype: "float32", rows: "2" }, null).message).toMatch(/no whole number/);
+    expect(faultOf(new Uint8Array(41), { dtype: "float32", rows: "2" }, null).message).toMatch(/not a whole number/);
   });
 });

@@ -188,7 +188,7 @@ describe("a request", () => {
       { url: "/v1/dictionaries/small/features/last" },
       404,
       "PURSUIT_FEATURE_NOT_FOUND",
-      /"last" is none/,
+      /"last" is not the number of a feature/,
     ],
     [
       "for a feature of a dictionary that is none",

@@ -78,7 +78,7 @@ describe("listen", () => {
     const { port } = other.address() as AddressInfo;
     test = await testApp();
     await expect(listen(test.app, { host: "127.0.0.1", port })).rejects.toThrow(
-      new RegExp(`127\\.0\\.0\\.1:${port} is taken by another process; PURSUIT_PORT`),
+      new RegExp(`127\\.0\\.0\\.1:${port} is in use by another process\\. Choose another port with PURSUIT_PORT`),
     );
     other.close();
   });

@@ -3,15 +3,15 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { webAssemblyFits } from "../../engine/core/process-limits.ts";
 
-/** Rows of numbers in a JSON text, or one row. */
+/** Position of rows of numbers, or of one row, in a JSON text. */
 export interface FoundRows {
   readonly rows: NumberRows;
-  /** Bytes [from, to) of the text hold them, brackets included. */
+  /** Bytes [from, to) of the text, brackets included. */
   readonly from: number;
   readonly to: number;
 }
 
-/** Rows as float32, in the shape that they came in, [n, d], [batch, seq, d] or [d]: all of one width, none empty. */
+/** Rows as float32 in their posted shape, [n, d], [batch, seq, d] or [d]: all of one width, none empty. */
 export class NumberRows {
   readonly data: Float32Array;
   readonly shape: readonly number[];
@@ -22,17 +22,17 @@ export class NumberRows {
   }
 }
 
-/** Bytes before the key at most: what stands there is looked at one by one. */
+/** Maximum bytes before the key: they are checked one by one. */
 const NEAR = 4096;
 
 const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c];
 const [OPENING_LIST, CLOSING_LIST, OPENING_OBJECT, CLOSING_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * Rows of numbers at a key of the object that a JSON text is, so that they need not become lists first: they are most of a
- * body. Null where they are not found, or are not all plain numbers in rows of one width: then the whole text must be
- * read as JSON, which also says what is wrong with it. What lies around the rows is not checked.
- * @throws WireError PURSUIT_TOO_MANY_ROWS at twice the rows that are taken
+ * Finds rows of numbers at a key of a JSON object, so that most of a body need not become lists. Null if there are
+ * none, or if they are not all plain numbers in rows of one width: then the whole text must be parsed as JSON, which
+ * also reports the error. The text around the rows is not checked.
+ * @throws WireError PURSUIT_TOO_MANY_ROWS at twice the allowed number of rows
  */
 export function findRows(text: Uint8Array, key: string, limits: RowLimits): FoundRows | null {
   const buffer = bufferOf(text);
@@ -40,7 +40,7 @@ export function findRows(text: Uint8Array, key: string, limits: RowLimits): Foun
   return at === null ? null : (readerAt(buffer, at)?.read(key, limits) ?? null);
 }
 
-/** The same of one row: of the list that the text is, or the one at that key of the object that it is. */
+/** Finds one row: the list that is the whole text, or the one at that key of its object. */
 export function findRow(text: Uint8Array, key: string): FoundRows | null {
   const buffer = bufferOf(text);
   const first = skipSpace(buffer, 0);
@@ -56,7 +56,7 @@ function readerAt(buffer: Buffer, at: number): RowReader | null {
   return kernel === null ? null : new RowReader(buffer, at, kernel);
 }
 
-/** Where the value of a key begins, in the object that a text is. */
+/** Position of the value of a key in the text's object. */
 function valueOf(buffer: Buffer, key: string): number | null {
   const quoted = `"${key}"`;
   const at = buffer.subarray(0, NEAR + quoted.length).indexOf(quoted, 0, "latin1");
@@ -65,7 +65,7 @@ function valueOf(buffer: Buffer, key: string): number | null {
   return buffer[colon] === COLON ? skipSpace(buffer, colon + 1) : null;
 }
 
-/** Whether what begins there lies in one object and in nothing else. */
+/** Whether the position is inside one object and nothing else. */
 function isKeyOfObject(buffer: Buffer, at: number): boolean {
   let depth = 0;
   let i = skipSpace(buffer, 0);
@@ -106,7 +106,7 @@ class RowReader {
   }
 
   read(key: string, { maxRows }: RowLimits): FoundRows | null {
-    // Somewhat too many are counted to the end, for the error to say how many they are.
+    // Counts somewhat too many rows to the end, so that the error can give their number.
     const most = 2 * maxRows;
     const row = (): boolean => {
       if (this.#rows === most) throw tooManyRows(key, `over ${most}`, maxRows);
@@ -142,7 +142,7 @@ class RowReader {
     return this.#buffer[skipSpace(this.#buffer, first + 1)] === OPENING_LIST;
   }
 
-  /** A list of one or more of what `item` reads. */
+  /** Reads a list of one or more items by `item`. */
   #list(item: () => boolean): boolean {
     if (!this.#take(OPENING_LIST)) return false;
     do if (!item()) return false;
@@ -150,7 +150,7 @@ class RowReader {
     return this.#take(CLOSING_LIST);
   }
 
-  /** A list of numbers, as many as in the first row. */
+  /** Reads a list of as many numbers as the first row has. */
   #row(): boolean {
     if (!this.#take(OPENING_LIST)) return false;
     const end = this.#buffer.indexOf(CLOSING_LIST, this.#at);
@@ -159,7 +159,7 @@ class RowReader {
     if (numbers === null || numbers.length === 0) return false;
     if (this.#data === null) {
       this.#width = numbers.length;
-      // As many rows as there is text for, if all are about as long; more memory is taken when they are not.
+      // Memory for as many rows as the text suggests if all are equally long; it grows if they are not.
       const rows = Math.ceil((this.#buffer.length - this.#from) / (end - this.#at + 2));
       this.#data = new Float32Array(rows * this.#width);
     }
@@ -188,25 +188,25 @@ interface Exports {
   readonly numbers: (at: number, end: number, out: number) => number;
 }
 
-/** Bytes of one list of numbers at most; one of so many bytes holds no more than half as many numbers. */
+/** Maximum bytes of one list of numbers, which then holds at most half as many numbers. */
 const MAX_TEXT = 1 << 20;
 
-/** Where a text and its numbers lie in the kernel's memory, which ends at 50 pages (asconfig.json). */
+/** Position of a text and its numbers in the kernel's memory, which ends at 50 pages (asconfig.json). */
 const TEXT = 1 << 16;
 const NUMBERS = 2 * TEXT + MAX_TEXT;
 
-/** Of this thread; null where there is no room for it, undefined before it was asked for. */
+/** This thread's kernel; null if there is no room for it, undefined before the first call. */
 let ofThread: NumberKernel | null | undefined;
 
-/** Reads lists of JSON numbers as float32: assembly/numbers.ts. Each thread has one. */
+/** Reads lists of JSON numbers as float32 (assembly/numbers.ts). Each thread has one. */
 export class NumberKernel {
   readonly #numbers: Exports["numbers"];
   readonly #bytes: Uint8Array;
   readonly #floats: Float32Array;
 
   /**
-   * This thread's kernel, made at the first call; null where the address space is too small for it (`ulimit -v`): read the
-   * text as any other JSON then.
+   * Returns this thread's kernel, created at the first call; null if the address space is too small (`ulimit -v`): then
+   * parse the text as JSON.
    */
   static ofThread(): NumberKernel | null {
     if (ofThread === undefined) ofThread = webAssemblyFits() ? new NumberKernel() : null;
@@ -215,7 +215,7 @@ export class NumberKernel {
 
   /** @throws Error when it was not built ("npm run build") */
   constructor() {
-    // Built from assembly/ into dist/wire, wherever this file itself runs from.
+    // Built from assembly/ into dist/wasm, wherever this file runs from.
     const file = createRequire(import.meta.url).resolve("#dist/wasm/numbers.wasm");
     const module = new WebAssembly.Module(readFileSync(file));
     const abort = (): never => {
@@ -229,8 +229,8 @@ export class NumberKernel {
 
   /**
    * @param text numbers between commas, without brackets
-   * @returns them until the next call, or null where anything else stands there, the list is too long, or a number lies so
-   *   close between two of float32 that only its exact value could tell, or beyond all of them
+   * @returns the numbers, valid until the next call; null if the text holds anything else, is too long, or has a number
+   *   beyond float32 or too close to the middle between two float32 values
    */
   read(text: Uint8Array): Float32Array | null {
     if (text.length > MAX_TEXT) return null;

@@ -1,6 +1,6 @@
 /** Limits that end a row's pursuit (docs/algorithm.md, Budgets). An absent part sets no limit. */
 export interface Budget {
-  /** Selections at most, integer ≥ 0. */
+  /** Maximum selections, integer ≥ 0. */
   readonly maxAtoms?: number;
   /** Relative: stop once ||r|| ≤ tolerance · ||x - b||. 0 is off. */
   readonly tolerance?: number;
@@ -13,17 +13,17 @@ export interface Budget {
 }
 
 /**
- * Budgets of a request: one for all rows, or one per row. null is no budget at all: the dictionary's default holds.
- * Any budget replaces the default whole, `{}` too.
+ * Budgets of a request: one for all rows, or one per row. null is no budget: the dictionary's default applies. Any
+ * budget replaces the default as a whole, `{}` too.
  */
 export type RequestBudget = Budget | null | readonly (Budget | null)[];
 
-/** Budgets of a batch, one column entry per row, with every default filled in: what the executor takes. */
+/** Budgets of a batch with every default filled in, one entry per row, as the executor takes them. */
 export interface BudgetColumns {
   readonly maxAtoms: Int32Array;
   readonly tolerance: Float64Array;
   readonly residualNorm: Float64Array;
   readonly minGain: Float64Array;
-  /** Atoms that a row may use, the first so many; 0: all. */
+  /** Use only the first so many atoms; 0: all. */
   readonly group: Int32Array;
 }

@@ -1,8 +1,8 @@
-/** Time as the engine sees it. Handed in, so that tests can move it by hand. */
+/** Time as the engine sees it. Injected, so that tests can move it by hand. */
 export interface Clock {
   /** Monotonic milliseconds. */
   now(): number;
-  /** Calls back once after at least `milliseconds`; the returned function takes the call back. */
+  /** Calls back once after at least `milliseconds`. @returns cancels the call */
   after(milliseconds: number, callback: () => void): () => void;
 }
 
@@ -24,10 +24,10 @@ function findOrigin(): number {
   return origin;
 }
 
-/** Milliseconds of the machine's monotonic clock, which is one for all processes and threads. */
+/** Milliseconds of the machine's monotonic clock, shared by all processes and threads. */
 export const machineNow = (): number => ORIGIN + performance.now();
 
-/** A time of {@link machineNow}, of whatever process, on the clock of this thread's `performance.now()`. */
+/** Converts a time of {@link machineNow}, from any process, to this thread's `performance.now()`. */
 export const fromMachine = (time: number): number => time - ORIGIN;
 
 /** Node's largest timer delay; a longer one would fire at once. */
@@ -55,7 +55,7 @@ export function pause(clock: Clock, milliseconds: number, signal: AbortSignal): 
   });
 }
 
-/** How many times its predicted time work may take, and how long in any case, before others stop waiting for it. */
+/** Factor over the predicted time, and floor in milliseconds, after which others stop waiting for work. */
 const OVERDUE_FACTOR = 4;
 const OVERDUE_FLOOR = 400;
 

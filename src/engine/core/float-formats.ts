@@ -1,4 +1,4 @@
-/** Floating-point formats of weight files and bodies, each widened to float32. */
+/** Floating-point formats of weight files and bodies, converted to float32. */
 
 /** IEEE 754 binary16 → float32, by value: subnormals, infinities and NaN included. */
 export function float16(bits: number): number {
@@ -13,7 +13,7 @@ export function float16(bits: number): number {
 /** The largest finite float32. */
 export const LARGEST_FLOAT32 = 3.4028234663852886e38;
 
-/** Element types that are read, and their widths in bytes. */
+/** Supported element types and their bytes. */
 export const FLOAT_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
 export type FloatType = keyof typeof FLOAT_BYTES;
 
@@ -26,7 +26,7 @@ export function decodeFloats(bytes: Uint8Array, type: FloatType, into: Float32Ar
   const count = bytes.byteLength / FLOAT_BYTES[type];
   switch (type) {
     case "F32": {
-      // One copy of the memory: both sides are little-endian, as every platform that Node runs on here.
+      // One copy: memory and file are both little-endian on every supported platform.
       new Uint8Array(into.buffer, into.byteOffset + at * 4, bytes.byteLength).set(bytes);
       return;
     }

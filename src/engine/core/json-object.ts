@@ -2,7 +2,7 @@
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** `residualThreshold` → `residual_threshold`, for every key: settings as files and the wire name them. */
+/** `residualThreshold` → `residual_threshold` for every key, as files and the API name settings. */
 export function snakeCase(settings: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(settings).map(([name, value]) => [
@@ -12,7 +12,7 @@ export function snakeCase(settings: object): Record<string, unknown> {
   );
 }
 
-/** The way back. */
+/** The inverse. */
 export function camelCase(settings: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(settings).map(([name, value]) => [

@@ -1,22 +1,22 @@
-/** An atom whose squared distance from the span of the others is under this share of its own square is dependent. */
+/** An atom is dependent if its squared distance from the span of the others is below this share of its own square. */
 const DEPENDENT = 1e-6;
 
-/** Coefficients allowed to come back must have a gradient above this share of ||x|| · ||D_j||: below lies rounding. */
+/** A coefficient may return if its gradient exceeds this share of ||x|| · ||D_j||; below it is rounding. */
 const GRADIENT = 1e-12;
 
-/** Turns of the active set a selection; three times the variables is what scipy's nnls allows, and none has come near. */
+/** Turns of the active set per selection. scipy's nnls allows three times the variables; none has come near. */
 const TURNS = 3;
 
-/** Selections that there is room for at first; it doubles as rows go deeper. */
+/** Initial capacity in selections; it doubles as rows go deeper. */
 const INITIAL = 64;
 
 /**
- * Products of atom j in float64: with the first `count` of the selected atoms, itself the last of them, written to `into`
- * from `at` on; with x, returned.
+ * Writes float64 products of atom j with the first `count` selected atoms, itself the last, into `into` from `at`.
+ * @returns its product with x
  */
 export type Measure = (j: number, selected: Int32Array, count: number, into: Float64Array, at: number) => number;
 
-/** A solution as it was before the last selection. */
+/** A solution before the last selection. */
 interface State {
   coefficients: Float64Array;
   free: Int32Array;
@@ -25,13 +25,13 @@ interface State {
 }
 
 /**
- * min ||x − Σ z_j D_j|| over a set of selected atoms that grows by one at a time, in float64: a Cholesky factor of the
- * atoms' Gram matrix, extended by a row a selection (Rubinstein et al., "Efficient implementation of the K-SVD algorithm
- * using batch orthogonal matching pursuit", 2008).
+ * Solves min ||x − Σ z_j D_j|| in float64 over a set of selected atoms that grows one by one, with a Cholesky factor of
+ * their Gram matrix extended by a row per selection (Rubinstein et al., "Efficient implementation of the K-SVD
+ * algorithm using batch orthogonal matching pursuit", 2008).
  *
- * Non-negative, it is solved by the active set of Lawson and Hanson, warm from the selection before: the minimum over
- * all selected atoms with every z_j ≥ 0. An atom whose coefficient would be negative stays selected at 0, and comes back
- * when a later selection makes that worth while.
+ * The non-negative form uses the active set of Lawson and Hanson, started from the previous solution: the minimum over
+ * all selected atoms with every z_j ≥ 0. An atom whose coefficient would be negative stays selected at 0, and returns
+ * when a later selection makes it worthwhile.
  *
  * One instance serves row after row; `start` begins the next.
  */
@@ -41,7 +41,7 @@ export class LeastSquares {
   /** [size] their coefficients. */
   coefficients: Float64Array = new Float64Array(INITIAL);
   size = 0;
-  /** ||r||². Of a solution near the row's rounding, {@link residual} knows it better. */
+  /** ||r||². Near the row's rounding {@link residual} is more exact. */
   energy = 0;
 
   readonly #atoms: Float32Array;
@@ -91,8 +91,8 @@ export class LeastSquares {
 
   /**
    * Selects an atom and solves again.
-   * `dependent`: it lies in the span of the others as good as wholly, and nothing has changed.
-   * `no_gain`: the non-negative solution does not want it, and nothing has changed.
+   * `dependent`: it lies almost wholly in the span of the others; nothing changed.
+   * `no_gain`: its coefficient would be 0 in the non-negative solution; nothing changed.
    */
   add(j: number): "added" | "dependent" | "no_gain" {
     if (this.size === this.selected.length) this.#grow();
@@ -115,7 +115,7 @@ export class LeastSquares {
     return "added";
   }
 
-  /** Takes the last selection back. */
+  /** Undoes the last selection. */
   undo(): void {
     const { coefficients, free, freeCount, energy } = this.#before;
     this.size--;
@@ -126,7 +126,7 @@ export class LeastSquares {
     for (let a = 0; a < freeCount; a++) this.#extend(free[a]!);
   }
 
-  /** r = x − Σ z_j D_j into `into` [d], and ||r||², both without a running sum. */
+  /** Computes r = x − Σ z_j D_j into `into` [d], without a running sum. @returns ||r||² */
   residual(into: Float64Array): number {
     const d = this.#d;
     const atoms = this.#atoms;
@@ -141,7 +141,7 @@ export class LeastSquares {
     return squares;
   }
 
-  /** {@link Measure} where nobody else does it. */
+  /** Default {@link Measure}. */
   #multiply(j: number, selected: Int32Array, count: number, into: Float64Array, at: number): number {
     const atoms = this.#atoms;
     const d = this.#d;
@@ -149,7 +149,7 @@ export class LeastSquares {
     return dot(atoms, j * d, this.#x, 0, d);
   }
 
-  /** A further row of the factor. False when the atom is dependent: the factor is then as it was. */
+  /** Adds a row to the factor. @returns false if the atom is dependent: the factor is then unchanged */
   #extend(at: number): boolean {
     const count = this.#freeCount;
     const factor = this.#factor;
@@ -174,7 +174,7 @@ export class LeastSquares {
     return true;
   }
 
-  /** Lawson and Hanson's turns, from the coefficients as they are to the minimum. False when they do not end. */
+  /** Lawson and Hanson's turns, from the present coefficients to the minimum. @returns false if they do not end */
   #descend(): boolean {
     const { coefficients } = this;
     for (let turn = TURNS * this.size + TURNS; turn > 0; turn--) {
@@ -193,7 +193,10 @@ export class LeastSquares {
     return false;
   }
 
-  /** How far to go towards the solution until a coefficient is 0; it, and what ends below, are set to exactly 0. */
+  /**
+   * Finds the step toward the solution at which a coefficient reaches 0; that one, and those that end below, become
+   * exactly 0.
+   */
   #longestStep(): number {
     const { coefficients } = this;
     let step = 1;
@@ -215,7 +218,7 @@ export class LeastSquares {
   }
   #blocking = -1;
 
-  /** Takes the coefficient that stood in the way, and any that is no longer positive, out of the free ones. */
+  /** Removes the blocking coefficient, and any that is no longer positive, from the free ones. */
   #dropBlocked(): void {
     const kept: number[] = [];
     const blocked = this.#free[this.#blocking]!;
@@ -228,7 +231,7 @@ export class LeastSquares {
     for (const at of kept) if (!this.#extend(at)) this.coefficients[at] = 0;
   }
 
-  /** Frees the selection at 0 that would lower ||r|| most steeply. False when none would. */
+  /** Frees the selection at 0 that lowers ||r|| most steeply. @returns false if none does */
   #releaseBest(): boolean {
     if (this.#freeCount === this.size) return false;
     let best = -1;
@@ -247,7 +250,7 @@ export class LeastSquares {
     return best >= 0 && this.#extend(best);
   }
 
-  /** Coefficients of the free atoms, by the factor. */
+  /** Computes the coefficients of the free atoms from the factor. */
   #solve(): void {
     const factor = this.#factor;
     for (let a = this.#freeCount - 1; a >= 0; a--) {
@@ -302,12 +305,12 @@ export class LeastSquares {
   }
 }
 
-/** Where row i of a packed lower triangle begins. */
+/** Offset of row i in a packed lower triangle. */
 function packed(i: number): number {
   return (i * (i + 1)) / 2;
 }
 
-/** Σ a·b in float64, in four sums: one alone would wait for itself. */
+/** Σ a·b in float64, in four independent sums for speed. */
 function dot(a: Float32Array, fromA: number, b: Float32Array, fromB: number, length: number): number {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];
   let c = 0;

@@ -16,13 +16,13 @@ export const STOP_REASONS = [
 
 export type StopReason = (typeof STOP_REASONS)[number];
 
-/** Every selection of every row, unmerged and in order: row i's are `indptr[i] … indptr[i + 1]`. */
+/** Every selection of every row, unmerged and in order: row i has `indptr[i] … indptr[i + 1]`. */
 export interface PursuitTrace {
   /** [n + 1] */
   readonly indptr: Uint32Array;
   readonly indices: Uint32Array;
   readonly values: Float32Array;
-  /** ||r|| after that selection, in pursuit space; absent where nothing is known to measure against. */
+  /** ||r|| after that selection, in pursuit space; absent if there is nothing to measure against. */
   readonly residualNorms?: Float32Array;
 }
 
@@ -45,11 +45,11 @@ export interface SparseCodes {
   readonly steps: Uint32Array;
   /** [n] positions in {@link STOP_REASONS}. */
   readonly stops: Uint8Array;
-  /** [n] ||r|| in pursuit space, recomputed from x and z; absent where nothing is known to measure against. */
+  /** [n] ||r|| in pursuit space, recomputed from x and z; absent if there is nothing to measure against. */
   readonly residualNorms?: Float32Array;
   /** [n] ||r|| / ||x - b||; 0 where x = b. Absent with `residualNorms`. */
   readonly relativeErrors?: Float32Array;
-  /** Present under an input norm: what decode needs to undo it, x = y · scale + shift. */
+  /** Present under an input norm. Decode undoes it: x = y · scale + shift. */
   readonly norm?: { readonly shift: Float32Array; readonly scale: Float32Array };
   readonly trace?: PursuitTrace;
   /** [n · d] x̂, in the space of the posted rows. */
@@ -59,15 +59,15 @@ export interface SparseCodes {
 export type CodeColumn = Uint8Array<ArrayBuffer> | Uint32Array | Float32Array;
 
 /**
- * What one entry of a column belongs to. `pointers`: row i's entries are `[i] … [i + 1]`. `values`: one number a
- * coordinate of a row.
+ * Unit of a column's entries. `pointers`: row i has entries `[i] … [i + 1]`. `values`: one number per coordinate of a
+ * row.
  */
 type Extent = "pointers" | "entries" | "rows" | "trace_pointers" | "trace_entries" | "values";
 
 export interface ColumnRule {
-  /** Where it stands in {@link SparseCodes}. */
+  /** Path in {@link SparseCodes}. */
   readonly path: readonly [string] | readonly ["norm" | "trace", string];
-  /** Where it stands in an answer. */
+  /** Path in an answer. */
   readonly key: readonly [string] | readonly ["norm" | "trace", string];
   /** Its name in frames and safetensors. */
   readonly name: string;
@@ -75,9 +75,9 @@ export interface ColumnRule {
   readonly extent: Extent;
   /** For the documentation of the API. */
   readonly about: string;
-  /** Whether some codes lack it; of a column of `norm` or `trace`, whether some of those lack it. */
+  /** Whether some codes lack it; for a column of `norm` or `trace`, whether some of those lack it. */
   readonly optional?: boolean;
-  /** Texts that the numbers of the column stand for. */
+  /** Texts that the column's numbers stand for. */
   readonly names?: readonly string[];
 }
 
@@ -100,8 +100,8 @@ const OPTIONAL = { optional: true } as const;
 const NO_TARGETS = "Absent for a transcoder without targets";
 
 /**
- * Every column of codes. Slicing, joining, the protocol, all answer writers and the OpenAPI document loop over this table;
- * a column that codes do not have is left out everywhere.
+ * Every column of codes. Slicing, joining, the protocol, all answer writers and the OpenAPI document loop over this
+ * table. A column that codes lack is left out everywhere.
  */
 export const CODE_COLUMNS: readonly ColumnRule[] = [
   columnRule("indptr", "indptr", Uint32Array, "pointers", "Row i has the entries indptr[i] to indptr[i + 1]"),
@@ -131,11 +131,11 @@ export const CODE_COLUMNS: readonly ColumnRule[] = [
     OPTIONAL,
   ),
   columnRule("reconstruction", "reconstruction", Float32Array, "values", "x̂, d_out numbers", OPTIONAL),
-  // Last, since its entries are single bytes: the others stay on multiples of four.
+  // Last, because its entries are single bytes: the others stay aligned.
   columnRule("stops", "stop", Uint8Array, "rows", "What ended the row", { names: STOP_REASONS }),
 ];
 
-/** One column of codes; undefined where they do not have it. */
+/** One column of codes; undefined if they lack it. */
 export function columnOfCodes(codes: SparseCodes, { path: [outer, inner] }: ColumnRule): CodeColumn | undefined {
   const held = codes[outer as keyof SparseCodes] as unknown;
   return (inner === undefined ? held : (held as Record<string, unknown> | undefined)?.[inner]) as
@@ -143,7 +143,7 @@ export function columnOfCodes(codes: SparseCodes, { path: [outer, inner] }: Colu
     | undefined;
 }
 
-/** The columns that codes have, by name. */
+/** The columns present in codes, by name. */
 export function columnsOfCodes(codes: SparseCodes): Map<string, CodeColumn> {
   const columns = new Map<string, CodeColumn>();
   for (const rule of CODE_COLUMNS) {
@@ -153,7 +153,7 @@ export function columnsOfCodes(codes: SparseCodes): Map<string, CodeColumn> {
   return columns;
 }
 
-/** The way back. @param columnOf undefined for a column that the codes do not have */
+/** The inverse. @param columnOf undefined for a column that the codes lack */
 export function codesOfColumns(
   shape: Pick<SparseCodes, "count" | "width">,
   columnOf: (rule: ColumnRule) => CodeColumn | undefined,
@@ -169,13 +169,13 @@ export function codesOfColumns(
   return codes as unknown as SparseCodes;
 }
 
-/** Codes to be decoded: SparseCodes' columns as a client can know them. Indices may come in any order. */
+/** Codes to decode: the columns of SparseCodes that a client can know. Indices may come in any order. */
 export interface CodesToDecode {
   readonly count: number;
   readonly indptr: Uint32Array;
   readonly indices: Uint32Array;
   readonly values: Float32Array;
-  /** Decode with the first so many atoms only: one of the dictionary's groups. Absent: with all. */
+  /** Decode with the first so many atoms only: one of the dictionary's groups. Absent: all. */
   readonly group?: number;
   /** [count, d_in] the rows that were encoded; required by a transcoder with a skip. */
   readonly inputs?: Float32Array;

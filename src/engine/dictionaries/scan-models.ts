@@ -39,7 +39,7 @@ export async function scanModels(modelsDir: string): Promise<ModelsFolder> {
     else if (ID.test(name)) dictionaries.push({ id: name, folder });
     else {
       warnings.push(
-        `The folder ${name} in ${modelsDir} is not served: its name is no dictionary id. Rename it to letters, digits, ".", "_", "-".`,
+        `The folder ${name} in ${modelsDir} is not served: its name is not a valid dictionary id. Rename it to letters, digits, ".", "_", "-".`,
       );
     }
   }

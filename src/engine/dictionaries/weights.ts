@@ -66,7 +66,7 @@ function checkTensors({ tensors }: SafetensorsFile, manifest: DictionaryManifest
   const shapes = tensorShapes(manifest);
   for (const [name, shape] of shapes) {
     const entry: TensorEntry | undefined = tensors.get(name);
-    if (entry === undefined) faults.push(`${WEIGHTS_FILE} holds no tensor "${name}", which the manifest asks for.`);
+    if (entry === undefined) faults.push(`${WEIGHTS_FILE} holds no tensor "${name}", which the manifest requires.`);
     else if (entry.shape.join() !== shape.join()) {
       faults.push(
         `${WEIGHTS_FILE}: "${name}" is [${entry.shape.join(", ")}]; the manifest says [${shape.join(", ")}].`,

@@ -34,6 +34,6 @@ const RULES: Readonly<Record<string, OnePassRule>> = {
 /** The activation rule of a one-pass kind. */
 export function onePassRule({ kind }: { readonly kind: string }): OnePassRule {
   const rule = RULES[kind];
-  if (rule === undefined) throw new Error(`${kind} is no one-pass encoder`);
+  if (rule === undefined) throw new Error(`${kind} is not a one-pass encoder`);
   return rule;
 }

@@ -97,7 +97,7 @@ export class BatchFormer<W extends Work, R> {
       const waited = clock.now() - entry.submitted;
       if (!entry.behindOthers || entry.started !== null || waited <= maxWait * LEEWAY) return entry;
       onShed("queue_full");
-      const message = `The rows have waited ${Math.ceil(waited)} ms, and the limit is ${maxWait} ms: work took longer than it was predicted to.`;
+      const message = `The rows have waited ${Math.ceil(waited)} ms, and the limit is ${maxWait} ms: the work took longer than predicted.`;
       entry.fail(new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: estimator.waitOf(lane) / 1000 }));
     }
     return undefined;
@@ -256,9 +256,13 @@ export class BatchRuns<W extends Work, R> {
     try {
       deliver([part], await this.#options.executor.run([part.piece]));
     } catch (error) {
-      const crashed = new EngineError("PURSUIT_RUNTIME_CRASHED", "These rows ended the runtime process twice.", {
-        cause: error,
-      });
+      const crashed = new EngineError(
+        "PURSUIT_RUNTIME_CRASHED",
+        "These rows crashed the runtime process twice. Please report them.",
+        {
+          cause: error,
+        },
+      );
       part.entry.fail(error instanceof ExecutorCrash ? crashed : error);
     }
   }

@@ -191,7 +191,7 @@ export class ServedDictionary {
         const smaller = outOfMemory && memory.shrink() ? ", without its Gram matrix" : "";
         const crash = `${detail.replace(/\.$/, "")}${outOfMemory ? ", probably out of memory" : ""}`;
         const why = reason === "watchdog" ? "it gave no answer" : crash;
-        const message = `The runtime process of ${this.id} is started anew${smaller}: ${why}.`;
+        const message = `The runtime process of ${this.id} is being restarted${smaller}: ${why}.`;
         log("error", message, { dictionary: this.id, reason });
       },
       onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),

@@ -49,7 +49,7 @@ export function inferRoute(options: AppOptions, pool: WirePool, statistics: Infe
   return {
     method: "POST",
     path: `/models/:model${VERSION_PLACE}/infer`,
-    summary: "Rows to sparse codes, as tensors",
+    summary: "Encode rows to sparse codes, as tensors",
     operationId: "v2Infer",
     queues: true,
     body: InferBodySchema,

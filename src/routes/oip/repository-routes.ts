@@ -42,7 +42,7 @@ export function repositoryRoutes(engine: Engine): readonly V2Route[] {
     {
       method: "POST",
       path: "/repository/models/:name/load",
-      summary: "Load a dictionary from its folder, or replace what is served by what the folder holds now",
+      summary: "Load a dictionary from its folder, or replace the served version by the folder's",
       operationId: "v2Load",
       management: true,
       body: ChangeBodySchema,
@@ -57,7 +57,7 @@ export function repositoryRoutes(engine: Engine): readonly V2Route[] {
     {
       method: "POST",
       path: "/repository/models/:name/unload",
-      summary: "Unload a dictionary once what it has accepted is answered",
+      summary: "Unload a dictionary after its accepted requests are answered",
       operationId: "v2Unload",
       management: true,
       body: ChangeBodySchema,
@@ -82,7 +82,7 @@ const ID = new RegExp(DICTIONARY_ID_PATTERN);
 function nameOf(request: V2Request): string {
   const { name } = request.params as unknown as { readonly name: string };
   if (ID.test(name)) return name;
-  throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `${named(name)} is no name of a dictionary.`);
+  throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `${named(name)} is not a valid dictionary name.`);
 }
 
 /** Bytes of a body here at most: it is read on the main thread. */

@@ -12,7 +12,7 @@ export function registerDictionaries(app: FastifyInstance, { engine }: AppOption
     "/v1/dictionaries",
     {
       schema: describeRoute({
-        summary: "All dictionaries, broken ones included",
+        summary: "List all dictionaries, including failed ones",
         operationId: "listDictionaries",
         answer: DictionariesSchema,
       }),

@@ -19,7 +19,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
     {
       config: { loads: true },
       schema: describeRoute({
-        summary: "Features by their labels: each word may be a beginning, or misspelt",
+        summary: "Search features by label; words may be incomplete or misspelt",
         operationId: "searchFeatures",
         id: true,
         query: Type.Object(
@@ -56,7 +56,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
     async (request, reply) => {
       const { id, index } = request.params;
       if (!/^\d{1,10}$/.test(index)) {
-        const message = `A feature is named by its number; ${JSON.stringify(index)} is none.`;
+        const message = `${JSON.stringify(index)} is not the number of a feature.`;
         throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
       }
       const {

@@ -21,7 +21,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
     {
       config: { body: "steer", queues: true, answers: ROWS_TYPES },
       schema: describeRoute({
-        summary: "Rows edited by their features",
+        summary: "Edit rows by their features",
         operationId: "steer",
         id: true,
         body: bodySchemas(SteerBodySchema, { rows: false, lines: false }),

@@ -40,7 +40,7 @@ export function registerSteeringSets(
         id: true,
         query: Type.Object(
           {
-            after: Type.Optional(Type.String({ description: "Begins behind this name: next of the list before" })),
+            after: Type.Optional(Type.String({ description: "Start after this name: `next` of the previous answer" })),
             limit: Type.Optional(Type.String({ description: `1 to ${MOST_LISTED}; ${LISTED} if not given` })),
           },
           { additionalProperties: false },
@@ -90,7 +90,7 @@ export function registerSteeringSets(
     {
       config: { body: "fields", management: true, loads: true },
       schema: describeRoute({
-        summary: "Saves a steering set; if-match and if-none-match are heeded",
+        summary: "Save a steering set; observes if-match and if-none-match",
         operationId: "putSteeringSet",
         id: true,
         params: { name: Type.String({ pattern: DICTIONARY_ID_PATTERN }) },
@@ -116,7 +116,7 @@ export function registerSteeringSets(
     {
       config: { management: true },
       schema: describeRoute({
-        summary: "Deletes a steering set; if-match is heeded",
+        summary: "Delete a steering set; observes if-match",
         operationId: "deleteSteeringSet",
         id: true,
         params,

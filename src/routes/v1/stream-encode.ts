@@ -316,7 +316,7 @@ function pause(milliseconds: number, cancellation: Cancellation): Promise<void> 
 function sourceFault(error: unknown): unknown {
   const { code = "", message } = error as NodeJS.ErrnoException;
   if (!/^(?:Z_|ERR__ERROR_|ERR_BROTLI|ERR_PADDING)/.test(code)) return error;
-  return new WireError("PURSUIT_MALFORMED_BODY", `The body is not what its content-encoding says: ${message}.`);
+  return new WireError("PURSUIT_MALFORMED_BODY", `The body does not match its content-encoding: ${message}.`);
 }
 
 function asFault(error: unknown): Fault {

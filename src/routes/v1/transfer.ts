@@ -26,7 +26,7 @@ export function registerTransfer(app: FastifyInstance, pool: WirePool, options: 
     {
       config: { body: "encode" },
       schema: describeRoute({
-        summary: "Rows encoded with one dictionary and decoded with another",
+        summary: "Encode rows with one dictionary and decode them with another",
         operationId: "transfer",
         body: bodySchemas(TransferBodySchema, { rows: true, lines: false }),
         query: TransferQuerySchema,

@@ -3,14 +3,14 @@ import type { Socket } from "node:net";
 import { answerBare } from "../../routes/error-handler.ts";
 
 export interface ConnectionLimit {
-  /** Connections at once, at most. */
+  /** Maximum open connections. */
   readonly maxConnections: number;
 }
 
-/** How every HTTP/1 answer begins, whatever it says. */
+/** First bytes of every HTTP/1 answer. */
 const BEGINNING = "HTTP/1.1 ";
 
-/** Milliseconds between its first two letters, and by how much each later interval is longer. */
+/** Milliseconds between the first two probe bytes, and the growth of later intervals. */
 const FIRST_INTERVAL = 50;
 const INTERVAL_GROWTH = 4;
 
@@ -18,20 +18,20 @@ const INTERVAL_GROWTH = 4;
 interface Connection {
   /** performance.now() */
   readonly since: number;
-  /** Answers that it still owes. */
+  /** Answers not sent yet. */
   readonly owed: Set<ServerResponse>;
 }
 
 /**
- * Rules for connections, on every address that the server listens on. At the limit a new connection takes the place of the
- * one that was idle the longest; where none is idle, of the slowest whose client is awaited; where the server works for all,
- * it is refused. A client may end its half of the connection after its request and still get its answer.
+ * Rules for connections, on every address of the server. At the limit a new connection replaces the one that was idle
+ * longest; if none is idle, the slowest whose client has to act; if there is none, it is refused. A client may end its
+ * half of the connection after its request and still gets its answer.
  */
 export class Connections {
   readonly #limit: number;
   readonly #onRefused: () => void;
   readonly #open = new Map<Socket, Connection>();
-  /** Connections that owe no answer, the one idle the longest first. */
+  /** Connections without pending answers, the one idle longest first. */
   readonly #idle = new Set<Socket>();
 
   constructor({ maxConnections }: ConnectionLimit, onRefused: () => void) {
@@ -43,12 +43,12 @@ export class Connections {
   guard(server: Server): void {
     const accept = server.listeners("connection") as ((socket: Socket) => void)[];
     server.removeAllListeners("connection");
-    // Of Node, though none of its types.
+    // An option of Node that its types lack.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.on("connection", (socket: Socket) => {
       if (!this.#admit(socket)) return;
       for (const one of accept) one.call(server, socket);
-      // After Node's own listener: a request that was cut off has been refused by then.
+      // Runs after Node's own listener, which refuses a request that was cut off.
       socket.on("end", () => this.#probe(socket));
     });
     server.on("request", ({ socket }, response) => this.#owe(socket, response));
@@ -75,7 +75,7 @@ export class Connections {
     this.#idle.delete(socket);
   }
 
-  /** The connection that has moved the fewest bytes a millisecond, of those that wait for their client. */
+  /** Of the connections that wait for their client, the one with the fewest bytes per millisecond. */
   #slowest(): Socket | undefined {
     const now = performance.now();
     let slowest: Socket | undefined;
@@ -92,7 +92,7 @@ export class Connections {
 
   #refuse(socket: Socket): void {
     this.#onRefused();
-    const detail = `The server takes ${this.#limit} connections at once (PURSUIT_MAX_CONNECTIONS), and works for all of them. Come again later.`;
+    const detail = `All ${this.#limit} connections of the server (PURSUIT_MAX_CONNECTIONS) are in use. Send the request again later.`;
     answerBare(socket, "", { code: "PURSUIT_TOO_MANY_CONNECTIONS", detail, retryAfter: 1 });
     socket.resume().once("finish", () => socket.destroy());
   }
@@ -109,9 +109,9 @@ export class Connections {
   }
 
   /**
-   * Finds out whether a client that ended its half of the connection has left or waits for its answer: both look the same
-   * until something is sent. How the answer begins is known, so it is sent letter by letter at growing intervals. A client
-   * that has left resets the connection at the first, which shows at the next.
+   * Finds out whether a client that ended its half of the connection has left or waits for its answer: both look the
+   * same until something is sent. The start of the answer is known, so it is sent byte by byte at growing intervals. A
+   * client that has left resets the connection at the first byte, which shows at the next.
    */
   #probe(socket: Socket): void {
     const [response, another] = this.#open.get(socket)?.owed ?? [];
@@ -129,7 +129,7 @@ export class Connections {
       clearTimeout(timer);
       socket.write = write;
       if (typeof chunk === "string" && chunk.startsWith(BEGINNING)) return write(chunk.slice(sent), ...rest);
-      // Not as Node writes answers: nothing may follow the letters that are out.
+      // Not as Node ends answers: nothing may follow the bytes already sent.
       socket.destroy();
       return false;
     };
@@ -137,6 +137,6 @@ export class Connections {
   }
 }
 
-/** Whether a client has to send more of its request, or to read of its answer, before the server can go on. */
+/** Whether the server waits for a client to send more of its request or to read its answer. */
 const awaitsClient = (socket: Socket, { req, headersSent }: ServerResponse): boolean =>
   !req.complete || (headersSent && socket.writableLength > 0);

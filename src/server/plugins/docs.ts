@@ -6,7 +6,7 @@ import { type Keys, keyRequired } from "./keys.ts";
 import { REQUEST_EXAMPLES } from "./openapi-examples.ts";
 import { isHealthPath } from "./routes.ts";
 
-/** The part of an OpenAPI operation that is completed here. */
+/** The part of an OpenAPI operation completed here. */
 interface Operation {
   readonly operationId: string;
   parameters?: Parameter[];
@@ -20,7 +20,7 @@ interface Parameter {
   example?: unknown;
 }
 
-/** Describes the routes that are registered after it: the OpenAPI document, and the page at /docs that shows it. */
+/** Describes the routes registered after it: the OpenAPI document, and the page at /docs. */
 export async function registerDocs(
   app: FastifyInstance,
   { version, access }: { readonly version: string; readonly access: Keys },
@@ -42,7 +42,7 @@ export async function registerDocs(
       ...(keyed && { components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } } }),
       tags: [
         { name: "dictionaries", description: "Rows to codes and back" },
-        { name: "steering", description: "Rows edited by their features, and named sets of edits" },
+        { name: "steering", description: "Edit rows by their features; named sets of edits" },
         { name: "open inference protocol", description: 'As Triton and KServe speak it; errors are {"error"}' },
         { name: "operations", description: "Health and metrics" },
       ],
@@ -61,13 +61,13 @@ export async function registerDocs(
     await pages.register(swaggerUi, {
       routePrefix: "/docs",
       indexPrefix: "",
-      // No bar with another product's name. The page forgets a key when it is closed.
+      // Without the bar of another product. The page forgets a key when it is closed.
       uiConfig: { layout: "BaseLayout", persistAuthorization: false, tryItOutEnabled: true },
     });
   });
 }
 
-/** Adds examples to requests, and shows the query of a body without fields as one parameter. */
+/** Adds examples to requests, and shows the query of bodies without fields as one parameter. */
 const completeOperations: NonNullable<FastifyDynamicSwaggerOptions["transformObject"]> = (given) => {
   if (!("openapiObject" in given)) return given.swaggerObject;
   for (const path of Object.values(given.openapiObject.paths ?? {})) {
@@ -85,7 +85,7 @@ const completeOperations: NonNullable<FastifyDynamicSwaggerOptions["transformObj
   return given.openapiObject;
 };
 
-/** Folds the parameters of a query into one object, which is written as those parameters (style form, explode). */
+/** Folds query parameters into one object, serialized as those parameters (style form, explode). */
 function foldQuery(operation: Operation): void {
   const { parameters = [] } = operation;
   const query = parameters.filter((parameter) => parameter.in === "query");

@@ -4,11 +4,11 @@ import { WireError } from "../../codecs/codec-error.ts";
 import { isHealth } from "./routes.ts";
 
 export interface HostRule {
-  /** Names that clients may reach the server by, each with or without a port. `*` accepts any. */
+  /** Names that clients may use for the server, with or without a port. `*` accepts any. */
   readonly allowedHosts: readonly string[];
 }
 
-/** Where the server listens, and which of its own addresses a request came to. */
+/** Address that the server listens on, and the one that a request came to. */
 export interface Reached {
   readonly listening: string;
   readonly address: string;
@@ -19,16 +19,16 @@ const loopback = new BlockList();
 loopback.addSubnet("127.0.0.0", 8, "ipv4");
 loopback.addAddress("::1", "ipv6");
 
-/** `::ffff:127.0.0.1`, as a dual-stack socket writes it, is 127.0.0.1. */
+/** `::ffff:127.0.0.1`, from a dual-stack socket, means 127.0.0.1. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "");
 
-/** Whether an IP address is one that only this machine reaches. */
+/** Whether only this machine can reach an IP address. */
 export function isLoopback(address: string): boolean {
   const plain = plainAddress(address);
   return isIP(plain) !== 0 && loopback.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4");
 }
 
-/** What a Host header without a port means. */
+/** Port of a Host header without one. */
 const HTTP_PORT = 80;
 
 interface Host {
@@ -37,7 +37,7 @@ interface Host {
   readonly port: number | null;
 }
 
-/** Splits `name:port`. Null where it is no host. */
+/** Splits `name:port`. Null if it is not a host. */
 export function parseHost(text: string): Host | null {
   const parts = /^(?:\[([\da-f:.]+)\]|([^\s:[\]/@?#,]+?)\.?)(?::(\d{1,5}))?$/i.exec(text);
   if (parts === null) return null;
@@ -46,7 +46,7 @@ export function parseHost(text: string): Host | null {
 }
 
 /**
- * Makes the test whether a Host header names this server. A web page can point a name of its own at this machine (DNS
+ * Returns a test whether a Host header names this server. A web page can point a name of its own at this machine (DNS
  * rebinding): its browser then sends that name, and would let the page read every answer.
  */
 export function hostTest({ allowedHosts }: HostRule): (given: string, reached: Reached) => boolean {
@@ -58,7 +58,7 @@ export function hostTest({ allowedHosts }: HostRule): (given: string, reached: R
     if (host === null) return false;
     const hostPort = host.port ?? HTTP_PORT;
     if (allowed.some((one) => one?.name === host.name && (one.port === null || one.port === hostPort))) return true;
-    // An address cannot be rebound: scrapers and probes use the server's own.
+    // An address cannot be rebound, and scrapers and probes use it.
     const isOwn =
       host.name === plainAddress(address) || (local && (host.name === "localhost" || isLoopback(host.name)));
     return isOwn && hostPort === port;
@@ -70,7 +70,7 @@ export function registerHostCheck(app: FastifyInstance, rule: HostRule): void {
   const accepts = hostTest(rule);
   let listening: string | null = null;
   app.addHook("onRequest", (request, _reply, next) => {
-    // Null before it listens, text on a Unix socket: no browser gets there.
+    // Null before listening; a string on a Unix socket, which browsers cannot reach.
     listening ??= (app.server.address() as AddressInfo | null)?.address ?? null;
     const { localAddress: address = "", localPort: port = 0 } = request.socket;
     const given = request.headers.host ?? "";

@@ -3,17 +3,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { WireError } from "../../codecs/codec-error.ts";
 import { isHealth, isPage } from "./routes.ts";
 
-/** Keys that are accepted. An empty list: no key of that kind is required. */
+/** Accepted keys. An empty list means that no key of that kind is required. */
 export interface Keys {
   readonly apiKeys: readonly string[];
   /** Required by management calls; also accepted as API keys. */
   readonly adminKeys: readonly string[];
 }
 
-/** Which keys open a route. */
+/** Keys that open a route. */
 export type KeyRequired = "none" | "any" | "admin";
 
-/** The key that a route requires. Health and pages require none: they hold no data. */
+/** Returns the key that a route requires. Health and pages require none: they hold no data. */
 export function keyRequired(
   { apiKeys, adminKeys }: Keys,
   route: { readonly open: boolean; readonly management: boolean },
@@ -26,8 +26,8 @@ export function keyRequired(
 type Verify = (request: FastifyRequest, reply: FastifyReply) => Promise<Error | undefined>;
 
 /**
- * Requires a bearer key (RFC 6750): 401 without a known key, 403 with an API key where management asks for an admin key.
- * Runs before a dictionary is looked up or a body read. Compares in constant time.
+ * Requires a bearer key (RFC 6750): 401 without a known key, 403 with an API key where an admin key is required. Runs
+ * before a dictionary is looked up or a body read. Compares in constant time.
  */
 export async function registerKeys(app: FastifyInstance, keys: Keys): Promise<void> {
   const { apiKeys, adminKeys } = keys;
@@ -61,7 +61,7 @@ export async function registerKeys(app: FastifyInstance, keys: Keys): Promise<vo
 }
 
 function verifier(app: FastifyInstance, keys: readonly string[]): Verify {
-  // "rfc6749" accepts "bearer" in any case, as RFC 9110 has it for scheme names.
+  // "rfc6749" accepts "bearer" in any case, as RFC 9110 defines scheme names.
   const options: FastifyBearerAuthOptions = {
     keys: [...keys],
     addHook: false,

@@ -1,4 +1,6 @@
-/** Requests of the OpenAPI document that succeed as they are, in this order, on a server of the dictionaries in models/. */
+/**
+ * Requests of the OpenAPI document. They succeed unchanged, in this order, on a server of the dictionaries in models/.
+ */
 
 /** Thousandths of the held-out row "round: a cut of beef between the rump and the lower leg". */
 const THOUSANDTHS = [
@@ -21,7 +23,7 @@ const THOUSANDTHS = [
 
 const ROW = THOUSANDTHS.map((thousandths) => thousandths / 1000);
 
-/** The row as binary: short enough to see the other fields of a body beside it. */
+/** The row as binary: short enough to leave the other fields of a body visible. */
 const INPUTS = {
   data: Buffer.from(Float32Array.from(ROW).buffer).toString("base64"),
   dtype: "float32",
@@ -44,7 +46,7 @@ export interface RequestExample {
 
 const json = (body: unknown): Record<string, unknown> => ({ "application/json": body });
 
-/** By operationId. A route needs one where it requires a parameter or a body. */
+/** By operationId. Routes with a required parameter or a body need one. */
 export const REQUEST_EXAMPLES: Readonly<Record<string, RequestExample>> = {
   getDictionary: { parameters: { id: ID } },
   searchFeatures: { parameters: { id: ID, query: "bird", limit: "5" } },

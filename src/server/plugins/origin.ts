@@ -3,11 +3,11 @@ import { WireError } from "../../codecs/codec-error.ts";
 import { isHealth, isPage } from "./routes.ts";
 
 export interface OriginRule {
-  /** Origins of other sites whose pages may use the server, as browsers write them: `https://app.example.org`. */
+  /** Origins of other sites whose pages may use the server: `https://app.example.org`. */
   readonly corsOrigins: readonly string[];
 }
 
-/** Headers of answers that a page may read, beside the few that it always may. */
+/** Answer headers that a page may read, beside the few that it always may. */
 const EXPOSED = [
   "etag",
   "inference-header-content-length",
@@ -21,12 +21,12 @@ const EXPOSED = [
   "x-request-id",
 ].join(", ");
 
-/** Seconds for which a browser may keep the answer to a preflight. */
+/** Seconds that a browser may cache a preflight. */
 const PREFLIGHT_AGE = 600;
 
 /**
- * Refuses requests that the page of another site makes, but for the origins of the rule, which get CORS answers. A browser
- * sends simple requests without asking first, so that CORS alone would not stop a page from changing what is served.
+ * Refuses requests from pages of other sites, except from the allowed origins, which get CORS headers. A browser sends
+ * simple requests without asking first, so CORS alone would not stop a page from changing what is served.
  */
 export function registerOriginCheck(app: FastifyInstance, { corsOrigins }: OriginRule): void {
   app.addHook("onRequest", (request, reply, next) => {
@@ -44,8 +44,8 @@ export function registerOriginCheck(app: FastifyInstance, { corsOrigins }: Origi
 }
 
 /**
- * Lets the page of an allowed origin read the answer, a refusal too, and answers a preflight (Fetch standard, CORS protocol).
- * @fastify/cors would add a route for OPTIONS on every path, which hides that a path does not exist.
+ * Lets pages of an allowed origin read the answer, also a refusal, and answers preflights (Fetch standard, CORS
+ * protocol). @fastify/cors would add a route for OPTIONS on every path, which hides that a path does not exist.
  */
 function answerCors(request: FastifyRequest, reply: FastifyReply, origin: string, next: () => void): void {
   void reply.headers({ "access-control-allow-origin": origin, "access-control-expose-headers": EXPOSED });
@@ -61,7 +61,7 @@ function answerCors(request: FastifyRequest, reply: FastifyReply, origin: string
     .send();
 }
 
-/** Whether an origin is the server's own by the name that the request reached it by. A proxy may have ended TLS. */
+/** Whether an origin is the server's own, by the host of the request. A proxy may have ended TLS. */
 function isOwn(origin: string, host: string | undefined): boolean {
   const scheme = /^https?:\/\//.exec(origin)?.[0];
   if (scheme === undefined || host === undefined || !URL.canParse(scheme + host)) return false;

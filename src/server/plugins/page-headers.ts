@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { isPage } from "./routes.ts";
 
-/** Pages load files of this server only, run no inline script, and appear in no frame. */
+/** Pages load only files of this server, run no inline script, and cannot be framed. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -22,7 +22,7 @@ const PAGE_HEADERS = {
   "x-frame-options": "DENY",
 };
 
-/** Tells browsers to take no answer for another type than it says, and gives pages a strict policy. */
+/** Stops browsers from guessing content types, and gives pages a strict policy. */
 export function registerPageHeaders(app: FastifyInstance): void {
   app.addHook("onRequest", (request, reply, next) => {
     void reply.header("x-content-type-options", "nosniff");

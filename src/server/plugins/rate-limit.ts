@@ -6,17 +6,18 @@ import type { Keys } from "./keys.ts";
 import { isHealth, isPage } from "./routes.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 
-/** Clients remembered at most; the one seen longest ago is forgotten first. */
+/** Maximum clients remembered; the one seen longest ago is dropped first. */
 const CLIENTS = 10_000;
 
 export interface RateLimit {
-  /** Requests of one client a minute; 0: as many as it likes. */
+  /** Requests per minute of one client; 0: unlimited. */
   readonly rateLimit: number;
 }
 
 /**
- * Limits requests a minute, per key where keys are required and else per address. Runs after the key check, so that nobody
- * spends another's share, and before a body is read. Health and pages are not counted: their requests carry no checked key.
+ * Limits requests per minute, by key if keys are required, otherwise by address. Runs after the key check, so that
+ * nobody uses another's share, and before a body is read. Health and pages are not counted, because they carry no
+ * checked key.
  */
 export async function registerRateLimit(
   app: FastifyInstance,
@@ -40,7 +41,9 @@ export async function registerRateLimit(
   });
 }
 
-/** Requests of each client in its present window, by a clock that nobody sets: the plugin's own store goes by the wall clock. */
+/**
+ * Counts each client's requests in its present window by a monotonic clock: the plugin's own store uses the wall clock.
+ */
 class Windows implements FastifyRateLimitStore {
   readonly #clients = new LRUCache<string, { count: number; readonly end: number }>({ max: CLIENTS });
 
@@ -54,7 +57,7 @@ class Windows implements FastifyRateLimitStore {
     callback(null, { current: ++present.count, ttl: present.end - now });
   }
 
-  /** For routes with limits of their own: there are none. */
+  /** For routes with their own limits: there are none. */
   child(): FastifyRateLimitStore {
     return this;
   }
@@ -62,7 +65,7 @@ class Windows implements FastifyRateLimitStore {
 
 const SCHEME = "Bearer ".length;
 
-/** What stands for a key where it is counted: not the key, and the same however its header is written. */
+/** Counts a key under a hash, independent of how its header is written. */
 const keyOf = ({ headers }: FastifyRequest): string =>
   createHash("sha256")
     .update((headers.authorization ?? "").slice(SCHEME).trim())

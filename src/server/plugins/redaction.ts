@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { redactor } from "../redact.ts";
 import type { Keys } from "./keys.ts";
 
-/** Takes keys out of error answers: an error repeats what the client wrote, and clients pass errors on and log them. */
+/** Removes keys from error answers: an error repeats the client's text, and clients forward and log errors. */
 export function registerRedaction(app: FastifyInstance, { apiKeys, adminKeys }: Keys): void {
   const keys = [...apiKeys, ...adminKeys];
   if (keys.length === 0) return;

@@ -17,7 +17,9 @@ describe("scanModels", () => {
     expect(dictionaries).toEqual(["a.1", "a".repeat(128), "b-2", "c"].map((id) => ({ id, folder: join(models, id) })));
     expect(warnings).toEqual(
       ["_hidden", "a".repeat(129), "with space", "é"].map((name) =>
-        expect.stringContaining(`The folder ${name} in ${models} is not served: its name is no dictionary id.`),
+        expect.stringContaining(
+          `The folder ${name} in ${models} is not served: its name is not a valid dictionary id.`,
+        ),
       ),
     );
   });

@@ -118,8 +118,8 @@ describe("weights of a dictionary folder", () => {
 
   it("must be there, each of its tensor's shape, all faults told at once", async () => {
     expect(await faultsOf(load({ encoder: atomsOf() }, { center: true }))).toEqual([
-      'weights.safetensors holds no tensor "atoms", which the manifest asks for.',
-      'weights.safetensors holds no tensor "center", which the manifest asks for.',
+      'weights.safetensors holds no tensor "atoms", which the manifest requires.',
+      'weights.safetensors holds no tensor "center", which the manifest requires.',
     ]);
     const wrong = { atoms: tensor([D, M], ATOMS), center: tensor([1, D], [0, 0]) };
     expect(await faultsOf(load(wrong, { center: true }))).toEqual([

@@ -285,7 +285,7 @@ describe("BatchQueue", () => {
     expect((await alone).results).toEqual([["b0", "b1", "b2", "b3"]]);
     expect(await late).toMatchObject({
       code: "PURSUIT_QUEUE_FULL",
-      message: "The rows have waited 106 ms, and the limit is 100 ms: work took longer than it was predicted to.",
+      message: "The rows have waited 106 ms, and the limit is 100 ms: the work took longer than predicted.",
     });
     expect(executor.batches).toHaveLength(2);
     expect(queued()).toBe(0);

@@ -198,9 +198,9 @@ describe("a Gram matrix whose making the system kills", () => {
       expect.stringContaining("the process that held it ended, probably out of memory"),
     ]);
     expect(lines).toContain(
-      "error: The runtime process of one is started anew, without its Gram matrix: signal SIGKILL, probably out of memory.",
+      "error: The runtime process of one is being restarted, without its Gram matrix: signal SIGKILL, probably out of memory.",
     );
-    expect(lines.filter((line) => line.includes("started anew"))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes("being restarted"))).toHaveLength(1);
     expect(memory.held.gram).toBe(0);
   });
 });

@@ -70,7 +70,7 @@ describe("at the limit of connections", () => {
       "1",
       expect.objectContaining({
         code: "PURSUIT_TOO_MANY_CONNECTIONS",
-        detail: expect.stringMatching(/takes 1 connections.*PURSUIT_MAX_CONNECTIONS/),
+        detail: expect.stringMatching(/All 1 connections.*PURSUIT_MAX_CONNECTIONS/),
       }),
     ]);
     expect(refused).toBe(1);

@@ -107,7 +107,7 @@ export function parseNpyHeader(file: string, bytes: Uint8Array): NpyHeader {
   if (shape.length > MAX_DIMENSIONS || !Number.isSafeInteger(elements(shape))) {
     throw new FormatError(
       file,
-      `has no sound shape: (${shape.slice(0, 8).join(", ")}${shape.length > 8 ? ", …" : ""}).`,
+      `has an invalid shape: (${shape.slice(0, 8).join(", ")}${shape.length > 8 ? ", …" : ""}).`,
     );
   }
   return { dtype: descr, fortranOrder: order === "True", shape, dataStart: start + length };

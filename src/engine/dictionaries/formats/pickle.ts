@@ -171,7 +171,7 @@ class PickleMachine {
       default: {
         const name = REFUSED_OPCODES[code];
         const shown = `0x${code.toString(16).padStart(2, "0")}`;
-        if (name === undefined) throw new Error(`is damaged: ${shown} is no opcode`);
+        if (name === undefined) throw new Error(`is damaged: ${shown} is not an opcode`);
         throw new Error(`uses the opcode ${name} (${shown}), which torch.save does not write and is not read`);
       }
     }
@@ -247,12 +247,12 @@ class PickleMachine {
   #list(): unknown[] {
     const top = this.#top();
     if (Array.isArray(top)) return top;
-    throw new Error("appends to something that is no list");
+    throw new Error("appends to something that is not a list");
   }
 
   #setItems(items: readonly unknown[]): void {
     const dict = this.#top();
-    if (!(dict instanceof Map)) throw new Error("sets an item of something that is no dict");
+    if (!(dict instanceof Map)) throw new Error("sets an item of something that is not a dict");
     if (items.length % 2 !== 0) throw new Error("sets a key without a value");
     for (let i = 0; i < items.length; i += 2) dict.set(asKey(items[i]), items[i + 1]);
   }

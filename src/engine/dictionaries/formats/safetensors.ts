@@ -69,7 +69,7 @@ export class SafetensorsFile {
   static async open(path: string): Promise<SafetensorsFile> {
     const { handle, size } = await openPlainFile(path);
     try {
-      if (size < 8) throw new FormatError(path, `${size} bytes are no safetensors file.`);
+      if (size < 8) throw new FormatError(path, `${size} bytes are not a safetensors file.`);
       const length = Number((await readExactly(handle, path, 0, 8)).readBigUInt64LE());
       if (length > MAX_HEADER_BYTES || length > size - 8) {
         throw new FormatError(
@@ -180,9 +180,9 @@ function checkEntry(path: string, name: string, entry: unknown, dataStart: numbe
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string" || !/^[A-Z][A-Z0-9_]{0,30}$/.test(dtype))
     throw fault(`is of unknown type ${shown(dtype)}.`);
-  if (!isSizes(shape)) throw fault(`has no sound shape: ${shown(shape)}.`);
+  if (!isSizes(shape)) throw fault(`has an invalid shape: ${shown(shape)}.`);
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
-    throw fault(`has no sound data_offsets: ${shown(offsets)}.`);
+    throw fault(`has invalid data_offsets: ${shown(offsets)}.`);
   }
   const width = Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype] : undefined;
   const bytes = shape.reduce((product, size) => product * size, width ?? 0);

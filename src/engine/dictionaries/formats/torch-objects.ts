@@ -131,7 +131,7 @@ function readLegacyPickles(file: string, head: Uint8Array): TorchDescription {
   const contents = contentsOf(file, next(), rules.storages);
   const keys = next();
   if (!Array.isArray(keys) || keys.some((key) => typeof key !== "string") || new Set(keys).size < keys.length) {
-    throw new FormatError(file, "has no sound list of storages: damaged.");
+    throw new FormatError(file, "has no valid list of storages: it is damaged.");
   }
   return { contents, keys: keys as string[], end };
 }
@@ -175,7 +175,7 @@ class TorchRules implements PickleRules {
   }
 
   call(callable: unknown, args: readonly unknown[]): unknown {
-    if (!(callable instanceof Global)) throw new Error("calls something that is no function");
+    if (!(callable instanceof Global)) throw new Error("calls something that is not a function");
     return callGlobal(callable.name, args);
   }
 
@@ -184,7 +184,7 @@ class TorchRules implements PickleRules {
     const items = id instanceof PickleTuple ? id.items : [];
     const [kind, type, key, , count, view = null] = items;
     if (items.length !== this.#idLength || kind !== "storage" || typeof key !== "string" || !isSize(count)) {
-      throw new Error("holds a reference that is no storage");
+      throw new Error("holds a reference that is not a storage");
     }
     if (!(type instanceof Global) || !Object.hasOwn(STORAGES, type.name)) {
       throw new Error("holds a storage of no known type");
@@ -200,7 +200,7 @@ class TorchRules implements PickleRules {
 
   /** Attributes of an OrderedDict, such as a state dict's _metadata, say nothing about its tensors. */
   build(target: unknown): void {
-    if (!(target instanceof Map)) throw new Error("sets attributes of something that is no dict");
+    if (!(target instanceof Map)) throw new Error("sets attributes of something that is not a dict");
   }
 }
 
@@ -209,17 +209,18 @@ function callGlobal(name: string, args: readonly unknown[]): unknown {
     case "collections.OrderedDict":
       return orderedDict(args);
     case "torch.Size": {
-      if (args.length !== 1 || !isSizes(args[0])) throw new Error("makes a torch.Size of something else than sizes");
+      if (args.length !== 1 || !isSizes(args[0])) throw new Error("makes a torch.Size of something other than sizes");
       return args[0];
     }
     case "torch.device": {
-      if (!args.every((arg) => typeof arg === "string" || isSize(arg))) throw new Error("names no sound torch.device");
+      if (!args.every((arg) => typeof arg === "string" || isSize(arg)))
+        throw new Error("names an invalid torch.device");
       return args.join(":");
     }
     case REBUILD_TENSOR:
       return tensorOf(args);
     case REBUILD_PARAMETER: {
-      if (!(args[0] instanceof Tensor)) throw new Error("makes a parameter of something that is no tensor");
+      if (!(args[0] instanceof Tensor)) throw new Error("makes a parameter of something that is not a tensor");
       return args[0];
     }
     case REBUILD_FROM_TYPE: {
@@ -231,7 +232,7 @@ function callGlobal(name: string, args: readonly unknown[]): unknown {
       return callGlobal(rebuild.name, inner.items);
     }
     default:
-      throw new Error(`calls ${name}, which is no function`);
+      throw new Error(`calls ${name}, which is not a function`);
   }
 }
 
@@ -239,11 +240,11 @@ function callGlobal(name: string, args: readonly unknown[]): unknown {
 function orderedDict(args: readonly unknown[]): Map<unknown, unknown> {
   const [pairs = [], ...others] = args;
   const dict = new Map<unknown, unknown>();
-  if (!Array.isArray(pairs) || others.length > 0) throw new Error("makes an OrderedDict of something else than pairs");
+  if (!Array.isArray(pairs) || others.length > 0) throw new Error("makes an OrderedDict of something other than pairs");
   for (const pair of pairs as unknown[]) {
     const items = pair instanceof PickleTuple ? pair.items : pair;
     if (!Array.isArray(items) || items.length !== 2)
-      throw new Error("makes an OrderedDict of something else than pairs");
+      throw new Error("makes an OrderedDict of something other than pairs");
     dict.set(asKey(items[0]), items[1]);
   }
   return dict;
@@ -253,7 +254,7 @@ function orderedDict(args: readonly unknown[]): Map<unknown, unknown> {
 function tensorOf([storage, offset, shape, strides, , , metadata = null]: readonly unknown[]): Tensor {
   if (!isStorage(storage)) throw new Error("rebuilds a tensor without a storage");
   if (!isSize(offset) || !isSizes(shape) || !isSizes(strides)) {
-    throw new Error("rebuilds a tensor whose offset, size or stride is no integer ≥ 0");
+    throw new Error("rebuilds a tensor whose offset, size or stride is not an integer ≥ 0");
   }
   const sizes = shape.items as readonly number[];
   const steps = strides.items as readonly number[];

@@ -72,7 +72,7 @@ export async function openTorch(path: string, describe: Describe = describeApart
     throw new FormatError(path, `is a checkpoint of torch 0.1, which is not read. ${again}`);
   }
   if (head[0] === 0x80) throw new FormatError(path, `is a plain pickle, not a file of torch.save. ${again}`);
-  throw new FormatError(path, "is no file of torch.save.");
+  throw new FormatError(path, "is not a file of torch.save.");
 }
 
 /** Where the numbers of storages lie. */
@@ -132,7 +132,7 @@ function prefixOf(path: string, { members }: ZipArchive): string {
   if (pickles.length === 1) return pickles[0]!.name.slice(0, -"data.pkl".length);
   throw new FormatError(
     path,
-    `is no file of torch.save: the zip holds ${pickles.length} files data.pkl instead of one.`,
+    `is not a file of torch.save: the zip holds ${pickles.length} files data.pkl instead of one.`,
   );
 }
 

@@ -225,4 +225,4 @@ function listEntries(zip: ZipFile): Promise<readonly Entry[]> {
 const hex = (crc: number): string => crc.toString(16).padStart(8, "0");
 
 const unsound = (path: string, format: string, error: unknown): FormatError =>
-  new FormatError(path, `is no sound ${format} file (${error instanceof Error ? error.message : String(error)}).`);
+  new FormatError(path, `is not a valid ${format} file (${error instanceof Error ? error.message : String(error)}).`);

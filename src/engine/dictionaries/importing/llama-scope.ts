@@ -198,7 +198,7 @@ function refuseOthers(config: Config): void {
   const type = config.setting("sae_type", "sae", STRING).value;
   if (type !== "sae") config.fault(`sae_type is ${JSON.stringify(type)}; import reads sae.`);
   if (config.setting("use_glu_encoder", false, BOOLEAN).value) {
-    config.fault("use_glu_encoder is true; an encoder with a gate of its own is not run here.");
+    config.fault("use_glu_encoder is true; Pursuit does not run encoders with a gate of their own.");
   }
 }
 

@@ -126,7 +126,7 @@ async function readSettings(folder: string, flags: ImportFlags): Promise<Setting
   }
   if (config.setting("use_glu_encoder", false, BOOLEAN).value) {
     config.fault(
-      `use_glu_encoder is true: h · sigmoid(x·W_E_glu + b_E_glu) is no encoder that Pursuit runs. ${decoderAlone("sae.W_D")}`,
+      `use_glu_encoder is true: h · sigmoid(x·W_E_glu + b_E_glu) is not an encoder that Pursuit runs. ${decoderAlone("sae.W_D")}`,
     );
   }
   const hooks = {

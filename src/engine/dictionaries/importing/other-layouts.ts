@@ -40,7 +40,7 @@ export async function explainFolder(folder: string): Promise<readonly string[]> 
   const entries = await readdir(folder, { withFileTypes: true });
   const names = new Set(entries.map(({ name }) => name));
   if (names.has("dictionary.json")) {
-    return [`${folder} is a dictionary of Pursuit already. Put it into the models folder; nothing is left to import.`];
+    return [`${folder} is already a Pursuit dictionary. Put it into the models folder; it needs no import.`];
   }
   const trained = await dictionaryLearningClass(folder);
   if (trained !== null) {
@@ -67,7 +67,7 @@ export async function explainFolder(folder: string): Promise<readonly string[]> 
   const dictionaries = inside.flat();
   if (dictionaries.length > 0) {
     return [
-      `${folder} is no dictionary, but holds ${dictionaries.length} that can be imported one by one:`,
+      `${folder} is not a dictionary, but holds ${dictionaries.length} that can be imported one by one:`,
       ...commands(dictionaries),
     ];
   }

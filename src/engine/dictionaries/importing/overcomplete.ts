@@ -163,7 +163,7 @@ function refuseOthers({ path, tensors }: TensorFile): void {
         : found(/^encoder\.mlp_blocks/)
           ? "an MLP encoder of several layers"
           : tensors.has(`${NORM}weight`) && !tensors.has(`${NORM}running_mean`)
-            ? "an encoder with a LayerNorm over its scores, which is no linear map of the row"
+            ? "an encoder with a LayerNorm over its scores, which is not a linear map of the row"
             : tensors.has(RELAX) && !found(/^encoder\./)
               ? "an archetypal dictionary without its encoder"
               : null;

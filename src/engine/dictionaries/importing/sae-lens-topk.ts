@@ -80,12 +80,12 @@ function kOf(config: Config, sinceSix: boolean, flags: ImportFlags): Known<numbe
   const [first, second] = found;
   if (second !== undefined && first!.value !== second.value && !settled) {
     config.fault(
-      `k is ${shownJson(first!.value)}, activation_fn_kwargs.k ${shownJson(second.value)}. Say which: --max-atoms <n>.`,
+      `k is ${shownJson(first!.value)}, activation_fn_kwargs.k ${shownJson(second.value)}. Choose one with --max-atoms <n>.`,
     );
   }
   if (first !== undefined) return { value: first.value as number, from: `${config.file}: ${first.key}` };
   if (sinceSix) return { value: 100, from: "SAELens' default" };
-  if (!settled) config.fault("it names no k, neither as k nor as activation_fn_kwargs.k. Add --max-atoms <n>.");
+  if (!settled) config.fault("it has neither k nor activation_fn_kwargs.k. Add --max-atoms <n>.");
   return { value: 1, from: "--max-atoms" };
 }
 

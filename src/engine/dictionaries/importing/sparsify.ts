@@ -118,7 +118,7 @@ function layoutOf(config: Config): { readonly kind: string; readonly role: Role;
     );
   } else if (kind !== activation) {
     config.fault(
-      `activation ${shownJson(activation)} is none of sparsify's that Pursuit runs: ${ACTIVATIONS.join(", ")}. ${decoderAlone("sae.W_dec")}`,
+      `activation ${shownJson(activation)} is not one that Pursuit runs: ${ACTIVATIONS.join(", ")}. ${decoderAlone("sae.W_dec")}`,
     );
   }
   const role = config.setting("transcode", false, BOOLEAN).value ? "transcoder" : "autoencoder";

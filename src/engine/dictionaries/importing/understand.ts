@@ -44,7 +44,7 @@ function refuseUntaken({ source, taken = [] }: Understood, flags: ImportFlags): 
   const named = given
     .map((name) => (flags[name] === false ? `--no-${name}` : FLAG_VALUES[name].split(" ")[0]!))
     .join(", ");
-  throw new ImportFault([`${named}: ${source} takes no such flag; leave it out.`]);
+  throw new ImportFault([`${named}: ${source} does not take this flag; leave it out.`]);
 }
 
 async function understandPath(path: string, flags: ImportFlags): Promise<Understood> {

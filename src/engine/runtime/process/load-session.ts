@@ -64,7 +64,7 @@ async function createOnRuntime(
   if (overDecoder) return create("cpu");
   const pathOnCuda = options.path === "auto" || runsOn(options.path, "cuda");
   if (!pathOnCuda && options.runtime === "cuda") {
-    throw new Error(`PURSUIT_PATH ${options.path} is the CPU's; on cuda it is auto, gram or residual.`);
+    throw new Error(`PURSUIT_PATH ${options.path} runs on CPU only. On cuda use auto, gram or residual.`);
   }
   if (options.runtime === "cpu" || !pathOnCuda) return create("cpu");
   const fault = cudaFault(await inspectCudaProvider());

@@ -153,8 +153,11 @@ function checkName(name: string): void {
 
 function check(name: string, present: SetEntry | undefined, expects: Expects): void {
   if (expects(present?.version ?? null)) return;
-  const what = present === undefined ? `There is no steering set ${name}` : `The steering set ${name} is another`;
-  throw new EngineError("PURSUIT_PRECONDITION_FAILED", `${what} than the request expects; GET it, and decide anew.`);
+  const what =
+    present === undefined
+      ? `There is no steering set ${name}, and the request expects one`
+      : `The steering set ${name} is not the version that the request expects`;
+  throw new EngineError("PURSUIT_PRECONDITION_FAILED", `${what}. GET it and decide again.`);
 }
 
 const notFound = (id: string, name: string): EngineError =>

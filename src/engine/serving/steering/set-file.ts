@@ -54,7 +54,7 @@ function parseSetFile(bytes: Uint8Array): StoredSet {
   if (format !== FORMAT) throw new Error(`its format is ${JSON.stringify(format) ?? "missing"}, not ${FORMAT}`);
   if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) throw new Error("its sha256 is none");
   const set = storedSet(sha256, JSON.stringify(readEdits(edits)));
-  if (check !== set.version) throw new Error("its check does not fit what it says: it is torn, or was edited by hand");
+  if (check !== set.version) throw new Error("its checksum does not match: it is damaged, or was edited by hand");
   return set;
 }
 

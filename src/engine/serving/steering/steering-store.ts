@@ -69,7 +69,7 @@ export class SteeringStore {
     for (const dictionary of await store.#entries(folder)) {
       const inside = join(folder, dictionary);
       if (!NAME.test(dictionary) || !(await isFolder(inside))) {
-        if (!dictionary.endsWith(ASIDE)) await store.#setAside(inside, "no dictionary's folder has that name");
+        if (!dictionary.endsWith(ASIDE)) await store.#setAside(inside, "its name is not a dictionary's");
         continue;
       }
       for (const file of await store.#entries(inside)) await store.#readFile(dictionary, join(inside, file), file);
@@ -212,7 +212,7 @@ export class SteeringStore {
     }
     const name = file.slice(0, -SUFFIX.length);
     try {
-      if (!file.endsWith(SUFFIX) || !NAME.test(name)) throw new Error("no steering set's file has that name");
+      if (!file.endsWith(SUFFIX) || !NAME.test(name)) throw new Error("its name is not a steering set's");
       const { size, isFile } = await lstat(path).then((found) => ({ size: found.size, isFile: found.isFile() }));
       if (!isFile) throw new Error("it is not a plain file");
       if (size > MAX_SET_BYTES) throw new Error(`it is ${size} bytes long, over ${MAX_SET_BYTES}`);
@@ -239,9 +239,9 @@ export class SteeringStore {
     const aside = path + ASIDE;
     try {
       await rename(path, aside);
-      this.#log("warn", `${path} is no steering set (${why}); it was set aside as ${aside}.`, {});
+      this.#log("warn", `${path} is not a steering set (${why}); it was renamed to ${aside}.`, {});
     } catch (error) {
-      this.#log("warn", `${path} is no steering set (${why}), and could not be set aside: ${words(error)}.`, {});
+      this.#log("warn", `${path} is not a steering set (${why}), and could not be renamed: ${words(error)}.`, {});
     }
   }
 }

@@ -149,9 +149,9 @@ describe("a checkpoint assembled by hand", () => {
       /shape \[2, 3\] that ends at element 6 of storage 0, which has 6/,
     ],
     ["an offset past the storage", { ...SIX, count: 6, offset: 1 }, /ends at element 6 of storage 0, which has 6/],
-    ["a negative stride", { ...SIX, count: 6, strides: [-3, 1] }, /offset, size or stride is no integer ≥ 0/],
-    ["a negative size", { ...SIX, count: 6, shape: [-2, 3] }, /offset, size or stride is no integer ≥ 0/],
-    ["a fractional offset", { ...SIX, count: 6, offset: 0.5 }, /offset, size or stride is no integer ≥ 0/],
+    ["a negative stride", { ...SIX, count: 6, strides: [-3, 1] }, /offset, size or stride is not an integer ≥ 0/],
+    ["a negative size", { ...SIX, count: 6, shape: [-2, 3] }, /offset, size or stride is not an integer ≥ 0/],
+    ["a fractional offset", { ...SIX, count: 6, offset: 0.5 }, /offset, size or stride is not an integer ≥ 0/],
     ["fewer strides than sizes", { ...SIX, count: 6, strides: [1] }, /of 2 sizes and 1 strides/],
     ["65 sizes", { count: 6, shape: Array(65).fill(1), strides: Array(65).fill(0) }, /of 65 sizes/],
     [
@@ -171,7 +171,7 @@ describe("a checkpoint assembled by hand", () => {
       { ...SIX, key: "../../../etc/passwd" },
       /holds no data of storage \.\.\/\.\.\/\.\.\/etc\/passwd/,
     ],
-    ["a key that is a number", { ...SIX, key: 0 }, /holds a reference that is no storage/],
+    ["a key that is a number", { ...SIX, key: 0 }, /holds a reference that is not a storage/],
     ["a storage of no known type", { ...SIX, type: "QInt8Storage" }, /names torch\.QInt8Storage, which is not read/],
   ])("is refused for %s", async (_, view, message) => {
     await expect(openHere(written(oneTensor(view)))).rejects.toThrow(message);
@@ -223,13 +223,13 @@ describe("a checkpoint assembled by hand", () => {
     [
       "a storage that is called",
       callBytes("torch", "FloatStorage", 3),
-      /calls torch\.FloatStorage, which is no function/,
+      /calls torch\.FloatStorage, which is not a function/,
     ],
-    ["a type that is called", callBytes("torch", "Tensor", 3), /calls torch\.Tensor, which is no function/],
+    ["a type that is called", callBytes("torch", "Tensor", 3), /calls torch\.Tensor, which is not a function/],
     [
       "a call of a value",
       Buffer.concat([valueBytes("f"), valueBytes(new Tuple()), OP.reduce]),
-      /calls something that is no function/,
+      /calls something that is not a function/,
     ],
     [
       "a rebuild by a stranger",
@@ -246,26 +246,26 @@ describe("a checkpoint assembled by hand", () => {
     [
       "a parameter of a number",
       callBytes("torch._utils", "_rebuild_parameter", 3, true, null),
-      /makes a parameter of something that is no tensor/,
+      /makes a parameter of something that is not a tensor/,
     ],
     [
       "an OrderedDict of numbers",
       callBytes("collections", "OrderedDict", [1, 2]),
-      /makes an OrderedDict of something else than pairs/,
+      /makes an OrderedDict of something other than pairs/,
     ],
-    ["a Size of text", callBytes("torch", "Size", "abc"), /makes a torch\.Size of something else than sizes/],
-    ["a device of a list", callBytes("torch", "device", []), /names no sound torch\.device/],
+    ["a Size of text", callBytes("torch", "Size", "abc"), /makes a torch\.Size of something other than sizes/],
+    ["a device of a list", callBytes("torch", "device", []), /names an invalid torch\.device/],
     [
       "attributes of a number",
       Buffer.concat([valueBytes(3), valueBytes(new Map()), OP.build]),
-      /sets attributes of something that is no dict/,
+      /sets attributes of something that is not a dict/,
     ],
     [
       "a reference that is text",
       Buffer.concat([valueBytes("storage"), OP.persistentId]),
-      /holds a reference that is no storage/,
+      /holds a reference that is not a storage/,
     ],
-    ["a reference of six items", storageBytes("0", 6, "FloatStorage", null), /holds a reference that is no storage/],
+    ["a reference of six items", storageBytes("0", 6, "FloatStorage", null), /holds a reference that is not a storage/],
   ])("is refused for %s", (_, value, message) => {
     const root = new Map<string, unknown>([
       ["w", tensorBytes(SIX)],
@@ -319,7 +319,7 @@ describe("a checkpoint assembled by hand", () => {
     [
       "a path that leaves its folder",
       [{ name: "../data.pkl", bytes: pickleBytes(1) }],
-      /is no sound torch\.save file \(invalid relative path/,
+      /is not a valid torch\.save file \(invalid relative path/,
     ],
     [
       "a damaged pickle",
@@ -350,8 +350,8 @@ describe("a checkpoint assembled by hand", () => {
   });
 
   it("is refused where it is no checkpoint at all", async () => {
-    await expect(openHere(written(Buffer.from("hello")))).rejects.toThrow("is no file of torch.save");
-    await expect(openHere(written(Buffer.alloc(0)))).rejects.toThrow("is no file of torch.save");
+    await expect(openHere(written(Buffer.from("hello")))).rejects.toThrow("is not a file of torch.save");
+    await expect(openHere(written(Buffer.alloc(0)))).rejects.toThrow("is not a file of torch.save");
     const tar = Buffer.alloc(512);
     tar.write("ustar", 257);
     await expect(openHere(written(tar))).rejects.toThrow("is a checkpoint of torch 0.1, which is not read");
@@ -406,7 +406,7 @@ describe("a checkpoint in the form before the zip", () => {
     [
       "references of the newer form",
       () => legacyBytes(pickleBytes(new Map([["w", W]])), [data]),
-      /holds a reference that is no storage/,
+      /holds a reference that is not a storage/,
     ],
   ])("is refused for %s", async (_, bytes, message) => {
     await expect(openHere(written(bytes()))).rejects.toThrow(message);

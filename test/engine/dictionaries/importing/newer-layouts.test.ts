@@ -175,7 +175,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     { layer: 3 },
     /writes to 3 layers/,
   ],
-  ["a layer of no set", () => folders.weights(OPENAI), { layer: 1 }, /--layer: OpenAI relu takes no such flag/],
+  ["a layer of no set", () => folders.weights(OPENAI), { layer: 1 }, /--layer: OpenAI relu does not take this flag/],
 ];
 
 describe("newer layouts refuse", () => {

@@ -48,7 +48,7 @@ const CASES: readonly (readonly [what: string, path: () => string, said: RegExp]
     () => folders.of({ "w.safetensors": OFFICIAL }),
     /Import a weights file by itself:\n {2}pursuit import \S+w\.safetensors$/,
   ],
-  ["a dictionary of Pursuit", () => folders.of({ "dictionary.json": "{}" }), /is a dictionary of Pursuit already/],
+  ["a dictionary of Pursuit", () => folders.of({ "dictionary.json": "{}" }), /is already a Pursuit dictionary/],
   [
     "an OpenAI file without its decoder",
     () => folders.weights({ latent_bias: [6], pre_bias: [4], "encoder.weight": [6, 4] }),

@@ -82,7 +82,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     /holds nothing that import reads: .* Name the folder or file that holds the dictionary/,
   ],
   ["a folder as a weights file's layout", () => saeLens({}), { from: "mp-sae" }, /--from mp-sae takes a weights file/],
-  ["a checkpoint that holds none", () => join(folderOf({ "w.pt": "x" }), "w.pt"), {}, /is no file of torch\.save/],
+  ["a checkpoint that holds none", () => join(folderOf({ "w.pt": "x" }), "w.pt"), {}, /is not a file of torch\.save/],
   ["a whole pickled module", () => join(torch, "refused/module.pt"), {}, /names torch\.nn\.modules\.linear\.Linear/],
   [
     "a checkpoint of several state dicts",

@@ -59,14 +59,16 @@ describe("k of a SAELens folder", () => {
 
   it("is asked for where an old config does not say it, with everything else that is missing", async () => {
     const folder = topk({ architecture: "topk", dtype: "torch.bfloat16" });
-    await expect(understand(folder, {})).rejects.toThrow(/Add --float32(.|\n)*names no k.*Add --max-atoms <n>/);
+    await expect(understand(folder, {})).rejects.toThrow(/Add --float32(.|\n)*has neither k nor.*Add --max-atoms <n>/);
     const { weights } = await understand(folder, { maxAtoms: 2, float32: true });
     expect(weights.settings).toMatchObject({ k: 2 });
   });
 
   it("is not guessed where two keys differ; a flag settles it", async () => {
     const folder = topk({ architecture: "topk", k: 4, activation_fn_kwargs: { k: 3 } });
-    await expect(understand(folder, {})).rejects.toThrow(/k is 4, activation_fn_kwargs\.k 3\. Say which: --max-atoms/);
+    await expect(understand(folder, {})).rejects.toThrow(
+      /k is 4, activation_fn_kwargs\.k 3\. Choose one with --max-atoms/,
+    );
     const { weights } = await understand(folder, { maxAtoms: 3 });
     expect(weights.settings).toMatchObject({ k: 3 });
   });

@@ -75,10 +75,7 @@ describe("a sparsify folder", () => {
   });
 
   it.each([
-    [
-      { activation: "relu" },
-      /activation "relu" is none of sparsify's that Pursuit runs: topk, groupmax\. .*atoms\.npy/,
-    ],
+    [{ activation: "relu" }, /activation "relu" is not one that Pursuit runs: topk, groupmax\. .*atoms\.npy/],
     [{ activation: "batchtopk" }, /top k of a whole batch, and the file holds no threshold.*atoms\.npy/],
     [{ coalesce_topk: "concat" }, /coalesce_topk "concat" selects among the latents of several layers/],
     [{ n_targets: 3, transcode: true }, /n_targets is 3: this layer writes to 3 layers/],

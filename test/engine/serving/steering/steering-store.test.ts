@@ -214,9 +214,9 @@ describe("SteeringStore", () => {
     expect(readFileSync(at("notes.txt.set-aside"), "utf8")).toBe("mine");
     expect(again.log).toHaveLength(aside.length + 1);
     expect(again.log.join("\n")).toMatch(
-      /torn\.json is no steering set \(it is cut off.*column 41\); it was set aside as/,
+      /torn\.json is not a steering set \(it is cut off.*column 41\); it was renamed to/,
     );
-    expect(again.log.join("\n")).toMatch(/edited\.json .*its check does not fit/);
+    expect(again.log.join("\n")).toMatch(/edited\.json .*its checksum does not match/);
     expect(again.log.join("\n")).toMatch(/wrong\.json .*edits\[0\]\.value is missing/);
     expect((await open(folder)).log).toEqual([]);
   });
