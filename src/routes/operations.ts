@@ -6,7 +6,7 @@ import { HealthSchema } from "./v1/schemas.ts";
 
 const tag = "operations";
 
-/** What a platform asks a server: health, metrics, its own description. */
+/** Operational routes: health, metrics, the server's description. */
 export function registerOperations(app: FastifyInstance, { engine, metrics }: AppOptions): void {
   app.get(
     "/health/live",

@@ -80,7 +80,7 @@ export function problemBody({ code, detail }: Problem, requestId: string): strin
 
 export const PROBLEM_TYPE = "application/problem+json";
 
-/** When to come again: in whole seconds for everybody (RFC 9110), and in milliseconds for who can tell them apart. */
+/** Sets the retry headers: whole seconds for everyone (RFC 9110), and milliseconds. */
 export function sayRetryAfter(reply: FastifyReply, seconds: number): void {
   void reply.header("retry-after", Math.max(1, Math.ceil(seconds)));
   void reply.header("retry-after-ms", Math.max(1, Math.ceil(seconds * 1000)));
@@ -96,5 +96,5 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .send(problemBody(problem, reply.request.id));
 }
 
-/** Text goes out in one piece with its head. Unserialized Fastify would add a charset, which JSON types do not have. */
+/** Sends text together with its head. Fastify's serializer would add a charset, which JSON types do not have. */
 const asItIs = (text: string): string => text;

@@ -4,7 +4,7 @@ import type { Engine, RequestContext } from "../engine/engine.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Of what is done for it; null before anything is. Cancelled when the response closes unfinished. */
+    /** Cancellation of its work; null before any work. Cancelled when the response closes unfinished. */
     cancellation: Cancellation | null;
   }
 }
@@ -12,7 +12,7 @@ declare module "fastify" {
 /** A request's own cancellation. */
 export const cancellationOf = (request: FastifyRequest): Cancellation => (request.cancellation ??= new Cancellation());
 
-/** What the engine is told of a request: cancelled when its client goes, late when its time is over. */
+/** Makes the engine's context of a request: cancelled when its client disconnects, with its deadline. */
 export function contextOf(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -20,7 +20,7 @@ export function contextOf(
   timeoutMs?: number,
 ): RequestContext {
   const cancellation = cancellationOf(request);
-  // It may have gone already, while its body was parsed on another thread.
+  // It may be gone already, while its body was parsed on another thread.
   if (reply.raw.destroyed) cancellation.cancel();
   return {
     span: request.span,

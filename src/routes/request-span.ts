@@ -3,23 +3,23 @@ import type { RequestSpan, Stage, TelemetryEvent } from "../engine/core/telemetr
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** What telemetry events name it by. */
+    /** Identifies it in telemetry events. */
     span: HttpSpan;
   }
 }
 
-/** The path of a request, safe to log and to answer: a query, or a user name in a whole URL, may hold a key. */
+/** Path of a request, safe to log and answer: a query, or a user name in a whole URL, may hold a key. */
 export const pathOf = ({ url }: Pick<FastifyRequest, "url">): string =>
   url.replace(/^[a-z]+:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "") || "/";
 
-/** Patterns of routes, by their URLs as Fastify has them. */
+/** Patterns of routes, by Fastify's URLs. */
 const patterns = new Map<string, string>();
 
-/** Span of an HTTP request. It adds up the times of its stages. */
+/** Span of an HTTP request. Sums the times of its stages. */
 export class HttpSpan implements RequestSpan {
   traceparent?: string;
   readonly tracestate?: string;
-  /** Milliseconds of each stage that has ended, in the order in which the first of them ended. */
+  /** Milliseconds of each finished stage, in order of its first end. */
   readonly times: Partial<Record<Stage, number>> = {};
   readonly #request: FastifyRequest;
 
@@ -42,7 +42,7 @@ export class HttpSpan implements RequestSpan {
     return pathOf(this.#request);
   }
 
-  /** The route's pattern, never the path: a label must not grow with what clients make up. */
+  /** The route's pattern, never the path: clients must not be able to create labels. */
   get route(): string {
     const { url } = this.#request.routeOptions;
     if (url === undefined) return "unmatched";
@@ -59,7 +59,10 @@ export function addTimes(event: TelemetryEvent): void {
   times[event.stage] = (times[event.stage] ?? 0) + event.end - event.start;
 }
 
-/** Adds `server-timing` (W3C Server-Timing) to answers written by a stage: milliseconds to the microsecond, the total last. */
+/**
+ * Adds `server-timing` (W3C Server-Timing) to answers written by a stage: milliseconds to the microsecond, the total
+ * last.
+ */
 export function registerServerTiming(app: FastifyInstance): void {
   app.addHook("onSend", ({ span, started }, reply, payload, next) => {
     const { times } = span;

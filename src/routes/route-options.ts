@@ -7,13 +7,13 @@ import type { BodyLimits } from "../codecs/codec-error.ts";
 import type { UnreadLimits } from "./unread-answers.ts";
 
 export interface Limits extends IntakeLimits, UnreadLimits, BodyLimits {
-  /** Connections at once, at most. */
+  /** Maximum open connections. */
   readonly maxConnections: number;
-  /** Bytes of one answer at most. */
+  /** Maximum bytes of one answer. */
   readonly maxAnswer: number;
-  /** Bytes of answers to a stream of lines that wait for a client which does not read them yet, at most. */
+  /** Maximum bytes of a line stream's answers that wait for a client which does not read. */
   readonly streamBuffer: number;
-  /** Bytes from which an answer is compressed, on `/v1` if it is text; 0 is never. */
+  /** Minimum bytes of a compressed answer, on `/v1` text only; 0: never. */
   readonly compressFrom: number;
 }
 

@@ -2,12 +2,12 @@ import type { FastifyInstance } from "fastify";
 import { WireError } from "../codecs/codec-error.ts";
 import { pathOf } from "./request-span.ts";
 
-/** Characters of a client's path that an error repeats. */
+/** Characters of a client's path repeated in an error. */
 const SHOWN_PATH = 200;
 
 /**
- * Refuses what matches no route, before its body is looked at: 405 with `allow` where the path takes another method, else
- * 404. Call it before the first route is added.
+ * Refuses requests without a route, before their body is read: 405 with `allow` if the path takes another method, else
+ * 404. Create it before the first route is added.
  */
 export class Unmatched {
   /** Methods of each route's path, as Fastify writes it. */
@@ -23,7 +23,7 @@ export class Unmatched {
     });
   }
 
-  /** Adds the refusal to requests; after the hooks that must come first, such as the check of keys. */
+  /** Adds the refusal; call it after the hooks that must come first, such as the key check. */
   register(app: FastifyInstance): void {
     app.addHook("onRequest", (request, reply, next) => {
       if (!request.is404) return next();
@@ -38,7 +38,7 @@ export class Unmatched {
     });
   }
 
-  /** Methods that a path takes; none where there is no such path. */
+  /** Methods of a path; none if it does not exist. */
   methodsOf(path: string): readonly string[] {
     this.#paths ??= [...this.#methods].map(([route, methods]) => ({ pattern: patternOf(route), methods }));
     const taken = this.#paths.flatMap(({ pattern, methods }) => (pattern.test(path) ? [...methods] : []));
@@ -46,7 +46,7 @@ export class Unmatched {
   }
 }
 
-/** `/v1/dictionaries/:id` matches any one part in the place of `:id`, a final `*` any rest. */
+/** `/v1/dictionaries/:id` matches any one part at `:id`, a final `*` any rest. */
 function patternOf(path: string): RegExp {
   const parts = path.split(/(:\w+|\*)/).map((part) => {
     if (part === "*") return ".*";

@@ -6,36 +6,36 @@ import { WireError } from "../codecs/codec-error.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** The part of its answer that the client has not read; null before there is one. */
+    /** The unread part of its answer; null before there is one. */
     unread: UnreadAnswer | null;
   }
 }
 
 export interface UnreadLimits {
-  /** Bytes of all answers that clients have not read yet, at most. */
+  /** Maximum bytes of all unread answers. */
   readonly maxUnread: number;
-  /** Milliseconds without a piece read after which a client's connection is closed. */
+  /** Milliseconds without a piece read after which a client is disconnected. */
   readonly stallMs: number;
 }
 
-/** Milliseconds without a byte read after which an answer gives way to another that has no room. */
+/** Milliseconds without a byte read after which an answer may be dropped for another that needs room. */
 const GIVES_WAY = 1000;
 
-/** Milliseconds between two looks for answers that give way. */
+/** Milliseconds between two searches for such answers. */
 const BETWEEN_LOOKS = 100;
 
-/** An answer on its way to its client. */
+/** An answer being sent. */
 export interface UnreadAnswer {
   readonly claim: Claim;
   readonly socket: Socket;
-  /** Bytes of the connection that the system had taken at the last look, and when that was first seen. */
+  /** Bytes of the connection that the system had taken at the last check, and when this was first seen. */
   taken: number;
   movedAt: number;
 }
 
 /**
- * Answers that clients have not read yet, bounded in bytes. A client that reads nothing for `stallMs` (to half as much
- * again) loses its connection; where another answer has no room, so does one that reads nothing for a second.
+ * Limits the bytes of unread answers. A client that reads nothing for `stallMs` (up to half as much again) is
+ * disconnected; when another answer needs room, so is one that reads nothing for a second.
  */
 export class UnreadAnswers {
   readonly #limits: UnreadLimits;
@@ -59,7 +59,7 @@ export class UnreadAnswers {
     return this.#ledger.held;
   }
 
-  /** The answer to a request, of no bytes yet. It ends when its response closes. */
+  /** Opens the answer to a request, with no bytes yet. It ends when its response closes. */
   open(request: FastifyRequest, { raw }: FastifyReply): UnreadAnswer {
     if (request.unread) return request.unread;
     const { socket } = request.raw;
@@ -75,7 +75,7 @@ export class UnreadAnswers {
     answer.claim.release();
   }
 
-  /** Whether an answer may hold so many bytes, after others gave way where they must. One that is alone always may. */
+  /** Whether an answer may hold that many bytes, after dropping others if necessary. A single answer always may. */
   resize({ claim }: UnreadAnswer, bytes: number): boolean {
     if (claim.resize(bytes)) return true;
     const more = bytes - claim.bytes;
@@ -86,19 +86,19 @@ export class UnreadAnswers {
     return true;
   }
 
-  /** Makes room for an answer of so many bytes before it is made. @throws WireError PURSUIT_ANSWERS_UNREAD */
+  /** Makes room for an answer of that many bytes before it is made. @throws WireError PURSUIT_ANSWERS_UNREAD */
   admit(request: FastifyRequest, reply: FastifyReply, bytes: number): void {
     if (!this.resize(this.open(request, reply), bytes)) throw this.full(bytes);
   }
 
-  /** Counts a refusal for want of room, and words it. */
+  /** Counts and words a refusal for lack of room. */
   full(bytes: number): WireError {
     this.#onShed();
     const message = `Answers that their clients have not read hold ${this.#ledger.held} bytes; with the ${bytes} of this one they would pass the limit of ${this.#ledger.limitFor(bytes)}. Send the request again later, or ask for less at once.`;
     return new WireError("PURSUIT_ANSWERS_UNREAD", message, this.#ledger.untilFits(bytes, bytes) / 1000);
   }
 
-  /** Closes connections whose clients have stopped to read; called each half of `stallMs`. */
+  /** Disconnects clients that have stopped reading; called each half of `stallMs`. */
   endStalled(): void {
     for (const answer of this.#answers) {
       if (this.#idleTime(answer) >= this.#limits.stallMs) this.#giveUp(answer);
@@ -109,7 +109,7 @@ export class UnreadAnswers {
     clearInterval(this.#timer);
   }
 
-  /** Milliseconds for which the connection has waited for its client. */
+  /** Milliseconds that the connection has waited for its client. */
   #idleTime(answer: UnreadAnswer): number {
     const { socket } = answer;
     const taken = takenOf(socket);
@@ -139,23 +139,23 @@ export class UnreadAnswers {
 /** Bytes of a connection that the system has taken. */
 const takenOf = (socket: Socket): number => socket.bytesWritten - socket.writableLength;
 
-/** Bytes from which an answer is handed to its connection in pieces, and of one piece: progress is seen by the piece. */
+/** Bytes from which an answer is written in pieces, and bytes of one piece: progress is measured by piece. */
 const IN_PIECES = 128 * 1024;
 const PIECE_BYTES = 64 * 1024;
 
-/** Counts every answer until its client has read it. Register it after what changes payloads. */
+/** Counts every answer until its client has read it. Register it after hooks that change payloads. */
 export function registerUnread(app: FastifyInstance, unread: UnreadAnswers): void {
   app.decorateRequest("unread", null);
   app.addHook("onClose", () => unread.close());
   app.addHook("onSend", (request, reply, payload, next) => {
     const answer = unread.open(request, reply);
     if (!isWhole(payload)) return next();
-    // Made of them, it needs them no longer, however slowly it is read.
+    // The finished answer no longer needs the body, however slowly it is read.
     request.body = undefined;
     request.bodyClaim?.release();
     if (!unread.resize(answer, payload.length)) {
       const { socket } = request.raw;
-      // A client that asks on without reading, or one that cannot even be told.
+      // A client that sends further requests without reading, or that cannot even be told.
       if (socket.writableLength > 0 || reply.statusCode >= 400) return void socket.destroy();
       void reply.removeHeader("content-encoding").removeHeader("etag");
       return next(unread.full(payload.length));
@@ -183,7 +183,7 @@ function inPieces(payload: string | Uint8Array): Readable {
   });
 }
 
-/** Never between the two halves of a character. */
+/** Never split a character. */
 function endOfPiece(payload: string | Uint8Array, at: number): number {
   const end = Math.min(at + PIECE_BYTES, payload.length);
   return typeof payload === "string" && end < payload.length && (payload.charCodeAt(end - 1) & 0xfc00) === 0xd800

@@ -60,13 +60,13 @@ describe.each([
   });
 
   it.each([false, true])(
-    "gives the same codes whether it touches Gram rows before their use, orthogonal %s",
+    "gives the same codes with and without prefetching of Gram rows, orthogonal %s",
     async (orthogonal) => {
       const asked = { ...batch, ...(orthogonal && { pursuit: { kind: "orthogonal", score: "absolute" } as const }) };
-      const untouched = await encode(given, { touches: false }, asked);
+      const plain = await encode(given, { prefetch: false }, asked);
       for (const memoryLimit of [undefined, 1_000_000]) {
-        const options = { touches: true, ...(memoryLimit !== undefined && { memoryLimit }) };
-        expect(await encode(given, options, asked)).toEqual(untouched);
+        const options = { prefetch: true, ...(memoryLimit !== undefined && { memoryLimit }) };
+        expect(await encode(given, options, asked)).toEqual(plain);
       }
     },
   );
@@ -107,7 +107,7 @@ it("serves while the Gram matrix is made, says which path it is on, and gives co
     const before = await session.encode(batch);
     let pieces = 0;
     for (;;) {
-      const { more } = await session.improve();
+      const { more } = await session.buildGramStep();
       pieces++;
       if (pieces === 2) expect((await session.encode(batch)).indices).toEqual(before.indices);
       if (!more) break;

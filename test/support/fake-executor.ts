@@ -116,12 +116,12 @@ function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
 }
 
 /** A Gram matrix takes one piece. */
-function improve({ id }: RequestHead & { type: "improve" }): void {
+function buildGramStep({ id }: RequestHead & { type: "gram_step" }): void {
   if (chosen.path === "fused_residual") {
     if (behaviour === "greedy-build") return kill();
     chosen = { runtime: "cpu", path: "fused" };
   }
-  reply({ type: "result", id, run: ran({}), improved: { chosen, coherence, more: false } });
+  reply({ type: "result", id, run: ran({}), gram: { chosen, coherence, more: false } });
 }
 
 const reader = new FrameReader(({ head, columns }: Frame) => {
@@ -130,7 +130,7 @@ const reader = new FrameReader(({ head, columns }: Frame) => {
   else if (request.type === "encode") encode(request, columns);
   else if (request.type === "decode") decode(request, columns);
   else if (request.type === "steer") steer(request, columns);
-  else if (request.type === "improve") improve(request);
+  else if (request.type === "gram_step") buildGramStep(request);
   else if (request.type === "close") server.end(() => process.exit(0));
 });
 server.on("data", (chunk: Buffer) => reader.push(chunk));

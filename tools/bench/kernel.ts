@@ -1,6 +1,6 @@
 /**
  * What bounds the fused kernel: bytes of Gram rows a second, at random rows as a pursuit selects them, one row at a time
- * and two at once, touched before they are used or not, beside the same over one Gram row that stays in cache (what
+ * and two at once, with and without prefetching, beside the same over one Gram row that stays in cache (what
  * computing alone allows).
  *
  *     npx tsx tools/bench/kernel.ts          after "npm run build"
@@ -14,7 +14,7 @@ const BYTES = 2e9;
 const ROUNDS = 5;
 
 const module = compilePursuitKernel();
-const WAYS = ["in cache", "one row", "touched", "two rows", "touched two"] as const;
+const WAYS = ["in cache", "one row", "prefetched", "two rows", "prefetched two"] as const;
 type Way = (typeof WAYS)[number];
 
 console.log(`    m     Gram MiB ${WAYS.map((way) => `${way} GB/s`.padStart(17)).join("")}`);
@@ -40,15 +40,15 @@ for (const m of [4096, 8192, 24576]) {
       one(row(i));
       one(row(i + 1));
     },
-    touched: (i) => {
+    prefetched: (i) => {
       for (const at of [row(i), row(i + 1)]) {
-        kernel.touch(at, width);
+        kernel.prefetch(at, width);
         one(at);
       }
     },
     "two rows": (i) => two(row(i), row(i + 1)),
-    "touched two": (i) => {
-      kernel.touchTwo(row(i), row(i + 1), width);
+    "prefetched two": (i) => {
+      kernel.prefetchTwo(row(i), row(i + 1), width);
       two(row(i), row(i + 1));
     },
   };

@@ -3,7 +3,7 @@ import { orthogonalSettings } from "../../src/engine/core/dictionary.ts";
 import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
-import { improveFully } from "./improve-fully.ts";
+import { buildGramFully } from "./build-gram-fully.ts";
 import { createEncoderSession } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench, ShapeResult } from "./measure-shape.ts";
@@ -44,7 +44,7 @@ export async function measureOrthogonal(bench: Bench, python: string): Promise<S
   const settings = orthogonalSettings({ ...plain.settings, score: "absolute" });
   const weights: OrthogonalWeights = { ...plain, kind: "orthogonal_matching_pursuit", settings };
   const session = await createEncoderSession(weights, { runtime: "cpu", threads, path: "fused" });
-  await improveFully(session);
+  await buildGramFully(session);
   const file = await writeForBaselines(scratch, plain, rows);
   const process = new BaselineProcess(python, "orthogonal.py");
   const lines: ResultLine[] = [];

@@ -7,7 +7,7 @@ import type { EncoderSession } from "../../src/engine/runtime/process/encoder-se
 import { PURSUIT_PATHS, type PursuitPath } from "../../src/engine/core/dictionary.ts";
 import { choosePath, runsOn } from "../../src/engine/runtime/sessions/choose-path.ts";
 import { batchOf } from "../../test/support/batch.ts";
-import { improveFully } from "./improve-fully.ts";
+import { buildGramFully } from "./build-gram-fully.ts";
 import { createEncoderSession, DensePass, passOnce } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import { oracleFault, oracleSample, type OracleSample } from "./oracle-sample.ts";
@@ -203,7 +203,7 @@ async function openPath(
 ): Promise<Opened> {
   const { runtime, threads } = bench;
   const session = await createEncoderSession(weights, { runtime, threads, path });
-  await improveFully(session);
+  await buildGramFully(session);
   if (session.chosen.path !== path) throw new Error(`path ${path} turned out to be ${session.chosen.path}`);
   const traced = await session.encode({ ...batchOfRows, trace: true });
   const fault = oracleFault(traced, oracle);

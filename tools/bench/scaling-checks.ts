@@ -4,7 +4,7 @@
 import type { EncoderSession } from "../../src/engine/runtime/process/encoder-session.ts";
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import { batchOf } from "../../test/support/batch.ts";
-import { improveFully } from "./improve-fully.ts";
+import { buildGramFully } from "./build-gram-fully.ts";
 import { createEncoderSession, DensePass, passOnce } from "./built.ts";
 import { type Contestant, inTurn, median } from "./in-turn.ts";
 import type { Bench } from "./measure-shape.ts";
@@ -43,7 +43,7 @@ export async function measureScaling(
   const { d } = weights;
   const options = { runtime: "cpu", threads } as const;
   const session = await createEncoderSession(weights, { ...options, path: "fused" });
-  await improveFully(session);
+  await buildGramFully(session);
   const dense = await DensePass.create(weights, options);
 
   /** Microseconds of one call. */

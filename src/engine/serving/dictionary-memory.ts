@@ -129,7 +129,7 @@ export class DictionaryMemory {
 
   /** A process has loaded the dictionary: its memory is measured from now on. */
   loaded({ pid, facts: { chosen } }: Pick<RuntimeProcess, "pid" | "facts">): void {
-    this.improved(chosen);
+    this.pathChanged(chosen);
     const { m } = this.#manifest;
     const resident = (): number | null => (pid === undefined ? null : residentBytes(pid));
     const atLoad = resident();
@@ -142,8 +142,8 @@ export class DictionaryMemory {
     });
   }
 
-  /** The process has become this by its work at itself. */
-  improved({ path }: RuntimeChoice): void {
+  /** The session has changed its path, for example after its Gram matrix was completed. */
+  pathChanged({ path }: RuntimeChoice): void {
     this.#complete = path === "fused" || path === "gram";
   }
 

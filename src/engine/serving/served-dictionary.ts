@@ -1,7 +1,7 @@
 import type { DictionaryManifest, FeatureFacts } from "../core/dictionary.ts";
 import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
 import { EngineError, Fault } from "../core/errors.ts";
-import type { Improved, LoadedFacts } from "../runtime/protocol/messages.ts";
+import type { GramProgress, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
@@ -16,7 +16,7 @@ import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
 import { encodersOf } from "./choose-encoder.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, memoryNeeds } from "./dictionary-memory.ts";
-import { Improvement } from "./improvement.ts";
+import { GramTask } from "./gram-task.ts";
 import { LabelSearch } from "./label-search.ts";
 import { faultsOf, LoadRetry } from "./load-retry.ts";
 import { RuntimeCalls } from "./runtime-calls.ts";
@@ -31,7 +31,7 @@ interface Loaded {
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
   readonly calls: RuntimeCalls;
-  readonly improvement: Improvement;
+  readonly gramTask: GramTask;
   /** Over the decoder: made when a request first asks for it. */
   readonly pursuit: ServedPursuit;
 }
@@ -197,7 +197,7 @@ export class ServedDictionary {
       onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),
       onRecovered: (anew) => {
         this.#facts = anew;
-        this.#loaded?.improvement.begin();
+        this.#loaded?.gramTask.begin();
         log("info", `The runtime process of ${this.id} is back.`, { dictionary: this.id });
       },
       onFailed: (faults) => this.#fail(faults),
@@ -218,10 +218,10 @@ export class ServedDictionary {
       runtime,
       queue: createQueue(this.id, runtime, { dIn: manifest.dIn, warmUp: facts.warmUp }, this.#options),
       calls: new RuntimeCalls(runtime, this.#options),
-      improvement: this.#improvementOf(runtime),
+      gramTask: this.#gramTaskOf(runtime),
       pursuit: new ServedPursuit({ id: this.id, folder: this.#folder, manifest, sha256: facts.sha256 }, this.#options),
     };
-    this.#loaded.improvement.begin();
+    this.#loaded.gramTask.begin();
     this.#state = "ready";
     for (const warning of this.status().warnings) log("warn", warning, { dictionary: this.id });
     const { runtime: name, path } = facts.chosen;
@@ -339,7 +339,7 @@ export class ServedDictionary {
   async unload(): Promise<void> {
     const loaded = this.#loaded;
     this.#state = "draining";
-    loaded?.improvement.stop();
+    loaded?.gramTask.stop();
     await Promise.all([loaded?.queue.drain(), loaded?.pursuit.close()]);
     await loaded?.calls.end();
     await loaded?.runtime.close();
@@ -369,15 +369,15 @@ export class ServedDictionary {
     ]);
   }
 
-  #improvementOf(runtime: SupervisedRuntime): Improvement {
+  #gramTaskOf(runtime: SupervisedRuntime): GramTask {
     const { background, watchdog, log } = this.#options;
-    return new Improvement({
+    return new GramTask({
       runtime,
       background,
       watchdog: watchdog.floor,
-      onImproved: ({ chosen, coherence, note }: Improved) => {
+      onStep: ({ chosen, coherence, note }: GramProgress) => {
         this.#news = { chosen, coherence };
-        this.#memory?.improved(chosen);
+        this.#memory?.pathChanged(chosen);
         if (note !== undefined) log("info", `${this.id}: ${note}`, { dictionary: this.id });
       },
       onFailed: (error) => {

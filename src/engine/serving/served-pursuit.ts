@@ -3,7 +3,7 @@ import { clientClosed, EngineError, Fault } from "../core/errors.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
 import { decoderSettings } from "../encoders/decoder-pursuit.ts";
 import type { RequestContext } from "../engine.ts";
-import type { Improved } from "../runtime/protocol/messages.ts";
+import type { GramProgress } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
@@ -12,7 +12,7 @@ import type { RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, pursuitNeeds } from "./dictionary-memory.ts";
 import type { EncodeWork } from "./encode-work.ts";
-import { Improvement } from "./improvement.ts";
+import { GramTask } from "./gram-task.ts";
 import { faultsOf, LoadRetry } from "./load-retry.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
@@ -27,7 +27,7 @@ export interface PursuitSource {
 interface Made {
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
-  readonly improvement: Improvement;
+  readonly gramTask: GramTask;
   readonly memory: DictionaryMemory;
 }
 
@@ -122,7 +122,7 @@ export class ServedPursuit {
     await this.#making?.catch(() => {});
     const made = this.#made;
     if (made === null) return;
-    made.improvement.stop();
+    made.gramTask.stop();
     await made.queue.drain();
     await made.runtime.close();
     made.memory.release();
@@ -190,7 +190,7 @@ export class ServedPursuit {
         onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),
         onRecovered: (anew) => {
           this.#chosen = anew.chosen;
-          this.#made?.improvement.begin();
+          this.#made?.gramTask.begin();
           log("info", `The pursuit over the decoder of ${id} is back.`, { dictionary: id });
         },
         onFailed: (faults) => {
@@ -207,9 +207,9 @@ export class ServedPursuit {
       runtime,
       memory,
       queue: createQueue(id, runtime, widths, this.#options),
-      improvement: this.#improvementOf(runtime, memory),
+      gramTask: this.#gramTaskOf(runtime, memory),
     };
-    this.#made.improvement.begin();
+    this.#made.gramTask.begin();
     this.#failed = null;
     const { path } = facts.chosen;
     log("info", `The pursuit over the decoder of ${id} is ready: ${path} path.`, {
@@ -219,16 +219,16 @@ export class ServedPursuit {
     if (memory.warning !== null) log("warn", memory.warning, { dictionary: id });
   }
 
-  #improvementOf(runtime: SupervisedRuntime, memory: DictionaryMemory): Improvement {
+  #gramTaskOf(runtime: SupervisedRuntime, memory: DictionaryMemory): GramTask {
     const { background, watchdog, log } = this.#options;
     const { id } = this.#source;
-    return new Improvement({
+    return new GramTask({
       runtime,
       background,
       watchdog: watchdog.floor,
-      onImproved: ({ chosen, note }: Improved) => {
+      onStep: ({ chosen, note }: GramProgress) => {
         this.#chosen = chosen;
-        memory.improved(chosen);
+        memory.pathChanged(chosen);
         if (note !== undefined) log("info", `${id}, pursuit over its decoder: ${note}`, { dictionary: id });
       },
       onFailed: (error) => {

@@ -1,12 +1,12 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { acceptedCoding, type CodingName, CODINGS, varyByCoding } from "../codings.ts";
 
-/** What the clients of the protocol unpack. */
+/** Codings that the protocol's clients can unpack. */
 const OFFERED = ["gzip", "deflate"] as const satisfies readonly CodingName[];
 
 /**
- * The bytes of an answer, compressed as the request accepts.
- * @param from bytes from which they are; 0: never
+ * Compresses an answer in a coding that the request accepts.
+ * @param from smallest number of bytes to compress; 0: never
  */
 export async function compressAnswer(
   request: FastifyRequest,

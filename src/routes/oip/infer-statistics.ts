@@ -1,16 +1,16 @@
 import type { Stage } from "../../engine/core/telemetry.ts";
 import { VERSION } from "./v2-route.ts";
 
-/** Batches of one size that a dictionary's runtime has run. */
+/** Batches of one size run by a dictionary's runtime. */
 export interface Executions {
-  /** Rows of such a batch. */
+  /** Rows per batch. */
   readonly rows: number;
   readonly count: number;
   /** Of all of them. */
   readonly seconds: number;
 }
 
-/** The protocol's pair, in nanoseconds. Both are integers: its clients parse them as such. */
+/** The protocol's pair, in nanoseconds. Both are integers, because its clients parse them as such. */
 interface Duration {
   count: number;
   ns: number;
@@ -35,7 +35,7 @@ function add(duration: Duration, milliseconds: number): void {
   duration.ns += Math.round(milliseconds * 1e6);
 }
 
-/** What the statistics extension tells of inference requests. Cumulative since the start, whatever is loaded meanwhile. */
+/** Counts inference requests for the statistics extension, cumulative since the start, across loads. */
 export class InferStatistics {
   readonly #counts = new Map<string, Counts>();
 
@@ -56,7 +56,7 @@ export class InferStatistics {
     add(this.#of(model).fail, milliseconds);
   }
 
-  /** One entry of `model_stats`: every key that perf_analyzer parses is there, always. */
+  /** One entry of `model_stats`, always with every key that perf_analyzer parses. */
   describe(model: string, executions: readonly Executions[]): object {
     const { rows, last, ...durations } = this.#counts.get(model) ?? fresh();
     return {

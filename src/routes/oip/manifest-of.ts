@@ -2,7 +2,7 @@ import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 import type { DictionaryStatus } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 
-/** What is known of a dictionary's shape. @throws EngineError where its folder was not, or could not be, read */
+/** Returns a dictionary's manifest. @throws EngineError when its folder was not, or could not be, read */
 export function manifestOf({ id, manifest, faults, state }: DictionaryStatus): DictionaryManifest {
   if (manifest !== undefined) return manifest;
   if (state === "failed") {

@@ -9,10 +9,10 @@ import { manifestOf } from "./manifest-of.ts";
 import { sendJson } from "./v2-answer.ts";
 import { type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
 
-/** What the protocol calls an ONNX graph. */
+/** The protocol's name of an ONNX graph. */
 const PLATFORM = "onnx_onnxv1";
 
-/** The largest that a client reads `max_batch_size` into. */
+/** Maximum that clients can read as `max_batch_size`. */
 const LARGEST_INT32 = 2 ** 31 - 1;
 
 const TensorSchema = Type.Object({
@@ -114,7 +114,7 @@ function metadata(manifest: DictionaryManifest): object {
   };
 }
 
-/** As Triton shows a model's configuration: sizes without the first, which is the batch's. */
+/** A model's configuration in Triton's form: sizes without the first, the batch's. */
 function config({ chosen, sha256 }: DictionaryStatus, manifest: DictionaryManifest, maxRows: number): object {
   const { id, kind, m, encoder, defaultBudget } = manifest;
   const settings = {
@@ -137,7 +137,7 @@ function config({ chosen, sha256 }: DictionaryStatus, manifest: DictionaryManife
       optional: spec.optional ?? false,
     })),
     output: outputTensors(manifest).map((spec) => configured(spec)),
-    // Rows of several requests share a batch as soon as the runtime is free: nothing waits for a batch to fill.
+    // Rows of several requests share a batch as soon as the runtime is free; nothing waits for a batch to fill.
     dynamic_batching: { max_queue_delay_microseconds: 0, preserve_ordering: false },
     instance_group: [{ name: id, kind: chosen?.runtime === "cuda" ? "KIND_GPU" : "KIND_CPU", count: 1 }],
     model_transaction_policy: { decoupled: false },
@@ -150,6 +150,6 @@ function config({ chosen, sha256 }: DictionaryStatus, manifest: DictionaryManife
 function configured({ name, datatype, shape }: TensorSpec): object {
   const [, ...dims] = shape;
   const type = { name, data_type: `TYPE_${datatype === "BYTES" ? "STRING" : datatype}` };
-  // Triton has no empty dims: a tensor of one entry a row says so by a reshape.
+  // Triton has no empty dims: a tensor of one entry per row uses a reshape.
   return dims.length === 0 ? { ...type, dims: [1], reshape: { shape: [] } } : { ...type, dims };
 }

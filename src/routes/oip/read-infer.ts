@@ -16,34 +16,34 @@ import {
 import { postedTensor, type PostedTensor, readFloats, readNumbers } from "./read-tensor.ts";
 import { type OutputName, STANDARD_OUTPUTS } from "./tensor.ts";
 
-/** The body of an inference request, and what must be known to read it. */
+/** The body of an inference request, with the facts needed to read it. */
 export interface InferBytes {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /**
-   * `Inference-Header-Content-Length`: bytes of JSON before the binary data; null: all of it is JSON. 0 is the raw form:
-   * no JSON, the whole body is the rows as FP32.
+   * `Inference-Header-Content-Length`: bytes of JSON before the binary data; null: all of it is JSON. 0 is the raw
+   * form: no JSON, the whole body is the rows as FP32.
    */
   readonly headerLength: number | null;
   /** Row length. */
   readonly d: number;
   readonly limits: BodyLimits;
-  /** What the dictionary takes and gives. */
+  /** Names of the dictionary's inputs and outputs. */
   readonly inputs: readonly string[];
   readonly outputs: readonly OutputName[];
 }
 
-/** One output that the answer holds. */
+/** An output to put into the answer. */
 export interface WantedOutput {
   readonly name: OutputName;
   readonly binary: boolean;
 }
 
-/** An inference request, read and checked as far as its form goes. */
+/** An inference request, read and checked in form. */
 export interface InferRequest {
   readonly id: string | null;
   readonly rows: Rows;
   readonly budget: RequestBudget;
-  /** In the order in which they are answered. */
+  /** In the order of the answer. */
   readonly outputs: readonly WantedOutput[];
   readonly timeoutMs: number | null;
   /** Whether its rows may be given fewer atoms under load. */
@@ -52,7 +52,7 @@ export interface InferRequest {
   readonly encoder: RequestEncoder | null;
 }
 
-/** Characters of a request's id at most: it is echoed. */
+/** Maximum characters of a request's id, which is echoed. */
 const MAX_ID = 4096;
 
 /** @throws WireError */
@@ -70,7 +70,7 @@ export function readInfer(body: InferBytes): InferRequest {
   if (typeof request !== "object" || request === null || Array.isArray(request)) {
     throw invalid(`The body must be a JSON object; it is ${describe(request)}.`);
   }
-  // What else there is, such as KServe's model_name, is the path's to say, or another server's.
+  // Other fields, such as KServe's model_name, repeat the path or belong to other servers.
   const { id, inputs: posted, outputs, parameters } = request as Record<string, unknown>;
   const isId = id === undefined || id === null || Number.isInteger(id);
   if (!isId && !(typeof id === "string" && id.length <= MAX_ID)) {
@@ -90,7 +90,7 @@ export function readInfer(body: InferBytes): InferRequest {
   };
 }
 
-/** The whole body is the one tensor that a request must have. */
+/** The whole body is the one required tensor. */
 function readRaw({ bytes, d, limits, outputs: known }: InferBytes): InferRequest {
   const width = d * 4;
   if (bytes.length === 0 || bytes.length % width !== 0) {
@@ -112,7 +112,7 @@ function readRaw({ bytes, d, limits, outputs: known }: InferBytes): InferRequest
   return { id: null, rows, budget: null, outputs, timeoutMs: null, degrade: false, encoder: null };
 }
 
-/** Hands out the binary data that follows the JSON, in the order of the inputs. */
+/** Hands out the binary data after the JSON, in the order of the inputs. */
 function binaryData(bytes: Uint8Array, headerLength: number | null) {
   let at = headerLength ?? bytes.length;
   return {
@@ -168,7 +168,7 @@ function rowsOf(tensor: PostedTensor | undefined, d: number, limits: RowLimits):
 
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 
-/** Inputs that are budgets, one entry a row, and their names in the house. */
+/** Inputs that are budgets, one entry per row, and their internal names. */
 const COLUMNS = { max_atoms: "maxAtoms", tolerance: "tolerance" } as const;
 
 function withColumns(budget: Budget | null, tensors: ReadonlyMap<string, PostedTensor>, count: number): RequestBudget {
@@ -191,7 +191,7 @@ function withColumns(budget: Budget | null, tensors: ReadonlyMap<string, PostedT
   });
 }
 
-/** Those that the dictionary has: a transcoder has no residual figures here. */
+/** Standard outputs of the dictionary: a transcoder has no residual figures here. */
 const standardOutputs = (known: readonly OutputName[], binary: boolean): readonly WantedOutput[] =>
   STANDARD_OUTPUTS.filter((name) => known.includes(name)).map((name) => ({ name, binary }));
 
@@ -217,7 +217,7 @@ function readOutputs(outputs: unknown, known: readonly OutputName[], binary: boo
   });
 }
 
-/** Whether an output is binary: what it says itself, or else what the request says. */
+/** Whether an output is binary: by its own setting, or else the request's. */
 function outputForm(parameters: unknown, name: string, binary: boolean): boolean {
   if (parameters === undefined || parameters === null) return binary;
   const { binary_data: own, ...rest } = parameters as Record<string, unknown>;

@@ -2,24 +2,24 @@ import { decodeFloats, type FloatType } from "../../engine/core/float-formats.ts
 import { describe, invalid, named, WireError } from "../../codecs/codec-error.ts";
 import { NUMBER_BYTES, type NumberType } from "./tensor.ts";
 
-/** One input of a request as it was posted: its head checked, its numbers not yet read. */
+/** One posted input: its head is checked, its numbers are not read yet. */
 export interface PostedTensor {
   readonly name: string;
   readonly datatype: NumberType;
   readonly shape: readonly number[];
   /** Product of `shape`. */
   readonly length: number;
-  /** Its binary data, of the length that datatype and shape say; null: it came as JSON. */
+  /** Its binary data, of the length given by datatype and shape; null if it came as JSON. */
   readonly bytes: Uint8Array | null;
   readonly data: unknown;
 }
 
-/** Sizes of a shape at most; every tensor here has one or two. */
+/** Maximum length of a shape; every tensor here has one or two sizes. */
 const MAX_RANK = 8;
 
 /**
  * Checks an input's head and finds its binary data.
- * @param take the next bytes of the binary part of the body; throws where there are not as many
+ * @param take returns the next bytes of the binary part; throws if there are too few
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_LENGTH
  */
 export function postedTensor(
@@ -97,7 +97,7 @@ function binarySize(parameters: unknown, name: string): number | null {
 const FLOATS: { readonly [T in NumberType]?: FloatType } = { FP16: "F16", BF16: "BF16", FP32: "F32", FP64: "F64" };
 
 /**
- * A tensor's numbers as float32: rows. FP16 and BF16 are exact, FP64 is rounded.
+ * Reads a tensor's numbers as float32. FP16 and BF16 are exact, FP64 is rounded.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_LENGTH
  */
 export function readFloats(tensor: PostedTensor): Float32Array<ArrayBuffer> {
@@ -114,7 +114,7 @@ export function readFloats(tensor: PostedTensor): Float32Array<ArrayBuffer> {
   return floats;
 }
 
-/** A tensor's numbers as they are: budgets, of any number type. @throws WireError as above */
+/** Reads a tensor's numbers as budgets, of any number type. @throws WireError as above */
 export function readNumbers(tensor: PostedTensor, integers: boolean): Float64Array {
   const { name, datatype, length, bytes } = tensor;
   if (datatype === "BOOL" || (integers && datatype in FLOATS)) {
@@ -158,7 +158,7 @@ const READERS = {
 const notInJson = ({ name, datatype }: PostedTensor): WireError =>
   invalid(`Input ${name}: JSON has no ${datatype}; send it as binary data (parameters.binary_data_size), or as FP32.`);
 
-/** Before anything is set aside for the numbers: a shape is a few digits, and may claim gigabytes. */
+/** Before allocating: a shape is a few digits, and may claim gigabytes. */
 function checkLength({ name, data, shape, length }: PostedTensor): void {
   if (!Array.isArray(data)) throw invalid(`Input ${name}: data must be a list of numbers; it is ${describe(data)}.`);
   const count = countNumbers(data);

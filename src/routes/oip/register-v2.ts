@@ -17,8 +17,8 @@ import { sendV2Error } from "./v2-answer.ts";
 import { addV2Route, VERSION } from "./v2-route.ts";
 
 /**
- * The Open Inference Protocol under /v2, with what Triton and KServe add to it: an application of its own inside ours,
- * since its errors, its content types and its refusals are others than those of /v1.
+ * The Open Inference Protocol under /v2, with Triton's and KServe's extensions: a separate Fastify scope, because its
+ * errors, content types and refusals differ from those of /v1.
  */
 export async function registerV2(
   app: FastifyInstance,
@@ -47,7 +47,10 @@ export async function registerV2(
 /** Content types of bodies: JSON, and JSON followed by binary tensors. */
 const BODY_TYPES = ["application/json", "application/octet-stream"];
 
-/** Refuses a body of another type, such as text/plain, which web pages send without asking. tritonclient sends none. */
+/**
+ * Refuses a body of another type, such as text/plain, which web pages send without a preflight. tritonclient sends
+ * none.
+ */
 function checkContentType({ headers }: FastifyRequest): void {
   const given = headers["content-type"];
   const isEmpty = headers["content-length"] === "0" || !("content-length" in headers || "transfer-encoding" in headers);

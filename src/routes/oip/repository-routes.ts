@@ -8,7 +8,7 @@ import { parseJson } from "../../codecs/parse-json.ts";
 import { sendJson } from "./v2-answer.ts";
 import { type V2Request, type V2Route, VERSION } from "./v2-route.ts";
 
-/** Triton's words for the states. */
+/** Triton's names of the states. */
 const STATES = {
   registered: "LOADING",
   loading: "LOADING",
@@ -63,7 +63,7 @@ export function repositoryRoutes(engine: Engine): readonly V2Route[] {
       body: ChangeBodySchema,
       answer: Type.Object({ name: Type.String(), unload: Type.Boolean() }),
       handle: async (request, reply) => {
-        // No dictionary depends on another: there is nothing more that it could unload.
+        // No dictionary depends on another, so there is nothing more to unload.
         checkParameters(fieldsOf(request), ["unload_dependents"]);
         const name = nameOf(request);
         await engine.unload(name);
@@ -85,10 +85,10 @@ function nameOf(request: V2Request): string {
   throw new EngineError("PURSUIT_DICTIONARY_NOT_FOUND", `${named(name)} is not a valid dictionary name.`);
 }
 
-/** Bytes of a body here at most: it is read on the main thread. */
+/** Maximum bytes of a body here: it is read on the main thread. */
 const MOST_BYTES = 1 << 20;
 
-/** A small JSON object, or nothing: clients post an empty body, and no content type. */
+/** A small JSON object, or nothing: clients post an empty body without a content type. */
 function fieldsOf({ body }: V2Request): Readonly<Record<string, unknown>> {
   if (!(body instanceof Uint8Array) || body.length === 0) return {};
   if (body.length > MOST_BYTES) {
@@ -100,7 +100,7 @@ function fieldsOf({ body }: V2Request): Readonly<Record<string, unknown>> {
   throw invalid(`The body must be a JSON object; it is ${describe(fields)}.`);
 }
 
-/** What a load would do differently here must not be taken in silence. */
+/** Refuses parameters that would change a load, which must not be ignored. */
 function checkParameters({ parameters }: Readonly<Record<string, unknown>>, harmless: readonly string[]): void {
   if (parameters === undefined || parameters === null) return;
   if (typeof parameters !== "object" || Array.isArray(parameters)) {

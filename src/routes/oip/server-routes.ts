@@ -3,7 +3,7 @@ import type { AppOptions } from "../route-options.ts";
 import { sendJson } from "./v2-answer.ts";
 import type { V2Route } from "./v2-route.ts";
 
-/** Extensions of the protocol that are spoken here, by Triton's names for them. */
+/** Supported extensions of the protocol, by Triton's names. */
 export const EXTENSIONS = [
   "binary_tensor_data",
   "parameters",
@@ -14,7 +14,7 @@ export const EXTENSIONS = [
 
 const ReadySchema = Type.Object({ live: Type.Boolean(), ready: Type.Optional(Type.Boolean()) });
 
-/** Seconds after which a server that is not ready may be. */
+/** Seconds after which an unready server may be ready. */
 const RETRY_AFTER = 1;
 
 /** GET /v2, /v2/health/live, /v2/health/ready. */

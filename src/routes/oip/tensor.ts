@@ -1,6 +1,6 @@
 import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 
-/** Tensors of the Open Inference Protocol: their datatypes, and which ones a dictionary takes and gives. */
+/** Tensors of the Open Inference Protocol: their datatypes, and the inputs and outputs of a dictionary. */
 
 /** Bytes of one number, little-endian. */
 export const NUMBER_BYTES = {
@@ -19,7 +19,7 @@ export const NUMBER_BYTES = {
   FP64: 8,
 } as const;
 export type NumberType = keyof typeof NUMBER_BYTES;
-/** BYTES: each text with its length before it, uint32. */
+/** BYTES: each text after its length, uint32. */
 export type Datatype = NumberType | "BYTES";
 
 export interface TensorSpec {
@@ -32,8 +32,8 @@ export interface TensorSpec {
 }
 
 /**
- * `rows`, and what ends a row, one entry a row. Those are shown as [n, 1] and taken as [n] too: perf_analyzer
- * gives up where nothing is left of an input's shape without its batch.
+ * `rows`, and budgets with one entry per row. Budgets are declared as [n, 1] and accepted as [n] too: perf_analyzer
+ * fails if nothing is left of an input's shape without its batch.
  */
 export function inputTensors({ dIn }: DictionaryManifest): readonly TensorSpec[] {
   return [
@@ -43,21 +43,21 @@ export function inputTensors({ dIn }: DictionaryManifest): readonly TensorSpec[]
   ];
 }
 
-/** What every answer holds unless it names its outputs. */
+/** Outputs of an answer to a request that names none. */
 export const STANDARD_OUTPUTS = ["indices", "values", "atoms", "relative_error", "stop"] as const;
 
-/** All that can be asked for: the standard ones first. */
+/** All outputs, the standard ones first. */
 export const OUTPUTS = [...STANDARD_OUTPUTS, "steps", "residual_norm", "reconstruction", "shift", "scale"] as const;
 export type OutputName = (typeof OUTPUTS)[number];
 
-/** `shift` and `scale`: what decode needs of a dictionary with an input norm; the others have none. */
+/** `shift` and `scale` exist for dictionaries with an input norm, whose decode needs them. */
 export function outputTensors({
   dOut,
   role,
   encoder,
 }: DictionaryManifest): readonly (TensorSpec & { name: OutputName })[] {
   const perRow = [-1];
-  // A transcoder's residual is against targets, which this protocol does not carry, and its input norm is not undone.
+  // A transcoder's residual needs targets, which this protocol lacks, and its input norm is not undone.
   const measured = role === "autoencoder";
   return [
     { name: "indices", datatype: "INT32", shape: [-1, -1] },

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Type, { type TSchema } from "typebox";
 
-/** What paths of the protocol name. */
+/** Parameters in the protocol's paths. */
 export interface V2Params {
   readonly model: string;
 }
@@ -11,7 +11,7 @@ export type V2Request = FastifyRequest<{ Params: V2Params }>;
 /** One route of the protocol. Each of its paths takes one method. */
 export interface V2Route {
   readonly method: "GET" | "POST";
-  /** Below /v2. {@link VERSION_PLACE} in it: the same is also at …/versions/1. */
+  /** Below /v2. If it contains {@link VERSION_PLACE}, the route is also at …/versions/1. */
   readonly path: string;
   readonly summary: string;
   readonly operationId: string;
@@ -24,10 +24,10 @@ export interface V2Route {
   readonly handle: (request: V2Request, reply: FastifyReply) => unknown;
 }
 
-/** The version of every dictionary: its folder holds one, and a load replaces it. */
+/** The only version of every dictionary: a folder holds one, and a load replaces it. */
 export const VERSION = "1";
 
-/** Where a path may name the version. */
+/** Place of the optional version in a path. */
 export const VERSION_PLACE = "{/version}";
 
 export const V2ErrorSchema = Type.Object({ error: Type.String() });
@@ -55,7 +55,7 @@ export function addV2Route(app: FastifyInstance, route: V2Route): void {
       url,
       config: { management, queues },
       schema: i === 0 ? schema : { hide: true },
-      // Bodies are read by the codecs, which says more than a validator could.
+      // The codecs read bodies, with better messages than a validator.
       validatorCompiler: () => (value: unknown) => ({ value }),
       handler: handle,
     });

@@ -7,42 +7,42 @@ import { clientClosed, shortageOf } from "../../engine/core/errors.ts";
 import type { WireTask } from "./task.ts";
 import type { WorkerResult } from "./worker.ts";
 
-/** Threads are kept this long without work. */
+/** Milliseconds that an idle thread is kept. */
 const IDLE_MILLISECONDS = 30_000;
 
 /** Milliseconds between two tries to start a thread; each failure doubles them. */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 5_000;
 
-/** What the threads run: from source where this file runs from source. */
+/** Whether this file runs from source; then the threads do too. */
 const SOURCE = import.meta.url.endsWith(".ts");
 const WORKER = fileURLToPath(new URL(SOURCE ? "./worker.ts" : "./worker.js", import.meta.url));
 
 export interface LaneOptions {
   /** Tasks at once. */
   readonly threads: number;
-  /** Bytes of a thread's heap: one that needs more ends with its task, and another takes its place. */
+  /** Bytes of a thread's heap: a thread that needs more ends with its task, and another replaces it. */
   readonly heap: number;
-  /** Told of a thread that did not start. */
+  /** Called when a thread did not start. */
   readonly warn: (message: string) => void;
-  /** Another file of the threads. */
+  /** Another file for the threads. */
   readonly filename?: string;
 }
 
-/** A task, its memory, which moves to the thread, and whether its client has gone. */
+/** A task, the memory that moves to the thread with it, and its client's cancellation. */
 export interface Job {
   readonly task: WireTask;
   readonly transfer: readonly ArrayBuffer[];
   readonly cancellation: Cancellation | null;
 }
 
-/** Threads for tasks of about one size, first come first served. A task whose client has gone is not begun. */
+/** Threads for tasks of similar size, first come first served. A cancelled task is not started. */
 export class Lane {
   readonly #pool: Piscina<WireTask, WorkerResult>;
   readonly #heap: number;
   readonly #warn: (message: string) => void;
   #free: number;
-  /** Begin tasks that wait for a thread, in order. */
+  /** Start tasks that wait for a thread, in order. */
   readonly #waiting = new Set<() => void>();
   #pause = FIRST_PAUSE;
   #closing = false;
@@ -54,7 +54,8 @@ export class Lane {
     const source = filename.endsWith(".ts");
     this.#pool = new Piscina<WireTask, WorkerResult>({
       filename,
-      // One stays: the system may refuse another when a large body comes. From source a thread takes a second to start.
+      // One is kept: the system may refuse another when a large body comes. From source a thread takes a second to
+      // start.
       minThreads: source ? 0 : 1,
       maxThreads: threads,
       idleTimeout: IDLE_MILLISECONDS,
@@ -64,15 +65,16 @@ export class Lane {
     this.#pool.on("error", (error: Error) => this.#onLost(error));
   }
 
-  /** Resolves once a thread is there, which may need several tries. */
+  /** Resolves once a thread runs, which may need several tries. */
   async start(): Promise<void> {
     await this.#pool.run({ type: "start" });
     this.#pause = FIRST_PAUSE;
   }
 
   /**
-   * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_ANSWER_TOO_LARGE where the task needs more memory than a thread has
-   * @throws EngineError PURSUIT_CLIENT_CLOSED where its client goes before it begins
+   * @throws WireError PURSUIT_BODY_TOO_LARGE, PURSUIT_ANSWER_TOO_LARGE when the task needs more memory than a thread
+   *   has
+   * @throws EngineError PURSUIT_CLIENT_CLOSED when its client disconnects before the start
    */
   async run({ task, transfer, cancellation }: Job): Promise<WorkerResult> {
     await this.#turn(cancellation);
@@ -92,7 +94,7 @@ export class Lane {
     await this.#pool.close({ force: true });
   }
 
-  /** Takes a thread, once there is one. */
+  /** Waits for a thread and takes it. */
   #turn(cancellation: Cancellation | null): Promise<void> {
     return new Promise((resolve, reject) => {
       const begin = (): void => {
@@ -114,7 +116,7 @@ export class Lane {
     });
   }
 
-  /** Piscina starts no other thread in place of one that did not start, until the next task comes; others wait behind it. */
+  /** Piscina starts no replacement for a thread that did not start until the next task comes; others wait behind it. */
   #onLost(error: Error): void {
     if (this.#closing) return;
     const why = shortageOf(error) ?? error.message;

@@ -23,49 +23,52 @@ import type { EncodeAnswerHead, Format, RowHead } from "../../codecs/write-codes
 import { type SteerAnswerHead, type Steered, steeredBytes } from "../../codecs/write-steered.ts";
 
 /**
- * Bytes from which a body is parsed, or an answer written, on another thread. Parsing 4 MiB on the main thread holds up
- * every other request for some 20 ms; below a quarter of a mebibyte, about a millisecond, the way to a thread and back
- * is not worth it (tools/bench/json-body.ts prints both).
+ * Bytes from which a body is parsed, or an answer written, on another thread. Parsing 4 MiB on the main thread blocks
+ * every other request for about 20 ms; below 256 KiB, about a millisecond, the transfer to a thread and back does not
+ * pay (tools/bench/json-body.ts prints both).
  */
 const WORTH_A_THREAD = 256 * 1024;
 
-/** Bytes that are copied, not printed, are written that many times faster. */
+/** Copying bytes is that many times faster than printing JSON. */
 const BINARY_FASTER = 32;
 const binaryWork = (bytes: number): number => bytes / BINARY_FASTER;
 
-/** But not where each row is an object of its own: a byte then takes twice what JSON's does. */
+/** Rows as objects take twice the time of JSON per byte. */
 const OBJECTS_SLOWER = 2;
 const asObjects = (format: Format, as: CodesType): boolean =>
   as === "msgpack" && (format === "sparse" || format === "map");
 
 /**
- * Bytes of work up to which each lane takes a task. One of another size holds up none of this: beside bodies of 64 MiB,
- * whatever they hold, a body of 400 KiB waits for others of its kind only.
+ * Maximum bytes of work of each lane's tasks. Tasks of other sizes do not delay a lane: beside bodies of 64 MiB a body
+ * of 400 KiB waits only for others of its kind.
  */
 const LANES = [1 << 20, 16 << 20, Infinity] as const;
 
-/** Parts of the processors that each lane may keep busy; at least one thread. */
+/** Share of the processors that each lane may use; at least one thread. */
 const SHARES = [1 / 2, 1 / 4, 1 / 4] as const;
 
-/** Bytes of a thread's heap, beside what a body takes and what is left of it to be collected, or an answer and its rows. */
+/** Bytes of a thread's heap beside its body and garbage, or its answer and rows. */
 const HEAP_FLOOR = 64 << 20;
 const BODY_HEAP = 1.5;
 const ANSWER_HEAP = 2.5;
 
-/** A byte a letter: to look for ASCII in what may not be UTF-8. */
+/** One byte per letter: to search for ASCII in text that may not be UTF-8. */
 const latin1 = new TextDecoder("latin1");
 
-/** Cancelled when the client has gone: what waits for a thread is not begun then. */
+/** Cancelled when the client has disconnected: its waiting task is then not started. */
 type Gone = Cancellation | null;
 
 export interface WirePoolOptions extends Pick<Limits, "maxUnpacked" | "maxAnswer"> {
-  /** Whether one thread must do for bodies and answers of any size. */
+  /** Whether one thread handles bodies and answers of any size. */
   readonly single?: boolean;
-  /** Told of a thread that did not start. */
+  /** Called when a thread did not start. */
   readonly warn?: (message: string) => void;
 }
 
-/** Bodies ↔ rows and codes: small ones here and now, large ones on a few threads, in lanes by their size. */
+/**
+ * Converts bodies to rows and rows or codes to answers: small ones at once, large ones on a few threads, in lanes by
+ * size.
+ */
 export class WirePool {
   readonly #lanes: readonly Lane[];
   readonly #maxAnswer: number;
@@ -82,7 +85,7 @@ export class WirePool {
     await Promise.all(this.#lanes.map((lane) => lane.start()));
   }
 
-  /** @throws WireError whatever the body's reader finds */
+  /** @throws WireError of the body's reader */
   async read<K extends BodyKind>(
     kind: K,
     bytes: Uint8Array<ArrayBuffer>,
@@ -90,7 +93,7 @@ export class WirePool {
     form: BodyForm = { type: "json", sizes: null },
     gone: Gone = null,
   ): Promise<BodyOf<K>> {
-    // Bytes that are numbers already: there is nothing to do that a thread could take over.
+    // Raw numbers need no parsing that a thread could take over.
     const work = form.type === "octet-stream" && form.query["dtype"] === "float32" ? 0 : bytes.length;
     const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, gone, () => [bytes.buffer]);
     if (!("body" in result)) throw new Error("a read gives a body");
@@ -117,8 +120,9 @@ export class WirePool {
   }
 
   /**
-   * Do not use the codes afterwards: memory that is theirs alone moves to the thread that writes them.
-   * @throws WireError PURSUIT_ANSWER_TOO_LARGE; PURSUIT_INVALID_FIELD where that type of answer does not know the format
+   * Do not use the codes afterwards: memory that they own moves to the thread.
+   * @throws WireError PURSUIT_ANSWER_TOO_LARGE; PURSUIT_INVALID_FIELD when that type of answer does not support the
+   *   format
    */
   async writeCodes(
     codes: SparseCodes,
@@ -147,7 +151,7 @@ export class WirePool {
     return payload(await this.#run({ type: "write_steered", steered, head }, bytes, gone));
   }
 
-  /** An inference request. Only what is read number by number is worth a thread: FP32 as binary data is one copy. */
+  /** Reads an inference request. Only number-by-number reading is worth a thread: FP32 as binary data is one copy. */
   async readInfer(body: InferBytes, gone: Gone): Promise<InferRequest> {
     const { bytes, headerLength } = body;
     const json = bytes.subarray(0, headerLength ?? bytes.length);
@@ -170,7 +174,7 @@ export class WirePool {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
   }
 
-  /** @param bytes of work, as the time that it takes goes */
+  /** @param bytes of work, as a measure of its time */
   async #run(task: WireTask, bytes: number, gone: Gone, memory: () => ArrayBuffer[] = () => []) {
     const lane = this.#lanes[LANES.findIndex((most) => bytes <= most)] ?? this.#lanes[0]!;
     const result =
@@ -180,7 +184,7 @@ export class WirePool {
   }
 }
 
-/** Memory that holds one column and nothing else: columns of a batch that several requests share lie side by side. */
+/** Memory that holds one column only: requests that share a batch share its columns' memory. */
 function memoryOf({ norm, trace, ...columns }: SparseCodes): ArrayBuffer[] {
   const whole = [columns, norm, trace]
     .flatMap((group) => Object.values(group ?? {}) as unknown[])

@@ -17,9 +17,9 @@ import { NumberKernel } from "../../codecs/numbers/number-rows.ts";
 import { CODES_WRITERS, type CodesType, ROWS_WRITERS, type RowsType } from "../../codecs/answers.ts";
 import { type SteerAnswerHead, type Steered, writeSteered } from "../../codecs/write-steered.ts";
 
-/** Work on bytes that is worth a thread of its own when there are many of them. */
+/** Work on bytes that is worth a thread when there are many of them. */
 export type WireTask =
-  /** Nothing to do but to be there. */
+  /** Does nothing but start the thread. */
   | { readonly type: "start" }
   | {
       readonly type: "read";
@@ -54,7 +54,7 @@ export type WireResult =
   | { readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly infer: InferRequest }
   | { readonly answer: InferAnswer }
-  /** An error as data: its class does not survive the way between threads. */
+  /** An error as data: its class does not survive the transfer between threads. */
   | { readonly fault: WireFault };
 
 const payloadOf = (payload: string | Uint8Array<ArrayBuffer>): WireResult =>

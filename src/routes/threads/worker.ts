@@ -1,10 +1,10 @@
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import { runWireTask, type WireResult, type WireTask } from "./task.ts";
 
-/** What comes back from a thread: text as UTF-8 bytes, which move where a string would be copied. */
+/** Result from a thread: text as UTF-8 bytes, which are moved where a string would be copied. */
 export type WorkerResult = Exclude<WireResult, { readonly text: string }>;
 
-/** A thread of the wire pool: the same functions as on the main thread, their results moved, not copied. */
+/** A thread of the pool: the same functions as on the main thread; results are moved, not copied. */
 export default function work(task: WireTask): unknown {
   const result = runWireTask(task);
   if ("text" in result) {

@@ -1,18 +1,18 @@
 import { Readable } from "node:stream";
 
 export interface AnswerQueueOptions {
-  /** Bytes that may wait at most. */
+  /** Maximum bytes that may wait. */
   readonly most: number;
-  /** Told whenever the bytes that wait have changed. */
+  /** Called whenever the number of waiting bytes changes. */
   readonly onChange: (waiting: number) => void;
 }
 
-/** Bytes handed on at once: progress is seen by the piece. */
+/** Bytes passed on at once: progress is measured by piece. */
 const PIECE_BYTES = 64 * 1024;
 
 /**
- * Answers on their way to a client that may be slower than we are: what is added waits in memory, up to `most`, and
- * `room` tells when there may be more. A client that sends everything before it reads anything is answered from here.
+ * Answers for a client that may be slower than the server. They wait in memory, up to `most`; `room` tells when more
+ * may be added. It also serves a client that sends everything before it reads.
  */
 export class AnswerQueue extends Readable {
   readonly #options: AnswerQueueOptions;
@@ -28,7 +28,7 @@ export class AnswerQueue extends Readable {
     this.#options = options;
   }
 
-  /** Bytes that wait to be taken. */
+  /** Bytes waiting. */
   get waiting(): number {
     return this.#waiting;
   }
@@ -45,7 +45,7 @@ export class AnswerQueue extends Readable {
     this.#give();
   }
 
-  /** Nothing will be added. */
+  /** Nothing more will be added. */
   finish(): void {
     this.#finished = true;
     this.#give();

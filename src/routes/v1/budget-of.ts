@@ -1,7 +1,7 @@
 import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
 import type { BudgetWire } from "./schemas.ts";
 
-/** A budget of the wire in the engine's names. */
+/** Converts a budget from the API's names to the engine's. */
 export function budgetOf({
   max_atoms: maxAtoms,
   tolerance,
@@ -18,7 +18,7 @@ export function budgetOf({
   };
 }
 
-/** Budgets of a request as its fields say them; null where it has none. */
+/** Budgets of a request; null if it has none. */
 export function requestBudget(budget: BudgetWire | BudgetWire[] | undefined): RequestBudget {
   if (budget === undefined) return null;
   return Array.isArray(budget) ? budget.map(budgetOf) : budgetOf(budget);

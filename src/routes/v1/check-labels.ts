@@ -4,7 +4,7 @@ import { WireError } from "../../codecs/codec-error.ts";
 import type { Format } from "../../codecs/write-codes.ts";
 
 /**
- * Before anything is encoded: whether labels can be answered.
+ * Checks before the encode that labels can be answered.
  * @throws EngineError PURSUIT_NO_LABELS; WireError PURSUIT_INVALID_FIELD
  */
 export function checkLabels(engine: Engine, id: string, labelled: boolean, format: Format): void {
@@ -17,8 +17,7 @@ export function checkLabels(engine: Engine, id: string, labelled: boolean, forma
 }
 
 /**
- * Texts of features of the version that made a code: a replaced one answers what it has accepted, and its features are
- * not those that have labels by then.
+ * Labels, unless the dictionary was replaced since encoding.
  * @throws EngineError PURSUIT_BEING_REPLACED
  */
 export function labelsOf(engine: Engine, id: string, sha256: string, indices: Uint32Array): readonly (string | null)[] {

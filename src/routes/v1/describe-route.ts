@@ -9,7 +9,7 @@ export interface RouteDescription {
   /** Whether the path names a dictionary. */
   readonly id?: boolean;
   readonly params?: Readonly<Record<string, TSchema>>;
-  /** By content type. What a type has no schema here for is not validated: name every one that is taken. */
+  /** By content type. A type without a schema here is not validated, so list every accepted one. */
   readonly body?: Readonly<Record<string, TSchema>>;
   readonly query?: TSchema;
   /** Absent: 204, without a body. */
@@ -17,11 +17,11 @@ export interface RouteDescription {
   readonly contentType?: string;
   /** The same answer in other content types. */
   readonly answers?: Readonly<Record<string, TSchema>>;
-  /** Refusals, each answered as a problem, beside those of every route. */
+  /** Error statuses beside those of every route. */
   readonly problems?: readonly number[];
-  /** Statuses that answer in a shape of their own. */
+  /** Statuses with an answer of their own form. */
   readonly others?: Readonly<Record<number, TSchema>>;
-  /** Whether it answers 304 to who has it already (RFC 9110 §13.1.2). */
+  /** Whether it answers 304 to clients that have it already (RFC 9110 §13.1.2). */
   readonly conditional?: boolean;
   readonly tag?: string;
 }
@@ -31,14 +31,17 @@ const PROBLEM = {
   content: { "application/problem+json": { schema: { $ref: `${PROBLEM_SCHEMA_ID}#` } } },
 };
 
-/** Of every route but health's and metrics': no key, no such answer, too many requests, closing. And of those with a body. */
+/**
+ * Of every route except health and metrics: no key, no such answer, too many requests, closing. Then those of routes
+ * with a body.
+ */
 const EVERYWHERE = [401, 406, 429, 503];
 const WITH_BODY = [400, 408, 413, 415, 422];
 
 const contentOf = (schemas: Readonly<Record<string, TSchema>>): Record<string, { schema: TSchema }> =>
   Object.fromEntries(Object.entries(schemas).map(([type, schema]) => [type, { schema }]));
 
-/** A route's schema, bodies and answers described by content type. Answers over 1 kB are written as text, unvalidated. */
+/** A route's schema, with bodies and answers by content type. Answers over 1 kB are written as text, unvalidated. */
 export function describeRoute(route: RouteDescription): FastifySchema {
   const { contentType = "application/json", tag = "dictionaries", others = {} } = route;
   const problems = [

@@ -2,8 +2,9 @@ import type { DictionaryStatus, EncodeAnswer, EncodeRequest, Engine, RequestCont
 import { EngineError } from "../../engine/core/errors.ts";
 
 /**
- * Encodes rows that were read for one version of a dictionary, as wide as that is.
- * @throws EngineError PURSUIT_BEING_REPLACED where another one is there by now, which is not: the fault is not the rows'
+ * Encodes rows that were read for one version of a dictionary.
+ * @throws EngineError PURSUIT_BEING_REPLACED when another version of another width is there by now: the fault is not
+ *   the rows'
  */
 export async function encodeAsRead(
   engine: Engine,

@@ -63,7 +63,7 @@ export interface Arena {
 
 /**
  * Floats in one block of correlations, and in one block of a row (assembly/pursuit.ts). Prefetching reads whole blocks
- * beyond a row's end (assembly/touch.ts): safe, because Gram rows consist of them and atoms have rows behind them.
+ * beyond a row's end (assembly/prefetch.ts): safe, because Gram rows consist of them and atoms have rows behind them.
  */
 const BLOCK = 64;
 const ROW_BLOCK = 16;

@@ -1,6 +1,6 @@
 import type { RowJob } from "./row-job.ts";
 import type { Arena } from "./arena.ts";
-import type { F64Kernel, RowTouchKernel } from "./pursuit-kernel.ts";
+import type { F64Kernel, PrefetchKernel } from "./pursuit-kernel.ts";
 
 /** A row in work, and its pending selection. */
 export class Lane {
@@ -74,7 +74,7 @@ export interface Entries {
   readonly from: number;
   readonly to: number;
   /** Whether to prefetch the atoms (prefetch-trial.ts). */
-  readonly touches: boolean;
+  readonly prefetch: boolean;
 }
 
 /** Atoms prefetched at once: few enough to stay in cache until they are used. A multiple of four. */
@@ -87,18 +87,18 @@ const ATOMS_AT_ONCE = 16;
  * @returns its squared norm
  */
 export function takeResidual(
-  kernel: F64Kernel & RowTouchKernel,
+  kernel: F64Kernel & PrefetchKernel,
   { atoms, rowWidth }: Pick<Arena, "atoms" | "rowWidth">,
   row64: number,
   x: number,
-  { indices, values, from, to, touches }: Entries,
+  { indices, values, from, to, prefetch }: Entries,
 ): number {
   const atomOf = (k: number): number => atoms + 4 * rowWidth * indices[k]!;
   kernel.toF64(row64, x, rowWidth);
   for (let k = from; k < to;) {
     const end = Math.min(k + ATOMS_AT_ONCE, to);
-    if (touches) {
-      for (let i = k; i < end; i += 2) kernel.touchTwo(atomOf(i), atomOf(Math.min(i + 1, end - 1)), rowWidth);
+    if (prefetch) {
+      for (let i = k; i < end; i += 2) kernel.prefetchTwo(atomOf(i), atomOf(Math.min(i + 1, end - 1)), rowWidth);
     }
     for (; k + 4 <= end; k += 4) {
       kernel.subtractFourF64(

@@ -4,7 +4,7 @@ import { LeastSquares } from "../../core/least-squares.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
 import { instantiateOrthogonalKernel, type OrthogonalKernel } from "./pursuit-kernel.ts";
 import { takeResidual } from "./lane.ts";
-import { GOES_ON, type RowJob, stopBefore, STOPS, WAITS } from "./row-job.ts";
+import { RUNNING, type RowJob, stopBefore, STOPS, NEEDS_REFRESH } from "./row-job.ts";
 
 /** Options of a thread's loop; plain data, so they can be sent to a worker. */
 export interface OrthogonalLoopOptions {
@@ -74,11 +74,11 @@ export class OrthogonalLoop {
   /** Works on rows until `next` returns none, each to its end or until it needs fresh correlations, as in RowLoop. */
   run(job: RowJob, gram: boolean, next: () => number): void {
     for (let row = next(); row >= 0; row = next()) {
-      if (job.stops[row] === GOES_ON) job.stops[row] = this.#pursue(job, row, gram);
+      if (job.stops[row] === RUNNING) job.stops[row] = this.#pursue(job, row, gram);
     }
   }
 
-  /** @returns the stop reason, or WAITS */
+  /** @returns the stop reason, or NEEDS_REFRESH */
   #pursue(job: RowJob, row: number, gram: boolean): number {
     this.#row = row;
     this.#x = job.rows + 4 * this.#arena.rowWidth * row;
@@ -87,13 +87,13 @@ export class OrthogonalLoop {
     job.freshEnergy[row] = job.energy[row]!;
     for (let k = 0; k < solution.size; k++) this.#forbid(solution.selected[k]!);
     let stop = stopBefore(job, row);
-    while (stop === GOES_ON) {
+    while (stop === RUNNING) {
       stop = this.#step(job, solution, fresh);
-      if (stop !== GOES_ON) break;
+      if (stop !== RUNNING) break;
       const stale = REFRESH_FALL * job.freshEnergy[row] > job.energy[row]!;
       if (gram && !stale) continue;
       this.#storeResidual(solution);
-      return WAITS;
+      return NEEDS_REFRESH;
     }
     this.#end(job, solution);
     return stop;
@@ -116,7 +116,7 @@ export class OrthogonalLoop {
     return solution;
   }
 
-  /** Makes one selection and solves for all coefficients. @returns the stop reason, or GOES_ON */
+  /** Makes one selection and solves for all coefficients. @returns the stop reason, or RUNNING */
   #step(job: RowJob, solution: LeastSquares, fresh: Float64Array): number {
     const row = this.#row;
     const initial = job.startEnergy[row]!;
@@ -124,7 +124,7 @@ export class OrthogonalLoop {
     if (before <= ROUNDING * initial) return STOPS.no_gain;
     this.#writeTerms(solution, fresh);
     // Only the newest atom's row of G is not in a cache yet.
-    if (job.touches && solution.size > 0) this.#touch(solution.selected[solution.size - 1]!);
+    if (job.prefetch && solution.size > 0) this.#prefetch(solution.selected[solution.size - 1]!);
     const j = this.#argmax(this.#termCount);
     if (j < 0) return STOPS.no_gain;
     const added = solution.add(j);
@@ -168,8 +168,8 @@ export class OrthogonalLoop {
     this.#termCount = count;
   }
 
-  #touch(atom: number): void {
-    for (const { kernel, gram, width } of this.#shards) kernel.touch(gram + 4 * width * atom, width);
+  #prefetch(atom: number): void {
+    for (const { kernel, gram, width } of this.#shards) kernel.prefetch(gram + 4 * width * atom, width);
   }
 
   /** @returns the atom of the largest score; −1 if no score is above 0 */
@@ -206,7 +206,7 @@ export class OrthogonalLoop {
   #residual(indices: ArrayLike<number>, values: ArrayLike<number>, count: number, from = 0): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
     // Every step has read these atoms.
-    const entries = { indices, values, from, to: from + count, touches: false };
+    const entries = { indices, values, from, to: from + count, prefetch: false };
     return takeResidual(kernel, this.#arena, this.#row64.byteOffset, this.#x, entries);
   }
 
@@ -233,7 +233,7 @@ export class OrthogonalLoop {
     job.entries[row] = to - from;
     job.finalEnergy[row] = this.#residual(job.codeIndices, job.codeValues, to - from, from);
     const { d } = this.#arena.shape;
-    if (job.remainders.length > 0) job.remainders.set(this.#row64.subarray(0, d), row * d);
+    if (job.finalResiduals.length > 0) job.finalResiduals.set(this.#row64.subarray(0, d), row * d);
   }
 
   #newSolution(): LeastSquares {

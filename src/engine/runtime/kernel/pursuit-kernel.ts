@@ -21,10 +21,10 @@ export interface F64Kernel {
   readonly energyF64: (row64: number, width: number) => number;
 }
 
-/** Functions that load rows into the cache: assembly/touch.ts. */
-export interface RowTouchKernel {
-  readonly touch: (row: number, width: number) => void;
-  readonly touchTwo: (row1: number, row2: number, width: number) => void;
+/** Functions that load rows into the cache: assembly/prefetch.ts. */
+export interface PrefetchKernel {
+  readonly prefetch: (row: number, width: number) => void;
+  readonly prefetchTwo: (row1: number, row2: number, width: number) => void;
 }
 
 /** Functions that prepare rows: assembly/prepare.ts. */
@@ -34,7 +34,7 @@ export interface PrepareKernel {
 }
 
 /** Functions of assembly/pursuit.ts, which documents them, their addresses and widths. */
-export interface PursuitKernel extends F64Kernel, RowTouchKernel {
+export interface PursuitKernel extends F64Kernel, PrefetchKernel {
   /** Has two forms: by the correlation, or by its magnitude. */
   readonly argmax: (c: number, width: number, out: number) => void;
   readonly advance: (c: number, g: number, v: number, width: number, out: number) => void;
@@ -53,7 +53,7 @@ export interface PursuitKernel extends F64Kernel, RowTouchKernel {
 }
 
 /** Functions of assembly/orthogonal.ts. */
-export interface OrthogonalKernel extends F64Kernel, RowTouchKernel {
+export interface OrthogonalKernel extends F64Kernel, PrefetchKernel {
   readonly explain: (
     c: number,
     terms: number,

@@ -2,24 +2,24 @@ import type { PursuitChoice } from "../../core/dictionary.ts";
 import { STOP_REASONS, type StopReason } from "../../core/sparse-codes.ts";
 import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 
-/** Where a row of a job stands; beside these, `stops` holds positions in STOP_REASONS. */
-export const GOES_ON = -1;
-/** Its correlations are to be taken anew from its residual before it can go on. */
-export const WAITS = -2;
+/** States of a row; other values of `stops` are positions in STOP_REASONS. */
+export const RUNNING = -1;
+/** Its correlations must be recomputed from its residual first. */
+export const NEEDS_REFRESH = -2;
 
 /**
- * What is asked of the rows in slots 0 … count − 1 of one of the arena's two sets, and what came of it. Shared by all threads.
+ * Input and results of the rows in slots 0 … count − 1 of one of the arena's two sets. Shared by all threads.
  */
 export interface RowJob {
   readonly count: number;
   /** Address of [count, rowWidth] x − b, scaled. */
   readonly rows: number;
-  /** Selections that the longest row may make: the width of the columns below. */
+  /** Maximum selections of any row: the width of the columns below. */
   readonly depth: number;
   /** Whether `energies` must be exact when a row has ended. */
   readonly traced: boolean;
-  /** Whether to touch rows of the Gram matrix, and a code's atoms, before they are used: see prefetch-trial.ts. */
-  readonly touches: boolean;
+  /** Whether to prefetch Gram rows and a code's atoms (prefetch-trial.ts). */
+  readonly prefetch: boolean;
   readonly pursuit: PursuitChoice;
   /** [count] limits as in session/prepare-rows.ts. */
   readonly maxAtoms: Int32Array;
@@ -31,13 +31,13 @@ export interface RowJob {
 
   /** [count] ||x − b||² */
   readonly startEnergy: Float64Array;
-  /** [count] ||r||² of the row as it stands, and at the time that its correlations were last taken from r. */
+  /** [count] ||r||² now, and at the last refresh of the correlations. */
   readonly energy: Float64Array;
   readonly freshEnergy: Float64Array;
-  /** [count] selections so far, and at that time. */
+  /** [count] selections so far, and at the last refresh. */
   readonly steps: Int32Array;
   readonly freshSteps: Int32Array;
-  /** [count] GOES_ON, WAITS or why the row ended. */
+  /** [count] RUNNING, NEEDS_REFRESH or the stop reason. */
   readonly stops: Int32Array;
   /** [count, depth] the selections in order, scaled, and ||r||² after each. */
   readonly indices: Uint32Array;
@@ -51,7 +51,7 @@ export interface RowJob {
   /** [count] ||x − b − Dᵀz||² of the finished code, scaled. */
   readonly finalEnergy: Float64Array;
   /** [count, d] x − b − Dᵀz, scaled; empty unless asked for. */
-  readonly remainders: Float64Array;
+  readonly finalResiduals: Float64Array;
 }
 
 /** Limits of a job's rows. */
@@ -66,22 +66,22 @@ export function createRowJob(
   from: number,
   count: number,
   {
-    remainderWidth,
+    residualWidth,
     ...asked
-  }: Pick<RowJob, "rows" | "pursuit" | "touches" | "traced"> & { readonly remainderWidth: number },
+  }: Pick<RowJob, "rows" | "pursuit" | "prefetch" | "traced"> & { readonly residualWidth: number },
 ): RowJob {
   const to = from + count;
   let depth = 1;
   for (let i = from; i < to; i++) depth = Math.max(depth, limits.maxAtoms[i]!);
   const size = count * depth;
-  const memory = new SharedArrayBuffer(8 * (count * (5 + remainderWidth)) + 4 * (count * 9 + size * 5));
+  const memory = new SharedArrayBuffer(8 * (count * (5 + residualWidth)) + 4 * (count * 9 + size * 5));
   let at = 0;
   const take = (unit: number, length: number): [SharedArrayBuffer, number, number] => {
     const place: [SharedArrayBuffer, number, number] = [memory, at, length];
     at += unit * length;
     return place;
   };
-  // The wide ones first, so that all are aligned.
+  // Eight-byte columns first, so that all are aligned.
   const job = {
     count,
     depth,
@@ -91,7 +91,7 @@ export function createRowJob(
     energy: new Float64Array(...take(8, count)),
     freshEnergy: new Float64Array(...take(8, count)),
     finalEnergy: new Float64Array(...take(8, count)),
-    remainders: new Float64Array(...take(8, count * remainderWidth)),
+    finalResiduals: new Float64Array(...take(8, count * residualWidth)),
     maxAtoms: new Int32Array(...take(4, count)),
     tolerance: new Float32Array(...take(4, count)),
     residual: new Float32Array(...take(4, count)),
@@ -99,7 +99,7 @@ export function createRowJob(
     minEnergy: new Float32Array(...take(4, count)),
     steps: new Int32Array(...take(4, count)),
     freshSteps: new Int32Array(...take(4, count)),
-    stops: new Int32Array(...take(4, count)).fill(GOES_ON),
+    stops: new Int32Array(...take(4, count)).fill(RUNNING),
     entries: new Int32Array(...take(4, count)),
     indices: new Uint32Array(...take(4, size)),
     values: new Float32Array(...take(4, size)),
@@ -128,13 +128,13 @@ export const STOPS = {
   dependent: code("dependent"),
 } as const;
 
-/** Tests the limits before a step, in the order of docs/algorithm.md. @returns the first one reached, or GOES_ON */
+/** Tests the limits before a step, in the order of docs/algorithm.md. @returns the first one reached, or RUNNING */
 export function stopBefore(job: RowJob, row: number): number {
   const energy = job.energy[row]!;
   if (energy <= job.tolerance[row]!) return STOPS.tolerance;
   if (energy <= job.residual[row]!) return STOPS.residual_norm;
   if (job.steps[row]! >= job.maxAtoms[row]!) return STOPS.max_atoms;
-  return GOES_ON;
+  return RUNNING;
 }
 
 /** Whether a row's ||r||² lies within `slack` of one of its limits. */

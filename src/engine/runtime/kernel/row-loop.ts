@@ -1,6 +1,6 @@
 import type { PursuitSettings } from "../../core/dictionary.ts";
 import { type Arena, LINE, type Shard } from "./arena.ts";
-import { finiteSteps, GOES_ON, nearLimit, type RowJob, stopBefore, STOPS, WAITS } from "./row-job.ts";
+import { finiteSteps, RUNNING, nearLimit, type RowJob, stopBefore, STOPS, NEEDS_REFRESH } from "./row-job.ts";
 import { Lane, takeResidual } from "./lane.ts";
 import { instantiatePursuitKernel, type PursuitKernel } from "./pursuit-kernel.ts";
 
@@ -64,7 +64,7 @@ export class RowLoop {
 
   /**
    * Works on rows until `next` returns none, each to its end or until it needs fresh correlations. Rows in state
-   * GOES_ON arrive with fresh correlations.
+   * RUNNING arrive with fresh correlations.
    * @param gram whether the Gram matrix is available; if not, a row waits after every selection
    */
   run(job: RowJob, gram: boolean, next: () => number): void {
@@ -73,8 +73,8 @@ export class RowLoop {
       this.#occupy(a, job, gram, next);
       this.#occupy(b, job, gram, next);
       if (a.row < 0 && b.row < 0) return;
-      if (a.row >= 0 && b.row >= 0) this.#advanceTwo(a, b, job.touches);
-      else this.#advance(a.row >= 0 ? a : b, job.touches);
+      if (a.row >= 0 && b.row >= 0) this.#advanceTwo(a, b, job.prefetch);
+      else this.#advance(a.row >= 0 ? a : b, job.prefetch);
       if (a.row >= 0) this.#select(a, job, gram);
       if (b.row >= 0) this.#select(b, job, gram);
     }
@@ -85,7 +85,7 @@ export class RowLoop {
     while (lane.row < 0) {
       const row = next();
       if (row < 0) return;
-      if (job.stops[row] !== GOES_ON) continue;
+      if (job.stops[row] !== RUNNING) continue;
       this.#begin(lane, job, row);
       if (lane.row >= 0) this.#select(lane, job, gram);
     }
@@ -103,27 +103,27 @@ export class RowLoop {
       for (let k = from; k < from + steps; k++) this.#forbid(row, job.indices[k]!);
     }
     const stop = stopBefore(job, row);
-    if (stop !== GOES_ON) return this.#end(lane, job, stop);
+    if (stop !== RUNNING) return this.#end(lane, job, stop);
     for (const { kernel, correlations, width, argmaxes } of this.#shards) {
       kernel.argmax(correlations + 4 * width * row, width, argmaxes + LINE * lane.index);
     }
   }
 
-  #advance(lane: Lane, touches: boolean): void {
+  #advance(lane: Lane, prefetch: boolean): void {
     for (const { kernel, correlations, width, argmaxes, gram } of this.#shards) {
       const c = correlations + 4 * width * lane.row;
       const g = gram + 4 * width * lane.atom;
-      if (touches) kernel.touch(g, width);
+      if (prefetch) kernel.prefetch(g, width);
       kernel.advance(c, g, lane.value, width, argmaxes + LINE * lane.index);
     }
   }
 
-  #advanceTwo(a: Lane, b: Lane, touches: boolean): void {
+  #advanceTwo(a: Lane, b: Lane, prefetch: boolean): void {
     for (const { kernel, correlations, width, argmaxes, gram } of this.#shards) {
       const row = 4 * width;
       const ga = gram + row * a.atom;
       const gb = gram + row * b.atom;
-      if (touches) kernel.touchTwo(ga, gb, width);
+      if (prefetch) kernel.prefetchTwo(ga, gb, width);
       kernel.advanceTwo(
         correlations + row * a.row,
         ga,
@@ -161,14 +161,14 @@ export class RowLoop {
     let stop = stopBefore(job, row);
     if (energy < job.threshold[row]!) stop = STOPS.residual_norm;
     if (this.#settings.reselect === "stop" && lane.mark(atom)) stop = STOPS.repeat;
-    if (stop !== GOES_ON) return this.#end(lane, job, stop);
+    if (stop !== RUNNING) return this.#end(lane, job, stop);
     // An exactly explained row has no correlations.
     if (energy === 0) return this.#end(lane, job, STOPS.no_gain);
     if (this.#settings.reselect === "forbid") this.#forbid(row, atom);
     const stale = energy < job.freshEnergy[row]! * REFRESH_FALL || steps >= job.freshSteps[row]! + REFRESH_STEPS;
     if (stale && !renewed) this.#renew(lane, job);
     if (stale || !gram) {
-      job.stops[row] = WAITS;
+      job.stops[row] = NEEDS_REFRESH;
       lane.row = -1;
     }
   }
@@ -252,7 +252,7 @@ export class RowLoop {
   #residual(lane: Lane, job: RowJob, indices: Uint32Array, values: Float32Array, count: number): number {
     const [{ kernel }] = this.#shards as readonly [ShardView];
     const from = lane.row * job.depth;
-    const entries = { indices, values, from, to: from + count, touches: job.touches };
+    const entries = { indices, values, from, to: from + count, prefetch: job.prefetch };
     return takeResidual(kernel, this.#arena, this.#row64Of(lane), this.#xOf(lane, job), entries);
   }
 
@@ -272,10 +272,10 @@ export class RowLoop {
     const entries = lane.merge(job, from, finite);
     job.entries[row] = entries;
     job.finalEnergy[row] = this.#residual(lane, job, job.codeIndices, job.codeValues, entries);
-    if (job.remainders.length > 0) {
+    if (job.finalResiduals.length > 0) {
       const { d } = this.#arena.shape;
       const row64 = new Float64Array(this.#shards[0]!.memory.buffer, this.#row64Of(lane), d);
-      job.remainders.set(row64, row * d);
+      job.finalResiduals.set(row64, row * d);
     }
     lane.row = -1;
   }

@@ -1,11 +1,11 @@
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
 import type { CoherenceFigures, Neighbour, RuntimeChoice } from "../../core/dictionary.ts";
-import type { Improved } from "../protocol/messages.ts";
+import type { GramProgress } from "../protocol/messages.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 
-/** Of work that is done piece by piece. */
-export type Progress = Pick<Improved, "more" | "note">;
+/** Progress of work in blocks. */
+export type Progress = Pick<GramProgress, "more" | "note">;
 
 /**
  * Encodes batches. Calls block the calling thread for their whole time (onnxruntime-node's run is synchronous inside), so
@@ -15,8 +15,8 @@ export interface BatchSession {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
   encode(batch: EncodeBatch): Promise<SparseCodes>;
-  /** Does a piece of what makes the session faster, some 10 ms where it computes. */
-  improve?(): Promise<Progress>;
+  /** Builds the next block of the Gram matrix (~10 ms). */
+  buildGramStep?(): Promise<Progress>;
   /** Frees the runtime's memory; the session answers nothing afterwards. */
   release(): Promise<void>;
 }
@@ -25,10 +25,10 @@ export interface BatchSession {
 export interface EncoderSession extends BatchSession {
   /** Codes → rows [count · d], the centre added back and an input norm undone. */
   decode(codes: CodesToDecode): Promise<Float32Array>;
-  /** Rows → rows: a sparse delta of their codes added, then directions in order. */
+  /** Rows → rows: adds a sparse delta of their codes, then applies directions in order. */
   steer(batch: SteerBatch): SteeredBatch;
   /** Atoms by index → [indices.length · d], copied. */
   atoms(indices: Uint32Array): Float32Array;
-  /** The `count` atoms nearest to atom `index` by cosine, itself left out, nearest first, ties by index. */
+  /** The `count` atoms nearest to atom `index` by cosine, without itself, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
 }

@@ -10,7 +10,7 @@ import {
   steerFromColumns,
 } from "../protocol/columns.ts";
 import type { Columns } from "../protocol/frame.ts";
-import type { Improved, ReplyHead, RequestHead, Run } from "../protocol/messages.ts";
+import type { GramProgress, ReplyHead, RequestHead, Run } from "../protocol/messages.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import type { BatchSession, EncoderSession, Progress } from "./encoder-session.ts";
 import { loadFailure, loadSession } from "./load-session.ts";
@@ -55,9 +55,9 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
       reply({ type: "result", id, run: ran(), neighbours });
       return;
     }
-    case "improve": {
-      const improved = await improve(session);
-      reply({ type: "result", id, run: ran(), improved });
+    case "gram_step": {
+      const gram = await buildGramStep(session);
+      reply({ type: "result", id, run: ran(), gram });
     }
   }
 }
@@ -91,17 +91,17 @@ async function handle(head: RequestHead, columns: Columns): Promise<void> {
   }
 }
 
-/** A session that cannot be made faster serves as it is. */
-async function improve(improvable: BatchSession): Promise<Improved> {
-  const { path } = improvable.chosen;
+/** Builds a block of the Gram matrix; a session that cannot serves without it. */
+async function buildGramStep(owner: BatchSession): Promise<GramProgress> {
+  const { path } = owner.chosen;
   let progress: Progress = { more: false };
   try {
-    progress = (await improvable.improve?.()) ?? progress;
+    progress = (await owner.buildGramStep?.()) ?? progress;
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error);
     progress = { more: false, note: `It stays on the ${path} path: ${words}` };
   }
-  return { ...progress, chosen: improvable.chosen, coherence: improvable.coherence };
+  return { ...progress, chosen: owner.chosen, coherence: owner.coherence };
 }
 
 // Handles one message at a time, in order: a session answers nothing while it runs, and close must come last.

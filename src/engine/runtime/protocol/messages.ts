@@ -83,8 +83,8 @@ export type RequestHead =
   /** indices u32 */
   | (CallHead & { readonly type: "atoms" })
   | (CallHead & { readonly type: "neighbours"; readonly index: number; readonly count: number })
-  /** A piece of what makes the session faster. */
-  | (CallHead & { readonly type: "improve" })
+  /** Builds the next block of the Gram matrix. */
+  | (CallHead & { readonly type: "gram_step" })
   | { readonly type: "close" };
 
 /** Runtime process → server. */
@@ -99,16 +99,16 @@ export type ReplyHead =
       readonly count?: number;
       readonly width?: number;
       readonly neighbours?: readonly Neighbour[];
-      readonly improved?: Improved;
+      readonly gram?: GramProgress;
     }
   | { readonly type: "error"; readonly id: number; readonly message: string };
 
-/** What a session has become by a piece of work at itself. */
-export interface Improved {
+/** State of a session after a block of its Gram matrix. */
+export interface GramProgress {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
-  /** Whether there is a next piece. */
+  /** Whether blocks are left. */
   readonly more: boolean;
-  /** Worth a log line. */
+  /** A line for the log. */
   readonly note?: string;
 }

@@ -73,7 +73,7 @@ function traceOf(jobs: readonly RowJob[], steps: Uint32Array): PursuitTrace {
   return trace;
 }
 
-/** x̂ = (x − b − r + b) · scale + shift, r the remainder: [count, d]. */
+/** x̂ = (x − b − r + b) · scale + shift, r the final residual: [count, d]. */
 function reconstructionOf(
   jobs: readonly RowJob[],
   { scaled, norm }: PreparedRows,
@@ -81,11 +81,11 @@ function reconstructionOf(
   { d, center }: Pick<Atoms, "d" | "center">,
 ): Float32Array {
   const rows = new Float32Array(count * d);
-  eachRow(jobs, count, ({ remainders, unscale }, i, row) => {
+  eachRow(jobs, count, ({ finalResiduals, unscale }, i, row) => {
     const scale = norm?.scale[row] ?? 1;
     const shift = norm?.shift[row] ?? 0;
     for (let c = 0; c < d; c++) {
-      const fit = (scaled[row * d + c]! - remainders[i * d + c]!) * unscale[i]!;
+      const fit = (scaled[row * d + c]! - finalResiduals[i * d + c]!) * unscale[i]!;
       rows[row * d + c] = (fit + (center?.[c] ?? 0)) * scale + shift;
     }
   });

@@ -1,7 +1,7 @@
 import type { CodesToDecode } from "../../core/sparse-codes.ts";
 import type { Atoms } from "../../core/dictionary-weights.ts";
 
-/** x̂ = (Dᵀz + b) · scale + shift, summed in float64: [count, d]. A code touches few atoms, so no graph pays off here. */
+/** x̂ = (Dᵀz + b) · scale + shift, summed in float64: [count, d]. A code prefetch few atoms, so no graph pays off here. */
 export function decodeCodes(
   { count, indptr, indices, values, norm }: CodesToDecode,
   { atoms, center, d }: Atoms,

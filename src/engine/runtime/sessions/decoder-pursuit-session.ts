@@ -55,8 +55,8 @@ export class DecoderPursuitSession implements BatchSession {
     return { ...budgets, group };
   }
 
-  improve(): Promise<Progress> {
-    return this.#unit.improve();
+  buildGramStep(): Promise<Progress> {
+    return this.#unit.buildGramStep();
   }
 
   release(): Promise<void> {

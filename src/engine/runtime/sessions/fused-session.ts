@@ -5,9 +5,9 @@ import type { SparseCodes } from "../../core/sparse-codes.ts";
 import type { EncoderSession, Progress } from "../process/encoder-session.ts";
 import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
 import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
-import { createTouchTrial, type PairedTrial } from "../kernel/prefetch-trial.ts";
+import { createPrefetchTrial, type PairedTrial } from "../kernel/prefetch-trial.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
-import { createRowJob, GOES_ON, type RowJob, WAITS } from "../kernel/row-job.ts";
+import { createRowJob, RUNNING, type RowJob, NEEDS_REFRESH } from "../kernel/row-job.ts";
 import { AtomSession } from "./atom-session.ts";
 import { Coherence, freeMemory, GramBuild } from "../gram/gram.ts";
 import { codesOfJobs } from "./codes-of-jobs.ts";
@@ -44,10 +44,10 @@ export interface FusedSessionOptions extends OnnxSessionOptions {
   readonly gram: boolean;
   /** Operations of a matrix that is made at once; unless given, few enough not to hold up other dictionaries. */
   readonly quickGram?: number;
-  /** Bytes of one memory of the kernel at most: see arena.ts. */
+  /** Maximum bytes of one kernel memory (arena.ts). */
   readonly memoryLimit?: number;
-  /** Whether to touch Gram rows and atoms before they are used; tried out where it is not given (prefetch-trial.ts). */
-  readonly touches?: boolean;
+  /** Whether to prefetch Gram rows and atoms; a trial decides if not given (prefetch-trial.ts). */
+  readonly prefetch?: boolean;
 }
 
 /**
@@ -61,7 +61,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   readonly #rows: SlotRows;
   readonly #threads: LoopThreads;
   readonly #gram: GramBuild | null;
-  readonly #touching: PairedTrial | boolean;
+  readonly #prefetching: PairedTrial | boolean;
   readonly #figures: CoherenceFigures;
 
   private constructor(
@@ -72,7 +72,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     rows: SlotRows,
     threads: LoopThreads,
     gram: GramBuild | null,
-    touching: PairedTrial | boolean,
+    prefetching: PairedTrial | boolean,
   ) {
     super(weights, norms);
     this.#dense = dense;
@@ -80,7 +80,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     this.#rows = rows;
     this.#threads = threads;
     this.#gram = gram;
-    this.#touching = touching;
+    this.#prefetching = prefetching;
     this.#figures = new Coherence(norms).figures(false);
   }
 
@@ -98,11 +98,11 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const rows = new SlotRows(module, arena, weights);
     const loop = await LoopThreads.start({ module, arena, gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense }) : null;
-    const touching = gram && (options.touches ?? createTouchTrial(module, arena));
-    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, touching);
+    const prefetching = gram && (options.prefetch ?? createPrefetchTrial(module, arena));
+    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, prefetching);
     session.#padCorrelations();
     session.#placeScales();
-    if (2 * m * m * d <= (options.quickGram ?? QUICK_GRAM)) while ((await session.improve()).more);
+    if (2 * m * m * d <= (options.quickGram ?? QUICK_GRAM)) while ((await session.buildGramStep()).more);
     return session;
   }
 
@@ -136,11 +136,11 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     return codesOfJobs(jobs, { ...columns, scaled }, batch, this.weights);
   }
 
-  async improve(): Promise<Progress> {
+  async buildGramStep(): Promise<Progress> {
     if (this.#gram === null) return { more: false };
     const progress = await this.#gram.step();
-    if (progress.more || typeof this.#touching === "boolean") return progress;
-    return { ...progress, more: this.#touching.step() };
+    if (progress.more || typeof this.#prefetching === "boolean") return progress;
+    return { ...progress, more: this.#prefetching.step() };
   }
 
   async release(): Promise<void> {
@@ -148,9 +148,9 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     await this.#dense.release();
   }
 
-  get #touches(): boolean {
+  get #prefetches(): boolean {
     if (!this.#hasGram()) return false;
-    return typeof this.#touching === "boolean" ? this.#touching : this.#touching.ratio < 1;
+    return typeof this.#prefetching === "boolean" ? this.#prefetching : this.#prefetching.ratio < 1;
   }
 
   #hasGram = (): boolean => this.#gram?.complete ?? false;
@@ -160,8 +160,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     this.#rows.place(batch, columns, [from, from + count], set);
     return createRowJob(columns, from, count, {
       rows: set,
-      remainderWidth: batch.reconstruction ? this.weights.d : 0,
-      touches: this.#touches,
+      residualWidth: batch.reconstruction ? this.weights.d : 0,
+      prefetch: this.#prefetches,
       traced: batch.trace,
       pursuit: batch.pursuit ?? ownPursuit(this.weights),
     });
@@ -187,8 +187,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
         if (r === x) meanwhile();
       });
       freeMemory(products);
-      waiting = waiting.filter((i) => job.stops[i] === WAITS);
-      for (const i of waiting) job.stops[i] = GOES_ON;
+      waiting = waiting.filter((i) => job.stops[i] === NEEDS_REFRESH);
+      for (const i of waiting) job.stops[i] = RUNNING;
       r = this.#rows.residuals(waiting);
     }
   }

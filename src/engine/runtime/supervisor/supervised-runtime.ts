@@ -13,7 +13,7 @@ import {
   steeredFromColumns,
 } from "../protocol/columns.ts";
 import type { OutgoingColumns } from "../protocol/frame.ts";
-import type { Improved, LoadedFacts } from "../protocol/messages.ts";
+import type { GramProgress, LoadedFacts } from "../protocol/messages.ts";
 import { type CallTime, ranOutOfMemory, RuntimeGone, type RuntimeProcess } from "./runtime-process.ts";
 
 /** A batch whose rows may still be in several pieces of memory; the socket's write joins them. */
@@ -112,10 +112,10 @@ export class SupervisedRuntime {
   }
 
   /** Builds the next block of the Gram matrix (~10 ms). @returns the progress */
-  async improve(time: CallTime): Promise<Improved> {
-    const { head } = await this.#call({ type: "improve" }, {}, time);
-    if (head.improved === undefined) throw new Error("the runtime did not say what it has become");
-    return head.improved;
+  async buildGramStep(time: CallTime): Promise<GramProgress> {
+    const { head } = await this.#call({ type: "gram_step" }, {}, time);
+    if (head.gram === undefined) throw new Error("the runtime did not say what it has become");
+    return head.gram;
   }
 
   /**

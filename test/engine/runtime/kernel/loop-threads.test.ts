@@ -31,7 +31,7 @@ const makeJob = (): RowJob => {
   columns.energy.fill(1e9);
   const [rows] = arena.rows;
   const pursuit = { kind: "matching_pursuit", score: "absolute", reselect: "forbid" } as const;
-  return createRowJob(columns, 0, ROWS, { rows, remainderWidth: 0, touches: false, traced: false, pursuit });
+  return createRowJob(columns, 0, ROWS, { rows, residualWidth: 0, prefetch: false, traced: false, pursuit });
 };
 
 const place = (ready: (count: number) => void): void => {

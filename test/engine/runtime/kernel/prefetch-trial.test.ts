@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { createArena } from "../../../../src/engine/runtime/kernel/arena.ts";
 import { compilePursuitKernel } from "../../../../src/engine/runtime/kernel/pursuit-kernel.ts";
-import { createTouchTrial, PairedTrial } from "../../../../src/engine/runtime/kernel/prefetch-trial.ts";
+import { createPrefetchTrial, PairedTrial } from "../../../../src/engine/runtime/kernel/prefetch-trial.ts";
 
 it.each([undefined, 1_000_000])(
   "comes to an answer and changes nothing but argmaxes, memory of %s bytes",
   (memoryLimit) => {
     const arena = createArena({ d: 16, m: 700, lanes: 2, slots: 2, gram: true, ...(memoryLimit && { memoryLimit }) });
     for (const { memory } of arena.shards) new Float32Array(memory.buffer).fill(0.5);
-    const trial = createTouchTrial(compilePursuitKernel(), arena);
+    const trial = createPrefetchTrial(compilePursuitKernel(), arena);
     while (trial.step());
     expect(trial.ratio).toBeGreaterThan(0);
     for (const { memory, argmaxes } of arena.shards) {

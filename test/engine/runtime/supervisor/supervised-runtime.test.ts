@@ -186,7 +186,7 @@ describe("SupervisedRuntime", () => {
     await runtime.encode(batch(1), NO_WATCHDOG, { traceparent: "00-ab-cd-01" });
     await runtime.encode(batch(1), NO_WATCHDOG, {});
     // Work of the server's own is nobody's.
-    await runtime.improve(NO_WATCHDOG);
+    await runtime.buildGramStep(NO_WATCHDOG);
     expect(ran).toEqual([
       { start: expect.any(Number), end: expect.any(Number), traceparent: "00-ab-cd-01" },
       { start: expect.any(Number), end: expect.any(Number) },

@@ -8,7 +8,7 @@
 const LINE: usize = 64;
 const TURN: usize = 4 * LINE;
 
-export function touch(row: usize, width: u32): void {
+export function prefetch(row: usize, width: u32): void {
   for (const end = row + ((<usize>width) << 2); row < end; row += TURN) {
     v128.load(row);
     v128.load(row, LINE);
@@ -18,7 +18,7 @@ export function touch(row: usize, width: u32): void {
 }
 
 /** Two rows at once: two streams for the hardware prefetcher. */
-export function touchTwo(row1: usize, row2: usize, width: u32): void {
+export function prefetchTwo(row1: usize, row2: usize, width: u32): void {
   for (const end = row1 + ((<usize>width) << 2); row1 < end; row1 += TURN, row2 += TURN) {
     v128.load(row1);
     v128.load(row2);
