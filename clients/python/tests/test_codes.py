@@ -114,11 +114,12 @@ def test_labels_shape_and_columns_of_a_newer_server_are_kept(client, tmp_path):
     from dataclasses import replace
 
     codes = client.encode("minilm-wordnet-mp", random_rows(4, 384).reshape(2, 2, 384), max_atoms=5, include=["labels"])
-    codes = replace(codes, extra={"typicality": np.arange(4, dtype=np.float32)})
+    codes = replace(codes, extra={"typicality": np.arange(4, dtype=np.float32)}, encoder={"kind": "orthogonal"})
     codes.save(tmp_path / "labelled")
     again = Codes.load(tmp_path / "labelled")
     assert again.labels.tolist() == codes.labels.tolist()
     assert again.inputs_shape == (2, 2, 384)
+    assert again.encoder == Codes.concatenate([again, again]).encoder == {"kind": "orthogonal"}
     assert again[1:3].extra["typicality"].tolist() == [1, 2]
     assert again[2].labels.tolist() == codes.labels[codes.indptr[2] : codes.indptr[3]].tolist()
 

@@ -204,6 +204,11 @@ def test_encoder_and_include(client):
     orthogonal = client.encode("random", ROWS, encoder="orthogonal", max_atoms=6)
     own = client.encode("random", ROWS, max_atoms=6)
     assert orthogonal.relative_error.mean() < own.relative_error.mean()
+    rows = random_rows(6, 384)
+    for encoder in ("matching_pursuit", {"kind": "matching_pursuit", "score": "relu"}):
+        pursued = client.encode("minilm-wordnet-topk", rows, encoder=encoder, max_atoms=8)
+        assert pursued.encoder["kind"] == "matching_pursuit"
+        assert pursued.relative_error.mean() < client.encode("minilm-wordnet-topk", rows, max_atoms=8).relative_error.mean()
     labelled = client.encode("minilm-wordnet-mp", random_rows(2, 384), max_atoms=8, include=["labels"])
     assert len(labelled.labels) == len(labelled.indices)
     assert any(isinstance(label, str) for label in labelled.labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -150,13 +150,14 @@ class AsyncClient:
         set: str | None = None,
         rows: Sequence[int] | None = None,
         budget: Budgets | None = None,
+        encoder: str | Mapping[str, Any] | None = None,
         include: Sequence[str] = (),
         timeout_ms: float | None = None,
         **options: Any,
     ) -> Steered:
         """Rows edited by their features, as `Client.steer` does."""
-        given = {"set": set, "budget": budget, "include": include, "timeout_ms": timeout_ms, **options}
-        fields = Fields.given(given)
+        given = {"set": set, "budget": budget, "encoder": encoder, "include": include}
+        fields = Fields.given({**given, "timeout_ms": timeout_ms, **options})
         whole = rows_of(inputs)
         fields.check(whole.count)
         check_edits(edits, rows, whole.count)
@@ -170,7 +171,7 @@ class AsyncClient:
         inputs: Array,
         *,
         budget: Budgets | None = None,
-        encoder: str | None = None,
+        encoder: str | Mapping[str, Any] | None = None,
         timeout_ms: float | None = None,
         **options: Any,
     ) -> Transferred:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from types import TracebackType
@@ -164,6 +164,7 @@ class Client:
         set: str | None = None,
         rows: Sequence[int] | None = None,
         budget: Budgets | None = None,
+        encoder: str | Mapping[str, Any] | None = None,
         include: Sequence[str] = (),
         timeout_ms: float | None = None,
         **options: Any,
@@ -172,8 +173,8 @@ class Client:
 
         `set` names a saved set, whose edits come first. `rows` are those that edits without rows of their own apply to.
         """
-        given = {"set": set, "budget": budget, "include": include, "timeout_ms": timeout_ms, **options}
-        fields = Fields.given(given)
+        given = {"set": set, "budget": budget, "encoder": encoder, "include": include}
+        fields = Fields.given({**given, "timeout_ms": timeout_ms, **options})
         whole = rows_of(inputs)
         fields.check(whole.count)
         check_edits(edits, rows, whole.count)
@@ -188,7 +189,7 @@ class Client:
         inputs: Array,
         *,
         budget: Budgets | None = None,
-        encoder: str | None = None,
+        encoder: str | Mapping[str, Any] | None = None,
         timeout_ms: float | None = None,
         **options: Any,
     ) -> Transferred:

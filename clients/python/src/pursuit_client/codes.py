@@ -75,6 +75,8 @@ class Codes:
     dictionary: str = ""
     #: Version of the dictionary.
     sha256: str = ""
+    #: The pursuit that made them; None where the dictionary's own encoder did.
+    encoder: Mapping[str, Any] | None = None
     #: Shape of the rows as they were passed, where it was not [n, d].
     inputs_shape: tuple[int, ...] | None = None
     #: 1 − Σ‖x − x̂‖² / Σ‖x − mean‖² over the rows of one request; None where rows were sent in several.
@@ -189,6 +191,8 @@ class Codes:
             "stop_names": json.dumps(self.stop_names),
             "explained_variance": json.dumps(self.explained_variance),
         }
+        if self.encoder is not None:
+            about["encoder"] = json.dumps(self.encoder)
         if self.inputs_shape is not None:
             about["inputs_shape"] = json.dumps(self.inputs_shape)
         if self.labels is not None:
@@ -221,6 +225,7 @@ class Codes:
                 labels=None if labels is None else np.array(labels, dtype=np.object_),
                 dictionary=about["dictionary"],
                 sha256=about["sha256"],
+                encoder=json.loads(about.get("encoder", "null")),
                 inputs_shape=tuple(json.loads(about["inputs_shape"])) if "inputs_shape" in about else None,
                 explained_variance=json.loads(about.get("explained_variance", "null")),
                 extra={name: column for name, column in tensors.items() if column.shape[:1] == shape[:1]},
@@ -255,6 +260,7 @@ class Codes:
             norm_scale=np.array([norm["scale"] for norm in norms], np.float32) if norms else None,
             dictionary=answer["dictionary"],
             sha256=answer["sha256"],
+            encoder=answer.get("encoder"),
         )
 
     @classmethod
@@ -326,6 +332,7 @@ class Codes:
             labels=joined(lambda part: part.labels),
             dictionary=first.dictionary,
             sha256=first.sha256,
+            encoder=first.encoder,
             extra={name: joined(lambda part, name=name: part.extra[name]) for name in shared},
             **{name: joined(lambda part, name=name: getattr(part, name)) for name in _OPTIONAL_COLUMNS},
         )
