@@ -2,6 +2,7 @@ import type { Atoms } from "../../core/dictionary-weights.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 import { type SparseCodes, STOP_REASONS } from "../../core/sparse-codes.ts";
+import type { AtomResidual } from "../kernel/atom-residual.ts";
 import type { OnePassRows } from "./one-pass-rows.ts";
 
 const [MAX_ATOMS, TOLERANCE, RESIDUAL_NORM, MIN_GAIN, ACTIVE_END] = (
@@ -15,6 +16,7 @@ export type ActiveRows = Pick<SparseCodes, "indptr" | "indices" | "values">;
  * Codes of a one-pass encoder within their budgets (docs/algorithm.md, One-pass encoders). A row without a limit keeps
  * all its active atoms. Another grows atom by atom in order of falling contribution |a_j| · ||D_j||, the lower index first
  * on a tie, until a limit is met; the trace is that order. Residuals are known where rows have a target.
+ * @param residual over the atoms of `weights`; its row is overwritten
  * @param constant [count, d] what decode adds to a transcoder's codes; null: the centre, to every row
  * @param norms [m] of the atoms that decode uses
  */
@@ -24,30 +26,31 @@ export function onePassCodes(
   batch: EncodeBatch,
   weights: Atoms,
   norms: Float64Array,
+  residual: AtomResidual,
   constant: Float32Array | null = null,
 ): SparseCodes {
   const { count, trace, reconstruction: wanted } = batch;
   const { d, m, center } = weights;
   const codes = new RowCodes(active.indices.length, count, { trace, measured: target !== null });
   const reconstruction = wanted ? new Float32Array(count * d) : null;
-  const residual = new Float64Array(d);
+  const { row } = residual;
   for (let i = 0; i < count; i++) {
-    if (target === null) residual.fill(0);
-    else residual.set(target.subarray(i * d, (i + 1) * d));
+    if (target === null) row.fill(0);
+    else row.set(target.subarray(i * d, (i + 1) * d));
     const from = active.indptr[i]!;
     const own = { indices: active.indices.subarray(from, active.indptr[i + 1]), values: active.values.subarray(from) };
-    const start = lengthOf(residual);
+    const start = Math.sqrt(residual.energy());
     const limits = limitsOf(batch, i, start);
     if (trace || limits.any || limits.maxAtoms <= own.indices.length) {
-      codes.grow(own, limits, residual, weights, norms);
-    } else codes.keep(own, target !== null || wanted ? residual : null, weights);
+      codes.grow(own, limits, residual, norms);
+    } else codes.keep(own, target !== null || wanted ? residual : null);
     codes.end(i, residual, start);
     if (reconstruction === null) continue;
     const scale = norm?.scale[i] ?? 1;
     const shift = norm?.shift[i] ?? 0;
     for (let c = 0, at = i * d; c < d; c++, at++) {
       const added = constant === null ? (center?.[c] ?? 0) : constant[at]!;
-      reconstruction[at] = ((target?.[at] ?? 0) - residual[c]! + added) * scale + shift;
+      reconstruction[at] = ((target?.[at] ?? 0) - row[c]! + added) * scale + shift;
     }
   }
   return {
@@ -119,25 +122,19 @@ class RowCodes {
   }
 
   /** All active atoms; subtracts them from `residual`, where that is wanted. */
-  keep({ indices, values }: OwnCode, residual: Float64Array | null, weights: Atoms): void {
+  keep({ indices, values }: OwnCode, residual: AtomResidual | null): void {
     this.#stop = ACTIVE_END;
-    if (residual !== null) subtractAll(residual, weights, indices, values);
+    residual?.subtractAll(indices, values);
     for (let k = 0; k < indices.length; k++) this.#put(this.#length + k, indices[k]!, values[k]!);
     this.#length += indices.length;
   }
 
   /** Active atoms by contribution until a limit is met; subtracts those from `residual`. */
-  grow(
-    { indices, values }: OwnCode,
-    limits: Limits,
-    residual: Float64Array,
-    weights: Atoms,
-    norms: Float64Array,
-  ): void {
+  grow({ indices, values }: OwnCode, limits: Limits, residual: AtomResidual, norms: Float64Array): void {
     const contribution = (k: number): number => Math.abs(values[k]!) * norms[indices[k]!]!;
     const order = Array.from(indices.keys()).sort((a, b) => contribution(b) - contribution(a) || a - b);
     let kept = 0;
-    let energy = squares(residual);
+    let energy = residual.energy();
     for (;;) {
       const stop = stopAt(energy, kept, limits);
       if (stop !== null) {
@@ -149,10 +146,10 @@ class RowCodes {
         this.#stop = ACTIVE_END;
         break;
       }
-      subtract(residual, weights, indices[k]!, values[k]!);
-      const next = squares(residual);
+      residual.subtract(indices[k]!, values[k]!);
+      const next = residual.energy();
       if (energy - next < limits.minGain) {
-        subtract(residual, weights, indices[k]!, -values[k]!);
+        residual.subtract(indices[k]!, -values[k]!);
         this.#stop = MIN_GAIN;
         break;
       }
@@ -176,11 +173,11 @@ class RowCodes {
   }
 
   /** Ends row i. @param start its residual norm with no atom */
-  end(i: number, residual: Float64Array, start: number): void {
+  end(i: number, residual: AtomResidual, start: number): void {
     this.#indptr[i + 1] = this.#length;
     this.#stops[i] = this.#stop;
     if (this.#residuals === null) return;
-    const left = lengthOf(residual);
+    const left = Math.sqrt(residual.energy());
     // A row of finite numbers may be longer than float32 reaches.
     this.#residuals.norms[i] = Math.min(left, LARGEST_FLOAT32);
     this.#residuals.relative[i] = start === 0 ? 0 : left / start;
@@ -214,29 +211,3 @@ function stopAt(energy: number, kept: number, { maxAtoms, tolerance, residualNor
   if (energy <= residualNorm) return RESIDUAL_NORM;
   return kept === maxAtoms ? MAX_ATOMS : null;
 }
-
-function subtract(residual: Float64Array, { atoms, d }: Atoms, j: number, value: number): void {
-  for (let c = 0, at = j * d; c < d; c++, at++) residual[c]! -= value * atoms[at]!;
-}
-
-/** Four atoms in one pass over the residual: half the time of one after the other. */
-function subtractAll(residual: Float64Array, weights: Atoms, indices: Uint32Array, values: Float32Array): void {
-  const { atoms, d } = weights;
-  const fours = indices.length & ~3;
-  for (let k = 0; k < fours; k += 4) {
-    const [a, b, e, f] = [values[k]!, values[k + 1]!, values[k + 2]!, values[k + 3]!];
-    const [i, j, l, n] = [indices[k]! * d, indices[k + 1]! * d, indices[k + 2]! * d, indices[k + 3]! * d];
-    for (let c = 0; c < d; c++) {
-      residual[c]! -= a * atoms[i + c]! + b * atoms[j + c]! + (e * atoms[l + c]! + f * atoms[n + c]!);
-    }
-  }
-  for (let k = fours; k < indices.length; k++) subtract(residual, weights, indices[k]!, values[k]!);
-}
-
-function squares(vector: Float64Array): number {
-  let sum = 0;
-  for (const value of vector) sum += value * value;
-  return sum;
-}
-
-const lengthOf = (vector: Float64Array): number => Math.sqrt(squares(vector));

@@ -9,6 +9,7 @@ import { coherenceOf, freeMemory } from "../gram/gram.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import type { EncoderSession } from "../process/encoder-session.ts";
+import { type AtomResidual, placeAtoms } from "../kernel/atom-residual.ts";
 import { AtomSession } from "./atom-session.ts";
 import { onePassCodes } from "./one-pass-codes.ts";
 import { onePassRows } from "./one-pass-rows.ts";
@@ -24,6 +25,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   /** x · skipᵀ of a transcoder that has one. */
   readonly #skip: DensePass | null;
   readonly #activate: Activation;
+  readonly #residual: AtomResidual;
   readonly #active = new ActiveAtoms();
 
   private constructor(
@@ -32,12 +34,14 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     activate: Activation,
     weights: OnePassWeights,
     norms: Float64Array,
+    residual: AtomResidual,
     { runtime }: OnnxSessionOptions,
   ) {
     super(weights, norms);
     this.#dense = dense;
     this.#skip = skip;
     this.#activate = activate;
+    this.#residual = residual;
     this.chosen = { runtime, path: "dense" };
     this.coherence = coherenceOf(norms, null);
   }
@@ -52,8 +56,9 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     const skip = tensors["skip"];
     const added = skip === undefined ? null : await DensePass.create({ d: dIn, m: d, atoms: skip }, options);
     const scaled = (given.settings as ScaledSettings).scaleByDecoderNorm === true;
-    const weights = scaled ? { ...given, atoms: unitAtoms(given, stored) } : given;
-    return new OnePassSession(dense, added, activate, weights, scaled ? atomNorms(weights) : stored, options);
+    const { weights, residual } = placeAtoms(scaled ? { ...given, atoms: unitAtoms(given, stored) } : given);
+    const norms = scaled ? atomNorms(weights) : stored;
+    return new OnePassSession(dense, added, activate, weights, norms, residual, options);
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
@@ -82,7 +87,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
       indices: active.indices.subarray(0, active.length),
       values: active.values.subarray(0, active.length),
     };
-    return onePassCodes(found, rows, batch, this.weights, this.norms, constant);
+    return onePassCodes(found, rows, batch, this.weights, this.norms, this.#residual, constant);
   }
 
   override async decode(codes: CodesToDecode): Promise<Float32Array> {
