@@ -3,12 +3,12 @@ import type { Sizes } from "./read-body.ts";
 import { checkCount, describe, invalid, named, type RowLimits, WireError } from "./codec-error.ts";
 import { readNumbers } from "./rows.ts";
 
-/** Fields of an answered code that decoding has no use for: a code may be posted back as it came. */
+/** Fields of an answered code that decode ignores, so that a code may be posted back unchanged. */
 const IGNORED: ReadonlySet<string> = new Set([
   ...CODE_COLUMNS.map(({ key: [field] }) => field),
   "atoms",
   "labels",
-  // A line names its row, and the pursuit that made it.
+  // A line names its row, and its pursuit.
   "id",
   "encoder",
   // Of a csr answer.
@@ -21,10 +21,10 @@ const IGNORED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * `codes` of a decode request, in every form in which encode answers them, checked number by number: a list of codes, each
- * `{indices, values}`, `{values: {"17": 0.3}}` (map) or `{values: […m]}` (dense), or all in columns, `{indptr, indices,
- * values}` (csr). Any list of numbers may come as `{data, dtype, shape: [k]}`.
- * @param sizes of the dictionary, null where it is not known yet
+ * Reads `codes` of a decode request in every format of encode answers, and checks each number: a list of codes, each
+ * `{indices, values}`, `{values: {"17": 0.3}}` (map) or `{values: […m]}` (dense), or columns `{indptr, indices,
+ * values}` (csr). Any list of numbers may be `{data, dtype, shape: [k]}`.
+ * @param sizes of the dictionary, null if not known yet
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_INVALID_CODE, PURSUIT_TOO_MANY_ROWS
  */
 export function readCodes(codes: unknown, limits: RowLimits, sizes: Sizes | null = null): CodesToDecode {
@@ -75,7 +75,7 @@ function readColumns(codes: object, limits: RowLimits): CodesToDecode {
 
 type Norms = NonNullable<CodesToDecode["norm"]>;
 
-/** The norms of all rows: a list of `{shift, scale}`, as JSON answers them, or two columns, as MessagePack does. */
+/** Reads the norms of all rows: a list of `{shift, scale}`, as in JSON, or two columns, as in MessagePack. */
 function readNorms(norm: unknown, count: number): Norms | null {
   if (Array.isArray(norm)) {
     if (norm.length !== count) throw invalid(`codes.norm holds ${norm.length} norms; there are ${count} codes.`);
@@ -97,7 +97,7 @@ function readNorms(norm: unknown, count: number): Norms | null {
 
 type Norm = { readonly shift: number; readonly scale: number } | null;
 
-/** null where no code has one. */
+/** null if no code has one. */
 function joinNorms(norms: readonly Norm[], at: string): Norms | null {
   const normed = norms.filter((norm) => norm !== null);
   if (normed.length === 0) return null;
@@ -157,7 +157,7 @@ function readMap(values: Readonly<Record<string, unknown>>, at: string): Entries
   };
 }
 
-/** Format dense: one value an atom, zeros included. */
+/** Format dense: one value per atom, zeros included. */
 function readDense(values: unknown, at: string, sizes: Sizes | null): Entries {
   if (values === undefined) throw invalid(`${at}.indices must be a list of numbers; it is missing.`);
   const dense = readNumbers(values, `${at}.values`, "float");

@@ -11,44 +11,44 @@ import { codeWriter, type RowHead, shortestFloats } from "./write-codes.ts";
 export interface LineReading {
   /** Row length of the dictionary. */
   readonly width: number;
-  /** Bytes of one line at most. */
+  /** Maximum bytes of one line. */
   readonly maxLine: number;
 }
 
-/** A line's own budget, in the wire's names. */
+/** A line's own budget, in the API's names. */
 type LineBudget = Readonly<Record<string, number>>;
 
-/** A line that holds anything: a row, or a fault in its place. */
+/** A line that is not blank: a row, or the error in its place. */
 export interface Line {
-  /** Counted from 1, blank lines too. */
+  /** Counted from 1, blank lines included. */
   readonly line: number;
-  /** As the client named it. */
+  /** The client's name for it. */
   readonly id?: string | number;
   readonly budget?: LineBudget;
   readonly encoder?: RequestEncoder | "own";
   readonly fault?: WireFault;
 }
 
-/** A group of lines, read. The rows are those of the lines without a fault, in order. */
+/** A parsed group of lines. The rows are those of the lines without an error, in order. */
 export interface Lines {
   readonly rows: Rows;
   readonly lines: readonly Line[];
 }
 
-/** A line's own name in its answer: no more than a name. */
+/** Maximum length of a line's id, which its answer echoes. */
 const MAX_ID = 256;
 const FIELDS = new Set(["input", "budget", "encoder", "id"]);
 const BUDGET_FIELDS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
 const NEWLINE = 0x0a;
 
 /**
- * Each line a row `[…]` or `{"input", "budget", "encoder", "id"}`. What is wrong with one is that line's fault, never another's:
+ * Reads lines, each a row `[…]` or `{"input", "budget", "encoder", "id"}`. An error in one line affects only that line:
  * nothing is thrown.
  */
 export function readLines(group: LineGroup, reading: LineReading): Lines {
   const { bytes, firstLine, tooLong } = group;
   const { width } = reading;
-  // A row of so many numbers takes two bytes for each at least: blank lines are not set memory aside for.
+  // A row takes at least two bytes per number, so blank lines allocate nothing.
   const data = new Float32Array(Math.min(group.lines, Math.floor(bytes.length / (2 * width))) * width);
   const lines: Line[] = [];
   let count = 0;
@@ -122,7 +122,7 @@ function readRow(posted: unknown, width: number, into: Float32Array, name: strin
   }
 }
 
-/** Its form; whether it is in the dictionary's range is the engine's to say. */
+/** Checks the form only; the engine checks the range. */
 function readBudget(posted: unknown): LineBudget {
   if (typeof posted !== "object" || posted === null || Array.isArray(posted))
     throw invalid(`budget must be an object; it is ${describe(posted)}.`);
@@ -135,35 +135,35 @@ function readBudget(posted: unknown): LineBudget {
   return posted as LineBudget;
 }
 
-/** Bytes that a line takes beside its own, as an object. */
+/** Bytes of a line's object beside its text. */
 const PER_LINE = 128;
 
-/** Consecutive lines, without their ends, joined by newlines. */
+/** Consecutive lines, without their line ends, joined by newlines. */
 export interface LineGroup {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Number of the first, counted from 1. */
+  /** Number of the first line, counted from 1. */
   readonly firstLine: number;
   readonly lines: number;
-  /** Numbers of lines that were longer than any may be: dropped as they came, and empty here. */
+  /** Numbers of lines over the limit: dropped on arrival, and empty here. */
   readonly tooLong: readonly number[];
 }
 
 interface LineLimits {
-  /** Bytes of one line at most. */
+  /** Maximum bytes of one line. */
   readonly maxLine: number;
-  /** Bytes and lines from which a group is full. */
+  /** Bytes and lines at which a group is full. */
   readonly groupBytes: number;
   readonly groupLines: number;
 }
 
-/** Chunks in, groups of whole lines out. Holds a group and a line at most, whatever is pushed between two takes. */
+/** Cuts chunks into groups of whole lines. Holds at most a group and a line, whatever is pushed between two takes. */
 export class LineSplitter {
   readonly #limits: LineLimits;
-  /** Whole lines that wait, views of the chunks that they came in. */
+  /** Whole lines to be taken, views of their chunks. */
   #lines: Uint8Array[] = [];
   #bytes = 0;
   #tooLong: number[] = [];
-  /** The beginning of a line whose end has not come. */
+  /** The beginning of an unfinished line. */
   #partial: Uint8Array[] = [];
   #partialBytes = 0;
   #skipping = false;
@@ -173,12 +173,12 @@ export class LineSplitter {
     this.#limits = limits;
   }
 
-  /** Lines that wait to be taken. */
+  /** Number of lines to be taken. */
   get pending(): number {
     return this.#lines.length;
   }
 
-  /** Bytes of memory that it holds, about. */
+  /** Approximate bytes of memory held. */
   get heldBytes(): number {
     return this.#bytes + this.#partialBytes + PER_LINE * (this.#lines.length + this.#partial.length);
   }
@@ -197,12 +197,12 @@ export class LineSplitter {
     if (from < chunk.length) this.#extend(chunk.subarray(from));
   }
 
-  /** No more will come: what was begun is a line too. */
+  /** Ends the input: an unfinished line counts as a line. */
   end(): void {
     if (this.#partialBytes > 0 || this.#skipping) this.#close();
   }
 
-  /** The lines that wait, up to a full group; null where none does. */
+  /** Takes the waiting lines, up to a full group; null if there are none. */
   take(): LineGroup | null {
     const { groupBytes, groupLines } = this.#limits;
     let count = 0;
@@ -251,8 +251,8 @@ export class LineSplitter {
 }
 
 /**
- * Codes as lines of JSON, one for each row.
- * @throws WireError PURSUIT_INVALID_FIELD for csr, which has no rows to write one by one
+ * Writes codes as lines of JSON, one per row.
+ * @throws WireError PURSUIT_INVALID_FIELD for csr, which has no separate rows
  */
 export function writeCodeLines(codes: SparseCodes, head: RowHead): string {
   const write = codeWriter(codes, { ...head, format: rowFormat(head) });
@@ -261,17 +261,17 @@ export function writeCodeLines(codes: SparseCodes, head: RowHead): string {
   return text;
 }
 
-/** A line is an answer of its own, so each says what made it. */
+/** Each line is a complete answer, so each names its encoder. */
 const encoderOf = ({ encoder }: RowHead): object => (encoder === undefined ? {} : { encoder });
 
-/** What is answered in place of a line: its code, or the problem that it has. */
+/** The answer to a line: its code, or its problem. */
 export interface AnswerLine {
   readonly line: number;
   readonly id?: string | number;
   readonly error?: object;
 }
 
-/** Answers to lines, in their order; the codes are those of the lines without an error. */
+/** Writes the answers to lines in order; the codes are those of the lines without an error. */
 export function writeAnswerLines(codes: SparseCodes | null, head: RowHead, lines: readonly AnswerLine[]): string {
   const write = codes && codeWriter(codes, { ...head, format: rowFormat(head) });
   let text = "";

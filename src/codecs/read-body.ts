@@ -10,7 +10,7 @@ import { readRows } from "./rows.ts";
 /** An encode request: its rows, read and checked; the other fields as posted, for the schema to check. */
 interface EncodeBody {
   readonly rows: PostedRows;
-  /** What a transcoder's rows should become. */
+  /** Target rows of a transcoder. */
   readonly targets?: PostedRows;
   readonly fields: Readonly<Record<string, unknown>>;
 }
@@ -26,17 +26,17 @@ interface DecodeBody {
 }
 
 interface BodyReader<B> {
-  /** What the bytes may hold. @param d row length; null: not known yet */
+  /** Limits on its contents. @param d row length; null: not known yet */
   readonly extent: (limits: BodyLimits, d: number | null) => Extent;
   readonly read: (posted: PostedObject, limits: BodyLimits, sizes: Sizes | null) => B;
 }
 
-/** Fields of an encode answer beside its codes: it may be posted back whole. */
+/** Fields of an encode answer beside its codes: the whole answer may be posted back. */
 const ANSWER_FIELDS = new Set(["dictionary", "encoder", "mean_atoms", "explained_variance", "shape", "inputs_shape"]);
 
 function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | null): DecodeBody {
   const { sha256, codes, inputs, ...others } = posted;
-  // A csr answer has its columns where others have codes.
+  // A csr answer has columns in place of codes.
   const inColumns = codes === undefined && "indptr" in others;
   const kept = inColumns ? [] : Object.entries(others).filter(([name]) => !ANSWER_FIELDS.has(name));
   const read = readCodes(inColumns ? others : codes, limits, sizes);
@@ -63,12 +63,12 @@ const readEncode = ({ targets, ...posted }: PostedObject, limits: BodyLimits): E
 });
 
 /**
- * How the body of each route that takes one is read, once a codec has made an object of its bytes: every codec serves
- * every kind. A kind whose numbers are `inputs` may also come as octet-stream, its other fields in the query.
+ * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec serves every
+ * kind. A kind with numbers at `inputs` may also come as octet-stream, with its other fields in the query.
  */
 export const BODY_READERS = {
   encode: { extent: (limits, d) => together(rowsExtent(limits, d), rowsExtent(limits, d)), read: readEncode },
-  /** Rows beside fields, as in encode; its edits are read with their dictionary at hand. */
+  /** Rows beside fields, as in encode; edits are read later, with their dictionary. */
   steer: {
     extent: (limits, d) => together(rowsExtent(limits, d), editsExtent(limits, d)),
     read: readRowsBeside,
@@ -81,12 +81,12 @@ export type BodyKind = keyof typeof BODY_READERS;
 export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]["read"]>;
 export type Body = BodyOf<BodyKind>;
 
-/** Kinds whose numbers are `inputs`. */
+/** Kinds with numbers at `inputs`. */
 export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode"]);
 
 type PostedObject = Readonly<Record<string, unknown>>;
 
-/** @throws WireError whatever the codec or the kind's reader finds */
+/** @throws WireError of the codec or the kind's reader */
 export function readBody<K extends BodyKind>(
   kind: K,
   bytes: Uint8Array,
@@ -110,23 +110,23 @@ function parse(bytes: Uint8Array, form: BodyForm, extent: Extent, limits: BodyLi
   return body as PostedObject;
 }
 
-/** How the bytes of a body are to be read: what its content type and query said, without HTTP's names. */
+/** Types of body bytes, without their HTTP names. */
 export const BODY_TYPES = ["json", "msgpack", "octet-stream"] as const;
 export type BodyType = (typeof BODY_TYPES)[number];
 
-/** A query string, parsed: a name given twice holds a list. */
+/** A parsed query string: a repeated name holds a list. */
 export type Query = Readonly<Record<string, string | readonly string[]>>;
 
 /** Sizes of a dictionary. */
 export interface Sizes {
   /** Row length. */
   readonly d: number;
-  /** Atoms. */
+  /** Number of atoms. */
   readonly m: number;
 }
 
 export type BodyForm = {
-  /** Of the dictionary in the path, or the largest that the body may name; null where they are not known yet. */
+  /** Sizes of the dictionary in the path, or the largest that the body may name; null if not known yet. */
   readonly sizes: Sizes | null;
 } & (
   | { readonly type: "json" | "msgpack" }
@@ -134,7 +134,7 @@ export type BodyForm = {
       readonly type: "octet-stream";
       /** Holds `dtype`, `rows` and every field that another body would hold itself. */
       readonly query: Query;
-      /** Row length that the bytes must have; null: as `rows` says. */
+      /** Required row length; null: as `rows` says. */
       readonly width: number | null;
     }
 );

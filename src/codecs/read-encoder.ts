@@ -12,9 +12,9 @@ const NAMES = ["own", ...REQUEST_ENCODERS];
 const SETTINGS = new Set(["kind", "score", "reselect"]);
 
 /**
- * Reads the field `encoder`: a name, or `{"kind", "score", "reselect"}`. A text that begins with `{` is that object as
+ * Reads the field `encoder`: a name, or `{"kind", "score", "reselect"}`. Text that starts with `{` is that object as
  * JSON, for queries, parameters and flags.
- * @param at how messages name the field
+ * @param at name of the field in messages
  * @returns undefined for the dictionary's own encoder
  * @throws WireError PURSUIT_INVALID_FIELD
  */
@@ -40,7 +40,7 @@ export function readEncoder(given: unknown, at = "encoder"): RequestEncoder | un
       `${where} must be ${names.join(", ")}${isObject(value) ? "" : " or an object"}; it is ${describe(kind)}.`,
     );
   }
-  // It selects an atom once, so nothing else is meant.
+  // It selects an atom at most once, so nothing else is allowed.
   if (reselect !== undefined) oneOf(["forbid"], reselect, `${at}.reselect of orthogonal`);
   return { kind, ...(score !== undefined && { score: oneOf(ORTHOGONAL_SCORES, score, `${at}.score of orthogonal`) }) };
 }

@@ -9,9 +9,9 @@ interface Tensor {
 }
 
 /**
- * An encode answer as safetensors: sparse and csr as `indptr`, `indices`, `values`, dense as `values` [n, m]; `steps`,
- * `stop` (positions in `stop_names` of the metadata), `residual_norm`, `relative_error`; `norm_…`, `trace_…` and
- * `reconstruction` where there are any. All that is no number is in the metadata, whose values the format wants as text.
+ * Writes an encode answer: sparse and csr as `indptr`, `indices`, `values`, dense as `values` [n, m]; `steps`, `stop`
+ * (positions in `stop_names` of the metadata), `residual_norm`, `relative_error`; `norm_…`, `trace_…` and
+ * `reconstruction` if present. Other fields are in the metadata, as text.
  */
 export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
   const { count, width } = codes;
@@ -40,7 +40,7 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
   });
 }
 
-/** Rows as safetensors, the tensor `outputs`: a decode answer. */
+/** Writes rows as the tensor `outputs`: a decode answer. */
 export function writeRowsSafetensors({ data, count, width }: Rows): Buffer<ArrayBuffer> {
   return assemble([{ name: "outputs", shape: [count, width], data }], {});
 }

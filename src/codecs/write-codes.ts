@@ -18,15 +18,15 @@ export interface EncodeAnswerHead {
   /** The pursuit that made the codes; absent: the dictionary's own encoder. */
   readonly encoder?: PursuitChoice;
   readonly format: Format;
-  /** [batch, seq, d] where rows came in more than one leading dimension. */
+  /** [batch, seq, d] if the rows had more than one leading dimension. */
   readonly shape: readonly number[] | null;
-  /** Σ||x − mean||² over these rows and their own mean, for the summary; null where none was asked for. */
+  /** Σ||x − mean||² over these rows and their own mean, for the summary; null if not asked for. */
   readonly totalVariance: number | null;
-  /** Text of each of the codes' indices, null for none; null where labels were not asked for. */
+  /** Text of each of the codes' indices, null for none; null if labels were not asked for. */
   readonly labels: readonly (string | null)[] | null;
 }
 
-/** How a codec writes numbers: JSON as decimals and lists, MessagePack as they are and as arrays. */
+/** How a codec writes numbers: decimals and lists in JSON, raw numbers and arrays in MessagePack. */
 export interface NumberForm {
   readonly one: (column: CodeColumn, i: number) => number;
   readonly list: (column: CodeColumn) => unknown;
@@ -50,7 +50,7 @@ export const headFields = (
   ...summaryFields(codes, totalVariance),
 });
 
-/** Figures over all rows of the answer; none where no summary was asked for. */
+/** Figures over all rows of the answer; none if no summary was asked for. */
 export const summaryFields = (codes: SparseCodes, totalVariance: number | null): object =>
   totalVariance === null
     ? {}
@@ -59,17 +59,17 @@ export const summaryFields = (codes: SparseCodes, totalVariance: number | null):
         explained_variance: explainedVariance(codes, totalVariance),
       };
 
-/** 1 − Σ||x − x̂||² / Σ||x − mean||² over these rows and their own mean; null where they do not vary. */
+/** 1 − Σ||x − x̂||² / Σ||x − mean||² over these rows and their own mean; null if they do not vary. */
 export function explainedVariance({ count, residualNorms, norm }: SparseCodes, totalVariance: number): number | null {
   if (residualNorms === undefined) return null;
   let left = 0;
-  // The residual is that of pursuit space; undoing an input norm stretches it by the row's scale.
+  // Residuals are in pursuit space; undoing an input norm scales them by the row's scale.
   for (let i = 0; i < count; i++) left += (residualNorms[i]! * (norm?.scale[i] ?? 1)) ** 2;
   const explained = 1 - left / totalVariance;
   return count > 1 && Number.isFinite(explained) ? explained : null;
 }
 
-/** An encode answer as JSON text. */
+/** Writes an encode answer as JSON. */
 export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
   const { count } = codes;
   const { shape, format, labels } = head;
@@ -82,14 +82,14 @@ export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
   }
   const around = JSON.stringify({ ...fields, ...(shape && { shape }), codes: [] });
   const write = codeWriter(codes, { ...head, format });
-  // A row's text at a time: a dense answer takes four times its length as lists of numbers.
+  // Row by row: as lists of numbers a dense answer takes four times its length.
   const texts = rows.map((i) => JSON.stringify(write(i)));
   return `${around.slice(0, -2)}${texts.join(",")}]}`;
 }
 
 /**
- * Adds the fields of row i that every format has: one for each column of {@link CODE_COLUMNS} that belongs to a row. Fields
- * are assigned one by one: V8 takes 4 µs a row to spread objects of several forms into a new one.
+ * Adds row i's fields of every format: one for each column of {@link CODE_COLUMNS} that belongs to a row. Assigned one
+ * by one: in V8 spreading objects of several forms costs 4 µs a row.
  */
 export function rowFields(codes: SparseCodes, numbers: NumberForm): (row: Fields, i: number) => Fields {
   const { indptr } = codes;
@@ -131,11 +131,11 @@ function cellWriter(
   }
 }
 
-/** What a single row's code is written by. */
+/** The settings for writing a single row's code. */
 export type RowHead = Pick<EncodeAnswerHead, "labels" | "format" | "encoder">;
 type RowFormat = Exclude<Format, "csr">;
 
-/** Makes one code an object to print: an entry of `codes`, or a line. */
+/** Makes an object of one code: an entry of `codes`, or a line. */
 export function codeWriter(
   codes: SparseCodes,
   { format, labels }: RowHead & { readonly format: RowFormat },
@@ -150,7 +150,7 @@ export function codeWriter(
   };
 }
 
-/** What scipy.sparse.csr_matrix takes. */
+/** Arguments of scipy.sparse.csr_matrix. */
 const csr = ({ indptr, indices, values, count, width }: SparseCodes): object => ({
   indptr: [...indptr],
   indices: [...indices],
@@ -169,7 +169,7 @@ const LAYOUTS: Readonly<Record<RowFormat, (codes: SparseCodes, i: number, number
     values: list(codes.values.subarray(...span(codes, i))),
   }),
   dense: (codes, i, { list }) => ({ values: list(denseRow(codes, i)) }),
-  // Keys are text: Python's msgpack refuses integers as keys unless told otherwise.
+  // Keys are text: Python's msgpack refuses integer keys by default.
   map: (codes, i, { one }) => {
     const values: Record<number, number> = {};
     for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) values[codes.indices[k]!] = one(codes.values, k);
@@ -177,7 +177,7 @@ const LAYOUTS: Readonly<Record<RowFormat, (codes: SparseCodes, i: number, number
   },
 };
 
-/** A row's labels as its format holds its values: a list, or an object by index. */
+/** A row's labels in the layout of its values: a list, or an object by index. */
 function labelsOf(codes: SparseCodes, i: number, labels: readonly (string | null)[], format: RowFormat): object {
   const [from, to] = span(codes, i);
   const texts = labels.slice(from, to);
@@ -186,14 +186,14 @@ function labelsOf(codes: SparseCodes, i: number, labels: readonly (string | null
 
 const span = ({ indptr }: SparseCodes, i: number): [number, number] => [indptr[i]!, indptr[i + 1]!];
 
-/** Rows as JSON text: a decode answer. */
+/** Writes rows as JSON: a decode answer. */
 export const writeRows = (rows: Rows): string => JSON.stringify({ outputs: outputsOf(rows) });
 
 /** Rows as lists of numbers. */
 export const outputsOf = ({ data, width }: Rows): number[][] =>
   Array.from({ length: data.length / width }, (_, i) => shortestFloats(data.subarray(i * width, (i + 1) * width)));
 
-/** Row i with its zeros, [m]; written to `into` at `at` where it is given. */
+/** Row i with its zeros, [m]; written to `into` at `at` if given. */
 export function denseRow(codes: SparseCodes, i: number, into = new Float32Array(codes.width), at = 0): Float32Array {
   const { indptr, indices, values } = codes;
   for (let k = indptr[i]!; k < indptr[i + 1]!; k++) into[at + indices[k]!] = values[k]!;
@@ -204,14 +204,14 @@ export function denseRow(codes: SparseCodes, i: number, into = new Float32Array(
 const TENS = Array.from({ length: 23 }, (_, k) => Number(`1e${k}`));
 
 /**
- * The double that prints as the shortest decimal which is the same float32: 0.1 for the float32 nearest to 0.1, whose
- * own digits are 0.10000000149011612. What goes out is then half as long and still bit-exact.
+ * Returns the double that prints as the shortest decimal of the same float32: 0.1 for the float32 nearest to 0.1, whose
+ * own digits are 0.10000000149011612. Answers get half as long and stay bit-exact.
  *
- * A decimal of p ≤ 9 digits is n / 10^k or n · 10^k with exact operands, so one rounded division makes the very double
- * that the decimal's text would be read as: no text is made to find it.
+ * A decimal of p ≤ 9 digits is n / 10^k or n · 10^k with exact operands, so one rounded division gives exactly the
+ * double that the decimal's text means, without making any text.
  */
 export function shortestFloat32(value: number): number {
-  // Small integers, zero among them, are their own shortest decimals; so say NaN and Infinity, which never get here.
+  // Small integers, zero included, are their own shortest decimals; so are NaN and Infinity, which never get here.
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return value;
   const exponent = Math.floor(Math.log10(Math.abs(value)));
   for (let digits = 6; digits <= 9; digits++) {
@@ -223,7 +223,7 @@ export function shortestFloat32(value: number): number {
   return throughText(value);
 }
 
-/** The same by way of text, for magnitudes whose powers of ten are not exact. Subnormals have fewer than six digits. */
+/** By way of text, for magnitudes whose powers of ten are not exact. Subnormals have fewer than six digits. */
 function throughText(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const candidate = Number(value.toPrecision(digits));
@@ -232,7 +232,7 @@ function throughText(value: number): number {
   return Number(value.toPrecision(9));
 }
 
-/** The same for a column, as a plain array that JSON.stringify prints. */
+/** A whole column, as a plain array for JSON.stringify. */
 export function shortestFloats(column: Float32Array): number[] {
   const numbers: number[] = Array.from({ length: column.length });
   for (let i = 0; i < column.length; i++) numbers[i] = shortestFloat32(column[i]!);

@@ -4,7 +4,7 @@ import type { SteerEffect } from "../engine/core/steering.ts";
 import { outputsOf, shortestFloat32, shortestFloats } from "./write-codes.ts";
 import { rowsBytes } from "./answers.ts";
 
-/** Steered rows and what there is to say of them. */
+/** Steered rows and their effect. */
 export interface Steered {
   readonly rows: Rows;
   /** [n] */
@@ -17,13 +17,13 @@ export interface Steered {
 export interface SteerAnswerHead {
   readonly dictionary: string;
   readonly sha256: string;
-  /** [batch, seq, d] where rows came in more than one leading dimension. */
+  /** [batch, seq, d] if the rows had more than one leading dimension. */
   readonly shape: readonly number[] | null;
-  /** Name of the set that was used. */
+  /** Name of the set used. */
   readonly set: string | null;
 }
 
-/** A steer answer as JSON text. */
+/** Writes a steer answer as JSON. */
 export function writeSteered(
   { rows, norms, effect, pursuit }: Steered,
   { dictionary, sha256, shape, set }: SteerAnswerHead,
@@ -37,7 +37,7 @@ export function writeSteered(
   return JSON.stringify({ ...about, outputs: outputsOf(rows), changes });
 }
 
-/** The edits that apply to row i, in the order in which they were made. */
+/** The edits of row i, in order. */
 function editsOf({ features, fromSet, before, after }: SteerEffect, i: number, set: string | null): readonly object[] {
   const e = features.length;
   return [...features].flatMap((feature, k) => {
@@ -66,12 +66,12 @@ function movedOf({ moved }: SteerEffect, i: number, asked: ReadonlySet<number>):
   }));
 }
 
-/** Bytes of JSON at most: a row's change, an edit of a row but its set's name, a moved feature. */
+/** Maximum bytes of JSON: a row's change, an edit of a row without its set's name, a moved feature. */
 const CHANGE_BYTES = 80;
 const EDIT_BYTES = 120;
 const MOVED_BYTES = 120;
 
-/** Bytes that a steer answer will take, from above. */
+/** Upper bound of a steer answer's bytes. */
 export function steeredBytes({ rows, norms, effect }: Steered, set: string | null): number {
   const plain = rowsBytes(rows) + norms.length * CHANGE_BYTES;
   if (!effect) return plain;

@@ -5,8 +5,8 @@ import type { OnePassSettings } from "../encoders/one-pass.ts";
 import { checkGroup } from "./check-encode.ts";
 
 /**
- * Codes come from outside: an index beyond the dictionary would read past the atoms.
- * @throws EngineError PURSUIT_INVALID_CODE naming the row.
+ * Checks posted codes: an index beyond the dictionary would read past the atoms.
+ * @throws EngineError PURSUIT_INVALID_CODE naming the row
  */
 export function checkCodes(
   { count, indptr, indices, values, norm, inputs }: CodesToDecode,
@@ -31,7 +31,7 @@ export function checkCodes(
     }
   }
   checkInputs(inputs, count, dIn, (encoder as Partial<OnePassSettings>).skip ?? false);
-  // A transcoder's input norm is not undone: what it makes is another activation.
+  // A transcoder's input norm is not undone: its output is another activation.
   const normed = encoder.inputNorm !== "none" && role === "autoencoder";
   if (normed && norm === undefined) {
     throw invalid(
@@ -43,7 +43,7 @@ export function checkCodes(
   }
 }
 
-/** Codes without the atoms that lie beyond their group. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
+/** Codes without the atoms beyond their group. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
 export function codesOfGroup(codes: CodesToDecode, { groups = [] }: DictionaryManifest): CodesToDecode {
   const { count, indptr, indices, values, group } = codes;
   if (group === undefined) return codes;
@@ -61,7 +61,7 @@ export function codesOfGroup(codes: CodesToDecode, { groups = [] }: DictionaryMa
   return { ...codes, ...kept, indices: kept.indices.subarray(0, length), values: kept.values.subarray(0, length) };
 }
 
-/** Rows beside codes: needed where decode adds a product of them. */
+/** Checks rows beside codes, needed if decode adds a product of them. */
 function checkInputs(inputs: Float32Array | undefined, count: number, dIn: number, skip: boolean): void {
   if (inputs === undefined) {
     if (skip)
@@ -78,8 +78,8 @@ function checkInputs(inputs: Float32Array | undefined, count: number, dIn: numbe
 }
 
 /**
- * Values that float32 holds may add up to one that it does not, and JSON has no number for that.
- * @throws EngineError PURSUIT_INVALID_CODE naming the row.
+ * Checks that sums of values stay within float32: JSON has no other numbers.
+ * @throws EngineError PURSUIT_INVALID_CODE naming the row
  */
 export function checkDecoded(rows: Float32Array, d: number): void {
   for (let i = 0; i < rows.length; i++) {

@@ -5,11 +5,11 @@ import { budgetClass } from "../scheduler/cost-model.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { BudgetRule } from "../encoders/spec.ts";
 
-/** What the budgets of one dictionary's rows may be. */
+/** Limits on the budgets of one dictionary's rows. */
 export interface RowBudgetRule extends BudgetRule {
-  /** Budget of a row that has none; null: each row needs one. */
+  /** Budget of a row without one; null: each row needs one. */
   readonly fallback: Budget | null;
-  /** Nested widths of the dictionary; empty where it has none. */
+  /** Nested widths of the dictionary; may be empty. */
   readonly groups: readonly number[];
 }
 
@@ -25,7 +25,7 @@ export function cappedBudget(budget: Budget, cap: number): Budget {
   return maxAtoms === undefined ? budget : { ...budget, maxAtoms: Math.min(maxAtoms, cap) };
 }
 
-/** Limits on a residual need something to measure it against. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
+/** Refuses limits on a residual that cannot be measured. @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE */
 export function checkUnmeasured({ tolerance, residualNorm, minGain }: BudgetColumns): void {
   for (const [name, limits] of Object.entries({ tolerance, residual_norm: residualNorm, min_gain: minGain })) {
     const row = limits.findIndex((limit) => limit > 0);
@@ -65,7 +65,7 @@ export function budgetColumns(budget: RequestBudget, count: number, rule: RowBud
   return columns;
 }
 
-/** @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE where the rule has none */
+/** @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE if the rule has none */
 function fallbackOf({ fallback }: RowBudgetRule, where: string): Budget {
   if (fallback !== null) return fallback;
   throw outOfRange(
@@ -73,7 +73,7 @@ function fallbackOf({ fallback }: RowBudgetRule, where: string): Budget {
   );
 }
 
-/** [count] the class of each row's budget, which the cost model tells rows apart by. */
+/** [count] class of each row's budget, for the cost model. */
 export function budgetClasses(
   { maxAtoms, tolerance, residualNorm, minGain }: BudgetColumns,
   uniform: boolean,
@@ -114,7 +114,7 @@ function checkBudget(budget: Budget, where: string, { cap, groups }: RowBudgetRu
   }
 }
 
-/** @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE listing the groups that there are */
+/** @throws EngineError PURSUIT_BUDGET_OUT_OF_RANGE listing the groups */
 export function checkGroup(group: number, groups: readonly number[], where: string): void {
   if (groups.includes(group)) return;
   throw outOfRange(

@@ -16,20 +16,20 @@ export function checkTargets({ width, count }: Rows, rows: number, dOut: number)
   throw new EngineError("PURSUIT_WRONG_WIDTH", message);
 }
 
-/** Values after which others get a turn: about a millisecond. */
+/** Values per turn: about a millisecond. */
 const VALUES_AT_ONCE = 1 << 20;
 
 export interface RowsCheck {
-  /** Whether to sum up how the rows vary while they are in the cache. */
+  /** Whether to sum the variance of the rows while they are in the cache. */
   readonly summary: boolean;
-  /** Called after every turn of others; what it throws ends the work. */
+  /** Called after each pause for other work; an error it throws ends the check. */
   readonly onTurn: () => void;
-  /** Of a row, for the error. */
+  /** Name of a row, for the error. */
   readonly name?: string;
 }
 
 /**
- * Checks that every value is finite: at once of few rows, in turns of many.
+ * Checks that every value is finite: at once for few rows, in turns for many.
  * @returns Σ||x − mean||² over the rows and their own mean; null unless `summary` is set
  * @throws EngineError PURSUIT_NOT_FINITE with the row and column
  */
@@ -67,8 +67,8 @@ function firstNotFinite(values: Float32Array): number {
 }
 
 /**
- * Σ||x − mean||² in one pass, from the first row and not from zero: Σ(x − s)² − (Σ(x − s))²/n loses digits only to what
- * lies far from s, and s is one of the rows.
+ * Σ||x − mean||² in one pass, shifted by the first row s: Σ(x − s)² − (Σ(x − s))²/n loses few digits, because s is near
+ * the rows.
  */
 class Variance {
   readonly #shift: Float32Array;
@@ -99,7 +99,7 @@ class Variance {
   total(count: number): number {
     if (count < 2) return 0;
     let total = this.#squares;
-    // By index: an iterator makes an object of every number.
+    // By index: an iterator creates an object for every number.
     for (let i = 0; i < this.#sums.length; i++) total -= this.#sums[i]! ** 2 / count;
     return total;
   }

@@ -19,33 +19,33 @@ export interface DictionaryExecutorOptions {
   readonly dIn: number;
   /** Threads of the runtime's session. */
   readonly threads: number;
-  /** Milliseconds that one batch should take. */
+  /** Target milliseconds of one batch. */
   readonly batchMilliseconds: number;
   readonly watchdog: WatchdogRule;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
 
-/** A batch is taken for hung after `factor` times its predicted time, but never before `floor` milliseconds. */
+/** A batch counts as hung after `factor` times its predicted time, but never before `floor` milliseconds. */
 export interface WatchdogRule {
   readonly factor: number;
   readonly floor: number;
 }
 
-/** What rows cost, as learned, and as it was at the load: a runtime that is started anew has its Gram matrix yet to make. */
+/** Row costs: learned, and as at load time (used after a restart, before the Gram matrix is rebuilt). */
 interface Costs {
   readonly learned: CostModel;
   readonly atLoad: CostModel;
 }
 
-/** How much dearer an orthogonal row is taken to be than a plain one, until the first has been measured. */
+/** Assumed cost of an orthogonal row over a plain one, until the first has been measured. */
 const ORTHOGONAL_FACTOR = 4;
 
-/** One dictionary's runtime as the scheduler sees it. */
+/** The scheduler's view of one dictionary's runtime. */
 export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   readonly cores: number;
   readonly capacity: number;
-  /** The runtime process receives a batch while it runs one. */
+  /** The runtime process accepts a batch while it runs one. */
   readonly takesAhead = true;
   readonly #options: DictionaryExecutorOptions;
   readonly #costs: Costs;

@@ -4,18 +4,18 @@ import type { Rows } from "../core/rows.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { Work } from "../scheduler/work.ts";
 
-/** One request's rows, checked, with their budgets filled in: what queues for a dictionary. */
+/** One request's checked rows with complete budgets, as it is queued for a dictionary. */
 export interface EncodeWork extends Work {
   readonly rows: Rows;
-  /** [count, d_out] of a transcoder's request */
+  /** [count, d_out], for transcoders */
   readonly targets?: Rows;
   readonly budgets: BudgetColumns;
-  /** [count] classes of the budgets, by which their costs are predicted and learned. */
+  /** [count] classes of the budgets, for predicting and learning costs. */
   readonly classes: Uint16Array;
   /** Of the request. */
   readonly span: Span;
   readonly trace: boolean;
   readonly reconstruction: boolean;
-  /** By this pursuit; absent: by the dictionary's own encoder. */
+  /** This pursuit; absent: the dictionary's own encoder. */
   readonly pursuit?: PursuitChoice;
 }

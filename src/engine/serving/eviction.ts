@@ -3,21 +3,21 @@ import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
 
 export interface EvictionOptions {
   readonly memory: Pick<MemoryLedger, "free" | "allowed">;
-  /** Whether a dictionary could be unloaded now, were no request using it. */
+  /** Whether a dictionary could be unloaded now if no request used it. */
   readonly isLoaded: (id: string) => boolean;
-  /** Whether loads are under way, whose memory may turn out to be less than foreseen. */
+  /** Whether loads are under way, which may take less memory than estimated. */
   readonly isLoading: () => boolean;
-  /** Unloads a dictionary that no request uses. */
+  /** Unloads an unused dictionary. */
   readonly evict: (id: string) => Promise<unknown>;
 }
 
 /**
- * Makes room for dictionaries that are loaded at their first request: the least recently used one that no request uses is unloaded.
- * Loads take turns at making room, so that none takes what another has freed.
+ * Makes room for dictionaries that are loaded on demand: unloads the least recently used one that no request uses.
+ * Loads take turns, so that none takes the room that another has made.
  */
 export class Eviction {
   readonly #options: EvictionOptions;
-  /** Requests that use each dictionary, the least recently used first. */
+  /** Number of requests that use each dictionary, the least recently used first. */
   readonly #uses = new Map<string, number>();
   #turn: Promise<void> = Promise.resolve();
   #onChange: () => void = () => {};
@@ -27,7 +27,7 @@ export class Eviction {
     this.#options = options;
   }
 
-  /** A request begins to use a dictionary: it is kept until the returned function is called. */
+  /** Marks a dictionary as used by a request. @returns ends the use */
   use(id: string): () => void {
     this.#count(id, 1);
     let using = true;
@@ -40,8 +40,9 @@ export class Eviction {
   }
 
   /**
-   * Starts a load when there is room for it. What exceeds all that dictionaries may have is started at once: its claim is refused.
-   * @param needed bytes; null: unknown, as of a folder that cannot be read
+   * Starts a load when there is room for it. A load larger than all the memory of dictionaries starts at once, and its
+   * claim is refused.
+   * @param needed bytes; null: unknown, as for a folder that cannot be read
    * @throws EngineError PURSUIT_NOT_READY when no request waits for the dictionary any more
    */
   async admit(id: string, needed: number | null, start: () => Promise<void>): Promise<void> {
@@ -60,12 +61,12 @@ export class Eviction {
     await started;
   }
 
-  /** Something was loaded, unloaded or released: who waits for room looks again. */
+  /** Memory was loaded, unloaded or released: waiting loads check again. */
   changed(): void {
     this.#onChange();
   }
 
-  /** Loads that wait for room are given up. */
+  /** Gives up loads that wait for room. */
   end(): void {
     this.#ended = true;
     this.changed();

@@ -3,15 +3,15 @@ import MiniSearch from "minisearch";
 import type { FoundFeature } from "../engine.ts";
 import type { FeatureFacts } from "../core/dictionary.ts";
 
-/** One wrong letter in five, as a typing error is. */
+/** One wrong letter in five, as in typing errors. */
 const FUZZY = 0.2;
 
-/** Labels that are indexed in one turn of the event loop, some 5 ms: 65,536 of them take seconds, and requests go on. */
+/** Labels indexed per turn of the event loop, about 5 ms: 65,536 of them take seconds, and requests go on. */
 const AT_ONCE = 100;
 
 /**
- * Search over the labels of one dictionary: every word of a query may be the beginning of a label's word or be misspelt;
- * features in which more and rarer words match come first (BM25+, as minisearch ranks).
+ * Searches the labels of one dictionary. Each word of a query may be incomplete or misspelt; features that match more
+ * and rarer words come first (BM25+, as minisearch ranks).
  */
 export class LabelSearch {
   readonly #index = new MiniSearch<{ id: number; text: string }>({

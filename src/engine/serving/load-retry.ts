@@ -4,7 +4,7 @@ import { ranOutOfMemory, RuntimeGone } from "../runtime/supervisor/runtime-proce
 import type { DictionaryMemory } from "./dictionary-memory.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
-/** Milliseconds between two tries while the system is short of something: twice as many each time. */
+/** First pause in milliseconds between two tries while the system lacks something; it doubles each time. */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
 
@@ -12,8 +12,8 @@ const LONGEST_PAUSE = 10_000;
 const MEMORY_PAUSES: readonly number[] = [1_000, 4_000];
 
 /**
- * Whether and when a failed load is tried again: while the system lacks descriptors, processes or the like, until the load's
- * time is over; and a few times, without a Gram matrix, where memory ran out.
+ * Decides whether and when a failed load is retried: while the system lacks descriptors, processes or the like, until
+ * the load's time is over; and a few times, without a Gram matrix, when memory ran out.
  */
 export class LoadRetry {
   readonly #id: string;
@@ -32,9 +32,9 @@ export class LoadRetry {
   }
 
   /**
-   * Waits where another try may succeed.
-   * @param memory of the version; null where it has none yet
-   * @returns null to try again; else the load's faults
+   * Waits if another try may succeed.
+   * @param memory of the version; null if it has none yet
+   * @returns null to try again; otherwise the load's faults
    */
   async after(error: unknown, memory: DictionaryMemory | null): Promise<readonly string[] | null> {
     if (this.#signal.aborted) return null;
@@ -64,7 +64,7 @@ export class LoadRetry {
   }
 }
 
-/** What to show of a failed load: a dictionary's faults one by one, anything else in its own words. */
+/** Texts of a failed load: a dictionary's faults one by one, or the error's own message. */
 export function faultsOf(error: unknown): readonly string[] {
   if (error instanceof Fault) return error.faults;
   return [error instanceof Error ? error.message : String(error)];

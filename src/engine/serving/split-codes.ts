@@ -1,6 +1,6 @@
 import { type CodeColumn, codesOfColumns, columnOfCodes, type SparseCodes } from "../core/sparse-codes.ts";
 
-/** Rows of a batch that belong to one request, and what that request asked for. */
+/** Rows of a batch that belong to one request, and its options. */
 export interface CodesPart {
   readonly from: number;
   readonly to: number;
@@ -8,7 +8,7 @@ export interface CodesPart {
   readonly reconstruction: boolean;
 }
 
-/** Rows [from, to) of a batch's codes, without what the request did not ask for. Views where that is possible. */
+/** Rows [from, to) of a batch's codes, without columns that the request did not ask for. Views where possible. */
 export function sliceCodes(codes: SparseCodes, { from, to, trace, reconstruction }: CodesPart): SparseCodes {
   const { count } = codes;
   return codesOfColumns({ count: to - from, width: codes.width }, (rule) => {
@@ -34,7 +34,7 @@ export function sliceCodes(codes: SparseCodes, { from, to, trace, reconstruction
 const slicePointers = (indptr: Uint32Array, from: number, to: number): Uint32Array =>
   indptr.slice(from, to + 1).map((at) => at - indptr[from]!);
 
-/** The codes of consecutive parts of one request, joined in order. At least one part. */
+/** Joins the codes of consecutive parts of one request, in order. At least one part. */
 export function joinCodes(parts: readonly SparseCodes[]): SparseCodes {
   const [head] = parts;
   if (head === undefined) throw new Error("there are no codes to join");

@@ -2,7 +2,7 @@ import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 
-/** @throws EngineError PURSUIT_ROLE_MISMATCH; PURSUIT_NOT_TRANSFERABLE when atom j of one cannot stand for atom j of the other */
+/** @throws EngineError PURSUIT_ROLE_MISMATCH; PURSUIT_NOT_TRANSFERABLE for different numbers of atoms */
 export function checkPair(
   ids: { readonly from: string; readonly to: string },
   from: DictionaryManifest,
@@ -22,8 +22,8 @@ export function checkPair(
 }
 
 /**
- * What decode asks of a dictionary with an input norm. The shift and scale of the first dictionary's rows say nothing of
- * the second's, whose rows nobody has seen: outputs stay in its normed space.
+ * Norms for decode under an input norm. The shift and scale of the first dictionary's rows do not apply to the second,
+ * whose original rows never existed: outputs stay in its normed space.
  */
 export function unnormed(count: number, { encoder }: DictionaryManifest): Pick<CodesToDecode, "norm"> {
   if (encoder.inputNorm === "none") return {};
