@@ -3,7 +3,7 @@ import { FormatError } from "./formats/format-error.ts";
 import { readJsonFile } from "./formats/json-file.ts";
 import { SafetensorsFile } from "./formats/safetensors.ts";
 
-/** A dictionary's held-out rows to try, and what they are. */
+/** A dictionary's held-out rows to try, with their texts. */
 export interface Examples {
   /** [n, d] */
   readonly rows: Float32Array;
@@ -13,13 +13,13 @@ export interface Examples {
 const TEXTS_FILE = "examples.json";
 const ROWS_FILE = "examples.safetensors";
 
-/** Some rows to try, each with a sentence. */
+/** Room for some rows, each with a sentence. */
 const MAX_TEXTS_BYTES = 64 << 20;
 
 /**
- * The examples of a dictionary folder, or null where it has none that can be read: nothing depends on them.
+ * Reads the examples of a dictionary folder; null if there are none or they cannot be read: nothing depends on them.
  * @param d the dictionary's row length
- * @param warn is told why examples that are there cannot be used
+ * @param warn gets the reason why present examples cannot be used
  */
 export async function readExamples(
   folder: string,

@@ -7,25 +7,27 @@ import { readJsonFile } from "./formats/json-file.ts";
 
 export const LABELS_FILE = "labels.json";
 
-/** A million features with a sentence each. */
+/** Room for a million features with a sentence each. */
 const MAX_LABELS_BYTES = 512 << 20;
 
 /** A sentence, not a page. */
 const MAX_TEXT = 2000;
 
 /**
- * `{"sha256", "<feature>": {"text", "score", "rate", …}}` by feature; other fields of a feature are a tool's own and are not
- * looked at.
+ * `{"sha256", "<feature>": {"text", "score", "rate", …}}` by feature; other fields belong to other tools and are
+ * ignored.
  */
 export interface Labels {
-  /** Version of the dictionary that they were made for; absent where the file does not say. */
+  /** Version of the dictionary that they were made for; absent if the file does not say. */
   readonly sha256?: string;
   readonly facts: ReadonlyMap<number, FeatureFacts>;
-  /** What was left out, a sentence each: a label is a comment, so a bad one costs nobody their codes. */
+  /** Parts left out, a sentence each: a bad label must not stop a dictionary. */
   readonly warnings: readonly string[];
 }
 
-/** The labels of a dictionary folder; null where it has none. @throws Error of a shortage: a later try may read them */
+/**
+ * Reads the labels of a dictionary folder; null if there are none. @throws Error of a shortage: a later try may succeed
+ */
 export async function readLabels(folder: string, m: number): Promise<Labels | null> {
   try {
     return labelsOf((await readJsonFile(join(folder, LABELS_FILE), MAX_LABELS_BYTES)).value, m);
@@ -36,7 +38,7 @@ export async function readLabels(folder: string, m: number): Promise<Labels | nu
   }
 }
 
-/** The same labels, if they belong to that version or do not say to which; else none, with a warning. */
+/** Returns the labels if they belong to that version or name none; otherwise none, with a warning. */
 export function labelsFor(labels: Labels, sha256: string): Labels {
   if (labels.sha256 === undefined || labels.sha256 === sha256) return labels;
   return unused(
@@ -47,7 +49,7 @@ export function labelsFor(labels: Labels, sha256: string): Labels {
 
 const unused = (why: string): Labels => ({ facts: new Map(), warnings: [`${why} It is not used.`] });
 
-/** The labels of a parsed file. A part of an entry that is not of its form is left out; the rest is kept. */
+/** Reads the labels of a parsed file. Malformed parts of an entry are left out; the rest is kept. */
 export function labelsOf(file: unknown, m: number): Labels {
   if (!isObject(file)) return unused(`${LABELS_FILE} is not a JSON object: {"<feature>": {"text": …}}.`);
   const facts = new Map<number, FeatureFacts>();
@@ -80,9 +82,9 @@ function left(names: readonly string[], what: string, form: string): readonly st
 
 const quoted = (feature: string): string => JSON.stringify(feature.slice(0, 40));
 
-/** What an entry says in its right form. */
+/** The well-formed parts of an entry. */
 function factsOf(entry: Record<string, unknown>, leaveOut: (part: string) => void): FeatureFacts {
-  // Python writes null for a part that it has not.
+  // Python writes null for a missing part.
   const [text, score, rate] = [entry["text"] ?? undefined, entry["score"] ?? undefined, entry["rate"] ?? undefined];
   const isText = typeof text === "string" && text !== "" && text.length <= MAX_TEXT;
   const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);

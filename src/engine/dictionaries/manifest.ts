@@ -20,22 +20,22 @@ import { type JsonText, type NonFinite, parseJsonText, readJsonFile, shownJson }
 
 export const MANIFEST_FILE = "dictionary.json";
 
-/** Faults and names shown of many. */
+/** Maximum faults and names shown. */
 const SHOWN = 12;
 
-// Every unknown field counts as one, before the faults that are told: a limit would leave those out. MAX_MANIFEST_BYTES bounds them.
+// No limit on faults: unknown fields come first and would crowd out the others. MAX_MANIFEST_BYTES bounds them.
 Settings.Set({ maxErrors: Number.MAX_SAFE_INTEGER });
 
 /** A manifest is settings and provenance; a megabyte is something else. */
 const MAX_MANIFEST_BYTES = 1 << 20;
 
 /**
- * The widest rows in sight are some 150,000 numbers (4,096 of 36 layers side by side) and the largest published dictionary 1,048,576
- * atoms; this leaves room, and keeps m · d a number that the tensor checks can multiply exactly.
+ * Rows have at most about 150,000 numbers (4,096 of 36 layers side by side), the largest published dictionary 1,048,576
+ * atoms. This leaves room, and keeps m · d exact in the tensor checks.
  */
 const MAX_D = 262_144;
 const MAX_M = 8_388_608;
-/** Published dictionaries have five nested widths or so. */
+/** Published dictionaries have about five nested widths. */
 const MAX_GROUPS = 64;
 
 const DEFAULT_BUDGET = Type.Object(
@@ -51,7 +51,9 @@ const DEFAULT_BUDGET = Type.Object(
 
 const width = Type.Integer({ minimum: 1, maximum: MAX_D });
 
-/** Schema of `dictionary.json` for one kind, so that errors name that kind's settings only (docs/import.md, On disk). */
+/**
+ * Schema of `dictionary.json` for one kind, so that errors name only that kind's settings (docs/import.md, On disk).
+ */
 const schemaOf = (spec: EncoderSpec) =>
   Compile(
     Type.Object(
@@ -75,7 +77,7 @@ const schemaOf = (spec: EncoderSpec) =>
 
 const schemas = new Map<string, ReturnType<typeof schemaOf>>();
 
-/** Compiled when a kind is first read. A file that names no served kind is judged by the first kind's schema. */
+/** Compiled when a kind is first read. A file that names no served kind is checked by the first kind's schema. */
 function schemaFor(value: unknown): { readonly spec: EncoderSpec; readonly schema: ReturnType<typeof schemaOf> } {
   const spec = findSpec(isObject(value) ? value["kind"] : undefined) ?? specOf({ kind: ENCODER_KINDS[0]! });
   let schema = schemas.get(spec.kind);
@@ -85,9 +87,8 @@ function schemaFor(value: unknown): { readonly spec: EncoderSpec; readonly schem
 
 /**
  * Reads and checks the manifest of a dictionary folder.
- * @param warn gets sentences about what is allowed and deserves attention: numbers in provenance that JSON lacks, a
- *   pursuit that nothing caps
- * @throws Fault with every fault: the field, what it holds, what is allowed.
+ * @param warn gets sentences about allowed oddities: numbers in provenance that JSON lacks, a pursuit without a cap
+ * @throws Fault with every fault: the field, its value, the allowed values
  */
 export async function readManifest(folder: string, warn?: (sentence: string) => void): Promise<DictionaryManifest> {
   try {
@@ -99,7 +100,7 @@ export async function readManifest(folder: string, warn?: (sentence: string) => 
   }
 }
 
-/** The same from the file's text. @throws Fault */
+/** Reads a manifest from its text. @throws Fault */
 export function parseManifest(text: string): DictionaryManifest {
   try {
     return checkManifest(parseJsonText(MANIFEST_FILE, Buffer.from(text)));
@@ -152,7 +153,7 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
   return manifest;
 }
 
-/** dictionary.json as the schema lets it pass. */
+/** dictionary.json after the schema check. */
 interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "groups" | "encoder"> {
   readonly role?: Role;
   readonly d?: number;
@@ -162,7 +163,7 @@ interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "groups
   readonly provenance?: DictionaryManifest["provenance"];
 }
 
-/** Both widths must be there, once. */
+/** Checks that each width is given once. */
 function widthFaults(value: unknown): string[] {
   if (!isObject(value)) return [];
   const { d, d_in: dIn, d_out: dOut } = value as Partial<Written>;
@@ -171,7 +172,7 @@ function widthFaults(value: unknown): string[] {
   return [`${MANIFEST_FILE}: the file must have d_in and d_out, or d for both.`];
 }
 
-/** Settings and widths that contradict the role. */
+/** Checks settings and widths against the role. */
 function roleFaults({ role, dIn, dOut, encoder }: DictionaryManifest, { kind, roles }: EncoderSpec): string[] {
   const { subtractCenter = false, skip = false } = encoder as Partial<OnePassSettings>;
   const faults: string[] = [];
@@ -215,7 +216,7 @@ const isUncapped = (manifest: DictionaryManifest, spec: EncoderSpec): boolean =>
 function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite: readonly NonFinite[]): string[] {
   const faults = new Map<string, string>();
   for (const error of schema.Errors(value)) {
-    // An unknown field, which the complaint about the object around it names too.
+    // An unknown field, which the error about its object names too.
     if (error.keyword === "boolean") continue;
     const field = error.instancePath.slice(1).replaceAll("/", ".");
     const held = at(value, error.instancePath);
@@ -225,7 +226,7 @@ function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite
     const detail = members ?? constant ?? `${error.message}${allowed}`;
     const place = nonFinite.find(({ path }) => path.join(".") === field)?.text;
     const shown = held === undefined || typeof held === "object" ? "" : ` is ${shownJson(held)}; it`;
-    // The first complaint about a field is the plainest; a union adds one for each of its arms.
+    // The first error about a field is the clearest; a union adds one for each of its variants.
     const about = members === null ? field : `${field} ${members}`;
     if (!faults.has(about))
       faults.set(
@@ -237,13 +238,13 @@ function faultsOf(schema: ReturnType<typeof schemaOf>, value: unknown, nonFinite
   return told.length > SHOWN ? [...told.slice(0, SHOWN), `… and ${told.length - SHOWN} faults more.`] : told;
 }
 
-/** Names that a file made up: cut, and the first of many. */
+/** Names from the file: each cut, only the first of many. */
 function listed(names: readonly string[]): string {
   const shown = names.slice(0, SHOWN).map((name) => name.slice(0, 60));
   return names.length > SHOWN ? `${shown.join(", ")} and ${names.length - SHOWN} more` : shown.join(", ");
 }
 
-/** The complaints about what an object has in it: several may stand at one field. */
+/** Errors about an object's members: several may be at one field. */
 function describe(params: object): string | null {
   if ("requiredProperties" in params) return `must have ${(params.requiredProperties as string[]).join(", ")}`;
   if ("additionalProperties" in params) return `must not have ${listed(params.additionalProperties as string[])}`;
@@ -257,7 +258,7 @@ function at(value: unknown, pointer: string): unknown {
     .reduce((inner: unknown, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 }
 
-/** The manifest as it is written to disk. */
+/** The manifest's text on disk. */
 export function manifestText(manifest: DictionaryManifest): string {
   const { id, kind, role, dIn, dOut, m, groups, encoder, defaultBudget, provenance } = manifest;
   const head = { format: 1, id, kind, role, d_in: dIn, d_out: dOut, m, groups };

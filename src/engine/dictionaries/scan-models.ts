@@ -6,17 +6,17 @@ const ID = new RegExp(DICTIONARY_ID_PATTERN);
 
 export interface ModelsFolder {
   readonly dictionaries: readonly { readonly id: string; readonly folder: string }[];
-  /** Sentences about entries that look like dictionaries and cannot be served. */
+  /** Sentences about entries that look like dictionaries but cannot be served. */
   readonly warnings: readonly string[];
 }
 
-/** Folders that file systems and tools put into a folder of folders. */
+/** Folders that file systems and tools create in a folder. */
 const NOT_OURS = new Set(["lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "__pycache__"]);
 
 /**
- * The dictionary folders in a models folder, by name; links to folders count. Files, links to files, hidden folders (such
- * as an import's half-written one) and folders of the file system are passed over.
- * @throws Error that says which folder cannot be read and which setting names it.
+ * Finds the dictionary folders in a models folder, by name; links to folders count. Files, links to files, hidden
+ * folders (such as an unfinished import) and folders of the file system are ignored.
+ * @throws Error that names the unreadable folder and its setting
  */
 export async function scanModels(modelsDir: string): Promise<ModelsFolder> {
   const entries = await readdir(modelsDir).catch((error: NodeJS.ErrnoException) => {
@@ -46,7 +46,7 @@ export async function scanModels(modelsDir: string): Promise<ModelsFolder> {
   return { dictionaries, warnings };
 }
 
-/** The folder of one dictionary; null where there is none, or where that is no id. */
+/** Finds the folder of one dictionary; null if it does not exist or the id is invalid. */
 export async function findDictionaryFolder(modelsDir: string, id: string): Promise<string | null> {
   if (!ID.test(id)) return null;
   const folder = join(modelsDir, id);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { DictionaryManifest } from "../core/dictionary.ts";
 import { isObject, snakeCase } from "../core/json-object.ts";
 
-/** A tensor as its file stores it. */
+/** A tensor as stored in its file. */
 export interface StoredTensor {
   readonly name: string;
   /** Type in the file, such as "BF16". */
@@ -16,9 +16,9 @@ export interface StoredTensor {
 const HASHED_AT_ONCE = 1 << 30;
 
 /**
- * Identity of a dictionary's version, hex. It changes with everything that codes depend on, and with nothing else:
- * SHA-256 over the canonical JSON of kind, role, widths, groups and encoder settings, then for each tensor, ordered by name,
- * the canonical JSON of its name, dtype and shape, and its bytes as stored.
+ * Identity of a dictionary's version, hex. It depends exactly on everything that affects codes: SHA-256 over the
+ * canonical JSON of kind, role, widths, groups and encoder settings, then for each tensor, ordered by name, the
+ * canonical JSON of its name, dtype and shape, and its stored bytes.
  */
 export function versionDigest(
   { kind, role, dIn, dOut, m, groups, encoder }: DictionaryManifest,
@@ -37,8 +37,8 @@ export function versionDigest(
 }
 
 /**
- * JSON by RFC 8785: no blanks, members ordered by UTF-16 code units. JSON.stringify writes numbers and strings as it
- * asks. Members that are undefined are left out.
+ * JSON by RFC 8785: no blanks, members ordered by UTF-16 code units. JSON.stringify writes numbers and strings as
+ * required. Undefined members are left out.
  */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;

@@ -9,12 +9,12 @@ import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { compareOnePass } from "./compare-one-pass.ts";
 import { firstUndecidedStep, lengthOf, pursuitStart, type ServedCode } from "./step-margins.ts";
 
-/** Share of a row's largest |value| that two values of one atom may be apart. */
+/** Allowed difference between two values of one atom, as a share of the row's largest |value|. */
 const VALUE_TOLERANCE = 1e-5;
 
-/** Where a served code and a user's part. */
+/** First difference between a served code and a user's. */
 export interface Difference {
-  /** Selection, counted from 1; one more than were served where only the user's code goes on. */
+  /** Selection, counted from 1; one more than were served if only the user's code goes on. */
   readonly step: number;
   readonly atom: number;
   readonly served: number;
@@ -23,7 +23,7 @@ export interface Difference {
 
 /**
  * `agreed`: the same atoms, values within 1e-5 of the row's largest.
- * `undecided`: they part at or after a step that float32 cannot decide, and end equally well.
+ * `undecided`: they differ from a step that float32 cannot decide, and end equally well.
  */
 export type Verdict =
   | { readonly kind: "agreed"; readonly worst: number }
@@ -55,15 +55,15 @@ export function compareCode(served: ServedCode, x: Float32Array, z: Float32Array
   const at = firstDifference(served, merged, z, differs);
   const start = pursuitStart(x, served, weights);
   const undecided = undecidedStep(served, start, z, weights, largest);
-  // Where a repeat ends a row, the undecided step also decides how long it goes on: then their ends say nothing.
+  // If a repeat ends the row, the undecided step also decides its length: the ends are then not compared.
   const ends = weights.kind === "matching_pursuit" && weights.settings.reselect === "stop";
   const free = undecided.excuses && (ends || endEquallyWell(start, merged, z, weights));
   return { kind: free ? "undecided" : "differs", worst, at, undecidedStep: undecided.step };
 }
 
-/** Where a pursuit could part for want of digits, and whether the user's code can have parted there. */
+/** First step that float32 cannot decide, and whether the user's code can differ from there. */
 interface Undecided {
-  /** Counted from 1; null where all was decided. */
+  /** Counted from 1; null if all steps were decided. */
   readonly step: number | null;
   readonly excuses: boolean;
 }
@@ -75,8 +75,8 @@ function undecidedStep(
   weights: PursuitWeights | OrthogonalWeights,
   largest: number,
 ): Undecided {
-  // No pursuit that made a selection lacks its atom, so past the first that is absent nothing is left to excuse.
-  // But for a non-negative least squares, which may leave a selected atom at 0.
+  // A pursuit's code contains every selected atom, so the first absent atom ends the search. Only non-negative least
+  // squares may leave a selected atom at 0.
   const mayLack = weights.kind === "orthogonal_matching_pursuit" && weights.settings.score === "relu";
   const absent = mayLack ? -1 : Array.prototype.findIndex.call(served.trace.indices, (atom: number) => z[atom] === 0);
   const undecided = firstUndecidedStep(start, served, weights, absent < 0 ? Infinity : absent);
@@ -88,7 +88,7 @@ function undecidedStep(
   return { step: undecided + 1, excuses };
 }
 
-/** The same of an orthogonal pursuit: it keeps what it selected, unless its coefficient must not be negative. */
+/** For orthogonal pursuit: it keeps its selections, unless a coefficient must not be negative. */
 function mayContain({ trace }: ServedCode, steps: number, z: Float32Array, { settings }: OrthogonalWeights): boolean {
   if (settings.score === "relu") return true;
   for (let k = 0; k < steps; k++) if (z[trace.indices[k]!] === 0) return false;
@@ -96,9 +96,9 @@ function mayContain({ trace }: ServedCode, steps: number, z: Float32Array, { set
 }
 
 /**
- * Whether the user's pursuit can have begun with the first `steps` selections served. What it did afterwards it may
- * have added to the same atoms: to any of them where repeats add, to one where a repeat ends the row, to none where
- * they are forbidden; and ReLU scores only add.
+ * Whether the user's pursuit can have begun with the first `steps` served selections. Later steps may have added to the
+ * same atoms: to any of them if repeats add, to one if a repeat ends the row, to none if they are forbidden; and ReLU
+ * scores only add.
  */
 function mayBegin(
   { trace }: ServedCode,
@@ -120,8 +120,8 @@ function mayBegin(
 }
 
 /**
- * The first selection that the user's pursuit cannot have made. A dense code has no order, so an atom counts where it
- * was served last: a repeat may be what differs.
+ * The first selection that the user's pursuit cannot have made. A dense code has no order, so an atom counts at its
+ * last served selection: a repeat may be the difference.
  */
 function firstDifference(
   { trace }: ServedCode,
@@ -142,7 +142,7 @@ function firstDifference(
   return { step: steps + 1, atom, served: 0, theirs: z[atom]! };
 }
 
-/** Final residual norms within 1 %, or 1e-3 of the row's. */
+/** Whether final residual norms are within 1 %, or 1e-3 of the row's. */
 function endEquallyWell(
   start: Float64Array,
   merged: ReadonlyMap<number, number>,

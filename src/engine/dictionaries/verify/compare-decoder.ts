@@ -5,8 +5,8 @@ import { compareCode, type Verdict } from "./compare-code.ts";
 import type { ServedCode } from "./step-margins.ts";
 
 /**
- * Compares codes of a pursuit over a decoder as {@link compareCode} does, after scaling both to the unit atoms that the
- * pursuit selects by.
+ * Compares codes of a pursuit over a decoder like {@link compareCode}, after scaling both to the unit atoms of the
+ * selection.
  * @param x [d], as posted. @param z [m] in the dictionary's own scale
  */
 export function compareOverDecoder(

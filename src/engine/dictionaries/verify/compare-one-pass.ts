@@ -5,7 +5,7 @@ import { referenceCode } from "../../encoders/reference.ts";
 import type { Verdict } from "./compare-code.ts";
 import { pursuitStart, type ServedCode } from "./step-margins.ts";
 
-/** Share by which two contributions may differ and still be in either order; and two values of one atom. */
+/** Allowed relative difference of two values of one atom, and of two contributions in either order. */
 const TOLERANCE = 1e-5;
 
 /**
@@ -52,7 +52,7 @@ export function compareOnePass(served: ServedCode, x: Float32Array, z: Float32Ar
   };
 }
 
-/** Contribution of the last atom of a code that its budget cut short; null where it is whole. */
+/** Contribution of the last atom of a code that its budget cut short; null if the code is whole. */
 function cutContribution({ stop, trace }: ServedCode, norms: Float64Array): number | null {
   const last = trace.indices.length - 1;
   if (stop !== "max_atoms" || last < 0) return null;

@@ -20,10 +20,10 @@ export function pursuitStart(
 }
 
 /**
- * The first undecided step of a served pursuit (docs/algorithm.md, Agreement), replayed in float64 along the served
- * selections; null when every step up to `until` was decided. The step after the last selection, at
- * which the row ended, counts too.
- * @param until last step that is looked at, counted from 0: a step costs m · d multiplications.
+ * Finds the first undecided step of a served pursuit (docs/algorithm.md, Agreement) by replaying the served selections
+ * in float64; null if every step up to `until` was decided. The step after the last selection, where the row ended,
+ * counts too.
+ * @param until last step to check, counted from 0: a step costs m · d multiplications
  */
 export function firstUndecidedStep(
   start: Float64Array,
@@ -35,7 +35,7 @@ export function firstUndecidedStep(
   const r = start.slice();
   const norm = lengthOf(start);
   const orthogonal = kind === "orthogonal_matching_pursuit";
-  // Scores that are divided by ||D_j|| are those of atoms of norm 1.
+  // Scores divided by ||D_j|| are those of unit atoms.
   const scales = orthogonal && !settings.rawScores ? knownNorms(weights) : null;
   let margin = 1e-6 * norm * (scales === null ? largestOf(knownNorms(weights)) : 1);
   const solution = orthogonal ? new LeastSquares(weights, settings.score === "relu") : null;
@@ -64,7 +64,7 @@ export function firstUndecidedStep(
     const j = trace.indices[k]!;
     used.add(j);
     if (solution !== null) {
-      // What was served is a selection that could be made; a row that its own arithmetic refuses is past deciding.
+      // The served selection was possible; if this arithmetic refuses it, the step is undecided.
       if (solution.add(j) !== "added") return k;
       solution.residual(r);
     } else for (let c = 0; c < d; c++) r[c]! -= trace.values[k]! * atoms[j * d + c]!;
@@ -80,7 +80,7 @@ export function lengthOf(vector: Float64Array): number {
 
 const largestOf = (norms: Float64Array): number => norms.reduce((most, norm) => Math.max(most, norm), 0);
 
-/** One row's code as it was served, with its trace. */
+/** One row's served code, with its trace. */
 export interface ServedCode {
   /** Ascending. */
   readonly indices: ArrayLike<number>;
@@ -90,7 +90,7 @@ export interface ServedCode {
   /** ||r|| after each selection. */
   readonly residualNorms: ArrayLike<number>;
   readonly norm?: { readonly shift: number; readonly scale: number };
-  /** Labels beside `indices`, where a server was asked for them. */
+  /** Labels beside `indices`, if the server was asked for them. */
   readonly labels?: readonly (string | null)[];
 }
 
