@@ -167,7 +167,7 @@ describe("pursuit serve", () => {
     expect(stderr).not.toContain("hush");
   });
 
-  it("asks for its keys, and hands them neither to its log nor to the processes that it starts", async () => {
+  itInFull("asks for its keys, and hands them neither to its log nor to the processes that it starts", async () => {
     const [key, admin] = ["an-api-key-of-some-length", "the-management-key-itself"] as const;
     const server = await start({ PURSUIT_API_KEYS: key, PURSUIT_ADMIN_KEYS: admin, PURSUIT_LOG_LEVEL: "debug" });
     const asked = async (authorization?: string): Promise<number> =>

@@ -4,6 +4,7 @@ import type { PursuitWeights } from "../../src/engine/core/dictionary-weights.ts
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
 import type { EncodeBatch } from "../../src/engine/core/encode-batch.ts";
 import { FusedSession, type FusedSessionOptions } from "../../src/engine/runtime/sessions/fused-session.ts";
+import { sample } from "../support/full.ts";
 import { batchOf } from "../support/batch.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 
@@ -44,11 +45,13 @@ async function encode(
 
 const ROWS = normals(D * 150, 3);
 
-describe.each([
+const SETTINGS = [
   ["relu", "add"],
   ["absolute", "forbid"],
   ["signed", "stop"],
-] as const)("score %s, reselect %s", (score, reselect) => {
+] as const;
+
+describe.each(sample(SETTINGS, 2))("score %s, reselect %s", (score, reselect) => {
   const given = weights({ score, reselect });
   const batch = { ...batchOf(ROWS, D, { maxAtoms: 30 }), reconstruction: true };
 

@@ -61,7 +61,7 @@ export async function inputsOf(fixture: FixtureCase): Promise<{ weights: Pursuit
 }
 
 /** Rows of a case in a quick run; one if they are deep, because the oracle takes seconds a row. */
-const SAMPLED = 4;
+const SAMPLED = 2;
 const DEEP_STEPS = 400;
 
 /** Inputs of a case with the reference's results; only a few rows in a quick run. */
