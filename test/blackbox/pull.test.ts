@@ -1,4 +1,6 @@
 /** `pursuit pull` by the built command line, against a stand-in hub on loopback that serves the fixtures' files in real layouts. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,11 +9,12 @@ import { layoutOf } from "../../src/engine/dictionaries/registry/layouts.ts";
 import { Registry } from "../../src/engine/dictionaries/registry/registry.ts";
 import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
 import { parseManifest, readManifest } from "../../src/engine/dictionaries/manifest.ts";
-import { runCli } from "../support/run-cli.ts";
+import { CLI, runCli } from "../support/run-cli.ts";
 import { COMMIT, StandInHub } from "../support/stand-in-hub.ts";
 import { checkpointBytes, float32Bytes, pickleBytes, tensorBytes } from "../support/torch-bytes.ts";
 import { itInFull } from "../support/full.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { until } from "../support/until.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/one-pass/", import.meta.url));
 const registry = Registry.read();
@@ -34,15 +37,18 @@ beforeEach(() => {
   hub.asked.length = 0;
 });
 
+const settings = () => ({
+  HF_ENDPOINT: hub.endpoint,
+  HF_HUB_CACHE: cache,
+  PURSUIT_MODELS_DIR: models,
+  HF_TOKEN: "",
+  HF_HUB_OFFLINE: "",
+  // A connection that stalls waits for the test.
+  HF_HUB_DOWNLOAD_TIMEOUT: "600",
+});
+
 const pull = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-  runCli(["pull", ...args], {
-    HF_ENDPOINT: hub.endpoint,
-    HF_HUB_CACHE: cache,
-    PURSUIT_MODELS_DIR: models,
-    HF_TOKEN: "",
-    HF_HUB_OFFLINE: "",
-    ...env,
-  });
+  runCli(["pull", ...args], { ...settings(), ...env });
 
 const manifestOf = (id: string) => parseManifest(readFileSync(join(models, id, "dictionary.json"), "utf8"));
 
@@ -378,6 +384,30 @@ describe("a token", () => {
 describe("a download", () => {
   const weights = () => readFileSync(join(FIXTURES, "gemma-scope-1/layer_3/width_16k/average_l0_7/params.npz"));
   const ranges = () => hub.asked.filter(({ to }) => to === "cdn").map(({ range }) => range);
+
+  it("is made by one command at a time, and taken over from one that was killed", async () => {
+    publishGemma();
+    hub.mishap(GEMMA_WEIGHTS, { kind: "stall", after: 700 });
+    const first = spawn(process.execPath, [CLI, "pull", GEMMA], {
+      env: { ...process.env, ...settings() },
+      stdio: "ignore",
+    });
+    const ended = once(first, "exit");
+    const blobs = join(cache, "models--google--gemma-scope-2b-pt-res", "blobs");
+    await until(() =>
+      everything(blobs).some((name) => name.endsWith(".incomplete") && statSync(join(blobs, name)).size > 0),
+    );
+    const second = await pull([GEMMA]);
+    expect([second.code, second.stderr]).toEqual([
+      1,
+      expect.stringContaining(`Process ${first.pid} fetches ${GEMMA_WEIGHTS} now`),
+    ]);
+    first.kill("SIGKILL");
+    await ended;
+    const third = await pull([GEMMA]);
+    expect([third.code, third.stderr]).toEqual([0, expect.stringMatching(/fetching .* from byte [1-9]/)]);
+    expect(everything(blobs)).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);
+  });
 
   it("that is cut goes on from its last byte", async () => {
     publishGemma();

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { type Hub, type HubFile, HubFault, pause } from "./hub.ts";
 
 /** Attempts in a row that may bring no byte. One that brings some begins the count anew. */
@@ -21,6 +21,44 @@ export interface DownloadOptions {
  * @throws HubFault where the hub fails, or size or digest are not those that it announced
  */
 export async function download(hub: Hub, file: HubFile, target: string, options: DownloadOptions): Promise<void> {
+  const lock = `${target}.lock`;
+  await take(lock, file);
+  try {
+    await downloadAlone(hub, file, target, options);
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+/** Makes a file with this process's id, which no other process may have made. @throws HubFault where a living one has */
+async function take(lock: string, { path }: HubFile): Promise<void> {
+  for (;;) {
+    try {
+      return await writeFile(lock, String(process.pid), { flag: "wx" });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = Number(await readFile(lock, "utf8").catch(() => ""));
+    if (holder > 0 && isAlive(holder)) {
+      throw new HubFault(
+        `Process ${holder} fetches ${path} now. Wait until it has ended; if no pull runs, remove ${lock}.`,
+      );
+    }
+    // Its process was killed.
+    await rm(lock, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+async function downloadAlone(hub: Hub, file: HubFile, target: string, options: DownloadOptions): Promise<void> {
   const partial = `${target}.incomplete`;
   const continued = await sizeOf(partial);
   let { digest, pieces } = await transfer(hub, file, partial, options);
