@@ -177,33 +177,45 @@ export function writeMsgpack(codes: SparseCodes, head: EncodeAnswerHead): Buffer
   const { count } = codes;
   const { format, shape } = head;
   const fields = headFields(codes, head);
-  if (format === "csr") return pack({ ...fields, ...columnsOf(codes, head) });
+  if (format === "csr") return pack(addColumns(fields, codes, head));
   const write = codeWriter(codes, { ...head, format }, NUMBERS);
   return pack({ ...fields, ...(shape && { shape }), codes: Array.from({ length: count }, (_, i) => write(i)) });
 }
 
-function columnsOf(codes: SparseCodes, { labels, shape }: EncodeAnswerHead): object {
+/** Assigned one by one: V8 takes half as long as everything else here to spread such objects into a new one. */
+function addColumns(
+  answer: Record<string, unknown>,
+  codes: SparseCodes,
+  { labels, shape }: EncodeAnswerHead,
+): Record<string, unknown> {
   const { count, width, indptr } = codes;
-  const columns: Record<string, unknown> = {
-    shape: [count, width],
-    ...(shape && { inputs_shape: shape }),
-    atoms: arrayOf(Uint32Array.from({ length: count }, (_, i) => indptr[i + 1]! - indptr[i]!)),
-    ...(labels && { labels }),
-  };
+  const atoms = new Uint32Array(count);
+  for (let i = 0; i < count; i++) atoms[i] = indptr[i + 1]! - indptr[i]!;
+  answer["shape"] = [count, width];
+  if (shape) answer["inputs_shape"] = shape;
+  answer["atoms"] = arrayOf(atoms);
+  if (labels) answer["labels"] = labels;
   for (const rule of CODE_COLUMNS) {
     const column = columnOfCodes(codes, rule);
     if (column === undefined) continue;
     const { key, extent, names } = rule;
     const [outer, inner] = key;
     const written = names
-      ? Array.from(column, (at) => names[at]!)
+      ? textsOf(column, names)
       : arrayOf(column, extent === "values" ? [count, column.length / count] : undefined);
-    if (inner === undefined) columns[outer] = written;
-    else columns[outer] = { ...(columns[outer] as object | undefined), [inner]: written };
+    if (inner === undefined) answer[outer] = written;
+    else ((answer[outer] ??= {}) as Record<string, unknown>)[inner] = written;
   }
-  return columns;
+  return answer;
 }
 
 /** Writes rows: a decode answer. */
 export const writeRowsMsgpack = ({ data, count, width }: Rows): Buffer<ArrayBuffer> =>
   pack({ outputs: arrayOf(data, [count, width]) });
+
+/** By index: an iterator makes an object of every number. */
+function textsOf(column: CodeColumn, names: readonly string[]): string[] {
+  const texts: string[] = Array.from({ length: column.length });
+  for (let i = 0; i < column.length; i++) texts[i] = names[column[i]!]!;
+  return texts;
+}

@@ -3,12 +3,10 @@ import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fas
 import type { TSchema } from "typebox";
 import type { Claim } from "./byte-ledger.ts";
 import type { DictionaryStatus } from "../engine/engine.ts";
-import { askForBody } from "./expectations.ts";
-import { holdBody } from "./hold-body.ts";
-import { type Inflater, inflaterFor } from "./inflate.ts";
+import { askForBody } from "./clients.ts";
+import { type Inflater, inflaterFor } from "./codings.ts";
 import type { Intake } from "./intake.ts";
-import { cancellationOf } from "./request-context.ts";
-import type { AppOptions } from "./route-options.ts";
+import { type AppOptions, cancellationOf } from "./request-context.ts";
 import { BODY_MEDIA, LINES_MEDIA, SHOWN } from "./media-types.ts";
 import {
   type Body,
@@ -23,6 +21,7 @@ import {
 import { fieldsOfQuery } from "../codecs/octets.ts";
 import { WireError } from "../codecs/codec-error.ts";
 import type { WirePool } from "./threads/pool.ts";
+import { clientClosed } from "../engine/core/errors.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -172,4 +171,24 @@ export function bodyOf<K extends BodyKind>(request: FastifyRequest, _kind: K): B
       "The body is empty; send a JSON object as content-type: application/json.",
     );
   return request.body as BodyOf<K>;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Claim of the body's bytes. Released when the response closes, answered or not. */
+    bodyClaim: Claim | null;
+  }
+}
+
+/**
+ * Keeps the claim of a body until its request is over.
+ * @throws EngineError PURSUIT_CLIENT_CLOSED when it is over already: the client left while its body was read or
+ *   inflated
+ */
+export function holdBody(request: FastifyRequest, claim: Claim): void {
+  if (request.raw.socket.destroyed) {
+    claim.release();
+    throw clientClosed();
+  }
+  request.bodyClaim = claim;
 }

@@ -6,11 +6,11 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { TSchema } from "typebox";
 import { EngineError } from "../engine/core/errors.ts";
 import type { InvalidFields } from "./body.ts";
-import { nearestField } from "./nearest-field.ts";
 import { type Problem, PROBLEM_TYPE, problemBody, type ProblemCode, PROBLEMS, sendProblem } from "./problem.ts";
 import { pathOf } from "./request-span.ts";
-import { JSON_TYPE, sendV2Error } from "./oip/v2-answer.ts";
+import { JSON_TYPE, sendV2Error } from "./oip/v2-route.ts";
 import { WireError } from "../codecs/codec-error.ts";
+import leven from "leven";
 
 /** Errors of Node's HTTP parser and timers. */
 type ClientError = Error & { readonly code?: string; readonly rawPacket?: unknown };
@@ -172,4 +172,106 @@ function invalidField(error: FastifyError): Problem {
 function deepest(complaints: NonNullable<FastifyError["validation"]>): (typeof complaints)[number] | undefined {
   const depth = ({ instancePath }: { instancePath: string }): number => instancePath.split("/").length;
   return complaints.toSorted((a, b) => depth(b) - depth(a))[0];
+}
+
+/** Characters of a client's path repeated in an error. */
+const SHOWN_PATH = 200;
+
+/**
+ * Refuses requests without a route, before their body is read: 405 with `allow` if the path takes another method, else
+ * 404. Create it before the first route is added.
+ */
+export class Unmatched {
+  /** Methods of each route's path, as Fastify writes it. */
+  readonly #methods = new Map<string, Set<string>>();
+  #paths: readonly { readonly pattern: RegExp; readonly methods: ReadonlySet<string> }[] | null = null;
+
+  constructor(app: FastifyInstance) {
+    app.addHook("onRoute", ({ method, url }) => {
+      const methods = this.#methods.get(url) ?? new Set();
+      for (const one of [method].flat()) methods.add(one);
+      this.#methods.set(url, methods);
+      this.#paths = null;
+    });
+  }
+
+  /** Adds the refusal; call it after the hooks that must come first, such as the key check. */
+  register(app: FastifyInstance): void {
+    app.addHook("onRequest", (request, reply, next) => {
+      if (!request.is404) return next();
+      const allowed = this.methodsOf(pathOf(request));
+      if (allowed.length > 0) void reply.header("allow", allowed.join(", "));
+      const asked = `There is no ${request.method} ${pathOf(request).slice(0, SHOWN_PATH)};`;
+      next(
+        allowed.length > 0
+          ? new WireError("PURSUIT_METHOD_NOT_ALLOWED", `${asked} this path takes ${allowed.join(", ")}.`)
+          : new WireError("PURSUIT_ROUTE_NOT_FOUND", `${asked} GET /docs shows what there is.`),
+      );
+    });
+  }
+
+  /** Methods of a path; none if it does not exist. */
+  methodsOf(path: string): readonly string[] {
+    this.#paths ??= [...this.#methods].map(([route, methods]) => ({ pattern: patternOf(route), methods }));
+    const taken = this.#paths.flatMap(({ pattern, methods }) => (pattern.test(path) ? [...methods] : []));
+    return [...new Set(taken)].toSorted();
+  }
+}
+
+/** `/v1/dictionaries/:id` matches any one part at `:id`, a final `*` any rest. */
+function patternOf(path: string): RegExp {
+  const parts = path.split(/(:\w+|\*)/).map((part) => {
+    if (part === "*") return ".*";
+    return part.startsWith(":") ? "[^/]+" : part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+  });
+  return new RegExp(`^${parts.join("")}$`);
+}
+
+/** The parts of a JSON schema used here. */
+interface Node {
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly items?: Node;
+  readonly anyOf?: readonly Node[];
+}
+
+/** Longer than any field's name: a client's may be a megabyte. */
+const LONGEST = 40;
+
+/**
+ * Finds the known field that a client most likely meant: the same name in another place, or a name with a typing error,
+ * in the same place first.
+ * @param place path of the object that holds the unknown field, without indices: "" or "budget"
+ * @returns its path, such as `budget.max_atoms`; null if no field is near
+ */
+export function nearestField(schema: TSchema, place: string, unknown: string): string | null {
+  if (unknown.length > LONGEST) return null;
+  const name = plain(unknown);
+  const fields = [...pathsOf(schema as Node, "")]
+    .map((path) => ({ path, name: plain(path.slice(path.lastIndexOf(".") + 1)) }))
+    .map((field) => ({ ...field, distance: leven(name, field.name), beside: parentOf(field.path) === place }))
+    // One letter, or two swapped ones.
+    .filter((field) => field.distance <= (name.length > 4 ? 2 : 1) && field.distance < field.name.length);
+  const [best] = fields.toSorted(
+    (a, b) =>
+      Number(b.distance === 0) - Number(a.distance === 0) ||
+      Number(b.beside) - Number(a.beside) ||
+      a.distance - b.distance ||
+      a.path.length - b.path.length,
+  );
+  return best?.path ?? null;
+}
+
+/** Treats `maxAtoms`, `max-atoms` and `max_atoms` as equal. */
+const plain = (name: string): string => name.toLowerCase().replaceAll(/[_\s-]/g, "");
+
+const parentOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf("."), 0));
+
+/** Paths of all fields; fields of a list's items count as the list's. */
+function* pathsOf({ properties = {}, items, anyOf = [] }: Node, place: string): Generator<string> {
+  for (const [name, node] of Object.entries(properties)) {
+    const path = place === "" ? name : `${place}.${name}`;
+    yield path;
+    yield* pathsOf(node, path);
+  }
+  for (const node of items === undefined ? anyOf : [items, ...anyOf]) yield* pathsOf(node, place);
 }

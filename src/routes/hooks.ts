@@ -1,12 +1,11 @@
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/core/errors.ts";
-import { endDripping } from "./last-answers.ts";
-import { endsUnasked, waitsToBeAsked } from "./expectations.ts";
+import { endDripping, endsUnasked, waitsToBeAsked } from "./clients.ts";
 import { negotiate } from "./media-types.ts";
 import { PROBLEMS } from "./problem.ts";
 import { HttpSpan, pathOf } from "./request-span.ts";
-import type { AppOptions } from "./route-options.ts";
+import type { AppOptions } from "./request-context.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {

@@ -1,10 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { ByteLedger, type Claim, SMALL_BYTES } from "./byte-ledger.ts";
-import { type Patience, watchClient } from "./client-watch.ts";
-import { askForBody } from "./expectations.ts";
-import { checkInflation, type Inflater } from "./inflate.ts";
+import { ByteLedger, type Claim, joined, memoryOf, Pieces, SMALL_BYTES } from "./byte-ledger.ts";
+import { askForBody, BODY_TIMEOUT, type Patience, watchClient } from "./clients.ts";
+import { checkInflation, type Inflater } from "./codings.ts";
 import { WireError } from "../codecs/codec-error.ts";
 
 /** Limits on a body before it is parsed. */
@@ -14,9 +13,6 @@ export interface IntakeLimits extends Patience {
   /** Maximum bytes of all bodies being read or worked on. */
   readonly maxBytesInFlight: number;
 }
-
-/** Maximum milliseconds for a whole body, however steadily it arrives. */
-export const BODY_TIMEOUT = 300_000;
 
 /** Bytes of one body before others get a turn, about half a millisecond: Node would read two mebibytes. */
 const TURN_BYTES = 256 * 1024;
@@ -248,68 +244,3 @@ function inflatesTooFar(packed: number, maxBody: number): WireError {
 /** Whether its memory holds no other bytes, so that it may move to another thread. */
 const isAlone = (chunk: Buffer): chunk is Buffer<ArrayBuffer> =>
   chunk.buffer instanceof ArrayBuffer && chunk.buffer.byteLength === chunk.length;
-
-/** Allocates without zeroing: zeroing 15 MB blocked everyone for as many milliseconds. */
-function memoryOf(length: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-}
-
-/** Allocates memory for a whole body and copies the first pieces into it. */
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const bytes = memoryOf(length);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
-}
-
-/** Bytes from which a chunk is kept without a copy. */
-const LARGE_CHUNK = 16 * 1024;
-
-/** Bytes of memory for small chunks: the first piece, and later ones. */
-const FIRST_PIECE = 1024;
-const PIECE = 64 * 1024;
-
-/**
- * The beginning of a body. Small chunks are copied together: as objects, chunks of one byte take 200 times their
- * length.
- */
-class Pieces {
-  readonly #full: Uint8Array[] = [];
-  #open: Uint8Array = new Uint8Array(0);
-  #used = 0;
-  #length = 0;
-
-  get length(): number {
-    return this.#length;
-  }
-
-  push(chunk: Uint8Array): void {
-    this.#length += chunk.length;
-    if (chunk.length >= LARGE_CHUNK) {
-      this.#close();
-      this.#full.push(chunk);
-      return;
-    }
-    if (this.#used + chunk.length > this.#open.length) {
-      this.#close();
-      this.#open = new Uint8Array(Math.max(chunk.length, Math.min(PIECE, Math.max(FIRST_PIECE, this.#length))));
-    }
-    this.#open.set(chunk, this.#used);
-    this.#used += chunk.length;
-  }
-
-  /** Returns everything in order. Nothing may be pushed afterwards. */
-  take(): readonly Uint8Array[] {
-    this.#close();
-    return this.#full;
-  }
-
-  #close(): void {
-    if (this.#used > 0) this.#full.push(this.#open.subarray(0, this.#used));
-    this.#open = new Uint8Array(0);
-    this.#used = 0;
-  }
-}

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import { describeRoute } from "./v1/describe-route.ts";
-import type { AppOptions } from "./route-options.ts";
-import { HealthSchema } from "./v1/schemas.ts";
+import type { AppOptions } from "./request-context.ts";
+import { HealthSchema } from "./v1/dictionary-schemas.ts";
 
 const tag = "operations";
 

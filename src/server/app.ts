@@ -1,16 +1,20 @@
 import { randomUUID } from "node:crypto";
 import accepts from "@fastify/accepts";
 import Fastify, { type FastifyInstance, LogController } from "fastify";
-import type { Logger } from "pino";
 import type { ShedReason } from "../engine/core/telemetry.ts";
 import { registerBodies } from "../routes/body.ts";
-import { registerCompression } from "../routes/compress.ts";
+import { registerCompression } from "../routes/codings.ts";
 import { registerDecode } from "../routes/v1/decode.ts";
 import { registerDictionaries } from "../routes/v1/dictionaries.ts";
 import { registerEncode } from "../routes/v1/encode.ts";
-import { answerTunnel, answerUnreadable, answerUnroutable, registerErrorHandler } from "../routes/error-handler.ts";
-import { registerLastAnswers } from "../routes/last-answers.ts";
-import { meetExpectations } from "../routes/expectations.ts";
+import {
+  answerTunnel,
+  answerUnreadable,
+  answerUnroutable,
+  registerErrorHandler,
+  Unmatched,
+} from "../routes/error-handler.ts";
+import { meetExpectations, registerLastAnswers } from "../routes/clients.ts";
 import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
@@ -18,21 +22,18 @@ import { registerOperations } from "../routes/operations.ts";
 import { addTimes, registerServerTiming } from "../routes/request-span.ts";
 import { registerSteer } from "../routes/v1/steer.ts";
 import { registerSteeringSets } from "../routes/v1/steering-sets.ts";
-import type { AppOptions } from "../routes/route-options.ts";
+import type { AppOptions } from "../routes/request-context.ts";
 import { registerTransfer } from "../routes/v1/transfer.ts";
-import { Unmatched } from "../routes/unmatched.ts";
 import { registerV2 } from "../routes/oip/register-v2.ts";
 import { WirePool } from "../routes/threads/pool.ts";
 import { Connections } from "./plugins/connections.ts";
-import { registerDocs } from "./plugins/docs.ts";
+import { registerDocs, registerPageHeaders } from "./plugins/docs.ts";
 import { type HostRule, registerHostCheck } from "./plugins/host.ts";
 import { type Keys, registerKeys } from "./plugins/keys.ts";
 import { type OriginRule, registerOriginCheck } from "./plugins/origin.ts";
-import { registerPageHeaders } from "./plugins/page-headers.ts";
 import { type RateLimit, registerRateLimit } from "./plugins/rate-limit.ts";
 import { registerRedaction } from "./plugins/redaction.ts";
 import { registerUnread, UnreadAnswers } from "../routes/unread-answers.ts";
-import { RequestLogger } from "./request-logger.ts";
 
 /** An id that a client may choose for its request; the log names it. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -54,8 +55,6 @@ export interface ServerOptions extends AppOptions {
 export async function buildApp(options: ServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.logger,
-    // Receives pino loggers with Fastify's serializers.
-    childLoggerFactory: (logger, bindings, given) => new RequestLogger(logger as Logger, bindings, given),
     // Metrics cover requests; routes/hooks.ts logs each at debug.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
     // Node's timeout would also end a stream of lines; routes/intake.ts times each body.

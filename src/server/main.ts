@@ -13,7 +13,7 @@ import { processLimit, threadsThatFit, webAssemblyFits } from "../engine/core/pr
 import { WirePool } from "../routes/threads/pool.ts";
 import { buildApp } from "./app.ts";
 import { greet } from "./greeting.ts";
-import { growHeapFreely } from "./heap-growth.ts";
+import { growHeapFreely } from "./machine-memory.ts";
 import { endOnSignals, outliveTerminal } from "./lifecycle.ts";
 import { connectionLimit, listen } from "./listen.ts";
 import { createLogger, logRequests } from "./logger.ts";

@@ -1,6 +1,6 @@
 /** PURSUIT_LOAD=lazy: more dictionaries than there is room for, under mixed traffic. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { DictionaryWire } from "../../src/routes/v1/schemas.ts";
+import type { DictionaryWire } from "../../src/routes/v1/dictionary-schemas.ts";
 import { type Encoded, get, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";

@@ -1,6 +1,6 @@
 /** The built server under a memory limit: what is left out, what is refused, and what is said of it. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { DictionaryWire } from "../../src/routes/v1/schemas.ts";
+import type { DictionaryWire } from "../../src/routes/v1/dictionary-schemas.ts";
 import { type Encoded, get, post } from "../support/client.ts";
 import { itInFull } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";

@@ -3,7 +3,7 @@ import { unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
-import type { DictionaryWire } from "../../src/routes/v1/schemas.ts";
+import type { DictionaryWire } from "../../src/routes/v1/dictionary-schemas.ts";
 import { type Code, type Encoded, get, post } from "../support/client.ts";
 import { oraclePursuit } from "../support/oracle.ts";
 import { type RunningServer, runtimeOf, startServer } from "../support/running-server.ts";

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { machineMemory } from "../../src/server/machine-memory.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { execFileSync } from "node:child_process";
 
 const GiB = 2 ** 30;
 const UNLIMITED = "9223372036854771712";
@@ -72,4 +73,9 @@ describe("machineMemory", () => {
     expect(memory).toBeGreaterThan(2 ** 26);
     expect(memory).toBeLessThanOrEqual(totalmem());
   });
+});
+
+it("sets a flag that this V8 knows: it says nothing of one that it does not", () => {
+  const options = execFileSync(process.execPath, ["--v8-options"], { encoding: "utf8", maxBuffer: 1 << 24 });
+  expect(options).toMatch(/^\s+--heap-growing-percent /m);
 });

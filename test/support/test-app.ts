@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import type { Limits } from "../../src/routes/route-options.ts";
+import type { Limits } from "../../src/routes/request-context.ts";
 import { buildApp, type ServerOptions } from "../../src/server/app.ts";
 import { createLogger } from "../../src/server/logger.ts";
 import { FakeEngine } from "./fake-engine.ts";

@@ -16,10 +16,9 @@ import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
 import { encodersOf } from "./choose-encoder.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, memoryNeeds } from "./dictionary-memory.ts";
-import { GramTask } from "./gram-task.ts";
+import { GramTask, RuntimeCalls } from "./runtime-calls.ts";
 import { LabelSearch } from "./label-search.ts";
-import { faultsOf, LoadRetry } from "./load-retry.ts";
-import { RuntimeCalls } from "./runtime-calls.ts";
+import { faultsOf, LoadRetry } from "./load-queue.ts";
 import { ServedPursuit } from "./served-pursuit.ts";
 import type { ServingOptions } from "./serving-options.ts";
 

@@ -12,8 +12,8 @@ import type { RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, pursuitNeeds } from "./dictionary-memory.ts";
 import type { EncodeWork } from "./encode-work.ts";
-import { GramTask } from "./gram-task.ts";
-import { faultsOf, LoadRetry } from "./load-retry.ts";
+import { GramTask } from "./runtime-calls.ts";
+import { faultsOf, LoadRetry } from "./load-queue.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
 /** The dictionary version whose decoder it uses. */

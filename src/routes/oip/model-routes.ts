@@ -2,12 +2,10 @@ import Type from "typebox";
 import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 import type { DictionaryStatus } from "../../engine/engine.ts";
 import { snakeCase } from "../../engine/core/json-object.ts";
-import type { AppOptions } from "../route-options.ts";
+import type { AppOptions } from "../request-context.ts";
 import { inputTensors, outputTensors, type TensorSpec } from "./tensor.ts";
 import type { InferStatistics } from "./infer-statistics.ts";
-import { manifestOf } from "./manifest-of.ts";
-import { sendJson } from "./v2-answer.ts";
-import { type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
+import { manifestOf, sendJson, type V2Route, VERSION, VERSION_PLACE } from "./v2-route.ts";
 
 /** The protocol's name of an ONNX graph. */
 const PLATFORM = "onnx_onnxv1";

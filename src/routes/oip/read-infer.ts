@@ -1,7 +1,7 @@
 import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
 import type { RequestEncoder } from "../../engine/core/dictionary.ts";
 import type { Rows } from "../../engine/core/rows.ts";
-import { readBoolean, readParameters } from "./infer-parameters.ts";
+import { readBoolean, readParameters } from "./infer-route.ts";
 import { parseJson } from "../../codecs/parse-json.ts";
 import { tensorsExtent } from "../../codecs/extent.ts";
 import {
@@ -13,8 +13,14 @@ import {
   type RowLimits,
   WireError,
 } from "../../codecs/codec-error.ts";
-import { postedTensor, type PostedTensor, readFloats, readNumbers } from "./read-tensor.ts";
-import { type OutputName, STANDARD_OUTPUTS } from "./tensor.ts";
+import {
+  type OutputName,
+  postedTensor,
+  type PostedTensor,
+  readFloats,
+  readNumbers,
+  STANDARD_OUTPUTS,
+} from "./tensor.ts";
 
 /** The body of an inference request, with the facts needed to read it. */
 export interface InferBytes {

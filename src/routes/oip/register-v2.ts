@@ -1,20 +1,19 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { EngineError } from "../../engine/core/errors.ts";
 import { problemOf, reportProblem } from "../error-handler.ts";
-import { holdBody } from "../hold-body.ts";
+import { holdBody } from "../body.ts";
 import { admitWhenLoaded } from "../hooks.ts";
-import { inflaterFor } from "../inflate.ts";
+import { inflaterFor } from "../codings.ts";
 import type { Intake } from "../intake.ts";
-import type { AppOptions } from "../route-options.ts";
+import type { AppOptions } from "../request-context.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
 import { inferRoute } from "./infer-route.ts";
 import { InferStatistics } from "./infer-statistics.ts";
 import { modelRoutes } from "./model-routes.ts";
 import { repositoryRoutes } from "./repository-routes.ts";
-import { serverRoutes } from "./server-routes.ts";
-import { sendV2Error } from "./v2-answer.ts";
-import { addV2Route, VERSION } from "./v2-route.ts";
+import { addV2Route, sendJson, sendV2Error, type V2Route, VERSION } from "./v2-route.ts";
+import Type from "typebox";
 
 /**
  * The Open Inference Protocol under /v2, with Triton's and KServe's extensions: a separate Fastify scope, because its
@@ -78,7 +77,7 @@ function answerFaults(v2: FastifyInstance): void {
     // Not returned: see answerOf (media-types.ts).
     void sendV2Error(reply, problem);
   });
-  // Gives unknown paths below /v2 the error handler above; routes/unmatched.ts refuses them before this one runs.
+  // Gives unknown paths below /v2 the error handler above; routes/error-handler.ts refuses them before this one runs.
   v2.setNotFoundHandler(() => {});
 }
 
@@ -100,4 +99,53 @@ function checkHeads(v2: FastifyInstance, { engine }: AppOptions): void {
     }
     return admitWhenLoaded(engine, model, request, reply) ?? next();
   });
+}
+
+/** Supported extensions of the protocol, by Triton's names. */
+const EXTENSIONS = [
+  "binary_tensor_data",
+  "parameters",
+  "model_configuration",
+  "model_repository",
+  "statistics",
+] as const;
+
+const ReadySchema = Type.Object({ live: Type.Boolean(), ready: Type.Optional(Type.Boolean()) });
+
+/** Seconds after which an unready server may be ready. */
+const RETRY_AFTER = 1;
+
+/** GET /v2, /v2/health/live, /v2/health/ready. */
+function serverRoutes({ engine, version }: Pick<AppOptions, "engine" | "version">): readonly V2Route[] {
+  return [
+    {
+      method: "GET",
+      path: "/",
+      summary: "Name, version and extensions of the server",
+      operationId: "v2Server",
+      answer: Type.Object({ name: Type.String(), version: Type.String(), extensions: Type.Array(Type.String()) }),
+      handle: (_request, reply) => sendJson(reply, { name: "pursuit", version, extensions: EXTENSIONS }),
+    },
+    {
+      method: "GET",
+      path: "/health/live",
+      summary: "Whether the process answers",
+      operationId: "v2Live",
+      answer: ReadySchema,
+      handle: (_request, reply) => sendJson(reply, { live: true }),
+    },
+    {
+      method: "GET",
+      path: "/health/ready",
+      summary: "Whether requests can be answered; 503 if not",
+      operationId: "v2Ready",
+      answer: ReadySchema,
+      handle: (_request, reply) => {
+        const { ready, reason } = engine.readiness();
+        if (ready) return sendJson(reply, { live: true, ready });
+        void reply.code(503).header("retry-after", RETRY_AFTER);
+        return sendJson(reply, { live: true, ready, error: reason ?? "The server is not ready." });
+      },
+    },
+  ];
 }

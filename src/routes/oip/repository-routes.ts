@@ -5,8 +5,7 @@ import { EngineError } from "../../engine/core/errors.ts";
 import { describe, invalid, named, WireError } from "../../codecs/codec-error.ts";
 import { fieldsExtent } from "../../codecs/extent.ts";
 import { parseJson } from "../../codecs/parse-json.ts";
-import { sendJson } from "./v2-answer.ts";
-import { type V2Request, type V2Route, VERSION } from "./v2-route.ts";
+import { sendJson, type V2Request, type V2Route, VERSION } from "./v2-route.ts";
 
 /** Triton's names of the states. */
 const STATES = {

@@ -1,8 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Type, { type TSchema } from "typebox";
+import { type Problem, PROBLEMS, sayRetryAfter } from "../problem.ts";
+import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
+import type { DictionaryStatus } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/core/errors.ts";
+import { acceptedCoding, type CodingName, CODINGS, varyByCoding } from "../codings.ts";
 
 /** Parameters in the protocol's paths. */
-export interface V2Params {
+interface V2Params {
   readonly model: string;
 }
 
@@ -30,7 +35,7 @@ export const VERSION = "1";
 /** Place of the optional version in a path. */
 export const VERSION_PLACE = "{/version}";
 
-export const V2ErrorSchema = Type.Object({ error: Type.String() });
+const V2ErrorSchema = Type.Object({ error: Type.String() });
 const ERROR = { description: "Error", content: { "application/json": { schema: V2ErrorSchema } } };
 
 /** Adds a route, and its twin with the version in its path. */
@@ -60,4 +65,52 @@ export function addV2Route(app: FastifyInstance, route: V2Route): void {
       handler: handle,
     });
   }
+}
+
+/** Without a charset: KServe's client reads an error's text only then. */
+export const JSON_TYPE = "application/json";
+
+/** JSON as bytes: Fastify would add a charset to text and objects. */
+const jsonBytes = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.type(JSON_TYPE).send(jsonBytes(value));
+}
+
+/** Sends `{"error": "…"}` with the error's usual status; x-request-id identifies the request. */
+export function sendV2Error(reply: FastifyReply, { code, detail, retryAfter }: Problem): FastifyReply {
+  if (retryAfter !== undefined) sayRetryAfter(reply, retryAfter);
+  void reply.code(PROBLEMS[code].status);
+  return sendJson(reply, { error: detail });
+}
+
+/** Returns a dictionary's manifest. @throws EngineError when its folder was not, or could not be, read */
+export function manifestOf({ id, manifest, faults, state }: DictionaryStatus): DictionaryManifest {
+  if (manifest !== undefined) return manifest;
+  if (state === "failed") {
+    const message = `Dictionary ${id} could not be loaded: ${faults.join(" ")}`;
+    throw new EngineError("PURSUIT_DICTIONARY_FAILED", message);
+  }
+  throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${id} is still being loaded.`, { retryAfter: 1 });
+}
+
+/** Codings that the protocol's clients can unpack. */
+const OFFERED = ["gzip", "deflate"] as const satisfies readonly CodingName[];
+
+/**
+ * Compresses an answer in a coding that the request accepts.
+ * @param from smallest number of bytes to compress; 0: never
+ */
+export async function compressAnswer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  bytes: Uint8Array,
+  from: number,
+): Promise<Uint8Array> {
+  if (from === 0) return bytes;
+  varyByCoding(reply);
+  const coding = bytes.length < from ? undefined : acceptedCoding(request, OFFERED);
+  if (coding === undefined) return bytes;
+  void reply.header("content-encoding", coding);
+  return CODINGS[coding].whole(bytes);
 }

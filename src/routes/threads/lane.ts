@@ -4,8 +4,7 @@ import { Piscina } from "piscina";
 import { WireError, type WireFaultCode } from "../../codecs/codec-error.ts";
 import type { Cancellation } from "../../engine/core/cancellation.ts";
 import { clientClosed, shortageOf } from "../../engine/core/errors.ts";
-import type { WireTask } from "./task.ts";
-import type { WorkerResult } from "./worker.ts";
+import type { WireTask, WorkerResult } from "./worker.ts";
 
 /** Milliseconds that an idle thread is kept. */
 const IDLE_MILLISECONDS = 30_000;

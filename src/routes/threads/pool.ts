@@ -6,7 +6,7 @@ import type { BodyForm, BodyKind, BodyOf } from "../../codecs/read-body.ts";
 import { type BodyLimits, WireError } from "../../codecs/codec-error.ts";
 import type { AnswerLine, LineGroup, LineReading, Lines } from "../../codecs/lines.ts";
 import type { InferBytes, InferRequest } from "../oip/read-infer.ts";
-import { runWireTask, type WireTask } from "./task.ts";
+import { runWireTask, type WireTask } from "./worker.ts";
 import { Lane } from "./lane.ts";
 import {
   checkAnswer,
@@ -17,7 +17,7 @@ import {
   rowsAnswerBytes,
   type RowsType,
 } from "../../codecs/answers.ts";
-import type { Limits } from "../route-options.ts";
+import type { Limits } from "../request-context.ts";
 import { type InferAnswer, type InferAnswerHead, inferBytes } from "../oip/write-infer.ts";
 import type { EncodeAnswerHead, Format, RowHead } from "../../codecs/write-codes.ts";
 import { type SteerAnswerHead, type Steered, steeredBytes } from "../../codecs/write-steered.ts";

@@ -1,3 +1,5 @@
+import type { Cancellation } from "../../engine/core/cancellation.ts";
+import { EngineError } from "../../engine/core/errors.ts";
 import { Readable } from "node:stream";
 
 export interface AnswerQueueOptions {
@@ -92,4 +94,36 @@ export class AnswerQueue extends Readable {
     this.#onRoom = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+/** Milliseconds after which it asks again at the latest: what fills the queue may be its own lines before these. */
+export const RETRY = 250;
+
+/** Milliseconds for which a stream that has begun waits for a place in a full queue, or for memory, before it ends. */
+export const PATIENCE = 60_000;
+
+/** A stream that has begun waits for a place in the queue; meanwhile little more of it is read. */
+export async function patiently<T>(run: () => Promise<T>, hasBegun: boolean, cancellation: Cancellation): Promise<T> {
+  for (const until = performance.now() + PATIENCE; ;) {
+    try {
+      return await run();
+    } catch (error) {
+      const isFull = error instanceof EngineError && error.code === "PURSUIT_QUEUE_FULL";
+      if (!isFull || !hasBegun || performance.now() > until) throw error;
+      await pause(Math.min(RETRY, (error.retryAfter ?? 1) * 1000), cancellation);
+    }
+  }
+}
+
+/** Over at once when the client goes: what it asks for next is refused as such. */
+export function pause(milliseconds: number, cancellation: Cancellation): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      clearTimeout(timer);
+      cancellation.unlisten(wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, milliseconds);
+    cancellation.listen(wake);
+  });
 }

@@ -1,10 +1,8 @@
 import type { FastifyInstance } from "fastify";
 import { bodyOf, fieldsValidator } from "../body.ts";
-import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
-import { describeRoute } from "./describe-route.ts";
+import { bodySchemas, describeRoute, ROWS_ANSWERS } from "./describe-route.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
-import { contextOf } from "../request-context.ts";
-import type { AppOptions } from "../route-options.ts";
+import { type AppOptions, contextOf } from "../request-context.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { DecodeAnswerSchema, DecodeBodySchema, type DecodeFields, DecodeFieldsSchema } from "./schemas.ts";
 import { checkAnswer, leastBytes, ROWS_TYPES } from "../../codecs/answers.ts";

@@ -3,8 +3,8 @@ import type { Provenance } from "../../engine/core/dictionary.ts";
 import type { DictionaryStatus } from "../../engine/engine.ts";
 import { snakeCase } from "../../engine/core/json-object.ts";
 import { describeRoute } from "./describe-route.ts";
-import type { AppOptions } from "../route-options.ts";
-import { DictionariesSchema, DictionarySchema, type DictionaryWire } from "./schemas.ts";
+import type { AppOptions } from "../request-context.ts";
+import { DictionariesSchema, DictionarySchema, type DictionaryWire } from "./dictionary-schemas.ts";
 
 /** GET /v1/dictionaries and /v1/dictionaries/{id}. */
 export function registerDictionaries(app: FastifyInstance, { engine }: AppOptions): void {

@@ -4,7 +4,7 @@ import type { EncodeAnswer } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
-import { budgetOf } from "./budget-of.ts";
+import { budgetOf } from "./request-fields.ts";
 import { type Fault, faultOf, problemLine } from "./problem-line.ts";
 import type { AnswerLine, Line, Lines } from "../../codecs/lines.ts";
 import type { RowHead } from "../../codecs/write-codes.ts";

@@ -2,14 +2,11 @@ import { setMaxListeners } from "node:events";
 import type { FastifyInstance } from "fastify";
 import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "../body.ts";
-import { bodySchemas, CODES_ANSWERS, FieldsQuerySchema } from "./body-schemas.ts";
-import { requestBudget } from "./budget-of.ts";
-import { checkLabels, labelsOf } from "./check-labels.ts";
+import { bodySchemas, CODES_ANSWERS, describeRoute, FieldsQuerySchema } from "./describe-route.ts";
+import { checkLabels, labelsOf, requestBudget } from "./request-fields.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
-import { contextOf } from "../request-context.ts";
-import type { AppOptions } from "../route-options.ts";
+import { type AppOptions, contextOf } from "../request-context.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
-import { describeRoute } from "./describe-route.ts";
 import type { WirePool } from "../threads/pool.ts";
 import {
   certainBytes,

@@ -3,9 +3,8 @@ import Type from "typebox";
 import type { FeatureFacts } from "../../engine/core/dictionary.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 import { describeRoute } from "./describe-route.ts";
-import { contextOf } from "../request-context.ts";
-import type { AppOptions } from "../route-options.ts";
-import { FeatureSchema, FeaturesSchema } from "./schemas.ts";
+import { type AppOptions, contextOf } from "../request-context.ts";
+import { FeatureSchema, FeaturesSchema } from "./dictionary-schemas.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 
 /** Features found at most, and where the query does not say. */

@@ -1,12 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import { checkRowNumbers, readEdits } from "../../engine/core/edits.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
-import { bodySchemas, ROWS_ANSWERS } from "./body-schemas.ts";
-import { describeRoute } from "./describe-route.ts";
-import { requestBudget } from "./budget-of.ts";
+import { bodySchemas, describeRoute, ROWS_ANSWERS } from "./describe-route.ts";
+import { requestBudget } from "./request-fields.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
-import { contextOf } from "../request-context.ts";
-import type { AppOptions } from "../route-options.ts";
+import { type AppOptions, contextOf } from "../request-context.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
 import { readEncoder } from "../../codecs/read-encoder.ts";
 import { WireError } from "../../codecs/codec-error.ts";

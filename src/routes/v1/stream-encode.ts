@@ -1,12 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
-import type { Cancellation } from "../../engine/core/cancellation.ts";
 import type { RequestContext } from "../../engine/engine.ts";
 import { clientClosed, EngineError } from "../../engine/core/errors.ts";
-import { AnswerQueue } from "./answer-queue.ts";
+import { AnswerQueue, PATIENCE, patiently, pause, RETRY } from "./answer-queue.ts";
 import type { LinesBody } from "../body.ts";
-import { leastBytes, type Patience, watchClient } from "../client-watch.ts";
-import { checkInflation } from "../inflate.ts";
+import { leastBytes, type Patience, watchClient } from "../clients.ts";
+import { checkInflation } from "../codings.ts";
 import { encodeLines, type LineEncoder } from "./encode-lines.ts";
 import { type Fault, problemLine } from "./problem-line.ts";
 import { LineSplitter } from "../../codecs/lines.ts";
@@ -53,12 +52,6 @@ const EAGER_GROUPS = 2;
 
 /** Milliseconds for which a connection stays open after its stream was ended, so that its client gets to read why. */
 const LINGER = 1000;
-
-/** Milliseconds for which a stream that has begun waits for a place in a full queue, or for memory, before it ends. */
-const PATIENCE = 60_000;
-
-/** Milliseconds after which it asks again at the latest: what fills the queue may be its own lines before these. */
-const RETRY = 250;
 
 /**
  * Lines in, lines out, in their order. Reading stops while four groups are at work or the answers that wait are over
@@ -284,32 +277,6 @@ class EncodeStream {
     this.#queue.destroy();
     this.#onRefused(clientClosed());
   }
-}
-
-/** A stream that has begun waits for a place in the queue; meanwhile little more of it is read. */
-async function patiently<T>(run: () => Promise<T>, hasBegun: boolean, cancellation: Cancellation): Promise<T> {
-  for (const until = performance.now() + PATIENCE; ;) {
-    try {
-      return await run();
-    } catch (error) {
-      const isFull = error instanceof EngineError && error.code === "PURSUIT_QUEUE_FULL";
-      if (!isFull || !hasBegun || performance.now() > until) throw error;
-      await pause(Math.min(RETRY, (error.retryAfter ?? 1) * 1000), cancellation);
-    }
-  }
-}
-
-/** Over at once when the client goes: what it asks for next is refused as such. */
-function pause(milliseconds: number, cancellation: Cancellation): Promise<void> {
-  return new Promise((resolve) => {
-    const wake = (): void => {
-      clearTimeout(timer);
-      cancellation.unlisten(wake);
-      resolve();
-    };
-    const timer = setTimeout(wake, milliseconds);
-    cancellation.listen(wake);
-  });
 }
 
 /** What an inflater finds is the body's fault. */

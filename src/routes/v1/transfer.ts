@@ -1,12 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import { bodyOf, fieldsValidator } from "../body.ts";
-import { bodySchemas, FieldsQuerySchema } from "./body-schemas.ts";
-import { requestBudget } from "./budget-of.ts";
-import { describeRoute } from "./describe-route.ts";
+import { bodySchemas, describeRoute, FieldsQuerySchema } from "./describe-route.ts";
+import { requestBudget } from "./request-fields.ts";
 import { answerOf } from "../media-types.ts";
-import { contextOf } from "../request-context.ts";
-import type { AppOptions } from "../route-options.ts";
+import { type AppOptions, contextOf } from "../request-context.ts";
 import { TransferAnswerSchema, TransferBodySchema, type TransferFields, TransferFieldsSchema } from "./schemas.ts";
 import { checkAnswer, codesAnswerBytes, leastBytes, rowsAnswerBytes } from "../../codecs/answers.ts";
 import { readEncoder } from "../../codecs/read-encoder.ts";

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { Lane } from "../../../src/routes/threads/lane.ts";
-import type { WireTask } from "../../../src/routes/threads/task.ts";
+import type { WireTask } from "../../../src/routes/threads/worker.ts";
 import { itInFull } from "../../support/full.ts";
 
 const MiB = 1 << 20;

@@ -1,6 +1,6 @@
 import { Fault } from "../../../src/engine/core/errors.ts";
 import { expect, it } from "vitest";
-import { GramTask } from "../../../src/engine/serving/gram-task.ts";
+import { GramTask } from "../../../src/engine/serving/runtime-calls.ts";
 import type { GramProgress } from "../../../src/engine/runtime/protocol/messages.ts";
 import { RuntimeGone } from "../../../src/engine/runtime/supervisor/runtime-process.ts";
 import { Background, CoreLease } from "../../../src/engine/scheduler/core-lease.ts";

@@ -2,7 +2,7 @@ import { PassThrough } from "node:stream";
 import type { IncomingMessage } from "node:http";
 import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { inflaterFor } from "../../src/routes/inflate.ts";
+import { inflaterFor } from "../../src/routes/codings.ts";
 import { Intake } from "../../src/routes/intake.ts";
 import { random } from "../support/seeded.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { nearestField } from "../../src/routes/nearest-field.ts";
+import { nearestField } from "../../src/routes/error-handler.ts";
 import { EncodeBodySchema } from "../../src/routes/v1/schemas.ts";
 import { SteerBodySchema } from "../../src/routes/v1/steer-schemas.ts";
 
