@@ -46,6 +46,47 @@ export function decodeFloats(bytes: Uint8Array, type: FloatType, into: Float32Ar
   }
 }
 
+/** Decodes numbers as their bytes come, in pieces of any length. */
+export class FloatDecoder {
+  readonly #type: FloatType;
+  readonly #into: Float32Array;
+  #at = 0;
+  /** Bytes of an element that the next piece completes. */
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(type: FloatType, into: Float32Array) {
+    this.#type = type;
+    this.#into = into;
+  }
+
+  push(piece: Uint8Array): void {
+    const size = FLOAT_BYTES[this.#type];
+    const bytes = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
+    const whole = bytes.length - (bytes.length % size);
+    decodeFloats(bytes.subarray(0, whole), this.#type, this.#into, this.#at);
+    this.#at += whole / size;
+    this.#rest = bytes.slice(whole);
+  }
+}
+
+/** Numbers that one array may have in Node 20: 16 GiB of float32. */
+export const MAX_FLOATS = 2 ** 32;
+
+/** Bytes of one view: Node 20 makes none of over 4 GiB, and its calls move 2 GiB at most. */
+const VIEW_BYTES = 2 ** 30;
+
+/** The bytes of an array of any size, as views one after another. */
+export function byteViews(
+  { buffer, byteOffset, byteLength }: Float32Array | Uint16Array,
+  most = VIEW_BYTES,
+): Uint8Array[] {
+  const views: Uint8Array[] = [];
+  for (let at = 0; at < byteLength; at += most) {
+    views.push(new Uint8Array(buffer, byteOffset + at, Math.min(most, byteLength - at)));
+  }
+  return views;
+}
+
 /** Formats of 16 bits. */
 export type HalfType = "F16" | "BF16";
 

@@ -2,6 +2,7 @@ import { Fault, isSystemError } from "../core/errors.ts";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../core/dictionary.ts";
+import { byteViews } from "../core/float-formats.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { specOf } from "../encoders/registry.ts";
 import { FormatError } from "./formats/format-error.ts";
@@ -105,7 +106,7 @@ async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unkn
       if (dtype !== "F32") pieces.push(bytes);
     });
     // Stored float32 is what is in memory now, so no second copy is kept until it is hashed.
-    if (dtype === "F32") pieces.push(new Uint8Array(data.buffer));
+    if (dtype === "F32") pieces.push(...byteViews(data));
     floats.set(name, data);
     stored.push({ name, dtype, shape, pieces });
   }

@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  byteViews,
   decodeFloats,
   FLOAT_BYTES,
   float16,
+  FloatDecoder,
   type FloatType,
   narrowed,
 } from "../../../src/engine/core/float-formats.ts";
@@ -48,6 +50,29 @@ describe("float16", () => {
       2 ** -24,
       0.333251953125,
     ]);
+  });
+});
+
+describe("FloatDecoder", () => {
+  it("reads the same numbers however their bytes are cut", () => {
+    const numbers = Float32Array.of(1, -2.5, 3e-20, 0, 7);
+    const bytes = new Uint8Array(numbers.buffer);
+    for (const length of [1, 3, 4, 7, 20]) {
+      const into = new Float32Array(5);
+      const decoder = new FloatDecoder("F32", into);
+      for (let at = 0; at < bytes.length; at += length) decoder.push(bytes.subarray(at, at + length));
+      expect(into).toEqual(numbers);
+    }
+  });
+});
+
+describe("byteViews", () => {
+  it("covers an array and its offset, in views of a given length", () => {
+    const floats = Float32Array.of(1, 2, 3, 4, 5).subarray(1);
+    const views = byteViews(floats, 6);
+    expect(views.map(({ length }) => length)).toEqual([6, 6, 4]);
+    expect(Buffer.concat(views)).toEqual(Buffer.from(Float32Array.of(2, 3, 4, 5).buffer));
+    expect(byteViews(new Float32Array())).toEqual([]);
   });
 });
 

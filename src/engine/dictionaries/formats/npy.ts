@@ -1,6 +1,6 @@
 import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { openPlainFile, readExactly } from "./plain-file.ts";
+import { floatArray, openPlainFile, readExactly } from "./plain-file.ts";
 import type { TensorFile } from "./tensor-file.ts";
 import { isRowMajor, toRowMajor } from "./strided.ts";
 
@@ -29,7 +29,7 @@ export async function openNpy(path: string): Promise<TensorFile> {
           const shape = header.shape.join(", ");
           throw new FormatError(path, `is ${size} bytes long; shape (${shape}) of ${header.dtype} ends at ${end}.`);
         }
-        const data = new Float32Array(count);
+        const data = floatArray(path, "the array", count);
         for (let from = header.dataStart, at = 0; from < end; from += READ_BYTES) {
           const bytes = await readExactly(handle, path, from, Math.min(READ_BYTES, end - from));
           decodeFloats(bytes, type, data, at);

@@ -1,7 +1,7 @@
-import { decodeFloats, FLOAT_BYTES } from "../../core/float-formats.ts";
+import { FLOAT_BYTES, FloatDecoder } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
 import { elements, floatTypeOf, inRowMajor, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader } from "./npy.ts";
-import { checkPlainFile } from "./plain-file.ts";
+import { checkPlainFile, floatArray } from "./plain-file.ts";
 import type { TensorFile } from "./tensor-file.ts";
 import { ZipArchive, type ZipMember } from "./zip.ts";
 
@@ -51,9 +51,14 @@ export async function openNpz(path: string): Promise<TensorFile> {
             `is ${member.size} bytes long; shape (${shape}) of ${header.dtype} ends at ${end}.`,
           );
         }
-        const bytes = await zip.readBytes(member);
-        const data = new Float32Array(elements(header.shape));
-        decodeFloats(bytes.subarray(header.dataStart), type, data);
+        zip.checkInflation(member);
+        const data = floatArray(path, name, elements(header.shape));
+        const decoder = new FloatDecoder(type, data);
+        let head = header.dataStart;
+        for await (const chunk of zip.read(member)) {
+          decoder.push(chunk.subarray(head));
+          head = Math.max(0, head - chunk.length);
+        }
         return inRowMajor(data, header);
       },
       close: () => zip.close(),

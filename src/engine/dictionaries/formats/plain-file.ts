@@ -1,3 +1,5 @@
+import { freemem } from "node:os";
+import { MAX_FLOATS } from "../../core/float-formats.ts";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { FormatError } from "./format-error.ts";
 import { refuseStandIn, STAND_IN_BYTES } from "./stand-in.ts";
@@ -36,4 +38,25 @@ export async function readExactly(handle: FileHandle, path: string, from: number
     at += bytesRead;
   }
   return bytes;
+}
+
+const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+
+/**
+ * Allocates an array for a tensor's numbers.
+ * @throws FormatError with the bytes that it takes and those that there are, where Node or the system has no room for it
+ */
+export function floatArray(path: string, what: string, count: number): Float32Array {
+  if (count <= MAX_FLOATS) {
+    try {
+      return new Float32Array(count);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  throw new FormatError(
+    path,
+    `${what} takes ${gib(4 * count)} GiB as float32; one may take ${gib(4 * MAX_FLOATS)} GiB, and ${gib(freemem())} GiB of memory are free. ` +
+      "Choose a narrower dictionary, or a machine with more memory.",
+  );
 }

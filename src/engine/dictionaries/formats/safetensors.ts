@@ -1,8 +1,15 @@
 import type { FileHandle } from "node:fs/promises";
-import { decodeFloats, FLOAT_BYTES, type FloatType, type HalfType, narrowed } from "../../core/float-formats.ts";
+import {
+  byteViews,
+  decodeFloats,
+  FLOAT_BYTES,
+  type FloatType,
+  type HalfType,
+  narrowed,
+} from "../../core/float-formats.ts";
 import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "./format-error.ts";
-import { openPlainFile, readExactly } from "./plain-file.ts";
+import { floatArray, openPlainFile, readExactly } from "./plain-file.ts";
 
 /**
  * The safetensors format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
@@ -33,9 +40,6 @@ const DTYPE_BYTES: Readonly<Record<string, number>> = {
   U64: 8,
   I64: 8,
 };
-
-/** Node 20 allocates no larger array. */
-const MAX_FLOATS = 2 ** 30;
 
 const ADVICE = "Save it as float32: tensor.to(torch.float32) in PyTorch.";
 
@@ -100,14 +104,7 @@ export class SafetensorsFile {
     }
     const type = entry.dtype as FloatType;
     const count = (entry.to - entry.from) / FLOAT_BYTES[type];
-    if (count > MAX_FLOATS) {
-      const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
-      throw new FormatError(
-        this.path,
-        `tensor "${name}" takes ${gib(4 * count)} GiB as float32; one tensor may take ${gib(4 * MAX_FLOATS)} GiB. Choose a narrower dictionary.`,
-      );
-    }
-    const into = new Float32Array(count);
+    const into = floatArray(this.path, `tensor "${name}"`, count);
     let at = 0;
     for await (const bytes of this.pieces(name)) {
       onBytes(bytes);
@@ -222,9 +219,10 @@ export function encodeSafetensors(
   let offset = 0;
   for (const [name, { shape, data: floats, stored }] of Object.entries(tensors)) {
     const half = stored === undefined ? null : narrowed(floats, stored);
-    const { buffer, byteOffset, byteLength } = half ?? floats;
-    header[name] = { dtype: half === null ? "F32" : stored, shape, data_offsets: [offset, (offset += byteLength)] };
-    data.push(Buffer.from(buffer, byteOffset, byteLength));
+    const written = half ?? floats;
+    const dtype = half === null ? "F32" : stored;
+    header[name] = { dtype, shape, data_offsets: [offset, (offset += written.byteLength)] };
+    data.push(...byteViews(written));
   }
   const text = Buffer.from(JSON.stringify(header));
   const padded = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, " ");

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import type { FileHandle } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
-import { decodeFloats, FLOAT_BYTES, type FloatType } from "../../core/float-formats.ts";
+import { FLOAT_BYTES, FloatDecoder, type FloatType, MAX_FLOATS } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { openPlainFile, readExactly } from "./plain-file.ts";
+import { floatArray, openPlainFile, readExactly } from "./plain-file.ts";
 import { isRowMajor, toRowMajor } from "./strided.ts";
 import type { Setting, TensorFile } from "./tensor-file.ts";
 import {
@@ -34,9 +34,6 @@ const PICKLE_HEAP_MIB = 512;
 
 /** A language model's checkpoint has some thousand storages. */
 const MAX_MEMBERS = 100_000;
-
-/** Node 20 allocates no larger array. */
-const MAX_FLOATS = 2 ** 30;
 
 /** A scalar that is expanded stands for a bias; weights are never expanded. */
 const MAX_EXPANDED_FLOATS = 2 ** 24;
@@ -219,18 +216,10 @@ async function readView(path: string, name: string, tensor: TorchTensor, storage
       `tensor "${name}" of shape [${shape.join(", ")}], ${what}, is too large; the limit is ${limit}. Save tensor.contiguous().`,
     );
   }
-  const data = new Float32Array(span);
+  const data = floatArray(path, `tensor "${name}"`, span);
   const from = offset * storage.width;
-  let at = 0;
-  /** Bytes of an element that the next piece completes. */
-  let rest: Uint8Array = new Uint8Array(0);
-  for await (const piece of storages.read(storage, from, from + span * storage.width)) {
-    const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
-    const whole = bytes.length - (bytes.length % storage.width);
-    decodeFloats(bytes.subarray(0, whole), storage.dtype as FloatType, data, at);
-    at += whole / storage.width;
-    rest = bytes.slice(whole);
-  }
+  const decoder = new FloatDecoder(storage.dtype as FloatType, data);
+  for await (const piece of storages.read(storage, from, from + span * storage.width)) decoder.push(piece);
   return isRowMajor(shape, strides) ? data : toRowMajor(data, shape, strides);
 }
 

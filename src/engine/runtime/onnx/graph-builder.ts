@@ -25,7 +25,7 @@ const EXTERNAL = 1;
 /** Weights stored beside the model, because a protobuf ends at 2 GiB. */
 export interface ExternalTensor {
   readonly name: string;
-  readonly data: Uint8Array;
+  readonly data: Float32Array;
 }
 
 /** Shared by the graphs of one model: the counter for unique names, and the external weights. */
@@ -88,7 +88,7 @@ export class GraphBuilder {
   weights(name: string, data: Float32Array, shape: readonly number[]): Value {
     const external = [{ key: "location", value: name }];
     this.#initializers.push(tensor(name, "float32", shape, { dataLocation: EXTERNAL, externalData: external }));
-    this.#model.external.push({ name, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) });
+    this.#model.external.push({ name, data });
     return name as Value;
   }
 

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
+import { byteViews } from "../../core/float-formats.ts";
 import type { ExternalTensor } from "./graph-builder.ts";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type GraphProto, ModelProtoSchema } from "./onnx_pb.ts";
@@ -20,9 +21,6 @@ export interface OnnxSessionOptions {
  */
 const MAX_IN_MEMORY = 2 ** 31 - 1;
 
-/** One write() of Node moves at most 2 GiB. */
-const WRITE_BYTES = 1 << 30;
-
 /** A model in memory, and its external weights. */
 interface Model {
   readonly model: Uint8Array;
@@ -34,7 +32,10 @@ export async function createOnnxSession(model: Model, options: OnnxSessionOption
   if (model.external.some(({ data }) => data.byteLength > MAX_IN_MEMORY)) return createFromFiles(model, options);
   return InferenceSession.create(model.model, {
     ...sessionOptions(options),
-    externalData: model.external.map(({ name, data }) => ({ path: name, data })),
+    externalData: model.external.map(({ name, data }) => ({
+      path: name,
+      data: byteViews(data)[0] ?? new Uint8Array(),
+    })),
   });
 }
 
@@ -53,10 +54,10 @@ async function createFromFiles({ model, external }: Model, options: OnnxSessionO
   }
 }
 
-async function writeLarge(path: string, data: Uint8Array): Promise<void> {
+async function writeLarge(path: string, data: Float32Array): Promise<void> {
   const handle = await open(path, "wx");
   try {
-    for (let at = 0; at < data.length; at += WRITE_BYTES) await handle.writeFile(data.subarray(at, at + WRITE_BYTES));
+    for (const view of byteViews(data)) await handle.writeFile(view);
   } finally {
     await handle.close();
   }

@@ -56,7 +56,10 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     const skip = tensors["skip"];
     const added = skip === undefined ? null : await DensePass.create({ d: dIn, m: d, atoms: skip }, options);
     const scaled = (given.settings as ScaledSettings).scaleByDecoderNorm === true;
-    const { weights, residual } = placeAtoms(scaled ? { ...given, atoms: unitAtoms(given, stored) } : given);
+    // The runtime holds these two by now.
+    const { encoder_weight: _, skip: __, ...kept } = tensors;
+    const light = { ...given, tensors: kept };
+    const { weights, residual } = placeAtoms(scaled ? { ...light, atoms: unitAtoms(given, stored) } : light);
     const norms = scaled ? atomNorms(weights) : stored;
     return new OnePassSession(dense, added, activate, weights, norms, residual, options);
   }
