@@ -142,6 +142,7 @@ describe("a key", () => {
 
   it("is in no answer, no log line, no metric and no description", async () => {
     await app({ apiKeys: [API, OTHER], adminKeys: [ADMIN], rateLimit: 1000 });
+    test.logger.level = "trace";
     test.app.log.level = "trace";
     test.engine.failure = new Error(`unforeseen: ${OTHER}`);
     const told: string[] = [];

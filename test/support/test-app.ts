@@ -1,11 +1,13 @@
 import type { FastifyInstance } from "fastify";
 import type { Limits } from "../../src/routes/request-context.ts";
 import { buildApp, type ServerOptions } from "../../src/server/app.ts";
-import { createLogger } from "../../src/server/logger.ts";
+import { createLogger, logRequests } from "../../src/server/logger.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
 export interface TestApp {
   readonly app: FastifyInstance;
+  /** Its level may be set. */
+  readonly logger: { level: string };
   readonly engine: FakeEngine;
   /** What the routes reported, in order. */
   readonly requests: { readonly route: string; readonly status: number; readonly seconds: number }[];
@@ -26,6 +28,7 @@ export async function testApp(
   const logger = createLogger("info", [...(access.apiKeys ?? []), ...(access.adminKeys ?? [])], {
     write: (line) => logged.push(JSON.parse(line) as Record<string, unknown>),
   });
+  engine.telemetry.subscribe(logRequests(logger));
   engine.telemetry.subscribe((event) => {
     if (event.type === "stage") stages.push(event.stage);
     if (event.type === "shed") stages.push("shed");
@@ -60,5 +63,5 @@ export async function testApp(
     version: "0.0.0-test",
   });
   await app.ready();
-  return { app, engine, requests, stages, logged };
+  return { app, logger, engine, requests, stages, logged };
 }
