@@ -37,11 +37,11 @@ export function registerImport(program: Command): void {
     .description(
       "import a dictionary: a published folder or weights file (docs/import.md), or matching-pursuit weights in .safetensors, .npz, .npy or .pt",
     )
-    .option("--id <id>", "name to serve it by; by default the path's own", parseId);
+    .option("--id <id>", "id of the dictionary; default: the path's name", parseId);
   addLayoutOptions(command)
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
     .option("--force", "replace a dictionary of that id")
-    .option("--dry-run", "print what was understood and write nothing")
+    .option("--dry-run", "print the settings and write nothing")
     .action(async (path: string, flags: LayoutFlags & WriteFlags) => {
       const { id: given, modelsDir: named, force = false, dryRun = false, ...rest } = flags;
       const id = given ?? idOf(path);
@@ -62,28 +62,28 @@ export function addLayoutOptions(command: Command): Command {
   const choice = (flag: string, text: string, values: readonly string[]): Option =>
     new Option(flag, text).choices([...values]);
   return command
-    .addOption(choice("--from <layout>", "whose layout a weights file has", SOURCES))
+    .addOption(choice("--from <layout>", "layout of a weights file", SOURCES))
     .option("--key <name>", "the state dict inside a torch checkpoint that holds several, such as model_state_dict")
-    .addOption(choice("--kind <kind>", "what bare atoms are encoded by; relu: overcomplete's SAE", IMPORT_KINDS))
-    .addOption(choice("--role <role>", "what a dictionary predicts, where its files cannot tell", ROLES))
-    .option("--k <n>", "atoms that a row keeps, where the files do not say", parseCount)
+    .addOption(choice("--kind <kind>", "encoder of bare atoms; relu: overcomplete's SAE", IMPORT_KINDS))
+    .addOption(choice("--role <role>", "role of the dictionary, if its files do not say", ROLES))
+    .option("--k <n>", "atoms kept per row, if the files do not say", parseCount)
     .option("--layer <n>", "the layer to import of a cross-layer transcoder or crosscoder", parseIndex)
-    .option("--threshold <number>", "threshold of every atom, where the files do not say", parseThreshold)
+    .option("--threshold <number>", "threshold of every atom, if the files do not say", parseThreshold)
     .option("--rectify", "top k or threshold: drop negative values")
     .option("--no-rectify", "top k or threshold: keep negative values")
-    .option("--norm-factor <number>", "the factor that scales rows, where the files do not say", parseFactor)
+    .option("--norm-factor <number>", "factor that scales rows, if the files do not say", parseFactor)
     .addOption(choice("--score <score>", "which score wins a step", SCORES))
-    .addOption(choice("--reselect <rule>", "what a repeated atom does", RESELECTS))
-    .option("--raw-scores", "orthogonal: atoms compete by D·r as it is")
-    .option("--no-raw-scores", "orthogonal: atoms compete by D·r over their norms")
-    .addOption(choice("--normalize <norm>", "how the file's atoms become the dictionary's", NORMALIZATIONS))
-    .option("--max-atoms <n>", "selections of one row at most, or none", parseCap)
+    .addOption(choice("--reselect <rule>", "rule for an atom that is selected again", RESELECTS))
+    .option("--raw-scores", "orthogonal: select by D·r")
+    .option("--no-raw-scores", "orthogonal: select by D·r over the atom's norm")
+    .addOption(choice("--normalize <norm>", "normalisation of the file's atoms", NORMALIZATIONS))
+    .option("--max-atoms <n>", "maximum selections per row, or none", parseCap)
     .option(
       "--residual-threshold <number>",
-      "end a row once its residual's norm is under this; 0 for never",
+      "stop a row once its residual norm is below this; 0: never",
       parseThreshold,
     )
-    .addOption(choice("--input-norm <norm>", "what is done to a row before the pursuit", INPUT_NORMS))
+    .addOption(choice("--input-norm <norm>", "normalisation of rows before encoding", INPUT_NORMS))
     .option("--center", "subtract the file's bias before the pursuit and add it back in decode")
     .option("--no-center", "leave the file's bias out")
     .option("--float32", "import although the dictionary's own code computes in another precision");

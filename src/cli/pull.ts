@@ -25,7 +25,7 @@ export function registerPull(program: Command): void {
     .description(
       "fetch a published dictionary and import it: <release>/<id> as pursuit search prints it, or hf://owner/repo[@revision]/path",
     )
-    .option("--id <id>", "name to serve it by; by default made of the dictionary's own", parseId)
+    .option("--id <id>", "id of the dictionary; default: made from its published name", parseId)
     .option("--revision <revision>", "branch, tag or commit of the repository; by default main")
     .option("--hub-cache <folder>", "folder for what is fetched, as HF_HUB_CACHE");
   addLayoutOptions(command)

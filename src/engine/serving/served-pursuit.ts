@@ -184,7 +184,7 @@ export class ServedPursuit {
           telemetry.emit({ type: "restart", dictionary: id, reason });
           const smaller = outOfMemory && memory.shrink() ? ", without its Gram matrix" : "";
           const why = reason === "watchdog" ? "it gave no answer" : detail.replace(/\.$/, "");
-          const message = `The process of the pursuit over the decoder of ${id} is started anew${smaller}: ${why}.`;
+          const message = `The process of the pursuit over the decoder of ${id} is being restarted${smaller}: ${why}.`;
           log("error", message, { dictionary: id, reason });
         },
         onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),

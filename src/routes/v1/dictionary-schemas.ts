@@ -5,7 +5,7 @@ import { DICTIONARY_STATES } from "../../engine/engine.ts";
 import { BudgetSchema, closed, oneOf, VERSION } from "./schemas.ts";
 
 const RuntimeStateSchema = oneOf(RUNTIME_STATES, {
-  description: "hung: no answer for many times the predicted time; restarting: its process is started anew",
+  description: "hung: no answer for many times the predicted time; restarting: its process is being restarted",
 });
 
 export const DictionarySchema = Type.Object({
