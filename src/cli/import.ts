@@ -1,3 +1,4 @@
+import { Fault } from "../engine/core/errors.ts";
 import { basename, extname, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { atomNorms } from "../engine/core/dictionary-weights.ts";
@@ -8,7 +9,6 @@ import {
   NORMALIZATIONS,
   SOURCES,
 } from "../engine/dictionaries/importing/import-flags.ts";
-import { ImportFault } from "../engine/dictionaries/importing/import-fault.ts";
 import { checkValues } from "../engine/dictionaries/weights.ts";
 import { understand } from "../engine/dictionaries/importing/understand.ts";
 import type { Understood } from "../engine/dictionaries/importing/understood.ts";
@@ -94,7 +94,7 @@ export function importFlags({ maxAtoms, ...rest }: LayoutFlags): ImportFlags {
   return { ...rest, ...(maxAtoms !== undefined && { maxAtoms: maxAtoms === "none" ? null : maxAtoms }) };
 }
 
-/** Writes a dictionary into the models folder, and says how to go on. @throws ImportFault, DictionaryFault */
+/** Writes a dictionary into the models folder, and says how to go on. @throws Fault, DictionaryFault */
 export async function write(
   understood: Understood,
   { id, modelsDir: named, force }: { readonly id: string; readonly modelsDir?: string; readonly force: boolean },
@@ -135,7 +135,7 @@ export function report(path: string, { source, weights, origins, notes, defaultB
   ].join("\n");
 }
 
-/** The path's own name as an id. @throws ImportFault where it is none */
+/** The path's own name as an id. @throws Fault where it is none */
 function idOf(path: string): string {
   const name = basename(resolve(path));
   const id = name.slice(0, name.length - extname(name).length) || name;
@@ -143,7 +143,7 @@ function idOf(path: string): string {
   for (const one of [/\.(safetensors|npz|npy|pt|pth|bin|ckpt|pkl)$/i.test(name) ? id : name, id]) {
     if (new RegExp(DICTIONARY_ID_PATTERN).test(one)) return one;
   }
-  throw new ImportFault([`${name} cannot be a dictionary's id; give one: --id <letters, digits, ".", "_", "-">.`]);
+  throw new Fault("import", [`${name} cannot be a dictionary's id; give one: --id <letters, digits, ".", "_", "-">.`]);
 }
 
 /** @throws InvalidArgumentError */

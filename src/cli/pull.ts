@@ -1,3 +1,4 @@
+import { Fault } from "../engine/core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Presets, SingleBar } from "cli-progress";
@@ -6,7 +7,6 @@ import { bytesInWords } from "../engine/dictionaries/hub/hub-cache.ts";
 import type { HubFile } from "../engine/dictionaries/hub/hub.ts";
 import type { PullPlan } from "../engine/dictionaries/hub/pull.ts";
 import { idOfTarget, parseTarget } from "../engine/dictionaries/hub/pull-target.ts";
-import { ImportFault } from "../engine/dictionaries/importing/import-fault.ts";
 import { layoutOf } from "../engine/dictionaries/registry/layouts.ts";
 import { Registry } from "../engine/dictionaries/registry/registry.ts";
 import { describe } from "../engine/dictionaries/registry/search.ts";
@@ -46,7 +46,7 @@ async function pull(name: string, flags: LayoutFlags & PullFlags): Promise<void>
   const id = named ?? idOfTarget(target);
   const models = resolve(modelsDir ?? readSettings().modelsDir);
   if (!force && !dryRun && (await stat(join(models, id)).catch(() => null))) {
-    throw new ImportFault([`${join(models, id)} exists already. Choose another --id, or replace it with --force.`]);
+    throw new Fault("import", [`${join(models, id)} exists already. Choose another --id, or replace it with --force.`]);
   }
   // Loaded here: the hub's client would slow every other command.
   const { Puller } = await import("../engine/dictionaries/hub/pull.ts");

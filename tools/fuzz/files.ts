@@ -14,7 +14,6 @@ import { Worker } from "node:worker_threads";
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { FormatError } from "../../src/engine/dictionaries/formats/format-error.ts";
-import { ImportFault } from "../../src/engine/dictionaries/importing/import-fault.ts";
 import { understand } from "../../src/engine/dictionaries/importing/understand.ts";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
 import { readLabels } from "../../src/engine/dictionaries/labels.ts";
@@ -54,7 +53,7 @@ async function read(files: FileCase["files"], { kind, file, flags }: FileCase): 
     }
     return { weights: loaded.weights };
   } catch (error) {
-    if (error instanceof Fault || error instanceof FormatError || error instanceof ImportFault) {
+    if (error instanceof Fault || error instanceof FormatError) {
       return { refused: error.message };
     }
     throw error;

@@ -53,11 +53,23 @@ export class EngineError extends Error {
 }
 
 /**
- * What a {@link Fault} is about. `settings`: of the server. `broken`: a dictionary's folder. `memory_limit`: the memory limit
+ * What a {@link Fault} is about. `settings`: of the server. `import`: what was given to import. `missing_flags`:
+ * an import that needs flags, one a fault after the first. `broken`: a dictionary's folder. `memory_limit`: the memory limit
  * leaves no room for a dictionary. `shortage`: the system lacks descriptors, processes or memory, and may have them later.
  * `memory`: a runtime process ran out of memory. `runtime`: the runtime refused to load a dictionary.
  */
-export type FaultCode = "settings" | "broken" | "memory_limit" | "shortage" | "memory" | "runtime";
+export type FaultCode =
+  | "settings"
+  | "import"
+  | "missing_flags"
+  | "broken"
+  | "memory_limit"
+  | "shortage"
+  | "memory"
+  | "runtime";
+
+/** Faults that a person reads at a prompt: a line each. */
+const ON_LINES: ReadonlySet<FaultCode> = new Set<FaultCode>(["settings", "import", "missing_flags"]);
 
 /** A start, a load or a command that cannot go on. All reasons found, a sentence each: what, where, what to do. */
 export class Fault extends Error {
@@ -66,7 +78,7 @@ export class Fault extends Error {
   readonly faults: readonly string[];
 
   constructor(code: FaultCode, faults: readonly string[]) {
-    super(faults.join(code === "settings" ? "\n" : " "));
+    super(faults.join(ON_LINES.has(code) ? "\n" : " "));
     this.code = code;
     this.faults = faults;
   }

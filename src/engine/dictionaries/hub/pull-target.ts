@@ -1,5 +1,5 @@
+import { Fault } from "../../core/errors.ts";
 import { posix } from "node:path";
-import { ImportFault } from "../importing/import-fault.ts";
 import { layoutOf } from "../registry/layouts.ts";
 import type { Registry, RegistryEntry } from "../registry/registry.ts";
 
@@ -20,15 +20,15 @@ const DEFAULT_REVISION = "main";
 /**
  * Reads "release/id" of the registry, or "hf://owner/repo[@revision]/path".
  * @param revision of --revision
- * @throws ImportFault that says what is wrong, with the nearest names
+ * @throws Fault that says what is wrong, with the nearest names
  */
 export function parseTarget(given: string, registry: Registry, revision: string | undefined): PullTarget {
   if (revision !== undefined) checkRevision(revision);
   if (given.startsWith("hf://")) return parseAddress(given, revision);
   const entry = registry.find(given);
-  if (entry === undefined) throw new ImportFault([unknownName(given, registry)]);
+  if (entry === undefined) throw new Fault("import", [unknownName(given, registry)]);
   const { refused, words } = layoutOf(entry);
-  if (refused !== undefined) throw new ImportFault([`${given} is not served: ${words}. ${refused}`]);
+  if (refused !== undefined) throw new Fault("import", [`${given} is not served: ${words}. ${refused}`]);
   return { repo: entry.repo, revision: revision ?? DEFAULT_REVISION, path: entry.path, entry };
 }
 
@@ -36,20 +36,20 @@ function parseAddress(given: string, revision: string | undefined): PullTarget {
   const [owner = "", second = "", ...rest] = given.slice("hf://".length).replace(/\/+$/, "").split("/");
   const [name = "", ...inName] = second.split("@");
   if (owner === "datasets" || owner === "spaces") {
-    throw new ImportFault([`${given}: dictionaries are pulled from model repositories: hf://owner/repo/path.`]);
+    throw new Fault("import", [`${given}: dictionaries are pulled from model repositories: hf://owner/repo/path.`]);
   }
   if (!NAME.test(owner) || !NAME.test(name) || inName.length > 1) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${given} names no repository. Write hf://owner/repo/path, or hf://owner/repo@revision/path.`,
     ]);
   }
   if (rest.some((part) => part === "" || part === "." || part === "..")) {
-    throw new ImportFault([`${given}: the path may not hold empty parts, "." or "..".`]);
+    throw new Fault("import", [`${given}: the path may not hold empty parts, "." or "..".`]);
   }
   // A branch with a slash is written with %2F there, as in URLs.
   const inside = inName[0] === undefined ? undefined : decodeRevision(inName[0], given);
   if (inside !== undefined && revision !== undefined && inside !== revision) {
-    throw new ImportFault([`${given} names revision ${inside}, --revision ${revision}. Leave one of them out.`]);
+    throw new Fault("import", [`${given} names revision ${inside}, --revision ${revision}. Leave one of them out.`]);
   }
   return { repo: `${owner}/${name}`, revision: revision ?? inside ?? DEFAULT_REVISION, path: rest.join("/") };
 }
@@ -60,8 +60,8 @@ function decodeRevision(text: string, given: string): string {
     checkRevision(revision);
     return revision;
   } catch (error) {
-    if (error instanceof ImportFault) throw error;
-    throw new ImportFault([`${given}: the revision cannot be decoded. Write a slash in it as %2F.`]);
+    if (error instanceof Fault) throw error;
+    throw new Fault("import", [`${given}: the revision cannot be decoded. Write a slash in it as %2F.`]);
   }
 }
 
@@ -72,7 +72,7 @@ function checkRevision(revision: string): void {
     !revision.split("/").some((part) => part === "" || part.startsWith("."))
   )
     return;
-  throw new ImportFault([`${JSON.stringify(revision)} is no revision: name a branch, a tag or a commit.`]);
+  throw new Fault("import", [`${JSON.stringify(revision)} is no revision: name a branch, a tag or a commit.`]);
 }
 
 function unknownName(given: string, registry: Registry): string {

@@ -1,7 +1,7 @@
+import { Fault } from "../../core/errors.ts";
 import { mkdir } from "node:fs/promises";
 import { dirname, join, posix } from "node:path";
 import type { ImportFlags } from "../importing/import-flags.ts";
-import { ImportFault } from "../importing/import-fault.ts";
 import { understand } from "../importing/understand.ts";
 import type { Understood } from "../importing/understood.ts";
 import { layoutOf, type LayoutFiles } from "../registry/layouts.ts";
@@ -41,7 +41,7 @@ export class Puller {
   /**
    * Finds the files that a dictionary needs.
    * @param given flags of the user: a layer names one of a set
-   * @throws HubFault where the hub cannot be asked; ImportFault where it holds no such dictionary
+   * @throws HubFault where the hub cannot be asked; Fault where it holds no such dictionary
    */
   async plan(target: PullTarget, given: ImportFlags): Promise<PullPlan> {
     const { repo, revision } = target;
@@ -105,7 +105,7 @@ export class Puller {
   /**
    * Reads the fetched files as import does, with what the registry says as flags.
    * @param given flags of the user, which win
-   * @throws ImportFault, FormatError
+   * @throws Fault, FormatError
    */
   async read({ target, commit, open, layer }: PullPlan, given: ImportFlags): Promise<Understood> {
     const { repo, path, entry } = target;
@@ -178,7 +178,9 @@ export class Puller {
     }
     if (path !== "" && found === undefined) {
       const place = parent === "" ? repo : `${repo}/${parent}`;
-      throw new ImportFault([`${repo} holds no ${path}. ${place} holds ${listed(siblings.map((one) => one.path))}.`]);
+      throw new Fault("import", [
+        `${repo} holds no ${path}. ${place} holds ${listed(siblings.map((one) => one.path))}.`,
+      ]);
     }
     const entries = path === "" ? siblings : await source.list(repo, commit, path);
     const nested = entries.filter(
@@ -196,6 +198,6 @@ export class Puller {
   #requireAll({ repo }: PullTarget, lacking: readonly string[], where: string): void {
     if (lacking.length === 0) return;
     const advice = this.#settings.offline ? " HF_HUB_OFFLINE is set; run the command once without it." : "";
-    throw new ImportFault([`${repo} lacks ${lacking.join(", ")} in ${where}, and the layout needs it.${advice}`]);
+    throw new Fault("import", [`${repo} lacks ${lacking.join(", ")} in ${where}, and the layout needs it.${advice}`]);
   }
 }

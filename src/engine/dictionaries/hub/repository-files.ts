@@ -1,5 +1,5 @@
+import { Fault } from "../../core/errors.ts";
 import { posix } from "node:path";
-import { ImportFault } from "../importing/import-fault.ts";
 import type { LayoutFiles } from "../registry/layouts.ts";
 
 /** Weights and settings of one dictionary in a folder, by the layouts that import reads: [required, optional]. */
@@ -32,7 +32,7 @@ export const NESTED_FOLDERS = ["checkpoints"];
  * @param folder its path in the repository, "" for the root
  * @param names files in it, those of NESTED_FOLDERS too, relative to it
  * @param layer the one to import of a set of layers
- * @throws ImportFault where no layout is recognised, or the folder holds several dictionaries
+ * @throws Fault where no layout is recognised, or the folder holds several dictionaries
  */
 export function filesOfFolder(folder: string, names: readonly string[], layer?: number): LayoutFiles {
   const held = new Set(names);
@@ -48,7 +48,7 @@ export function filesOfFolder(folder: string, names: readonly string[], layer?: 
   if (layers.size > 0) {
     if (layer === undefined || !layers.has(layer)) {
       const numbers = [...layers].toSorted((a, b) => a - b).map(String);
-      throw new ImportFault([
+      throw new Fault("import", [
         `${place} holds a set of layers that belong together: ${listed(numbers)}. One of them is imported: add --layer <n>.`,
       ]);
     }
@@ -58,12 +58,12 @@ export function filesOfFolder(folder: string, names: readonly string[], layer?: 
   const weights = names.filter((name) => WEIGHTS.test(name)).toSorted();
   if (weights.length === 1) return { required: [at(weights[0]!)], optional: settings, open: at(weights[0]!) };
   if (weights.length === 0) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${place} holds no weights that import reads (.safetensors, .npz, .npy, .pt, .pth, .bin, .ckpt). ` +
         `Name a folder or a file that does; it holds ${listed(names)}.`,
     ]);
   }
-  throw new ImportFault([
+  throw new Fault("import", [
     `${place} holds ${weights.length} weights files. Name one of them: ${listed(weights.map(at))}.`,
   ]);
 }

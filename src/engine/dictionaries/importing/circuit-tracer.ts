@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
@@ -7,7 +8,6 @@ import { SafetensorsFile } from "../formats/safetensors.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { fixedBy, onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { transpose } from "./transpose.ts";
 import type { Known, Understood } from "./understood.ts";
@@ -26,12 +26,12 @@ export const isCircuitTracer = ({ path, tensors }: TensorFile): boolean =>
 /**
  * A layer's transcoder of circuit-tracer: W_enc [m, d_in], W_dec [m, d_out] (before July 2025 [d_out, m]), b_enc, b_dec and,
  * where it has them, W_skip [d_out, d_in], thresholds [m] and k. Its activations are not rectified under a threshold or a k.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandCircuitTracer(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   refusePursuitFlags(flags, "circuit-tracer's transcoder");
   if (flags.role === "autoencoder") {
-    throw new ImportFault(["--role autoencoder: circuit-tracer's layer files are transcoders; leave it out."]);
+    throw new Fault("import", ["--role autoencoder: circuit-tracer's layer files are transcoders; leave it out."]);
   }
   const [m, dIn] = matrixShape(file, "W_enc");
   const dOut = widthOf(file, "b_dec");
@@ -114,11 +114,11 @@ function rectifyOf({ rectify }: ImportFlags, known: Known<boolean>): Known<boole
   return rectify === undefined ? known : { value: rectify, from: rectify ? "--rectify" : "--no-rectify" };
 }
 
-/** k of the file, or of --k; null where the activation is another. @throws ImportFault where the two contradict */
+/** k of the file, or of --k; null where the activation is another. @throws Fault where the two contradict */
 async function kOf(file: TensorFile, { k: given }: ImportFlags, thresholds: boolean): Promise<Known<number> | null> {
   const stored = file.tensors.has(K) ? await readK(file) : null;
   if (stored !== null && given !== undefined && given !== stored) {
-    throw new ImportFault([`--k ${given}: ${file.path} holds k ${stored}; leave the flag out.`]);
+    throw new Fault("import", [`--k ${given}: ${file.path} holds k ${stored}; leave the flag out.`]);
   }
   const k: Known<number> | null =
     stored !== null
@@ -127,10 +127,10 @@ async function kOf(file: TensorFile, { k: given }: ImportFlags, thresholds: bool
         ? null
         : { value: given, from: "--k" };
   if (k !== null && thresholds) {
-    throw new ImportFault([`${file.path} holds ${THRESHOLD}, but ${k.from} says top k. Leave one of them out.`]);
+    throw new Fault("import", [`${file.path} holds ${THRESHOLD}, but ${k.from} says top k. Leave one of them out.`]);
   }
   if (k === null && !thresholds && (await saysTopk(file.path))) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${CONFIG} beside ${file.path} says activation topk, but the file holds no k. Add ${FLAG_VALUES.k}.`,
     ]);
   }

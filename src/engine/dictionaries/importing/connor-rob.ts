@@ -18,7 +18,7 @@ export async function connorRobConfig(path: string): Promise<string | null> {
 /**
  * An attention dictionary of Connor Kissane and Rob Krzyzanowski: W_enc [d, m], W_dec [m, d], b_enc, b_dec, ReLU, with b_dec
  * subtracted first.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandConnorRob(file: TensorFile, path: string, flags: ImportFlags): Promise<Understood> {
   const layout = "Connor and Rob's hook_z dictionary";

@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
@@ -6,7 +7,6 @@ import { SafetensorsFile } from "../formats/safetensors.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { fixedBy, onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { transpose } from "./transpose.ts";
 import type { Understood } from "./understood.ts";
@@ -26,7 +26,7 @@ const LAYOUTS = [
 
 /**
  * The layer of a folder with cross-layer transcoders or a crosscoder of Gemma Scope 2; null where it is no such folder.
- * @throws ImportFault where --layer is missing or names no layer
+ * @throws Fault where --layer is missing or names no layer
  */
 export async function findCrossLayer(folder: string, { layer }: ImportFlags): Promise<CrossLayerFolder | null> {
   const names = await readdir(folder);
@@ -41,12 +41,12 @@ export async function findCrossLayer(folder: string, { layer }: ImportFlags): Pr
     const layers = [...files.keys()].toSorted((a, b) => a - b);
     const held = layers.length > 8 ? `${layers[0]} to ${layers.at(-1)}` : layers.join(", ");
     if (layer === undefined) {
-      throw new ImportFault([
+      throw new Fault("import", [
         `${folder} holds a set of layers (${held}) that write to one another. One of them is imported as a transcoder: add ${FLAG_VALUES.layer}.`,
       ]);
     }
     const weights = files.get(layer);
-    if (weights === undefined) throw new ImportFault([`--layer ${layer}: ${folder} holds the layers ${held}.`]);
+    if (weights === undefined) throw new Fault("import", [`--layer ${layer}: ${folder} holds the layers ${held}.`]);
     return { layout, layer, weights };
   }
   return null;
@@ -56,13 +56,13 @@ export async function findCrossLayer(folder: string, { layer }: ImportFlags): Pr
  * One layer of a cross-layer transcoder, or of a crosscoder whose latents belong to layers, as a transcoder: from the layer's row
  * to what its latents add to each layer that they write to, side by side. The bias of the layer's own output is in its slice, so
  * that the outputs of all layers add up to those of the whole.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandCrossLayer(found: CrossLayerFolder, flags: ImportFlags): Promise<Understood> {
   const what = `a layer of ${found.layout}`;
   refusePursuitFlags(flags, what);
   if (flags.role === "autoencoder")
-    throw new ImportFault([`--role autoencoder: ${what} is a transcoder; leave it out.`]);
+    throw new Fault("import", [`--role autoencoder: ${what} is a transcoder; leave it out.`]);
   const file = await SafetensorsFile.open(found.weights);
   try {
     return await (found.layout === "circuit-tracer" ? readSeparate(file, found, flags) : readGemma(file, found, flags));
@@ -108,7 +108,7 @@ async function readSeparate(
   );
   const path = weights.replace(/W_enc_(\d+\.safetensors)$/, "W_dec_$1");
   if (!(await stat(path).catch(() => null))) {
-    throw new ImportFault([`${weights} has no decoder beside it: put W_dec_${layer}.safetensors there.`]);
+    throw new Fault("import", [`${weights} has no decoder beside it: put W_dec_${layer}.safetensors there.`]);
   }
   const decoder = await SafetensorsFile.open(path);
   try {
@@ -154,7 +154,7 @@ async function readGemma(file: TensorFile, { layer }: CrossLayerFolder, flags: I
     "Gemma Scope 2",
   );
   if (layer >= writes) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${file.path}: w_dec writes to ${writes} layers, so there is no layer ${layer} among them. Is the file's name right?`,
     ]);
   }

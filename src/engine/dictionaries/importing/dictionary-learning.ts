@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
@@ -5,7 +6,6 @@ import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import {
   fixedBy,
   groupsNote,
@@ -103,7 +103,7 @@ const CLASSES: Readonly<Record<string, DictClass>> = {
 /**
  * A folder of dictionary_learning: ae.pt and config.json, whose trainer names the class. Norms stay as they are stored.
  * @param weights ae.pt, or the same tensors in another format
- * @throws ImportFault with every fault of the config, FormatError
+ * @throws Fault with every fault of the config, FormatError
  */
 export async function understandDictionaryLearning(
   folder: string,
@@ -239,30 +239,32 @@ async function understandTensors(
   };
 }
 
-/** Group sizes of the weights, or of the config where the weights hold none. @throws ImportFault */
+/** Group sizes of the weights, or of the config where the weights hold none. @throws Fault */
 function groupsOf({ path, settings }: TensorFile, said: unknown, m: number): Pick<Understood, "groups"> {
   const stored = settings?.get("group_sizes");
   if (Array.isArray(stored)) return nestedSizes(stored, m, `${path}: group_sizes`);
   if (Array.isArray(said)) return nestedSizes(said, m, `${DICTIONARY_LEARNING_CONFIG}: trainer.group_sizes`);
-  throw new ImportFault([
+  throw new Fault("import", [
     `${path} and ${DICTIONARY_LEARNING_CONFIG} hold no group_sizes. Add trainer.group_sizes, the sizes of its nested groups.`,
   ]);
 }
 
-/** k of the config and of the weights, which dictionary_learning wants to be equal. @throws ImportFault */
+/** k of the config and of the weights, which dictionary_learning wants to be equal. @throws Fault */
 function kOf({ path, settings }: TensorFile, said: number | null) {
   const stored = settings?.get("k");
   if (stored !== undefined && !COUNT.test(stored)) {
-    throw new ImportFault([`${path}: k is ${shownJson(stored)}; it must be ${COUNT.words}. Save the weights again.`]);
+    throw new Fault("import", [
+      `${path}: k is ${shownJson(stored)}; it must be ${COUNT.words}. Save the weights again.`,
+    ]);
   }
   if (said !== null && stored !== undefined && said !== stored) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${path}: k is ${stored}, but trainer.k in ${DICTIONARY_LEARNING_CONFIG} is ${said}. Take both files from one folder.`,
     ]);
   }
   if (said !== null) return { value: said, from: DICTIONARY_LEARNING_CONFIG };
   if (stored !== undefined) return { value: stored, from: "the weights' k" };
-  throw new ImportFault([
+  throw new Fault("import", [
     `${path} and ${DICTIONARY_LEARNING_CONFIG} hold no k. Add trainer.k, the number of atoms that a row keeps.`,
   ]);
 }

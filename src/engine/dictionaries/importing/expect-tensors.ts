@@ -1,6 +1,6 @@
+import { Fault } from "../../core/errors.ts";
 import { FormatError } from "../formats/format-error.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
-import { ImportFault } from "./import-fault.ts";
 
 /** @throws FormatError where a tensor is absent or of another shape. */
 export function expectShape({ path, tensors }: TensorFile, name: string, shape: readonly number[]): void {
@@ -23,7 +23,7 @@ export function matrixShape({ path, tensors }: TensorFile, name: string, shown =
 /**
  * A layout's tensors, each of its shape, and no other.
  * @param settled other tensors that the caller has looked at
- * @throws FormatError, ImportFault
+ * @throws FormatError, Fault
  */
 export function expectTensors(
   file: TensorFile,
@@ -35,12 +35,12 @@ export function expectTensors(
   expectOnly(file, [...Object.keys(shapes), ...settled], layout);
 }
 
-/** A tensor that a layout lacks is a sign of another class, whose encoder does something with it. @throws ImportFault */
+/** A tensor that a layout lacks is a sign of another class, whose encoder does something with it. @throws Fault */
 export function expectOnly({ path, tensors }: TensorFile, known: readonly string[], layout: string): void {
   const others = [...tensors.keys()].filter((name) => !known.includes(name));
   if (others.length === 0) return;
   const shown = others.slice(0, 8).map((name) => name.slice(0, 80));
-  throw new ImportFault([
+  throw new Fault("import", [
     `${path} holds ${shown.join(", ")}, which ${layout} does not save: it may be another class. ` +
       `If they play no part in the encoder, save ${known.join(" and ")} alone.`,
   ]);

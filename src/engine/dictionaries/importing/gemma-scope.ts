@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
@@ -7,7 +8,6 @@ import { FormatError } from "../formats/format-error.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { BOOLEAN, Config, STRING } from "./read-config.ts";
 import { transpose } from "./transpose.ts";
@@ -19,7 +19,7 @@ export const GEMMA_SCOPE_WEIGHTS = "params";
 /**
  * A folder of Gemma Scope 1 or 2: JumpReLU dictionaries and transcoders with W_enc [d, m], W_dec [m, d_out], b_enc, b_dec and
  * threshold, in either spelling. b_dec is never subtracted and rows are not normed. Gemma Scope 2 has a config.json, which may be missing.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandGemmaScope(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   refusePursuitFlags(flags, "Gemma Scope's JumpReLU");
@@ -105,7 +105,7 @@ interface GemmaConfig {
 
 const CONFIG = "config.json";
 
-/** Null where a folder has none: Gemma Scope 1, and some of Gemma Scope 2. @throws ImportFault */
+/** Null where a folder has none: Gemma Scope 1, and some of Gemma Scope 2. @throws Fault */
 async function readConfig(folder: string): Promise<GemmaConfig | null> {
   const path = join(folder, CONFIG);
   if (!(await stat(path).catch(() => null))) return null;
@@ -159,7 +159,7 @@ const placeOf = (folder: string): string => {
 
 /**
  * What the dictionary predicts: told by its config, its widths or a skip, else by a folder named transcoder, else by --role.
- * @throws ImportFault where a flag contradicts the file
+ * @throws Fault where a flag contradicts the file
  */
 function roleOf(
   folder: string,
@@ -175,12 +175,12 @@ function roleOf(
         : null
       : `its widths ${d} and ${dOut}`;
   if (config !== null && config.affine !== skip) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${CONFIG}: affine_connection is ${config.affine}, but the weights ${skip ? "hold" : "lack"} affine_skip_connection. Take both files from one folder.`,
     ]);
   }
   if (evidence !== null) {
-    if (flags.role === "autoencoder") throw new ImportFault([`--role autoencoder: ${evidence} says transcoder.`]);
+    if (flags.role === "autoencoder") throw new Fault("import", [`--role autoencoder: ${evidence} says transcoder.`]);
     return { value: "transcoder", from: evidence };
   }
   if (flags.role !== undefined) return { value: flags.role, from: "--role" };

@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import type { InputNorm, Reselect, Role, Score } from "../../core/dictionary.ts";
 
 /** Layouts of dictionaries as people have them. */
@@ -66,3 +67,10 @@ export const FLAG_VALUES = {
   inputNorm: "--input-norm none|layer_norm|constant_norm_rescale",
   center: "--center or --no-center",
 } as const satisfies Partial<Record<keyof ImportFlags, string>>;
+
+/** Asks for settings that neither the file nor a flag gives. @param flags as `FLAG_VALUES` has them */
+export const missingFlags = (layout: string, flags: Iterable<string>): Fault =>
+  new Fault("missing_flags", [
+    `${layout} does not say how its encoder works, and nothing is guessed. Add:`,
+    ...Array.from(flags, (flag) => `  ${flag}`),
+  ]);

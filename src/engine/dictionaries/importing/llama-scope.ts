@@ -1,10 +1,10 @@
+import { Fault } from "../../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { fixedBy, onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, STRING } from "./read-config.ts";
 import { scaled, transpose } from "./transpose.ts";
@@ -53,7 +53,7 @@ export async function findLlamaScope(folder: string): Promise<readonly [Layout, 
 /**
  * A folder of Llama Scope: JumpReLU over rows that are scaled by a factor s, √d over their mean norm in the training data. It is
  * folded as in SAELens: W_enc · s, W_dec / s, b_dec / s, and the single threshold of Llama Scope · s. R1-Distill does not store s.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandLlamaScope(
   folder: string,
@@ -64,7 +64,9 @@ export async function understandLlamaScope(
   refusePursuitFlags(flags, "Llama Scope's JumpReLU");
   const settings = await (layout === "Llama Scope" ? readHyperparameters(folder) : readR1Config(folder, flags));
   if (flags.role !== undefined && (flags.role === "transcoder") !== settings.transcoder) {
-    throw new ImportFault([`--role ${flags.role}: the hook points in the config say the other role; leave it out.`]);
+    throw new Fault("import", [
+      `--role ${flags.role}: the hook points in the config say the other role; leave it out.`,
+    ]);
   }
   const file = await openTensorFile(weights);
   try {

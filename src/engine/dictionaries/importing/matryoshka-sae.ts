@@ -29,7 +29,7 @@ const TYPES = ["vanilla", "topk", "batch-topk", "jumprelu", "global-matryoshka-t
  * A checkpoint of github.com/bartbussmann/matryoshka_sae: sae.pt with W_enc [d, m], W_dec [m, d], b_enc, b_dec and, by class, one
  * threshold or jumprelu.log_threshold [m], beside config.json. b_dec is subtracted by every class but JumpReLUSAE, b_enc is added
  * by VanillaSAE and JumpReLUSAE alone; input_unit_norm is the layer norm.
- * @throws ImportFault with every fault, FormatError
+ * @throws Fault with every fault, FormatError
  */
 export async function understandMatryoshkaSae(
   folder: string,

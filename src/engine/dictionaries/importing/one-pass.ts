@@ -1,8 +1,8 @@
+import { Fault } from "../../core/errors.ts";
 import type { InputNorm, Role } from "../../core/dictionary.ts";
 import type { OnePassSettings, OnePassWeights } from "../../encoders/one-pass.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { COUNT } from "./read-config.ts";
 import { type Known, overridden, parted, type Understood } from "./understood.ts";
 
@@ -41,12 +41,12 @@ const PURSUIT_FLAGS = [
   "normalize",
 ] as const;
 
-/** @throws ImportFault for flags that a one-pass dictionary cannot take */
+/** @throws Fault for flags that a one-pass dictionary cannot take */
 export function refusePursuitFlags(flags: ImportFlags, what: string): void {
   const given = PURSUIT_FLAGS.filter((name) => flags[name] !== undefined);
   if (given.length === 0) return;
   const named = given.map((name) => FLAG_VALUES[name].split(" ")[0]!).join(", ");
-  throw new ImportFault([`${named}: ${what} has an encoder of its own, which has no such setting; leave it out.`]);
+  throw new Fault("import", [`${named}: ${what} has an encoder of its own, which has no such setting; leave it out.`]);
 }
 
 /** Settings that a publisher's code fixes: its bias is added in decode, and rows are not normed. */
@@ -56,9 +56,10 @@ export const fixedBy = (from: string, subtractCenter: boolean): KnownCommon => (
   inputNorm: { value: "none", from },
 });
 
-/** @throws ImportFault for --role transcoder where the layout holds autoencoders only */
+/** @throws Fault for --role transcoder where the layout holds autoencoders only */
 export function refuseTranscoder({ role }: ImportFlags, layout: string): void {
-  if (role === "transcoder") throw new ImportFault([`--role transcoder: ${layout} saves autoencoders; leave it out.`]);
+  if (role === "transcoder")
+    throw new Fault("import", [`--role transcoder: ${layout} saves autoencoders; leave it out.`]);
 }
 
 /** The weights and the origins of their settings. */
@@ -90,7 +91,7 @@ export function onePassOf<S extends OnePassSettings>(
 /**
  * Nested widths for a manifest, ascending to m; none where there is only the whole dictionary.
  * @param where the field that holds them, for the fault
- * @throws ImportFault
+ * @throws Fault
  */
 export function nestedWidths(widths: readonly unknown[], m: number, where: string): Pick<Understood, "groups"> {
   const counts = widths.every(COUNT.test) ? widths : [];
@@ -98,17 +99,17 @@ export function nestedWidths(widths: readonly unknown[], m: number, where: strin
   const groups = counts.at(-1)! < m ? [...counts, m] : counts;
   const ascend = groups.every((width, i) => i === 0 || width > groups[i - 1]!);
   if (groups.length === 0 || !ascend || groups.at(-1) !== m) {
-    throw new ImportFault([`${where} is ${shownJson(widths)}; nested widths must ascend to the ${m} atoms.`]);
+    throw new Fault("import", [`${where} is ${shownJson(widths)}; nested widths must ascend to the ${m} atoms.`]);
   }
   return groups.length === 1 ? {} : { groups };
 }
 
-/** The same from the sizes of the groups, which follow one another. @throws ImportFault */
+/** The same from the sizes of the groups, which follow one another. @throws Fault */
 export function nestedSizes(sizes: readonly unknown[], m: number, where: string): Pick<Understood, "groups"> {
   let width = 0;
   const widths = sizes.every(COUNT.test) ? sizes.map((size) => (width += size)) : [];
   if (width === m) return nestedWidths(widths, m, where);
-  throw new ImportFault([`${where} is ${shownJson(sizes)}; the sizes must add up to the ${m} atoms.`]);
+  throw new Fault("import", [`${where} is ${shownJson(sizes)}; the sizes must add up to the ${m} atoms.`]);
 }
 
 /** "Groups 64, 128, 256." for a report; nothing where there are none. */

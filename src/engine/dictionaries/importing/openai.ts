@@ -1,9 +1,9 @@
+import { Fault } from "../../core/errors.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { shownJson } from "../formats/json-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { onePassOf, refusePursuitFlags, refuseTranscoder } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
 import { COUNT } from "./read-config.ts";
@@ -20,7 +20,7 @@ export const isOpenAi = ({ tensors }: TensorFile): boolean => TENSORS.every((nam
 /**
  * OpenAI's autoencoder: encoder.weight [m, d], latent_bias [m], decoder.weight [d, m] and pre_bias [d], which is subtracted first
  * and added last. Rows are layer-normed exactly where the activation is TopK.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandOpenAi(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   refusePursuitFlags(flags, "OpenAI's autoencoder");
@@ -70,7 +70,7 @@ interface ActivationSettings {
   readonly rectify: Known<boolean>;
 }
 
-/** The activation that the state dict names; a file without that name is ReLU's, as in from_state_dict. @throws ImportFault */
+/** The activation that the state dict names; a file without that name is ReLU's, as in from_state_dict. @throws Fault */
 function activationOf({ path, settings }: TensorFile, flags: ImportFlags): ActivationSettings {
   const stored = settings?.get("activation");
   const name = stored ?? (flags.k === undefined ? "ReLU" : "TopK");
@@ -78,24 +78,26 @@ function activationOf({ path, settings }: TensorFile, flags: ImportFlags): Activ
   if (name === "ReLU" && flags.k === undefined) return { k: null, rectify };
   if (name !== "TopK") {
     const given = flags.k === undefined ? "" : `--k ${flags.k}: `;
-    throw new ImportFault([
+    throw new Fault("import", [
       `${given}${path} has activation ${shownJson(name)}; import reads ReLU, and TopK with its k. ${decoderAlone("ae.decoder.weight.T")}`,
     ]);
   }
   const postact = settings?.get("activation_state_dict.postact_fn") ?? "ReLU";
   if (postact !== "ReLU" && postact !== "Identity") {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${path}: activation_state_dict.postact_fn is ${shownJson(postact)}; import reads ReLU and Identity. ${decoderAlone("ae.decoder.weight.T")}`,
     ]);
   }
   const k = settings?.get("activation_state_dict.k");
   if (flags.k !== undefined && k !== undefined && flags.k !== k) {
-    throw new ImportFault([`--k ${flags.k}: ${path} holds k ${shownJson(k)}; leave the flag out.`]);
+    throw new Fault("import", [`--k ${flags.k}: ${path} holds k ${shownJson(k)}; leave the flag out.`]);
   }
   const settled = k ?? flags.k;
-  if (settled === undefined) throw new ImportFault([`${path} names TopK but no k. Add ${FLAG_VALUES.k}.`]);
+  if (settled === undefined) throw new Fault("import", [`${path} names TopK but no k. Add ${FLAG_VALUES.k}.`]);
   if (!COUNT.test(settled)) {
-    throw new ImportFault([`${path}: activation_state_dict.k is ${shownJson(settled)}; it must be ${COUNT.words}.`]);
+    throw new Fault("import", [
+      `${path}: activation_state_dict.k is ${shownJson(settled)}; it must be ${COUNT.words}.`,
+    ]);
   }
   return {
     k: { value: settled, from: k === undefined ? "--k" : "the file's activation_state_dict" },

@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { InputNorm } from "../../core/dictionary.ts";
@@ -9,7 +10,6 @@ import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { onePassOf, type OnePassParts, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
 import { BOOLEAN, Config, COUNT, NUMBER, STRING } from "./read-config.ts";
@@ -56,7 +56,7 @@ export async function findOpenMoss(folder: string): Promise<string | null> {
  * logarithms. Its norm of a data set is folded: W_E · s_in, W_D / s_out, b_D / s_out, so that rows are raw and codes are those of
  * its encode after normalize_activations. Under sparsity_include_decoder_norm scores are h · ||D_j||, values h: a threshold is
  * divided by ||D_j||, a top k selects by the scores.
- * @throws ImportFault with every fault, FormatError
+ * @throws Fault with every fault, FormatError
  */
 export async function understandOpenMoss(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   refusePursuitFlags(flags, "a dictionary of OpenMOSS");
@@ -99,12 +99,12 @@ async function readSettings(folder: string, flags: ImportFlags): Promise<Setting
   const config = await Config.read(join(folder, CONFIG), FROM);
   const type = config.required("sae_type", "sae", STRING);
   if (Object.hasOwn(OTHER_TYPES, type)) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${config.file}: sae_type ${type} is ${OTHER_TYPES[type]!}. Run it with llamascopium; Pursuit serves sae_type sae.`,
     ]);
   }
   if (type !== "sae") {
-    throw new ImportFault([`${config.file}: sae_type is ${shownJson(type)}; Pursuit serves sae_type sae.`]);
+    throw new Fault("import", [`${config.file}: sae_type is ${shownJson(type)}; Pursuit serves sae_type sae.`]);
   }
   const d = config.required("d_model", 1, COUNT);
   const expansion = config.required("expansion_factor", 1, NUMBER);
@@ -247,12 +247,12 @@ async function understandTensors(file: TensorFile, settings: Settings, flags: Im
   };
 }
 
-/** √d over the mean norm of a hook's rows. @throws ImportFault */
+/** √d over the mean norm of a hook's rows. @throws Fault */
 async function normFactor(file: TensorFile, hook: string, d: number): Promise<number> {
   const name = NORM + hook;
   const value = file.tensors.has(name) ? (await file.readFloats(name))[0] : undefined;
   if (value !== undefined && Number.isFinite(value) && value > 0) return Math.sqrt(d) / value;
-  throw new ImportFault([
+  throw new Fault("import", [
     `${file.path}: ${name} is ${value ?? "missing"}; norm_activation dataset-wise needs the mean norm of the rows. ` +
       "Set it with set_dataset_average_activation_norm and save again.",
   ]);

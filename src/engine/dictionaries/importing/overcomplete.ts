@@ -1,10 +1,10 @@
+import { Fault } from "../../core/errors.ts";
 import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { FormatError } from "../formats/format-error.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectOnly, expectShape, expectTensors, matrixShape } from "./expect-tensors.ts";
-import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault, MissingFlags } from "./import-fault.ts";
+import { FLAG_VALUES, type ImportFlags, missingFlags } from "./import-flags.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
 import { onePassOf, rangeOf, refusePursuitFlags, refuseTranscoder } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
@@ -30,7 +30,7 @@ export const isOvercompleteEncoder = ({ tensors }: TensorFile): boolean =>
   (tensors.has(OVERCOMPLETE_WEIGHTS) &&
     [...tensors.keys()].some((name) => name.startsWith("encoder.") || name === THRESHOLDS || name === "Q"));
 
-/** @throws ImportFault, MissingFlags, FormatError */
+/** @throws Fault, FormatError */
 export function understandOvercomplete(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   const learned = isOvercompleteEncoder(file) || flags.k !== undefined || flags.threshold !== undefined;
   return learned || flags.kind === "relu" ? understandEncoder(file, flags) : understandMp(file, flags);
@@ -79,12 +79,12 @@ async function understandEncoder(file: TensorFile, flags: ImportFlags): Promise<
   const archetypal = file.tensors.has(RELAX);
   const chosen = [flags.k, flags.threshold, flags.kind].filter((flag) => flag !== undefined);
   if (jumps && chosen.length > 0) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${file.path} holds ${THRESHOLDS}, so it is JumpSAE: leave --k, --threshold and --kind out.`,
     ]);
   }
   if (chosen.length > 1)
-    throw new ImportFault(["--k, --threshold, --kind: each names another class; give one of them."]);
+    throw new Fault("import", ["--k, --threshold, --kind: each names another class; give one of them."]);
   const missing = [
     ...(jumps || chosen.length === 1
       ? []
@@ -93,9 +93,9 @@ async function understandEncoder(file: TensorFile, flags: ImportFlags): Promise<
         ]),
     ...(archetypal || normalize !== undefined ? [] : [FLAG_VALUES.normalize]),
   ];
-  if (missing.length > 0) throw new MissingFlags(`${file.path} (overcomplete)`, missing);
+  if (missing.length > 0) throw missingFlags(`${file.path} (overcomplete)`, missing);
   if (archetypal && normalize !== undefined) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${FLAG_VALUES.normalize.split(" ")[0]}: an archetypal dictionary is not normalised; leave it out.`,
     ]);
   }
@@ -150,7 +150,7 @@ async function understandEncoder(file: TensorFile, flags: ImportFlags): Promise<
   };
 }
 
-/** Encoders and classes that are no linear map of a row. @throws ImportFault */
+/** Encoders and classes that are no linear map of a row. @throws Fault */
 function refuseOthers({ path, tensors }: TensorFile): void {
   const names = [...tensors.keys()];
   const found = (pattern: RegExp): boolean => names.some((name) => pattern.test(name));
@@ -167,10 +167,11 @@ function refuseOthers({ path, tensors }: TensorFile): void {
             : tensors.has(RELAX) && !found(/^encoder\./)
               ? "an archetypal dictionary without its encoder"
               : null;
-  if (what !== null) throw new ImportFault([`${path} holds overcomplete's ${what}. Pursuit does not run it. ${WAY}`]);
+  if (what !== null)
+    throw new Fault("import", [`${path} holds overcomplete's ${what}. Pursuit does not run it. ${WAY}`]);
 }
 
-/** The encoder's own tensors, its batch norm folded in. @throws ImportFault, FormatError */
+/** The encoder's own tensors, its batch norm folded in. @throws Fault, FormatError */
 async function readEncoder(file: TensorFile, m: number, d: number, atoms: Float32Array) {
   const { tensors } = file;
   const dictionary = tensors.has(RELAX)
@@ -247,7 +248,7 @@ const MIXTURE_TOLERANCE = 1e-4;
 
 /**
  * (W · C + Relax) · exp(multiplier), which eval() makes of weights that it projects first: W to rows of non-negative numbers that add
- * up to 1, Relax to a length that is not saved. A file saved before eval() is refused. @throws ImportFault
+ * up to 1, Relax to a length that is not saved. A file saved before eval() is refused. @throws Fault
  */
 async function archetypes(file: TensorFile, m: number, d: number) {
   const [n, width] = matrixShape(file, POINTS);
@@ -263,7 +264,7 @@ async function archetypes(file: TensorFile, m: number, d: number) {
     const row = mixture.subarray(j * n, (j + 1) * n);
     const sum = row.reduce((total, value) => total + value, 0);
     if (row.some((value) => value < 0) || (sum !== 0 && Math.abs(sum - 1) > MIXTURE_TOLERANCE)) {
-      throw new ImportFault([
+      throw new Fault("import", [
         `${file.path}: row ${j} of ${MIXTURE} is not projected (its sum is ${Number(sum.toPrecision(4))}), so the atoms depend on a delta that is not saved. ` +
           "Call model.eval() and save the state dict again.",
       ]);
@@ -295,5 +296,5 @@ function atomsShape(file: TensorFile, name: string): readonly [number, number] {
   return matrixShape(file, name);
 }
 
-const noBias = ({ path }: TensorFile): ImportFault =>
-  new ImportFault([`--center: this layout has no bias, and ${path} holds none that could be the centre.`]);
+const noBias = ({ path }: TensorFile): Fault =>
+  new Fault("import", [`--center: this layout has no bias, and ${path} holds none that could be the centre.`]);

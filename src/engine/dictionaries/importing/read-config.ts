@@ -1,8 +1,8 @@
+import { Fault } from "../../core/errors.ts";
 import { basename } from "node:path";
 import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { type NonFinite, readJsonFile, shownJson } from "../formats/json-file.ts";
-import { ImportFault } from "./import-fault.ts";
 import type { Known } from "./understood.ts";
 
 /** Settings and metadata take some kilobytes. */
@@ -75,7 +75,7 @@ export class Config {
    * Every key must have been read, or be known to play no part in encoding: a library that reads a new key may encode
    * differently by it. Throws every fault found so far.
    * @param harmless keys without a part in encoding or decoding
-   * @throws ImportFault
+   * @throws Fault
    */
   settle(harmless: ReadonlySet<string>, what: string): void {
     const unread = Object.keys(this.#values).filter(
@@ -92,9 +92,9 @@ export class Config {
     this.throwFaults();
   }
 
-  /** Throws every fault found so far. @throws ImportFault */
+  /** Throws every fault found so far. @throws Fault */
   throwFaults(): void {
-    if (this.#faults.length > 0) throw new ImportFault(this.#faults);
+    if (this.#faults.length > 0) throw new Fault("import", this.#faults);
   }
 
   /** What the file holds beside its settings that JSON lacks: numbers in metadata, such as a loss that was NaN. */

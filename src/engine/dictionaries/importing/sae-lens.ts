@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
 import { shownJson } from "../formats/json-file.ts";
@@ -7,7 +8,6 @@ import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import { foldFactor } from "./fold-norms.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { groupsNote, nestedWidths } from "./one-pass.ts";
 import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
 import { HARMLESS_KEYS, OLD_METADATA } from "./sae-lens-keys.ts";
@@ -30,7 +30,7 @@ type Architecture = "matching_pursuit" | "topk" | OnePassArchitecture;
  * as its loader reads them (sae_lens/loading/pretrained_sae_loaders.py, handle_pre_6_0_config). Where two keys say
  * different things, or a key is unknown, the folder is refused: versions of SAELens differ in what they make of it.
  * @param weights sae_weights.safetensors, or the same tensors in another format
- * @throws ImportFault with every fault, FormatError
+ * @throws Fault with every fault, FormatError
  */
 export async function understandSaeLens(
   folder: string,
@@ -45,7 +45,7 @@ export async function understandSaeLens(
   config.settle(HARMLESS_KEYS, `SAELens' ${architecture}`);
 
   if (weights === null) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${folder} holds ${SAE_LENS_CONFIG} but no ${SAE_LENS_WEIGHTS}.safetensors; save_model writes both.`,
     ]);
   }
@@ -89,7 +89,7 @@ export interface SaeLensCommon {
   /** Whether SAELens 6 or later wrote it. */
   readonly sinceSix: boolean;
   readonly notes: readonly string[];
-  /** The architecture's own tensors, each of its shape, and no other. @throws FormatError, ImportFault */
+  /** The architecture's own tensors, each of its shape, and no other. @throws FormatError, Fault */
   readonly checkTensors: (file: TensorFile, shapes: Readonly<Record<string, readonly number[]>>) => Promise<void>;
 }
 
@@ -108,7 +108,7 @@ function readerOf(
 
 /**
  * The architecture, from its own key (SAELens 3.11 on) and from the activation function that stood for it before 6.
- * @throws ImportFault for one that is not served
+ * @throws Fault for one that is not served
  */
 function architectureOf(config: Config): Architecture {
   const architecture = config.get("architecture") ?? "standard";
@@ -126,18 +126,18 @@ function architectureOf(config: Config): Architecture {
   if (isOnePass(architecture) && (activation === undefined || activation === "relu")) return architecture;
   if (activation === "topk") {
     if (architecture === "standard") return "topk";
-    throw new ImportFault([
+    throw new Fault("import", [
       `${config.file}: SAELens 5 and 6 read architecture ${shownJson(architecture)} with activation_fn "topk" ` +
         `differently, and Pursuit reads neither. ${decoderAlone("sae.W_dec")}`,
     ]);
   }
-  throw new ImportFault([`${config.file}: ${unserved(architecture)}`]);
+  throw new Fault("import", [`${config.file}: ${unserved(architecture)}`]);
 }
 
 const isOnePass = (architecture: unknown): architecture is OnePassArchitecture =>
   typeof architecture === "string" && Object.hasOwn(ONE_PASS_ARCHITECTURES, architecture);
 
-/** Nested widths of a training checkpoint, or of the training that an inference save remembers. @throws ImportFault */
+/** Nested widths of a training checkpoint, or of the training that an inference save remembers. @throws Fault */
 function groupsOf(config: Config, m: number): Pick<Understood, "groups"> {
   const own = config.get("matryoshka_widths");
   const metadata = config.get("metadata");
@@ -262,7 +262,7 @@ function refuseActivationArguments(config: Config, architecture: Architecture): 
 
 /**
  * The architecture's own tensors, each of its shape, and no other. Factors of ones are passed over; others are refused.
- * @throws FormatError, ImportFault
+ * @throws FormatError, Fault
  */
 async function checkTensors(
   file: TensorFile,
@@ -273,14 +273,14 @@ async function checkTensors(
   expectTensors(file, shapes, `SAELens' ${architecture}`, FINETUNING);
   const factors = FINETUNING.filter((name) => file.tensors.has(name));
   if (finetuned && factors.length === 0) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${SAE_LENS_CONFIG}: finetuning_scaling_factor is true, but ${file.path} holds no scaling_factor. ` +
         "Save it again with its factors, or set the key to false if W_dec has them already.",
     ]);
   }
   for (const name of factors) {
     if ((await file.readFloats(name)).every((factor) => Math.abs(factor - 1) <= 1e-5)) continue;
-    throw new ImportFault([
+    throw new Fault("import", [
       `${file.path}: ${name} scales activations before decoding. Fold it: W_dec *= ${name}[:, None], ` +
         `then save without ${name} and with finetuning_scaling_factor false.`,
     ]);

@@ -1,10 +1,10 @@
+import { Fault } from "../../core/errors.ts";
 import { basename, extname } from "node:path";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { TORCH_ENDINGS } from "../formats/torch.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { fixedBy, onePassOf, refusePursuitFlags, refuseTranscoder } from "./one-pass.ts";
 import { transpose } from "./transpose.ts";
 import type { Known, Understood } from "./understood.ts";
@@ -38,7 +38,7 @@ export function publisherOf({ path, tensors }: TensorFile): Publisher | null {
   return found ?? null;
 }
 
-/** @throws ImportFault, FormatError */
+/** @throws Fault, FormatError */
 export async function understandPublished(
   file: TensorFile,
   { name, library, kind, tensors }: Publisher,
@@ -81,10 +81,10 @@ export async function understandPublished(
   };
 }
 
-/** @throws ImportFault where --k is missing */
+/** @throws Fault where --k is missing */
 function kOf({ path }: TensorFile, { k }: ImportFlags): Known<number> {
   if (k !== undefined) return { value: k, from: "--k" };
-  throw new ImportFault([
+  throw new Fault("import", [
     `${path} has Qwen Scope's tensors, which do not say how many atoms a row keeps. Add ${FLAG_VALUES.k}: the number after L0_ in the repository's name.`,
   ]);
 }

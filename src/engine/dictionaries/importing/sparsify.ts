@@ -1,10 +1,10 @@
+import { Fault } from "../../core/errors.ts";
 import { join } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
-import { ImportFault } from "./import-fault.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { onePassOf } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
@@ -36,7 +36,7 @@ const ACTIVATIONS = ["topk", "groupmax"] as const;
  * except a transcoder's, which may have W_skip [d, d]. clt-training saves the same, with post_enc [m] and, under normalize_io, the
  * mean norms of rows and outputs, which are folded.
  * @param weights sae.safetensors, or the same tensors in another format
- * @throws ImportFault with every fault, FormatError
+ * @throws Fault with every fault, FormatError
  */
 export async function understandSparsify(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   const config = await Config.read(join(folder, "cfg.json"), "sparsify");
@@ -157,27 +157,27 @@ function refuseCrossLayer(config: Config): void {
   }
 }
 
-/** @throws ImportFault where active latents get another bias after the selection */
+/** @throws Fault where active latents get another bias after the selection */
 async function refusePostEncoder(file: TensorFile): Promise<void> {
   if (!file.tensors.has(POST_ENCODER) || (await file.readFloats(POST_ENCODER)).every((value) => value === 0)) return;
-  throw new ImportFault([
+  throw new Fault("import", [
     `${file.path}: ${POST_ENCODER} is added to active latents after the top k, which Pursuit does not do. ` +
       "Train with train_post_encoder false, which leaves it at zeros.",
   ]);
 }
 
-/** √d over the mean norms of rows and outputs. @throws ImportFault */
+/** √d over the mean norms of rows and outputs. @throws Fault */
 async function normFactors(file: TensorFile, d: number, role: Role): Promise<readonly [number, number]> {
   const [rows, outputs] = [(await file.readFloats(NORMS[0]))[0]!, (await file.readFloats(NORMS[1]))[0]!];
   for (const [name, value] of [[NORMS[0], rows] as const, [NORMS[1], outputs] as const]) {
     if (!(Number.isFinite(value) && value > 0)) {
-      throw new ImportFault([
+      throw new Fault("import", [
         `${file.path}: ${name} is ${value}; a mean norm is a number above 0. Save the file again.`,
       ]);
     }
   }
   if (role === "autoencoder" && rows !== outputs) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${file.path}: in_norm is ${rows}, out_norm ${outputs}; an autoencoder subtracts and adds one bias, so they must be equal. Is transcode missing in cfg.json?`,
     ]);
   }

@@ -1,5 +1,5 @@
+import { Fault } from "../../core/errors.ts";
 import type { Setting, TensorFile } from "../formats/tensor-file.ts";
-import { ImportFault } from "./import-fault.ts";
 
 /** Settings shown in a report; a checkpoint of a training run may hold hundreds. */
 const SHOWN = 8;
@@ -13,18 +13,18 @@ export interface StateDict {
 /**
  * The state dict to import: the one that `key` names, the outermost, or the only nested one.
  * @param key value of --key, such as `model_state_dict`
- * @throws ImportFault naming the state dicts where the choice is open
+ * @throws Fault naming the state dicts where the choice is open
  */
 export function stateDictOf(file: TensorFile, key: string | undefined): StateDict {
   const dicts = file.stateDicts ?? [];
   const nested = dicts.filter((name) => name !== "");
   if (key !== undefined && !nested.includes(key)) {
     const choice = nested.length > 0 ? `its state dicts are ${listed(nested)}` : "it holds no nested state dict";
-    throw new ImportFault([`--key ${key}: ${file.path} holds no such state dict; ${choice}.`]);
+    throw new Fault("import", [`--key ${key}: ${file.path} holds no such state dict; ${choice}.`]);
   }
   const chosen = key ?? (dicts.includes("") || nested.length === 0 ? "" : nested[0]!);
   if (key === undefined && chosen !== "" && nested.length > 1) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${file.path} holds ${nested.length} state dicts. Name the one to import: --key ${nested.slice(0, SHOWN).join(" | ")}`,
     ]);
   }

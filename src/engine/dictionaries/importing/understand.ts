@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -13,7 +14,6 @@ import {
 } from "./dictionary-learning.ts";
 import { GEMMA_SCOPE_WEIGHTS, understandGemmaScope } from "./gemma-scope.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault } from "./import-fault.ts";
 import { findLlamaScope, understandLlamaScope } from "./llama-scope.ts";
 import { findMatryoshkaSae, understandMatryoshkaSae } from "./matryoshka-sae.ts";
 import { findOpenMoss, understandOpenMoss } from "./openmoss.ts";
@@ -25,37 +25,37 @@ import { understandWeights } from "./weights-file.ts";
 
 /**
  * What lies at a path, read and settled but not yet written.
- * @throws ImportFault naming what is missing, or what it is and what to do instead; FormatError when a file is not sound.
+ * @throws Fault naming what is missing, or what it is and what to do instead; FormatError when a file is not sound.
  */
 export async function understand(path: string, flags: ImportFlags): Promise<Understood> {
   const understood = await understandPath(path, flags);
   refuseUntaken(understood, flags);
   const { kind } = understood.weights;
   if (flags.kind === undefined || flags.kind === kind) return understood;
-  throw new ImportFault([
+  throw new Fault("import", [
     `--kind ${flags.kind}: ${understood.source} is of kind ${kind}. Bare atoms (--from atoms) can be given another.`,
   ]);
 }
 
-/** @throws ImportFault for a flag that says what the layout itself says, or what it does not have */
+/** @throws Fault for a flag that says what the layout itself says, or what it does not have */
 function refuseUntaken({ source, taken = [] }: Understood, flags: ImportFlags): void {
   const given = LAYOUT_FLAGS.filter((name) => flags[name] !== undefined && !taken.includes(name));
   if (given.length === 0) return;
   const named = given
     .map((name) => (flags[name] === false ? `--no-${name}` : FLAG_VALUES[name].split(" ")[0]!))
     .join(", ");
-  throw new ImportFault([`${named}: ${source} does not take this flag; leave it out.`]);
+  throw new Fault("import", [`${named}: ${source} does not take this flag; leave it out.`]);
 }
 
 async function understandPath(path: string, flags: ImportFlags): Promise<Understood> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new ImportFault([`${path} cannot be read (${error.code ?? error.message}).`]);
+    throw new Fault("import", [`${path} cannot be read (${error.code ?? error.message}).`]);
   });
   if (!found.isDirectory()) {
     return withSource(path, path, () => understandWeights(path, flags));
   }
   if (flags.from !== undefined && flags.from !== "sae-lens" && flags.from !== "sparsify") {
-    throw new ImportFault([
+    throw new Fault("import", [
       `--from ${flags.from} takes a weights file (.safetensors, .npz, .npy, .pt); ${path} is a folder.`,
     ]);
   }
@@ -85,7 +85,7 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     if (await isFile(DICTIONARY_LEARNING_CONFIG)) {
       return withSource(path, ae, () => understandDictionaryLearning(path, ae, flags));
     }
-    throw new ImportFault([
+    throw new Fault("import", [
       `${path} holds ${basename(ae)} but no ${DICTIONARY_LEARNING_CONFIG}, which names the class of dictionary_learning. Put it beside the weights.`,
     ]);
   }
@@ -93,19 +93,19 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
   if (matryoshka !== null) return withSource(path, matryoshka, () => understandMatryoshkaSae(path, matryoshka, flags));
   const params = await findTensorFile(path, GEMMA_SCOPE_WEIGHTS);
   if (params !== null) return withSource(path, params, () => understandGemmaScope(path, params, flags));
-  throw new ImportFault(await explainFolder(path));
+  throw new Fault("import", await explainFolder(path));
 }
 
 /**
  * Adds the weights file and its digest to the provenance.
- * @throws ImportFault when the file was replaced or written to between its reading and its digest.
+ * @throws Fault when the file was replaced or written to between its reading and its digest.
  */
 async function withSource(path: string, weights: string, read: () => Promise<Understood>): Promise<Understood> {
   const before = await changeMark(weights);
   const understood = await read();
   const source = { source: basename(resolve(path)), source_sha256: await sha256Of(weights) };
   if ((await changeMark(weights)) !== before) {
-    throw new ImportFault([`${weights} changed while it was read. Import it again when nothing writes to it.`]);
+    throw new Fault("import", [`${weights} changed while it was read. Import it again when nothing writes to it.`]);
   }
   const stored = await halfTypeOf(weights);
   return {

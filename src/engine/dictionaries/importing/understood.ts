@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import type { Budget } from "../../core/budget.ts";
 import type { HalfType } from "../../core/float-formats.ts";
 import {
@@ -8,8 +9,7 @@ import {
 } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk/spec.ts";
 import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
-import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
-import { ImportFault, MissingFlags } from "./import-fault.ts";
+import { FLAG_VALUES, type ImportFlags, missingFlags } from "./import-flags.ts";
 
 /** A setting and who said so: "cfg.json", "SAELens' default", "--score". */
 export interface Known<T> {
@@ -67,7 +67,7 @@ export function pursuitOf(
 
 /**
  * Flags over what the file says, for every setting.
- * @throws ImportFault naming every flag that is needed because the file does not say.
+ * @throws Fault naming every flag that is needed because the file does not say.
  */
 export function settle(
   layout: string,
@@ -76,7 +76,9 @@ export function settle(
   needed: readonly (keyof ImportFlags & keyof typeof FLAG_VALUES)[] = [],
 ): KnownSettings {
   if (flags.rawScores !== undefined) {
-    throw new ImportFault([`${FLAG_VALUES.rawScores}: a setting of --kind orthogonal_matching_pursuit; leave it out.`]);
+    throw new Fault("import", [
+      `${FLAG_VALUES.rawScores}: a setting of --kind orthogonal_matching_pursuit; leave it out.`,
+    ]);
   }
   return settleNamed(PURSUIT_SETTINGS, layout, file, flags, needed) as KnownSettings;
 }
@@ -87,7 +89,7 @@ const ORTHOGONAL_SETTINGS = ["score", "rawScores", "center", "residualThreshold"
 /** Settings of an orthogonal pursuit, each with where it comes from. */
 export type KnownOrthogonal = { readonly [K in keyof OrthogonalSettings]: Known<OrthogonalSettings[K]> };
 
-/** The same for an orthogonal pursuit, which bare atoms alone can be given. @throws ImportFault */
+/** The same for an orthogonal pursuit, which bare atoms alone can be given. @throws Fault */
 export function settleOrthogonal(
   layout: string,
   file: { readonly [K in keyof OrthogonalSettings]?: Known<OrthogonalSettings[K]> },
@@ -95,11 +97,11 @@ export function settleOrthogonal(
   needed: readonly (keyof ImportFlags & keyof typeof FLAG_VALUES)[] = [],
 ): KnownOrthogonal {
   if (flags.reselect !== undefined) {
-    throw new ImportFault(["--reselect: an orthogonal pursuit selects an atom once; leave it out."]);
+    throw new Fault("import", ["--reselect: an orthogonal pursuit selects an atom once; leave it out."]);
   }
   const settings = settleNamed(ORTHOGONAL_SETTINGS, layout, file, flags, needed) as KnownOrthogonal;
   if (ORTHOGONAL_SCORES.includes(settings.score.value)) return settings;
-  throw new ImportFault([
+  throw new Fault("import", [
     `--score ${settings.score.value}: an orthogonal pursuit takes absolute, or relu for coefficients that are never negative.`,
   ]);
 }
@@ -129,7 +131,7 @@ function settleNamed(
     else if (known) settings[name] = known;
     else missing.add(FLAG_VALUES[name]);
   }
-  if (missing.size > 0) throw new MissingFlags(layout, [...missing]);
+  if (missing.size > 0) throw missingFlags(layout, missing);
   return settings;
 }
 
@@ -144,17 +146,17 @@ export type KnownTopk = {
   readonly [K in Exclude<keyof TopkSettings, "rectify" | "scaleByDecoderNorm" | "skip">]: Known<TopkSettings[K]>;
 };
 
-/** Flags that settle something of a TopK encoder over what the file says. @throws ImportFault for those that cannot */
+/** Flags that settle something of a TopK encoder over what the file says. @throws Fault for those that cannot */
 export function topkFlags(file: KnownTopk, flags: ImportFlags): KnownTopk {
   const meaningless = (["score", "reselect", "rawScores", "residualThreshold", "center"] as const).filter(
     (name) => flags[name] !== undefined,
   );
   if (meaningless.length > 0) {
     const named = meaningless.map((name) => FLAG_VALUES[name].split(" ")[0]!).join(", ");
-    throw new ImportFault([`${named}: a TopK encoder has no such setting; leave it out.`]);
+    throw new Fault("import", [`${named}: a TopK encoder has no such setting; leave it out.`]);
   }
   if (flags.maxAtoms === null)
-    throw new ImportFault(["--max-atoms none: a TopK encoder keeps k entries; give a number."]);
+    throw new Fault("import", ["--max-atoms none: a TopK encoder keeps k entries; give a number."]);
   return {
     ...file,
     ...(flags.maxAtoms !== undefined && {

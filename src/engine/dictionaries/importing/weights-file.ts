@@ -1,8 +1,8 @@
+import { Fault } from "../../core/errors.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { NPY_TENSOR } from "../formats/npy.ts";
 import { isFloatType, openTensorFile, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
 import type { ImportFlags, Source } from "./import-flags.ts";
-import { ImportFault, MissingFlags } from "./import-fault.ts";
 import { isCircuitTracer, understandCircuitTracer } from "./circuit-tracer.ts";
 import { connorRobConfig, understandConnorRob } from "./connor-rob.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
@@ -17,7 +17,7 @@ import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Und
 /**
  * A file of weights alone: overcomplete's state dict, the official repository's, or bare atoms. Such a file does not
  * say which class it belongs to (overcomplete's MpSAE and OMPSAE save the same tensors), so `--from` must.
- * @throws ImportFault, FormatError
+ * @throws Fault, FormatError
  */
 export async function understandWeights(path: string, flags: ImportFlags): Promise<Understood> {
   const opened = await openTensorFile(path);
@@ -48,20 +48,22 @@ async function understandTensors(file: TensorFile, flags: ImportFlags): Promise<
     if (publisher !== null) return understandPublished(file, publisher, flags);
   }
   const other = flags.from === "overcomplete" ? null : await explainTensors(file.path, file.tensors.keys());
-  if (other !== null) throw new ImportFault([other]);
+  if (other !== null) throw new Fault("import", [other]);
   const { from } = flags;
   if (from === undefined) throw await suggestion(file, flags);
   if (from === "sae-lens" || from === "sparsify") {
-    throw new ImportFault([`--from ${from} takes a folder with cfg.json and its weights, not a file.`]);
+    throw new Fault("import", [`--from ${from} takes a folder with cfg.json and its weights, not a file.`]);
   }
   return READERS[from](file, flags);
 }
 
 /** The --from that fits, since two classes may save the same tensors, and every other flag that it needs. */
-async function suggestion(file: TensorFile, flags: ImportFlags): Promise<ImportFault> {
+async function suggestion(file: TensorFile, flags: ImportFlags): Promise<Fault> {
   const { path, tensors } = file;
   if (tensors.has("W_dec")) {
-    return new ImportFault([`${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`]);
+    return new Fault("import", [
+      `${path} looks like SAELens' weights: import the folder that holds them and cfg.json.`,
+    ]);
   }
   const [from, condition, why] = tensors.has(OVERCOMPLETE_WEIGHTS)
     ? ([
@@ -74,7 +76,7 @@ async function suggestion(file: TensorFile, flags: ImportFlags): Promise<ImportF
       ? (["mp-sae", "if it is the official repository's", "they carry no settings."] as const)
       : (["atoms", "if one of them is the atoms [m, d]", "they carry no settings."] as const);
   const others = await faultsOf(READERS[from](file, { ...flags, from }));
-  return new ImportFault([
+  return new Fault("import", [
     `${path} holds ${described([...tensors])}: ${why}`,
     `Add, ${condition}:`,
     `  --from ${from}`,
@@ -88,8 +90,8 @@ async function faultsOf(reading: Promise<Understood>): Promise<readonly string[]
     await reading;
     return [];
   } catch (error) {
-    if (error instanceof MissingFlags) return error.flags.map((flag) => `  ${flag}`);
-    if (error instanceof ImportFault) return error.faults;
+    if (error instanceof Fault && error.code === "missing_flags") return error.faults.slice(1);
+    if (error instanceof Fault) return error.faults;
     throw error;
   }
 }
@@ -126,7 +128,7 @@ async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Un
   // Says what to do about its type.
   if (matrices.length === 0 && every.length === 1) await file.readFloats(every[0]![0]);
   if (matrices.length !== 1) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `${file.path} must hold one matrix of floats, the atoms [m, d]; it holds ${described([...file.tensors])}. Save the atoms alone.`,
     ]);
   }
@@ -145,7 +147,7 @@ async function understandAtoms(file: TensorFile, flags: ImportFlags): Promise<Un
       ? withKnown(settleOrthogonal(file.path, said, flags, ["normalize"]), orthogonalOf)
       : withKnown(settle(file.path, said, flags, ["normalize"]), pursuitOf);
   if (settled.center && bias === null) {
-    throw new ImportFault([
+    throw new Fault("import", [
       `--center: ${file.path} holds ${biases.length === 0 ? "no tensor" : biases.join(" and ")} of shape [${d}]; ` +
         "the centre must be the one tensor of that shape. Save it and the atoms alone, or add --no-center.",
     ]);
@@ -186,7 +188,7 @@ async function atomsOf(file: TensorFile, name: string, d: number, { normalize = 
 
 function noCenter(wanted: boolean, { path }: TensorFile): null {
   if (wanted)
-    throw new ImportFault([`--center: this layout has no bias, and ${path} holds none that could be the centre.`]);
+    throw new Fault("import", [`--center: this layout has no bias, and ${path} holds none that could be the centre.`]);
   return null;
 }
 

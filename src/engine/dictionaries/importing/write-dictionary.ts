@@ -1,3 +1,4 @@
+import { Fault } from "../../core/errors.ts";
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../../core/dictionary.ts";
@@ -7,7 +8,6 @@ import { specOf } from "../../encoders/registry.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
 import { type LoadedWeights, loadWeights, WEIGHTS_FILE } from "../weights.ts";
 import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
-import { ImportFault } from "./import-fault.ts";
 import type { Understood } from "./understood.ts";
 
 export interface WriteOptions {
@@ -21,7 +21,7 @@ export interface WriteOptions {
  * Writes a dictionary folder under `modelsDir` and reads it back as the server will. The folder appears whole or not at
  * all: it is written and synced under a hidden name, which the server does not look at, and then renamed.
  * @returns the folder, and what the server's own check of it found.
- * @throws ImportFault when the id is taken, Fault when the weights are unsound.
+ * @throws Fault when the id is taken, Fault when the weights are unsound.
  */
 export async function writeDictionary(
   { weights, provenance, groups, stored, defaultBudget }: Understood,
@@ -29,7 +29,7 @@ export async function writeDictionary(
 ): Promise<{ readonly folder: string; readonly loaded: LoadedWeights }> {
   const folder = join(modelsDir, id);
   if (!force && (await exists(folder))) {
-    throw new ImportFault([`${folder} exists already. Choose another --id, or replace it with --force.`]);
+    throw new Fault("import", [`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
   const { role = "autoencoder", d, dIn = d, m, kind, settings: encoder } = weights;
   const optional = { ...(groups && { groups }), ...(defaultBudget && { defaultBudget }) };

@@ -1,8 +1,8 @@
 /** Folders and files of layouts that import does not read: one refusal, which ends in a way that works. */
+import { Fault } from "../../../../src/engine/core/errors.ts";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ImportFlags } from "../../../../src/engine/dictionaries/importing/import-flags.ts";
-import { ImportFault } from "../../../../src/engine/dictionaries/importing/import-fault.ts";
 import { understand } from "../../../../src/engine/dictionaries/importing/understand.ts";
 import { ImportFolders, tensorsOf } from "../../../support/import-folder.ts";
 
@@ -60,9 +60,9 @@ const CASES: readonly (readonly [what: string, path: () => string, said: RegExp]
 describe("import of what it does not read", () => {
   it.each(CASES)("says what to do with %s", async (_what, path, said) => {
     const fault = await understand(path(), {}).catch((error: unknown) => error);
-    expect(fault).toBeInstanceOf(ImportFault);
-    expect((fault as ImportFault).message).toMatch(said);
-    expect((fault as ImportFault).message).not.toMatch(/not served/);
+    expect(fault).toBeInstanceOf(Fault);
+    expect((fault as Fault).message).toMatch(said);
+    expect((fault as Fault).message).not.toMatch(/not served/);
   });
 });
 
@@ -112,7 +112,7 @@ const ROUNDS: readonly (readonly [what: string, path: () => string, flags: Impor
 
 describe("import asks in one round for every flag of", () => {
   it.each(ROUNDS)("%s", async (_what, path, flags, missing) => {
-    const fault = (await understand(path(), flags).catch((error: unknown) => error)) as ImportFault;
+    const fault = (await understand(path(), flags).catch((error: unknown) => error)) as Fault;
     const asked = fault.faults.filter((line) => line.startsWith("  --")).map((line) => line.trim());
     expect(asked.map((line) => missing.find((flag) => line === flag || line.startsWith(`${flag} `)))).toEqual(missing);
   });
