@@ -20,6 +20,9 @@ from rate import set_rate
 
 Tensor = torch.Tensor
 
+# Adam moves every parameter by about its rate a step; thresholds have to follow the encoder's scale, so they move faster.
+FASTER = 10
+
 
 class Jump(torch.autograd.Function):
     """(h · [h > θ], [h > θ]) with gradients to θ from a window of width ε around it."""
@@ -81,7 +84,7 @@ def fit(rows: Tensor, center: Tensor, arguments: argparse.Namespace) -> dict[str
         "atoms": atoms.clone(),
         "encoder_weight": atoms * scale,
         "encoder_bias": torch.zeros(arguments.atoms),
-        "log_threshold": (first * scale).log().expand(arguments.atoms).clone(),
+        "log_threshold": ((first * scale).log() / FASTER).expand(arguments.atoms).clone(),
     }
     for parameter in parameters.values():
         parameter.requires_grad_()
@@ -95,7 +98,7 @@ def fit(rows: Tensor, center: Tensor, arguments: argparse.Namespace) -> dict[str
             set_rate(optimizer, arguments.rate, epoch * batches + at, arguments.epochs * batches)
             batch = centred[order[at * arguments.batch : (at + 1) * arguments.batch]]
             pre = torch.nn.functional.linear(batch, parameters["encoder_weight"], parameters["encoder_bias"])
-            values, active = Jump.apply(torch.relu(pre), parameters["log_threshold"].exp(), arguments.width)
+            values, active = Jump.apply(torch.relu(pre), (FASTER * parameters["log_threshold"]).exp(), arguments.width)
             l0 = active.sum(dim=1).mean()
             unexplained = (batch - values @ parameters["atoms"]).square().sum(dim=1).mean() / variance
             error += unexplained.item()
@@ -107,7 +110,7 @@ def fit(rows: Tensor, center: Tensor, arguments: argparse.Namespace) -> dict[str
                 parameters["atoms"].div_(parameters["atoms"].norm(dim=1, keepdim=True))
         print(f"epoch {epoch + 1}: unexplained {error / batches:.4f} with {active_atoms / batches:.1f} atoms", flush=True)
     trained = {name: parameter.detach() for name, parameter in parameters.items()}
-    return {**{name: trained[name] for name in ("atoms", "encoder_weight", "encoder_bias")}, "threshold": trained["log_threshold"].exp(), "center": center.clone()}
+    return {**{name: trained[name] for name in ("atoms", "encoder_weight", "encoder_bias")}, "threshold": (FASTER * trained["log_threshold"]).exp(), "center": center.clone()}
 
 
 if __name__ == "__main__":
