@@ -66,7 +66,7 @@ describe("a server", () => {
     await server.stop();
     expect(started().length).toBeGreaterThan(0);
     expectNone(started().join("\n"));
-    expect(server.log()).toContain("PURSUIT_API_KEY is no setting");
+    expect(server.log()).toContain("PURSUIT_API_KEY is not a setting");
     expect(server.log()).toContain('"path":"/v1/dictionaries"');
     expectNone(server.log());
     expect(server.log()).not.toContain("unknown-key");
