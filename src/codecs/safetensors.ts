@@ -15,7 +15,7 @@ interface Tensor {
  */
 export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
   const { count, width } = codes;
-  const { format, labels, shape, totalVariance, encoder } = head;
+  const { format, labels, shape, totalVariance, encoder, warning } = head;
   const columns = columnsOfCodes(codes);
   if (format === "dense") {
     columns.delete("indptr");
@@ -30,6 +30,7 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
     dictionary: head.dictionary,
     sha256: head.sha256,
     ...(encoder && { encoder: JSON.stringify(encoder) }),
+    ...(warning && { warning }),
     shape: JSON.stringify([count, width]),
     stop_names: JSON.stringify(STOP_REASONS),
     ...Object.fromEntries(

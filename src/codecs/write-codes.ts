@@ -22,6 +22,8 @@ export interface EncodeAnswerHead {
   readonly shape: readonly number[] | null;
   /** Σ||x − mean||² over these rows and their own mean, for the summary; null if not asked for. */
   readonly totalVariance: number | null;
+  /** Set where the rows lie far outside the dictionary's reference figures. */
+  readonly warning?: string;
   /** Text of each of the codes' indices, null for none; null if labels were not asked for. */
   readonly labels: readonly (string | null)[] | null;
 }
@@ -42,11 +44,12 @@ type Fields = Record<string, unknown>;
 /** Fields of an encode answer beside its codes. */
 export const headFields = (
   codes: SparseCodes,
-  { dictionary, sha256, encoder, totalVariance }: EncodeAnswerHead,
+  { dictionary, sha256, encoder, warning, totalVariance }: EncodeAnswerHead,
 ): Fields => ({
   dictionary,
   sha256,
   ...(encoder && { encoder }),
+  ...(warning && { warning }),
   ...summaryFields(codes, totalVariance),
 });
 

@@ -80,6 +80,8 @@ export interface EncodeAnswer {
   readonly pursuit?: PursuitChoice;
   /** Σ||x − mean||² over the rows (a transcoder's targets) and their own mean; null unless `summary` is set. */
   readonly totalVariance: number | null;
+  /** Set where the rows lie far outside the dictionary's reference figures. */
+  readonly warning?: string;
   readonly sha256: string;
 }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { type Code, type Encoded, get, post } from "../support/client.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
+import { normals } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const ID = "minilm-wordnet-mp";
@@ -49,6 +50,21 @@ describe("encode", () => {
     }
     expect(mean_atoms).toBe(codes.reduce((sum, { atoms }) => sum + atoms, 0) / codes.length);
     expect(explained_variance).toBeGreaterThan(0.6);
+  });
+
+  it("warns of rows that are not of the dictionary's model, in every format, and of no others", async () => {
+    const foreign = Array.from({ length: 4 }, (_, i) => [...normals(D, i)]);
+    const body = { inputs: foreign, budget: { max_atoms: 8 } };
+    expect(await encode(body)).toHaveProperty("warning", expect.stringContaining("model, layer and scale"));
+    for (const accept of ["application/msgpack", "application/vnd.safetensors"]) {
+      const answer = await fetch(`${server.base}/v1/dictionaries/${ID}/encode`, {
+        method: "POST",
+        headers: { "content-type": "application/json", accept },
+        body: JSON.stringify(body),
+      });
+      expect(Buffer.from(await answer.arrayBuffer()).toString("latin1")).toContain("model, layer and scale");
+    }
+    expect(await encode({ inputs: rows, budget: { max_atoms: 8 } })).not.toHaveProperty("warning");
   });
 
   it("gives every row its own budget", async () => {
@@ -252,8 +268,8 @@ describe("what is served", () => {
   it("answers the readiness probe of deploy/kserve.yaml as its comment says, by either rule", async () => {
     const deployment = readFileSync(new URL("../../deploy/kserve.yaml", import.meta.url), "utf8");
     const [, promise, path] = /# (Ready once [^]*?)readinessProbe:[^]*?path: (\S+)/.exec(deployment)!;
-    expect(promise).toMatch(/every dictionary has encoded a row; a failed one keeps the pod unready.*names it/);
-    expect(promise).toMatch(/PURSUIT_READY=any needs one dictionary only/);
+    expect(promise).toMatch(/every dictionary has encoded a row\. A failed one keeps the pod unready.*names it/);
+    expect(promise).toMatch(/PURSUIT_READY=any needs only one dictionary/);
     const strict = await fetch(`${server.base}${path}`);
     expect([strict.status, await strict.json()]).toEqual([
       503,

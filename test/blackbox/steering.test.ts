@@ -148,7 +148,7 @@ describe("steering sets", () => {
 
     writeFileSync(join(folder, "torn.json"), '{"format":1,"sha');
     server = await startServer(models, cache);
-    expect(server.log()).toMatch(/torn\.json is no steering set/);
+    expect(server.log()).toMatch(/torn\.json is not a steering set/);
     expect(await get(server.base, `${path}/calm`)).toMatchObject({ name: "calm", etag, edits, stale: false });
     expect(await use(server, { set: "calm" })).toEqual(alone);
     await server.stop();

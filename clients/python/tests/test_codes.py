@@ -120,6 +120,7 @@ def test_labels_shape_and_columns_of_a_newer_server_are_kept(client, tmp_path):
     assert again.labels.tolist() == codes.labels.tolist()
     assert again.inputs_shape == (2, 2, 384)
     assert again.encoder == Codes.concatenate([again, again]).encoder == {"kind": "orthogonal"}
+    assert "model, layer and scale" in again.warning == Codes.concatenate([again, again]).warning == codes.warning
     assert again[1:3].extra["typicality"].tolist() == [1, 2]
     assert again[2].labels.tolist() == codes.labels[codes.indptr[2] : codes.indptr[3]].tolist()
 

@@ -22,6 +22,7 @@ import { chooseEncoder } from "./choose-encoder.ts";
 import { checkCodes, checkDecoded, checkPair, codesOfGroup, unnormed } from "./check-codes.ts";
 import { budgetClasses, budgetColumns, checkUnmeasured } from "./check-encode.ts";
 import { checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
+import { warningOf } from "./reference-figures.ts";
 import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
 import type { ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
@@ -138,7 +139,8 @@ export class CatalogEngine implements Engine {
     const started = submitted + queueMilliseconds;
     this.#stage("queue", context, submitted, started);
     this.#stage("encode", context, started);
-    return { codes, totalVariance, sha256, ...(pursuit && { pursuit }) };
+    const warning = warningOf(codes, manifest);
+    return { codes, totalVariance, sha256, ...(pursuit && { pursuit }), ...(warning && { warning }) };
   }
 
   /** Emits a stage of a request. @param end now, unless given */

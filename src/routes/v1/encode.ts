@@ -71,7 +71,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         ...(chosen && { encoder: chosen }),
         degrade: onOverload === "degrade",
       };
-      const { codes, totalVariance, sha256, pursuit } = await engine.encode(
+      const { codes, totalVariance, warning, sha256, pursuit } = await engine.encode(
         id,
         work,
         contextOf(request, reply, engine, timeoutMs),
@@ -83,6 +83,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         dictionary: id,
         sha256,
         ...(pursuit && { encoder: pursuit }),
+        ...(warning && { warning }),
         format,
         shape: rows.shape.length > 2 ? rows.shape : null,
         totalVariance,

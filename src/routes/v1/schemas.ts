@@ -248,6 +248,12 @@ const answerFields = {
   dictionary: Type.String(),
   sha256: Type.String({ description: VERSION }),
   encoder: AnsweredEncoderSchema,
+  warning: Type.Optional(
+    Type.String({
+      description:
+        "These rows are explained less than half as well as the dictionary's held-out rows are by as many atoms: are they of its model, layer and scale?",
+    }),
+  ),
   mean_atoms: Type.Optional(Type.Number({ description: "Included by summary" })),
   explained_variance: Type.Optional(
     Type.Union([Type.Number(), Type.Null()], {

@@ -77,6 +77,8 @@ class Codes:
     sha256: str = ""
     #: The pursuit that made them; None where the dictionary's own encoder did.
     encoder: Mapping[str, Any] | None = None
+    #: The server's warning of rows that are unlike the dictionary's held-out rows; None where there is none.
+    warning: str | None = None
     #: Shape of the rows as they were passed, where it was not [n, d].
     inputs_shape: tuple[int, ...] | None = None
     #: 1 − Σ‖x − x̂‖² / Σ‖x − mean‖² over the rows of one request; None where rows were sent in several.
@@ -193,6 +195,8 @@ class Codes:
         }
         if self.encoder is not None:
             about["encoder"] = json.dumps(self.encoder)
+        if self.warning is not None:
+            about["warning"] = self.warning
         if self.inputs_shape is not None:
             about["inputs_shape"] = json.dumps(self.inputs_shape)
         if self.labels is not None:
@@ -226,6 +230,7 @@ class Codes:
                 dictionary=about["dictionary"],
                 sha256=about["sha256"],
                 encoder=json.loads(about.get("encoder", "null")),
+                warning=about.get("warning"),
                 inputs_shape=tuple(json.loads(about["inputs_shape"])) if "inputs_shape" in about else None,
                 explained_variance=json.loads(about.get("explained_variance", "null")),
                 extra={name: column for name, column in tensors.items() if column.shape[:1] == shape[:1]},
@@ -261,6 +266,7 @@ class Codes:
             dictionary=answer["dictionary"],
             sha256=answer["sha256"],
             encoder=answer.get("encoder"),
+            warning=answer.get("warning"),
         )
 
     @classmethod
@@ -333,6 +339,7 @@ class Codes:
             dictionary=first.dictionary,
             sha256=first.sha256,
             encoder=first.encoder,
+            warning=next((part.warning for part in parts if part.warning is not None), None),
             extra={name: joined(lambda part, name=name: part.extra[name]) for name in shared},
             **{name: joined(lambda part, name=name: getattr(part, name)) for name in _OPTIONAL_COLUMNS},
         )
