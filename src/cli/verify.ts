@@ -141,7 +141,7 @@ function report(verdicts: readonly Verdict[]): string {
   if (differing.length > 0) {
     lines.push(
       "A difference at step 1 in every row: another centre, input norm or layer. Yours ends earlier or later: --max-atoms.",
-      "Values differ from some step on: another --reselect, --score or --normalize at import, or --encoder here.",
+      "Values differ from some step on: another --reselect, --score or --normalize at import, or --encoder orthogonal or matching_pursuit here.",
     );
   }
   return lines.join("\n");
