@@ -107,7 +107,7 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
     expect(own.stdout).toContain("--encoder orthogonal");
     expect(await verify("--encoder", "other")).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/own, orthogonal/),
+      stderr: expect.stringMatching(/own, matching_pursuit, orthogonal/),
     });
   });
 
