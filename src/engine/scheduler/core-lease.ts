@@ -52,9 +52,10 @@ export class CoreLease {
     this.#clock = clock;
   }
 
-  /** Whether any client holds cores. */
+  /** Whether requests hold cores. Background work does not count: it gives way. */
   get busy(): boolean {
-    return this.#free < this.total;
+    for (const { share, turns } of this.#holders) if (share === 1 && turns > 0) return true;
+    return false;
   }
 
   /**
@@ -117,6 +118,7 @@ export class CoreLease {
     const revoke = (): void => {
       revoked = true;
       holder.overdue++;
+      holder.turns--;
       this.#free += cores;
       this.#grant();
     };
@@ -125,7 +127,10 @@ export class CoreLease {
       holder.used += ((this.#clock.now() - started) * cores) / holder.share;
       holder.keepsPlace = holder.mayRequeue();
       if (revoked) holder.overdue--;
-      else this.#free += cores;
+      else {
+        holder.turns--;
+        this.#free += cores;
+      }
       this.#grant();
     };
     expect(expected);
@@ -150,6 +155,7 @@ export class CoreLease {
       next.waiting.shift();
       this.#level = Math.max(this.#level, next.used);
       this.#free -= next.cores;
+      next.turns++;
       waiter.grant();
     }
   }
@@ -181,6 +187,8 @@ export class CoreClient {
   readonly waiting: Waiter[] = [];
   /** Its run has ended and it is about to requeue. */
   keepsPlace = false;
+  /** Turns that have their cores. */
+  turns = 0;
   /** Turns that lost their cores and have not ended. */
   overdue = 0;
   /** Whether it requeues at once when a run ends. It must then queue, or {@link release} its place. */

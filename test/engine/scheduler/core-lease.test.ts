@@ -73,6 +73,25 @@ describe("CoreLease", () => {
     );
   });
 
+  it("is busy while requests hold cores, not while background work does, nor a turn that lost them", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(2, clock);
+    const [requests, background] = [lease.join(NO_BACKLOG, 1), lease.join(NO_BACKLOG, 1, 1 / 4)];
+    const [first, second] = [createGate(), createGate()];
+    const works = background.hold(() => first.passed);
+    await settle();
+    expect(lease.busy).toBe(false);
+    const runs = requests.hold(() => second.passed, 10);
+    await settle();
+    expect(lease.busy).toBe(true);
+    clock.advance(overdueAfter(10));
+    expect(lease.busy).toBe(false);
+    first.open();
+    second.open();
+    await Promise.all([works, runs]);
+    expect(lease.busy).toBe(false);
+  });
+
   it("lets nobody save up: one that was idle starts level with the others", async () => {
     const clock = new FakeClock();
     const lease = new CoreLease(1, clock);
