@@ -51,9 +51,14 @@ export function parseHost(text: string): Host | null {
  */
 export function hostTest({ allowedHosts }: HostRule): (given: string, reached: Reached) => boolean {
   const allowed = allowedHosts.map(parseHost);
+  const any = allowedHosts.includes("*");
+  let last = { listening: "", local: false };
   return (given, { listening, address, port }) => {
-    const local = isLoopback(listening);
-    if (allowedHosts.includes("*") || (!local && allowed.length === 0)) return true;
+    if (any) return true;
+    // A server keeps its address: it is judged once, not at each request.
+    if (listening !== last.listening) last = { listening, local: isLoopback(listening) };
+    const { local } = last;
+    if (!local && allowed.length === 0) return true;
     const host = parseHost(given);
     if (host === null) return false;
     const hostPort = host.port ?? HTTP_PORT;
