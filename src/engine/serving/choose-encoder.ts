@@ -22,9 +22,12 @@ export interface ChosenEncoder {
 
 const OWN: ChosenEncoder = { overDecoder: false };
 
+const OWN_NAME = ["own"] as const;
+const ALL_NAMES = [...OWN_NAME, ...REQUEST_ENCODERS] as const;
+
 /** Names that `encoder` of a request may take with this dictionary. */
 export const encodersOf = ({ role }: Pick<DictionaryManifest, "role">): readonly string[] =>
-  role === "transcoder" ? ["own"] : ["own", ...REQUEST_ENCODERS];
+  role === "transcoder" ? OWN_NAME : ALL_NAMES;
 
 /**
  * Resolves what a request names. A dictionary of pursuit runs `orthogonal` itself, by its own score.

@@ -36,8 +36,13 @@ interface Loaded {
 }
 
 /** What is known of a dictionary before it is loaded. */
-interface Prepared {
+/** The manifest, and the budget rule that follows from it. */
+interface Declared {
   readonly manifest: DictionaryManifest;
+  readonly rule: RowBudgetRule;
+}
+
+interface Prepared extends Declared {
   /** About the manifest. */
   readonly warnings: readonly string[];
   readonly needs: MemoryNeeds;
@@ -70,7 +75,7 @@ export class ServedDictionary {
   readonly #options: ServingOptions;
   #state: DictionaryState = "registered";
   #faults: readonly string[] = [];
-  #manifest: DictionaryManifest | null = null;
+  #declared: Declared | null = null;
   #facts: LoadedFacts | null = null;
   /** What has changed of the facts since. */
   #news: Pick<LoadedFacts, "chosen" | "coherence"> | null = null;
@@ -164,13 +169,14 @@ export class ServedDictionary {
     if (manifest.id !== this.id) {
       throw new Fault("broken", [`dictionary.json says id "${manifest.id}", but its folder is named "${this.id}".`]);
     }
-    this.#manifest = manifest;
+    const rule = budgetRule(manifest, this.#options.maxAtoms);
+    this.#declared = { manifest, rule };
     this.#folderWarnings = warnings;
-    this.#prepared = { manifest, warnings, needs: await memoryNeeds(this.#folder, manifest) };
+    this.#prepared = { manifest, rule, warnings, needs: await memoryNeeds(this.#folder, manifest) };
     return this.#prepared;
   }
 
-  async #start({ manifest, warnings }: Prepared, memory: DictionaryMemory, started: number): Promise<void> {
+  async #start({ manifest, rule, warnings }: Prepared, memory: DictionaryMemory, started: number): Promise<void> {
     const { clock, log, executorEntry, load, loadTimeout, telemetry, onVersion } = this.#options;
     // It may have been given up while it waited for its turn.
     this.#givenUp.signal.throwIfAborted();
@@ -213,7 +219,7 @@ export class ServedDictionary {
     this.#loaded = {
       manifest,
       sha256: facts.sha256,
-      rule: budgetRule(manifest, this.#options.maxAtoms),
+      rule,
       runtime,
       queue: createQueue(this.id, runtime, { dIn: manifest.dIn, warmUp: facts.warmUp }, this.#options),
       calls: new RuntimeCalls(runtime, this.#options),
@@ -250,10 +256,11 @@ export class ServedDictionary {
     for (const warning of [withoutGram, this.#loaded?.pursuit.warning ?? null]) {
       if (warning !== null) status.warnings = status.warnings.concat(warning);
     }
-    if (this.#manifest !== null) {
-      status.manifest = this.#manifest;
-      status.encoders = encodersOf(this.#manifest);
-      status.maxAtoms = budgetRule(this.#manifest, this.#options.maxAtoms).cap;
+    if (this.#declared !== null) {
+      const { manifest, rule } = this.#declared;
+      status.manifest = manifest;
+      status.encoders = encodersOf(manifest);
+      status.maxAtoms = rule.cap;
     }
     if (facts !== null) {
       const { chosen, coherence } = this.#news ?? facts;
