@@ -1,7 +1,17 @@
 /** `npm ci && npm start` in a fresh checkout: bin/pursuit.js builds what is missing, WebAssembly modules too. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, utimesSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
@@ -50,6 +60,22 @@ itInFull(
   },
   240_000,
 );
+
+it("asks for npm ci where the installed packages are not those of package-lock.json", () => {
+  const root = temporaryFolder();
+  for (const name of ["bin", "src", "package.json"]) cpSync(join(HERE, name), join(root, name), { recursive: true });
+  mkdirSync(join(root, "node_modules"));
+  symlinkSync(join(HERE, "node_modules/typescript"), join(root, "node_modules/typescript"));
+  const lock = (packages: object): string => JSON.stringify({ packages: { "": { version: "0.1.0" }, ...packages } });
+  const other = { "node_modules/other-system": { version: "1.0.0", optional: true } };
+  writeFileSync(join(root, "package-lock.json"), lock({ "node_modules/fastify": { version: "5.0.1" }, ...other }));
+  for (const installed of [{}, { "node_modules/fastify": { version: "5.0.0" } }]) {
+    writeFileSync(join(root, "node_modules/.package-lock.json"), lock(installed));
+    const { status, stderr } = spawnSync(process.execPath, [join(root, "bin/pursuit.js")], { encoding: "utf8" });
+    expect(stderr).toBe("package-lock.json has changed since the dependencies were installed. Run: npm ci\n");
+    expect(status).toBe(1);
+  }
+});
 
 it("ends the server when npm, which started it, is told to end", async () => {
   const folder = temporaryFolder();
