@@ -1,7 +1,7 @@
-import Type, { type TProperties } from "typebox";
+import type { TProperties } from "typebox";
 import { type EncoderSettings, type Role, ROLES } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
-import { type BudgetRule, closed, commonSchema, type EncoderSpec, type Widths } from "./spec.ts";
+import { type BudgetRule, closed, commonSchema, type EncoderSpec, type TypeBox, type Widths } from "./spec.ts";
 
 /** Settings of every one-pass kind: h = W·(norm(x) − b) + bias, activations of h, x̂ = Dᵀa + b. */
 export interface OnePassSettings extends EncoderSettings {
@@ -32,13 +32,13 @@ export interface ScaledSettings extends OnePassSettings {
   readonly scaleByDecoderNorm?: boolean | "select";
 }
 
-export const scaleByDecoderNormSchema = Type.Union([Type.Boolean(), Type.Literal("select")]);
+export const scaleByDecoderNormSchema = (type: TypeBox) => type.Union([type.Boolean(), type.Literal("select")]);
 
 /** What differs from kind to kind. */
 interface OnePassKind<S extends OnePassSettings> {
   readonly kind: string;
   /** Settings beside the common ones. */
-  readonly schema: TProperties;
+  readonly schema?: (type: TypeBox) => TProperties;
   /** Tensors beside `encoder_weight`; default `encoder_bias` [m]. */
   readonly tensors?: (widths: Widths) => Readonly<Record<string, readonly number[]>>;
   readonly faults?: (settings: S, widths: Widths) => readonly string[];
@@ -47,7 +47,7 @@ interface OnePassKind<S extends OnePassSettings> {
 /** The spec of a one-pass kind. */
 export function onePassSpec<S extends OnePassSettings>({
   kind,
-  schema,
+  schema = () => ({}),
   tensors = ({ m }) => ({ encoder_bias: [m] }),
   faults,
 }: OnePassKind<S>): EncoderSpec<S> {
@@ -55,10 +55,16 @@ export function onePassSpec<S extends OnePassSettings>({
     kind,
     family: "one_pass",
     roles: ROLES,
-    schema: Type.Object(
-      { ...commonSchema, subtract_center: Type.Boolean(), skip: Type.Optional(Type.Boolean()), ...schema },
-      closed,
-    ),
+    schema: (type) =>
+      type.Object(
+        {
+          ...commonSchema(type),
+          subtract_center: type.Boolean(),
+          skip: type.Optional(type.Boolean()),
+          ...schema(type),
+        },
+        closed,
+      ),
     tensors: (widths, { skip = false }) => ({
       encoder_weight: [widths.m, widths.dIn],
       ...tensors(widths),

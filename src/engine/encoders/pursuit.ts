@@ -1,12 +1,11 @@
-import Type from "typebox";
 import type { PursuitSettings } from "../core/dictionary.ts";
-import type { BudgetRule, Widths } from "./spec.ts";
+import type { BudgetRule, TypeBox, Widths } from "./spec.ts";
 
 /** Settings that both pursuits have beside the common ones. */
-export const pursuitSchema = {
-  residual_threshold: Type.Number({ minimum: 0 }),
-  max_atoms: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
-} as const;
+export const pursuitSchema = (type: TypeBox) => ({
+  residual_threshold: type.Number({ minimum: 0 }),
+  max_atoms: type.Union([type.Integer({ minimum: 1 }), type.Null()]),
+});
 
 /** The dictionary's cap, within the server's. */
 export function pursuitBudget(

@@ -6,7 +6,7 @@ import { jumpReluSpec } from "./jumprelu/spec.ts";
 import { matchingPursuitSpec } from "./matching-pursuit/spec.ts";
 import { orthogonalMatchingPursuitSpec } from "./orthogonal-matching-pursuit/spec.ts";
 import { reluSpec } from "./relu/spec.ts";
-import type { EncoderSpec } from "./spec.ts";
+import type { EncoderSpec, TypeBox } from "./spec.ts";
 import { topkSpec } from "./topk/spec.ts";
 
 /** Every encoder kind that is served, the project's own first. */
@@ -23,8 +23,8 @@ const SPECS: readonly EncoderSpec[] = [
 
 export const ENCODER_KINDS: readonly string[] = SPECS.map(({ kind }) => kind);
 
-/** Settings of each kind, in the same order. */
-export const ENCODER_SCHEMAS: readonly TSchema[] = SPECS.map(({ schema }) => schema);
+/** Schemas of the settings of each kind, in the same order. */
+export const encoderSchemas = (type: TypeBox): readonly TSchema[] => SPECS.map((spec) => spec.schema(type));
 
 /** The spec of a kind; undefined where no such kind is served. */
 export const findSpec = (kind: unknown): EncoderSpec | undefined => SPECS.find((spec) => spec.kind === kind);

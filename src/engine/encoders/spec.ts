@@ -1,6 +1,10 @@
-import Type, { type TSchema } from "typebox";
+import type Type from "typebox";
+import type { TSchema } from "typebox";
 import { type EncoderSettings, INPUT_NORMS, type Role } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
+
+/** TypeBox, given to each schema: runtime processes read specs without the 0.2 s that importing it takes. */
+export type TypeBox = typeof Type;
 
 /** Lengths that the tensors of a dictionary are made of. */
 export interface Widths {
@@ -30,8 +34,8 @@ export interface EncoderSpec<S extends EncoderSettings = EncoderSettings> {
   /** `pursuit` selects atom after atom; `one_pass` takes its activations from one matrix product. */
   readonly family: "pursuit" | "one_pass";
   readonly roles: readonly Role[];
-  /** Of `encoder` in dictionary.json, snake_case. */
-  readonly schema: TSchema;
+  /** Schema of `encoder` in dictionary.json, snake_case. */
+  schema(type: TypeBox): TSchema;
   /** Tensors beside `atoms` and `center`: name → shape. */
   tensors(widths: Widths, settings: S): Readonly<Record<string, readonly number[]>>;
   /** @param serverCap PURSUIT_MAX_ATOMS */
@@ -45,7 +49,7 @@ export interface EncoderSpec<S extends EncoderSettings = EncoderSettings> {
 /** Refuses fields that the schema does not name. */
 export const closed = { additionalProperties: false } as const;
 
-export const oneOf = <T extends string>(values: readonly T[]) => Type.Enum(values as [T, ...T[]]);
+export const oneOf = <T extends string>(type: TypeBox, values: readonly T[]) => type.Enum(values as [T, ...T[]]);
 
 /** Settings that every kind has. */
-export const commonSchema = { center: Type.Boolean(), input_norm: oneOf(INPUT_NORMS) } as const;
+export const commonSchema = (type: TypeBox) => ({ center: type.Boolean(), input_norm: oneOf(type, INPUT_NORMS) });

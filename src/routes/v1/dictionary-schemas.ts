@@ -1,6 +1,6 @@
 import Type, { type Static } from "typebox";
 import { PURSUIT_PATHS, ROLES, RUNTIME_STATES } from "../../engine/core/dictionary.ts";
-import { ENCODER_KINDS, ENCODER_SCHEMAS } from "../../engine/encoders/registry.ts";
+import { ENCODER_KINDS, encoderSchemas } from "../../engine/encoders/registry.ts";
 import { DICTIONARY_STATES } from "../../engine/engine.ts";
 import { BudgetSchema, closed, oneOf, VERSION } from "./schemas.ts";
 
@@ -22,7 +22,7 @@ export const DictionarySchema = Type.Object({
   groups: Type.Optional(
     Type.Array(Type.Integer(), { description: "Nested widths, ascending to m, that a budget's group may be" }),
   ),
-  encoder: Type.Optional(Type.Union([...ENCODER_SCHEMAS], { description: "Settings of the encoder, by kind" })),
+  encoder: Type.Optional(Type.Union([...encoderSchemas(Type)], { description: "Settings of the encoder, by kind" })),
   encoders: Type.Optional(
     Type.Array(Type.String(), { description: "What encoder of a request may name with this dictionary" }),
   ),

@@ -1,4 +1,3 @@
-import Type from "typebox";
 import { kFaults, onePassSpec, scaleByDecoderNormSchema, type ScaledSettings } from "../one-pass.ts";
 
 export interface AbsTopkSettings extends ScaledSettings {
@@ -8,6 +7,9 @@ export interface AbsTopkSettings extends ScaledSettings {
 /** a = the k entries of h with the largest magnitudes, signs kept, the others 0. */
 export const absTopkSpec = onePassSpec<AbsTopkSettings>({
   kind: "abs_topk",
-  schema: { k: Type.Integer({ minimum: 1 }), scale_by_decoder_norm: Type.Optional(scaleByDecoderNormSchema) },
+  schema: (type) => ({
+    k: type.Integer({ minimum: 1 }),
+    scale_by_decoder_norm: type.Optional(scaleByDecoderNormSchema(type)),
+  }),
   faults: kFaults,
 });

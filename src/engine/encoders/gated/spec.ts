@@ -3,6 +3,5 @@ import { onePassSpec } from "../one-pass.ts";
 /** a = (W·in + gate_bias > 0) · max(W·in · exp(r_mag) + mag_bias, 0). There is no `encoder_bias`. */
 export const gatedSpec = onePassSpec({
   kind: "gated",
-  schema: {},
   tensors: ({ m }) => ({ gate_bias: [m], mag_bias: [m], r_mag: [m] }),
 });

@@ -1,4 +1,3 @@
-import Type from "typebox";
 import { onePassSpec, type OnePassSettings } from "../one-pass.ts";
 
 export interface GroupmaxSettings extends OnePassSettings {
@@ -9,7 +8,7 @@ export interface GroupmaxSettings extends OnePassSettings {
 /** a = the largest h of each of k groups of m / k neighbouring atoms, rectified; the others 0 (sparsify). */
 export const groupmaxSpec = onePassSpec<GroupmaxSettings>({
   kind: "groupmax",
-  schema: { k: Type.Integer({ minimum: 1 }) },
+  schema: (type) => ({ k: type.Integer({ minimum: 1 }) }),
   faults: ({ k }, { m }) =>
     m % k === 0 ? [] : [`encoder.k is ${k}; it must divide the ${m} atoms into groups of equal size.`],
 });

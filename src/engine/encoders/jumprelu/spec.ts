@@ -1,4 +1,3 @@
-import Type from "typebox";
 import { onePassSpec, type OnePassSettings } from "../one-pass.ts";
 import { oneOf } from "../spec.ts";
 
@@ -12,6 +11,9 @@ export interface JumpReluSettings extends OnePassSettings {
 /** a = h where h passes the atom's threshold θ_j, else 0. */
 export const jumpReluSpec = onePassSpec<JumpReluSettings>({
   kind: "jumprelu",
-  schema: { comparison: oneOf(["strict", "inclusive"]), rectify: Type.Optional(Type.Boolean()) },
+  schema: (type) => ({
+    comparison: oneOf(type, ["strict", "inclusive"]),
+    rectify: type.Optional(type.Boolean()),
+  }),
   tensors: ({ m }) => ({ encoder_bias: [m], threshold: [m] }),
 });

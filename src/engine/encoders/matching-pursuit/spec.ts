@@ -1,4 +1,3 @@
-import Type from "typebox";
 import { type PursuitSettings, RESELECTS, SCORES } from "../../core/dictionary.ts";
 import { closed, commonSchema, type EncoderSpec, oneOf } from "../spec.ts";
 import { pursuitBudget, pursuitSchema } from "../pursuit.ts";
@@ -8,7 +7,16 @@ export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
   kind: "matching_pursuit",
   family: "pursuit",
   roles: ["autoencoder"],
-  schema: Type.Object({ ...commonSchema, ...pursuitSchema, score: oneOf(SCORES), reselect: oneOf(RESELECTS) }, closed),
+  schema: (type) =>
+    type.Object(
+      {
+        ...commonSchema(type),
+        ...pursuitSchema(type),
+        score: oneOf(type, SCORES),
+        reselect: oneOf(type, RESELECTS),
+      },
+      closed,
+    ),
   tensors: () => ({}),
   budget: pursuitBudget,
   warnings: (_weights, largestSquaredNorm) =>

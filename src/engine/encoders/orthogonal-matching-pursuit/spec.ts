@@ -1,4 +1,3 @@
-import Type from "typebox";
 import { ORTHOGONAL_SCORES, type OrthogonalSettings } from "../../core/dictionary.ts";
 import { closed, commonSchema, type EncoderSpec, oneOf } from "../spec.ts";
 import { pursuitBudget, pursuitSchema } from "../pursuit.ts";
@@ -8,10 +7,16 @@ export const orthogonalMatchingPursuitSpec: EncoderSpec<OrthogonalSettings> = {
   kind: "orthogonal_matching_pursuit",
   family: "pursuit",
   roles: ["autoencoder"],
-  schema: Type.Object(
-    { ...commonSchema, ...pursuitSchema, score: oneOf(ORTHOGONAL_SCORES), raw_scores: Type.Boolean() },
-    closed,
-  ),
+  schema: (type) =>
+    type.Object(
+      {
+        ...commonSchema(type),
+        ...pursuitSchema(type),
+        score: oneOf(type, ORTHOGONAL_SCORES),
+        raw_scores: type.Boolean(),
+      },
+      closed,
+    ),
   tensors: () => ({}),
   budget: pursuitBudget,
 };

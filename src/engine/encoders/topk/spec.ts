@@ -1,4 +1,3 @@
-import Type from "typebox";
 import { kFaults, onePassSpec, scaleByDecoderNormSchema, type ScaledSettings } from "../one-pass.ts";
 
 export interface TopkSettings extends ScaledSettings {
@@ -10,10 +9,10 @@ export interface TopkSettings extends ScaledSettings {
 /** a = the k largest of h, the others 0. */
 export const topkSpec = onePassSpec<TopkSettings>({
   kind: "topk",
-  schema: {
-    k: Type.Integer({ minimum: 1 }),
-    rectify: Type.Optional(Type.Boolean()),
-    scale_by_decoder_norm: Type.Optional(scaleByDecoderNormSchema),
-  },
+  schema: (type) => ({
+    k: type.Integer({ minimum: 1 }),
+    rectify: type.Optional(type.Boolean()),
+    scale_by_decoder_norm: type.Optional(scaleByDecoderNormSchema(type)),
+  }),
   faults: kFaults,
 });
