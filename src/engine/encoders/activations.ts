@@ -1,6 +1,6 @@
+import type { Activation } from "../core/candidate-atoms.ts";
 import { createAbsTopkActivation } from "./abs-topk/activation.ts";
 import { absTopkReference } from "./abs-topk/reference.ts";
-import type { Activation } from "./active-atoms.ts";
 import { createGatedActivation } from "./gated/activation.ts";
 import { gatedReference } from "./gated/reference.ts";
 import { createGroupmaxActivation } from "./groupmax/activation.ts";

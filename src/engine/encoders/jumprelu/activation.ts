@@ -1,16 +1,11 @@
-import type { Activation } from "../active-atoms.ts";
+import type { Activation } from "../../core/candidate-atoms.ts";
 import type { OnePassWeights } from "../one-pass.ts";
 import type { JumpReluSettings } from "./spec.ts";
 
-export function createJumpReluActivation({ settings, tensors }: OnePassWeights<JumpReluSettings>): Activation {
-  const limits = strictLimits(tensors["threshold"]!, settings);
-  return (h, active) => {
-    for (let j = 0; j < h.length; j++) {
-      const value = h[j]!;
-      if (value > limits[j]! && value !== 0 && Math.abs(value) < Infinity) active.push(j, value);
-    }
-  };
-}
+export const createJumpReluActivation = ({ settings, tensors }: OnePassWeights<JumpReluSettings>): Activation => ({
+  screen: { by: "limit", limits: strictLimits(tensors["threshold"]!, settings) },
+  value: (h) => h,
+});
 
 /** [m] the numbers that h_j must exceed: one comparison an atom, whatever the settings. */
 function strictLimits(threshold: Float32Array, { comparison, rectify = true }: JumpReluSettings): Float32Array {

@@ -1,8 +1,7 @@
-import type { Activation } from "../active-atoms.ts";
+import type { Activation } from "../../core/candidate-atoms.ts";
+import type { OnePassWeights } from "../one-pass.ts";
 
-export const createReluActivation = (): Activation => (h, active) => {
-  for (let j = 0; j < h.length; j++) {
-    const value = h[j]!;
-    if (value > 0 && value < Infinity) active.push(j, value);
-  }
-};
+export const createReluActivation = ({ m }: OnePassWeights): Activation => ({
+  screen: { by: "limit", limits: new Float32Array(m) },
+  value: (h) => h,
+});

@@ -2,10 +2,13 @@
 declare namespace WebAssembly {
   interface Module {}
   const Module: new (bytes: Uint8Array) => Module;
-  class Memory {
+  /** Shared between threads unless declared otherwise. */
+  class Memory<Buffer extends ArrayBufferLike = SharedArrayBuffer> {
     /** Sizes in pages of 64 KiB. */
-    constructor(descriptor: { initial: number; maximum: number; shared: true });
-    readonly buffer: SharedArrayBuffer;
+    constructor(
+      descriptor: Buffer extends ArrayBuffer ? { initial: number } : { initial: number; maximum: number; shared: true },
+    );
+    readonly buffer: Buffer;
   }
   class Instance {
     constructor(module: Module, imports: Record<string, Record<string, unknown>>);

@@ -18,11 +18,17 @@ export class DensePass {
 
   /**
    * [n, d] → [n, m]. A single row takes another path through the runtime and rounds differently. The binding allocates
-   * every result; frequent callers should free it (freeMemory).
+   * every result that has no memory given; frequent callers should free it (freeMemory).
+   * @param into [n, m] memory for the result, not shared with other threads
    */
-  async run(rows: Float32Array): Promise<Float32Array> {
-    const input = new Tensor("float32", rows, [rows.length / this.#d, this.#d]);
-    const { products } = await this.#session.run({ rows: input });
+  async run(rows: Float32Array, into?: Float32Array): Promise<Float32Array> {
+    const n = rows.length / this.#d;
+    const input = { rows: new Tensor("float32", rows, [n, this.#d]) };
+    if (into !== undefined) {
+      await this.#session.run(input, { products: new Tensor("float32", into, [n, into.length / n]) });
+      return into;
+    }
+    const { products } = await this.#session.run(input);
     return products!.data as Float32Array;
   }
 

@@ -1,21 +1,25 @@
 import { atomNorms } from "../../core/dictionary-weights.ts";
+import { type Activation, ActiveAtoms, appendActive, type CandidateScan } from "../../core/candidate-atoms.ts";
 import type { CoherenceFigures, RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
 import { onePassRule } from "../../encoders/activations.ts";
-import { type Activation, ActiveAtoms } from "../../encoders/active-atoms.ts";
 import type { OnePassWeights, ScaledSettings } from "../../encoders/one-pass.ts";
 import { coherenceOf, freeMemory } from "../gram/gram.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import type { EncoderSession } from "../process/encoder-session.ts";
 import { type AtomResidual, placeAtoms } from "../kernel/atom-residual.ts";
+import { createScan } from "../kernel/score-scan.ts";
 import { AtomSession } from "./atom-session.ts";
 import { onePassCodes } from "./one-pass-codes.ts";
 import { onePassRows } from "./one-pass-rows.ts";
 
-/** Scores of one run of the dense pass, 64 MiB: a large dictionary encodes a batch in several runs. */
-const SCORES_AT_ONCE = 1 << 24;
+/** Scores of one run of the dense pass, 32 MiB, which stay in memory: a large dictionary encodes a batch in several runs. */
+const SCORES_AT_ONCE = 1 << 23;
+
+/** Fewest rows of a run: a single row takes another way through the runtime than many, and rounds differently. */
+const LEAST_ROWS = 2;
 
 /** A one-pass encoder: the dense pass in ONNX Runtime, then the activation rule of its kind over each row of scores. */
 export class OnePassSession extends AtomSession<OnePassWeights> implements EncoderSession {
@@ -24,14 +28,15 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   readonly #dense: DensePass;
   /** x · skipᵀ of a transcoder that has one. */
   readonly #skip: DensePass | null;
-  readonly #activate: Activation;
+  readonly #activation: Activation;
+  readonly #scan: CandidateScan;
   readonly #residual: AtomResidual;
   readonly #active = new ActiveAtoms();
 
   private constructor(
     dense: DensePass,
     skip: DensePass | null,
-    activate: Activation,
+    activation: Activation,
     weights: OnePassWeights,
     norms: Float64Array,
     residual: AtomResidual,
@@ -40,7 +45,8 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     super(weights, norms);
     this.#dense = dense;
     this.#skip = skip;
-    this.#activate = activate;
+    this.#activation = activation;
+    this.#scan = createScan(activation.screen, weights.m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * weights.m));
     this.#residual = residual;
     this.chosen = { runtime, path: "dense" };
     this.coherence = coherenceOf(norms, null);
@@ -49,7 +55,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   static async create(given: OnePassWeights, options: OnnxSessionOptions): Promise<OnePassSession> {
     const { d, dIn, m, tensors } = given;
     const stored = atomNorms(given);
-    const activate = onePassRule(given).create(given, stored);
+    const activation = onePassRule(given).create(given, stored);
     const bias = tensors["encoder_bias"];
     const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) };
     const dense = await DensePass.create(encoder, options);
@@ -61,7 +67,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     const light = { ...given, tensors: kept };
     const { weights, residual } = placeAtoms(scaled ? { ...light, atoms: unitAtoms(given, stored) } : light);
     const norms = scaled ? atomNorms(weights) : stored;
-    return new OnePassSession(dense, added, activate, weights, norms, residual, options);
+    return new OnePassSession(dense, added, activation, weights, norms, residual, options);
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
@@ -72,18 +78,19 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     const active = this.#active;
     active.length = 0;
     const indptr = new Uint32Array(batch.count + 1);
-    // A single row takes another way through the runtime than many and rounds differently, so a run has two at least.
-    const height = Math.max(2, Math.floor(SCORES_AT_ONCE / m));
+    const height = Math.max(LEAST_ROWS, Math.floor(SCORES_AT_ONCE / m));
     for (let from = 0; from < batch.count; from += height) {
       const to = Math.min(from + height, rows.count);
       const start = Math.min(from, to - 2);
-      const scores = await this.#dense.run(rows.input.subarray(start * d, to * d));
+      const room = this.#scan.scores((to - start) * m);
+      const scores = await this.#dense.run(rows.input.subarray(start * d, to * d), room ?? undefined);
       for (let i = from; i < Math.min(to, batch.count); i++) {
         const row = (i - start) * m;
-        this.#activate(scores.subarray(row, row + (batch.budgets.group[i]! || m)), active);
+        const h = scores.subarray(row, row + (batch.budgets.group[i]! || m));
+        appendActive(this.#activation, h, this.#scan.candidates(h), active);
         indptr[i + 1] = active.length;
       }
-      freeMemory(scores);
+      if (room === null) freeMemory(scores);
     }
     const found = {
       indptr,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ActiveAtoms, LargestKeys } from "../../../src/engine/encoders/active-atoms.ts";
+import { ActiveAtoms, LargestKeys } from "../../../src/engine/core/candidate-atoms.ts";
 
 /** Few distinct values, so that ties are common. */
 const keys = fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constantFrom(Infinity, -Infinity, NaN)), {
