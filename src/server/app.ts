@@ -72,7 +72,16 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
       return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
     },
     // Verbose: a fault then holds the schema, which lists the known fields.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, verbose: true } },
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        verbose: true,
+        // See textParameter.
+        keywords: ["documented"],
+      },
+    },
   });
   const { telemetry } = options;
   telemetry.subscribe(addTimes);

@@ -9,7 +9,7 @@ interface Parameter {
   readonly name: string;
   readonly in: "path" | "query";
   readonly required?: boolean;
-  readonly example?: string | Readonly<Record<string, string>>;
+  readonly example?: string | number | Readonly<Record<string, string>>;
 }
 interface Operation {
   readonly operationId: string;
@@ -40,14 +40,14 @@ afterAll(() => server.stop());
 function urlOf(path: string, parameters: readonly Parameter[]): string {
   const url = new URL(server.base);
   url.pathname = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
-    encodeURIComponent(parameters.find((parameter) => parameter.name === name)?.example as string),
+    encodeURIComponent(String(parameters.find((parameter) => parameter.name === name)?.example)),
   );
   for (const { in: place, name, example } of parameters) {
     if (place !== "query" || example === undefined) continue;
     // An object in a query is written as one parameter for each of its fields.
     if (typeof example === "object")
       for (const [field, value] of Object.entries(example)) url.searchParams.set(field, value);
-    else url.searchParams.set(name, example);
+    else url.searchParams.set(name, String(example));
   }
   return url.href;
 }

@@ -41,15 +41,21 @@ const InferBodySchema = Type.Object(
       Type.Array(Type.Object({ name: Type.String(), parameters: Type.Optional(ParametersSchema) })),
     ),
   },
-  { description: `Binary data may follow it, its beginning told by the header ${HEADER_LENGTH}` },
+  {
+    title: "InferRequest",
+    description: `Binary data may follow it, its beginning told by the header ${HEADER_LENGTH}`,
+  },
 );
-const InferAnswerSchema = Type.Object({
-  model_name: Type.String(),
-  model_version: Type.String(),
-  id: Type.Optional(Type.String()),
-  parameters: Type.Optional(ParametersSchema),
-  outputs: Type.Array(Type.Object(tensor)),
-});
+const InferAnswerSchema = Type.Object(
+  {
+    model_name: Type.String(),
+    model_version: Type.String(),
+    id: Type.Optional(Type.String()),
+    parameters: Type.Optional(ParametersSchema),
+    outputs: Type.Array(Type.Object(tensor)),
+  },
+  { title: "InferAnswer" },
+);
 
 /** POST /v2/models/{model}/infer: rows → codes as tensors. */
 export function inferRoute(options: AppOptions, pool: WirePool, statistics: InferStatistics): V2Route {

@@ -13,21 +13,30 @@ const PLATFORM = "onnx_onnxv1";
 /** Maximum that clients can read as `max_batch_size`. */
 const LARGEST_INT32 = 2 ** 31 - 1;
 
-const TensorSchema = Type.Object({
-  name: Type.String(),
-  datatype: Type.String(),
-  shape: Type.Array(Type.Integer()),
-});
+const TensorSchema = Type.Object(
+  {
+    name: Type.String(),
+    datatype: Type.String(),
+    shape: Type.Array(Type.Integer()),
+  },
+  { title: "ModelTensor" },
+);
 
-const MetadataSchema = Type.Object({
-  name: Type.String(),
-  versions: Type.Array(Type.String()),
-  platform: Type.String(),
-  inputs: Type.Array(TensorSchema),
-  outputs: Type.Array(TensorSchema),
-});
+const MetadataSchema = Type.Object(
+  {
+    name: Type.String(),
+    versions: Type.Array(Type.String()),
+    platform: Type.String(),
+    inputs: Type.Array(TensorSchema),
+    outputs: Type.Array(TensorSchema),
+  },
+  { title: "ModelMetadata" },
+);
 
-const StatisticsSchema = Type.Object({ model_stats: Type.Array(Type.Record(Type.String(), Type.Unknown())) });
+const StatisticsSchema = Type.Object(
+  { model_stats: Type.Array(Type.Record(Type.String(), Type.Unknown())) },
+  { title: "ModelStatistics" },
+);
 
 /** GET /v2/models and, below it, metadata, ready, config and stats. */
 export function modelRoutes(options: AppOptions, statistics: InferStatistics): readonly V2Route[] {

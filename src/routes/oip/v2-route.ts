@@ -35,7 +35,7 @@ export const VERSION = "1";
 /** Place of the optional version in a path. */
 export const VERSION_PLACE = "{/version}";
 
-const V2ErrorSchema = Type.Object({ error: Type.String() });
+const V2ErrorSchema = Type.Object({ error: Type.String() }, { title: "V2Error" });
 const ERROR = { description: "Error", content: { "application/json": { schema: V2ErrorSchema } } };
 
 /** Adds a route, and its twin with the version in its path. */

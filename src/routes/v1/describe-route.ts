@@ -1,7 +1,9 @@
 import type { FastifySchema } from "fastify";
 import Type, { type TSchema } from "typebox";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
-import { PROBLEM_SCHEMA_ID } from "./schemas.ts";
+import { DTYPES } from "../../codecs/rows.ts";
+import { FORMATS } from "../../codecs/write-codes.ts";
+import { BudgetSchema, oneOf, PROBLEM_SCHEMA_ID } from "./schemas.ts";
 import { BODY_MEDIA, LINES_MEDIA } from "../media-types.ts";
 
 interface RouteDescription {
@@ -102,25 +104,35 @@ export function bodySchemas(
   return { ...Object.fromEntries(schemas), ...(lines && { [LINES_MEDIA]: LinesSchema }) };
 }
 
-const text = (description: string) => Type.Optional(Type.String({ description }));
+/**
+ * A parameter of a path or query: validated as text, because every one is, and documented as what the text holds.
+ * @param documented what it holds; text if not given
+ */
+export const textParameter = (description: string, documented?: TSchema) =>
+  Type.String({
+    ...(description && { description }),
+    ...(documented && { documented: { ...documented, ...(description && { description }) } }),
+  });
+
+const queryText = (description: string, documented?: TSchema) => Type.Optional(textParameter(description, documented));
 
 /** Fields that the query holds where the body is bytes or lines. Checked as the fields of the body that they are. */
 export const FieldsQuerySchema = Type.Object({
-  dtype: text("octet-stream: float32, float64, float16 or bfloat16"),
-  rows: text("octet-stream: how many"),
-  max_atoms: text("A part of the budget, as are the next four"),
-  tolerance: text(""),
-  residual_norm: text(""),
-  min_gain: text(""),
-  group: text(""),
-  budget: text(
+  dtype: queryText("octet-stream: the numbers' type", oneOf(Object.keys(DTYPES))),
+  rows: queryText("octet-stream: how many", Type.Integer({ minimum: 0 })),
+  max_atoms: queryText("A part of the budget, as are the next four", BudgetSchema.properties.max_atoms),
+  tolerance: queryText("", BudgetSchema.properties.tolerance),
+  residual_norm: queryText("", BudgetSchema.properties.residual_norm),
+  min_gain: queryText("", BudgetSchema.properties.min_gain),
+  group: queryText("", BudgetSchema.properties.group),
+  budget: queryText(
     "The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body",
   ),
-  encoder: text('own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON'),
-  format: text("sparse, csr, dense or map. If not given: csr in a MessagePack answer, else sparse"),
-  include: text("trace, reconstruction, labels and summary, with commas"),
-  timeout_ms: text("Of each group, where lines are streamed"),
-  on_overload: text(""),
+  encoder: queryText('own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON'),
+  format: queryText("If not given: csr in a MessagePack answer, else sparse", oneOf(FORMATS)),
+  include: queryText("trace, reconstruction, labels and summary, with commas"),
+  timeout_ms: queryText("Of each group, where lines are streamed", Type.Number({ exclusiveMinimum: 0 })),
+  on_overload: queryText("", oneOf(["reject", "degrade"])),
 });
 
 const binary = (contentMediaType: string, description: string): TSchema =>

@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import type { FeatureFacts } from "../../engine/core/dictionary.ts";
 import { EngineError } from "../../engine/core/errors.ts";
-import { describeRoute } from "./describe-route.ts";
+import { describeRoute, textParameter } from "./describe-route.ts";
 import { type AppOptions, contextOf } from "../request-context.ts";
 import { FeatureSchema, FeaturesSchema } from "./dictionary-schemas.ts";
 import { WireError } from "../../codecs/codec-error.ts";
@@ -24,7 +24,9 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
         query: Type.Object(
           {
             query: Type.String({ minLength: 1, maxLength: 200 }),
-            limit: Type.Optional(Type.String({ description: `1 to ${MOST_FOUND}; ${FOUND} if not given` })),
+            limit: Type.Optional(
+              textParameter(`${FOUND} if not given`, Type.Integer({ minimum: 1, maximum: MOST_FOUND })),
+            ),
           },
           { additionalProperties: false },
         ),
@@ -47,7 +49,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
         summary: "One feature: its label, norm and nearest atoms",
         operationId: "getFeature",
         id: true,
-        params: { index: Type.String({ description: "0 to m − 1" }) },
+        params: { index: textParameter("0 to m − 1", Type.Integer({ minimum: 0 })) },
         answer: FeatureSchema,
         problems: [404, 500],
       }),

@@ -11,7 +11,10 @@ import { CODE_COLUMNS, type ColumnRule } from "../../engine/core/sparse-codes.ts
 import { DTYPES } from "../../codecs/rows.ts";
 import { FORMATS } from "../../codecs/write-codes.ts";
 
-/** The wire's shapes: what Ajv validates by, and what openapi/openapi.json is made of. */
+/**
+ * The wire's shapes: what Ajv validates by, and what openapi/openapi.json is made of. The document lists every schema
+ * with a title under components, by that name.
+ */
 
 export const closed = { additionalProperties: false } as const;
 export const oneOf = <T extends string>(values: readonly T[], options = {}) =>
@@ -50,24 +53,27 @@ export const BudgetSchema = Type.Object(
       Type.Integer({ minimum: 1, description: "Use the first so many atoms only: one of the dictionary's groups" }),
     ),
   },
-  closed,
+  { ...closed, title: "Budget" },
 );
 export type BudgetWire = Static<typeof BudgetSchema>;
 
 /** Read by codecs/rows.ts, number by number, and not by the validator. */
-export const InputsSchema = Type.Union([
-  Type.Array(Type.Array(Type.Number()), {
-    description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed",
-  }),
-  Type.Object(
-    {
-      data: Type.String({ description: "base64, row-major, little-endian" }),
-      dtype: oneOf(Object.keys(DTYPES) as (keyof typeof DTYPES)[]),
-      shape: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 2, description: "[…, d]" }),
-    },
-    closed,
-  ),
-]);
+export const InputsSchema = Type.Union(
+  [
+    Type.Array(Type.Array(Type.Number()), {
+      description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed",
+    }),
+    Type.Object(
+      {
+        data: Type.String({ description: "base64, row-major, little-endian" }),
+        dtype: oneOf(Object.keys(DTYPES) as (keyof typeof DTYPES)[]),
+        shape: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 2, description: "[…, d]" }),
+      },
+      { ...closed, title: "Base64Rows" },
+    ),
+  ],
+  { title: "Rows" },
+);
 
 export const BUDGET =
   "One for all rows, or one per row. Without it the dictionary's default_budget holds; {} is no limit but max_atoms of the dictionary";
@@ -79,7 +85,7 @@ const pursuits = [
       score: Type.Optional(oneOf(SCORES, { description: "relu if not given" })),
       reselect: Type.Optional(oneOf(RESELECTS, { description: "add if not given" })),
     },
-    closed,
+    { ...closed, title: "MatchingPursuit" },
   ),
   Type.Object(
     {
@@ -88,13 +94,14 @@ const pursuits = [
         oneOf(ORTHOGONAL_SCORES, { description: "relu if not given; the dictionary's own where it is one of pursuit" }),
       ),
     },
-    closed,
+    { ...closed, title: "OrthogonalMatchingPursuit" },
   ),
 ];
 
 /** Of the document. Requests are read by codecs/read-encoder.ts, which says what is wrong with one. */
 export const EncoderSchema = Type.Optional(
   Type.Union([oneOf(["own", ...REQUEST_ENCODERS]), ...pursuits], {
+    title: "Encoder",
     description:
       "own if not given. matching_pursuit: over the decoder. orthogonal: every selection re-solves all coefficients. Autoencoders only",
   }),
@@ -130,7 +137,7 @@ const TargetsSchema = Type.Optional(
 );
 export const EncodeBodySchema = Type.Object(
   { inputs: InputsSchema, targets: TargetsSchema, encoder: EncoderSchema, ...encodeFields },
-  closed,
+  { ...closed, title: "EncodeRequest" },
 );
 
 /** What is left of a decode body: the codes are read by codecs/codes.ts, other fields of an encode answer are passed over. */
@@ -152,18 +159,21 @@ export type DecodeFields = Static<typeof DecodeFieldsSchema>;
 
 const norm = Type.Object(
   { shift: Type.Number(), scale: Type.Number() },
-  { description: "Required where encode gave one" },
+  { title: "InputNorm", description: "Required where encode gave one" },
 );
 const indexList = Type.Array(Type.Integer({ minimum: 0 }));
 const CodeSchema = Type.Union([
-  Type.Object({ indices: indexList, values: Type.Array(Type.Number()), norm: Type.Optional(norm) }),
+  Type.Object(
+    { indices: indexList, values: Type.Array(Type.Number()), norm: Type.Optional(norm) },
+    { title: "PostedSparseCode" },
+  ),
   Type.Object(
     { values: Type.Record(Type.String(), Type.Number()), norm: Type.Optional(norm) },
-    { description: "As format map" },
+    { title: "PostedMapCode", description: "As format map" },
   ),
   Type.Object(
     { values: Type.Array(Type.Number(), { description: "m numbers" }), norm: Type.Optional(norm) },
-    { description: "As format dense" },
+    { title: "PostedDenseCode", description: "As format dense" },
   ),
 ]);
 const ColumnsSchema = Type.Object(
@@ -178,7 +188,7 @@ const ColumnsSchema = Type.Object(
       ]),
     ),
   },
-  { description: "As format csr" },
+  { title: "PostedCsrCodes", description: "As format csr" },
 );
 
 export const DecodeBodySchema = Type.Object(
@@ -194,7 +204,7 @@ export const DecodeBodySchema = Type.Object(
       description: "In any format; a code's other fields are ignored, so an encode answer may be posted back whole",
     }),
   },
-  { description: "An encode answer, or its codes" },
+  { title: "DecodeRequest", description: "An encode answer, or its codes" },
 );
 
 const GROUPS: Readonly<Record<string, string>> = {
@@ -266,15 +276,22 @@ const shape = Type.Optional(
   Type.Array(Type.Integer(), { description: "Of the inputs, where they had more than one leading dimension" }),
 );
 const indices = Type.Array(Type.Integer(), { description: "Ascending and distinct" });
-const coded = <T extends TSchema>(values: T, more = {}) =>
-  Type.Object({ ...answerFields, shape, codes: Type.Array(Type.Object({ ...more, values, ...rowFields })) });
+const coded = <T extends TSchema>(format: string, values: T, more = {}) =>
+  Type.Object(
+    {
+      ...answerFields,
+      shape,
+      codes: Type.Array(Type.Object({ ...more, values, ...rowFields }, { title: `${format}Code` })),
+    },
+    { title: `${format}Codes` },
+  );
 const column = (schema: TSchema) => Type.Array(schema);
 
 /** Written by codecs/write-codes.ts as text: here for the document. */
 export const EncodeAnswerSchema = Type.Union([
-  coded(numbers("One per index"), { indices }),
-  coded(numbers("m numbers, format dense")),
-  coded(Type.Record(Type.String(), Type.Number(), { description: "format map" })),
+  coded("Sparse", numbers("One per index"), { indices }),
+  coded("Dense", numbers("m numbers, format dense")),
+  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" })),
   Type.Object(
     {
       ...answerFields,
@@ -284,7 +301,7 @@ export const EncodeAnswerSchema = Type.Union([
       shape: Type.Array(Type.Integer(), { description: "[n, m]" }),
       ...Object.fromEntries(Object.entries(rowFields).map(([name, schema]) => [name, Type.Optional(column(schema))])),
     },
-    { description: "format csr: what scipy.sparse.csr_matrix takes, the other fields in columns" },
+    { title: "CsrCodes", description: "format csr: what scipy.sparse.csr_matrix takes, the other fields in columns" },
   ),
 ]);
 
@@ -313,19 +330,22 @@ const TransferEncoderSchema = Type.Optional(
 );
 export const TransferBodySchema = Type.Object(
   { inputs: InputsSchema, encoder: TransferEncoderSchema, ...transferFields },
-  closed,
+  { ...closed, title: "TransferRequest" },
 );
 
 const outputs = Type.Array(Type.Array(Type.Number()));
-export const DecodeAnswerSchema = Type.Object({ outputs });
+export const DecodeAnswerSchema = Type.Object({ outputs }, { title: "DecodedRows" });
 
 /** Put together by routes/v1/transfer.ts from an encode and a decode answer. */
-export const TransferAnswerSchema = Type.Object({
-  outputs,
-  to: Type.Object({
-    dictionary: Type.String(),
-    sha256: Type.String({ description: VERSION }),
-    input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
-  }),
-  from: coded(numbers("One per index"), { indices }),
-});
+export const TransferAnswerSchema = Type.Object(
+  {
+    outputs,
+    to: Type.Object({
+      dictionary: Type.String(),
+      sha256: Type.String({ description: VERSION }),
+      input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
+    }),
+    from: coded("Sparse", numbers("One per index"), { indices }),
+  },
+  { title: "TransferredRows" },
+);

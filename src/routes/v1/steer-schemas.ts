@@ -24,7 +24,7 @@ const CodeEditSchema = Type.Object(
     when: Type.Optional(Type.Object(bounds, { ...closed, description: "Skips a row whose z lies outside" })),
     rows,
   },
-  closed,
+  { ...closed, title: "CodeEdit" },
 );
 
 const DirectionEditSchema = Type.Object(
@@ -41,10 +41,11 @@ const DirectionEditSchema = Type.Object(
     ...bounds,
     rows,
   },
-  closed,
+  { ...closed, title: "DirectionEdit" },
 );
 
 const EditsSchema = Type.Array(Type.Union([CodeEditSchema, DirectionEditSchema]), {
+  title: "Edits",
   maxItems: MAX_EDITS,
   description: "Code edits in order, then direction edits in order; see docs/steering.md",
 });
@@ -74,47 +75,52 @@ export const SteerFieldsSchema = Type.Object(
 export type SteerFields = Static<typeof SteerFieldsSchema>;
 export const SteerBodySchema = Type.Object(
   { inputs: InputsSchema, edits: Type.Optional(EditsSchema), encoder: EncoderSchema, ...steerFields },
-  closed,
+  { ...closed, title: "SteerRequest" },
 );
 
-export const SteerAnswerSchema = Type.Object({
-  dictionary: Type.String(),
-  sha256: Type.String(),
-  encoder: AnsweredEncoderSchema,
-  shape: Type.Optional(Type.Array(Type.Integer())),
-  outputs: Type.Array(Type.Array(Type.Number())),
-  changes: Type.Array(
-    Type.Object({
-      norm: Type.Number({ description: "‖y − x‖" }),
-      edits: Type.Optional(
-        Type.Array(
-          Type.Object({
-            edit: Type.Integer({ description: "Its place in edits, or in the set's" }),
-            set: Type.Optional(Type.String()),
-            feature: Type.Optional(Type.Integer()),
-            before: Type.Number({ description: "Coefficient, or component along the direction, just before the edit" }),
-            after: Type.Number(),
-          }),
-          { description: "include effect: the edits that apply to this row" },
+export const SteerAnswerSchema = Type.Object(
+  {
+    dictionary: Type.String(),
+    sha256: Type.String(),
+    encoder: AnsweredEncoderSchema,
+    shape: Type.Optional(Type.Array(Type.Integer())),
+    outputs: Type.Array(Type.Array(Type.Number())),
+    changes: Type.Array(
+      Type.Object({
+        norm: Type.Number({ description: "‖y − x‖" }),
+        edits: Type.Optional(
+          Type.Array(
+            Type.Object({
+              edit: Type.Integer({ description: "Its place in edits, or in the set's" }),
+              set: Type.Optional(Type.String()),
+              feature: Type.Optional(Type.Integer()),
+              before: Type.Number({
+                description: "Coefficient, or component along the direction, just before the edit",
+              }),
+              after: Type.Number(),
+            }),
+            { description: "include effect: the edits that apply to this row" },
+          ),
         ),
-      ),
-      moved: Type.Optional(
-        Type.Array(
-          Type.Object({
-            feature: Type.Integer(),
-            before: Type.Number({ description: "In the code of the posted row" }),
-            after: Type.Number({ description: "In the code of the steered row" }),
-            asked: Type.Boolean({ description: "Whether an edit names it" }),
-          }),
-          { description: "include effect: features whose coefficients differ once the steered row is encoded" },
+        moved: Type.Optional(
+          Type.Array(
+            Type.Object({
+              feature: Type.Integer(),
+              before: Type.Number({ description: "In the code of the posted row" }),
+              after: Type.Number({ description: "In the code of the steered row" }),
+              asked: Type.Boolean({ description: "Whether an edit names it" }),
+            }),
+            { description: "include effect: features whose coefficients differ once the steered row is encoded" },
+          ),
         ),
-      ),
-    }),
-  ),
-});
+      }),
+    ),
+  },
+  { title: "SteeredRows" },
+);
 
 export const SetFieldsSchema = Type.Object({ edits: Posted }, closed);
-export const SetBodySchema = Type.Object({ edits: EditsSchema }, closed);
+export const SetBodySchema = Type.Object({ edits: EditsSchema }, { ...closed, title: "SteeringSetRequest" });
 
 const setFields = {
   name: Type.String(),
@@ -122,10 +128,13 @@ const setFields = {
   stale: Type.Boolean({ description: "The dictionary is another version now: refused until it is saved again" }),
   etag: Type.String(),
 };
-export const SteeringSetSchema = Type.Object({ ...setFields, edits: EditsSchema });
-export const SteeringSetsSchema = Type.Object({
-  sets: Type.Array(
-    Type.Object({ ...setFields, edits: Type.Integer({ description: "How many" }), bytes: Type.Integer() }),
-  ),
-  next: Type.Optional(Type.String({ description: "The list goes on: ask for the sets after this name" })),
-});
+export const SteeringSetSchema = Type.Object({ ...setFields, edits: EditsSchema }, { title: "SteeringSet" });
+export const SteeringSetsSchema = Type.Object(
+  {
+    sets: Type.Array(
+      Type.Object({ ...setFields, edits: Type.Integer({ description: "How many" }), bytes: Type.Integer() }),
+    ),
+    next: Type.Optional(Type.String({ description: "The list goes on: ask for the sets after this name" })),
+  },
+  { title: "SteeringSets" },
+);

@@ -4,7 +4,7 @@ import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
 import { readEdits } from "../../engine/core/edits.ts";
 import type { SteeringSet } from "../../engine/core/steering.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
-import { bodySchemas, describeRoute } from "./describe-route.ts";
+import { bodySchemas, describeRoute, textParameter } from "./describe-route.ts";
 import { limitOf } from "./features.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
 import type { AppOptions } from "../request-context.ts";
@@ -40,7 +40,9 @@ export function registerSteeringSets(
         query: Type.Object(
           {
             after: Type.Optional(Type.String({ description: "Start after this name: `next` of the previous answer" })),
-            limit: Type.Optional(Type.String({ description: `1 to ${MOST_LISTED}; ${LISTED} if not given` })),
+            limit: Type.Optional(
+              textParameter(`${LISTED} if not given`, Type.Integer({ minimum: 1, maximum: MOST_LISTED })),
+            ),
           },
           { additionalProperties: false },
         ),

@@ -1,24 +1,10 @@
-import swagger, { type FastifyDynamicSwaggerOptions } from "@fastify/swagger";
+import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { FastifyInstance } from "fastify";
 import { ProblemSchema } from "../../routes/v1/schemas.ts";
 import { keyRequired, type Keys } from "./keys.ts";
-import { REQUEST_EXAMPLES } from "./openapi-examples.ts";
+import { completeDocument } from "./openapi-document.ts";
 import { isHealthPath, isPage } from "./routes.ts";
-
-/** The part of an OpenAPI operation completed here. */
-interface Operation {
-  readonly operationId: string;
-  parameters?: Parameter[];
-  readonly requestBody?: { readonly content: Record<string, { example?: unknown }> };
-}
-interface Parameter {
-  readonly name: string;
-  readonly in: string;
-  readonly description?: string;
-  readonly schema?: unknown;
-  example?: unknown;
-}
 
 /** Describes the routes registered after it: the OpenAPI document, and the page at /docs. */
 export async function registerDocs(
@@ -52,7 +38,7 @@ export async function registerDocs(
       const required = keyRequired(access, { open: isHealthPath(url), management });
       return { schema: required === "none" ? schema : { ...schema, security: [{ key: [] }] }, url };
     },
-    transformObject: completeOperations,
+    transformObject: completeDocument,
   });
   await app.register(async (pages) => {
     pages.addHook("onRoute", (route) => {
@@ -65,53 +51,6 @@ export async function registerDocs(
       uiConfig: { layout: "BaseLayout", persistAuthorization: false, tryItOutEnabled: true },
     });
   });
-}
-
-/** Adds examples to requests, and shows the query of bodies without fields as one parameter. */
-const completeOperations: NonNullable<FastifyDynamicSwaggerOptions["transformObject"]> = (given) => {
-  if (!("openapiObject" in given)) return given.swaggerObject;
-  for (const path of Object.values(given.openapiObject.paths ?? {})) {
-    for (const operation of Object.values(path ?? {}) as Operation[]) {
-      const { parameters = {}, body = {} } = REQUEST_EXAMPLES[operation.operationId] ?? {};
-      for (const parameter of operation.parameters ?? []) {
-        if (parameter.name in parameters) parameter.example = parameters[parameter.name];
-      }
-      for (const [type, media] of Object.entries(operation.requestBody?.content ?? {})) {
-        if (type in body) media.example = body[type];
-      }
-      if (operation.requestBody !== undefined) foldQuery(operation);
-    }
-  }
-  return given.openapiObject;
-};
-
-/** Folds query parameters into one object, serialized as those parameters (style form, explode). */
-function foldQuery(operation: Operation): void {
-  const { parameters = [] } = operation;
-  const query = parameters.filter((parameter) => parameter.in === "query");
-  if (query.length === 0) return;
-  operation.parameters = [
-    ...parameters.filter((parameter) => parameter.in !== "query"),
-    {
-      name: "fields",
-      in: "query",
-      description:
-        "Only for bodies of bytes or lines, which have no fields of their own: the fields of the JSON body, each as a " +
-        "parameter of that name. Leave it empty for JSON and MessagePack.",
-      style: "form",
-      explode: true,
-      schema: {
-        type: "object",
-        properties: Object.fromEntries(
-          query.map(({ name, description, schema }) => [
-            name,
-            { ...(schema as object), ...(description && { description }) },
-          ]),
-        ),
-      },
-      example: {},
-    } as Parameter,
-  ];
 }
 
 /** Pages load only files of this server, run no inline script, and cannot be framed. */

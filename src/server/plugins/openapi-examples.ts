@@ -39,7 +39,7 @@ const SET = { id: ID, name: "example" };
 
 export interface RequestExample {
   /** Values of parameters, in the path and in the query. */
-  readonly parameters?: Readonly<Record<string, string>>;
+  readonly parameters?: Readonly<Record<string, string | number>>;
   /** Body by content type. */
   readonly body?: Readonly<Record<string, unknown>>;
 }
@@ -49,8 +49,8 @@ const json = (body: unknown): Record<string, unknown> => ({ "application/json": 
 /** By operationId. Routes with a required parameter or a body need one. */
 export const REQUEST_EXAMPLES: Readonly<Record<string, RequestExample>> = {
   getDictionary: { parameters: { id: ID } },
-  searchFeatures: { parameters: { id: ID, query: "bird", limit: "5" } },
-  getFeature: { parameters: { id: ID, index: "2316" } },
+  searchFeatures: { parameters: { id: ID, query: "bird", limit: 5 } },
+  getFeature: { parameters: { id: ID, index: 2316 } },
   encode: {
     parameters: { id: ID },
     body: {

@@ -54,3 +54,29 @@ describe("examples of requests", () => {
     expect(Object.keys(REQUEST_EXAMPLES).filter((id) => !ids.includes(id))).toEqual([]);
   });
 });
+
+describe("the schemas of the OpenAPI document", () => {
+  it("are listed once by name, and every reference finds one", async () => {
+    const text = JSON.stringify(await describedWith({}));
+    const referred = new Set(Array.from(text.matchAll(/"#\/components\/schemas\/(\w+)"/g), ([, name]) => name!));
+    const { schemas } = (JSON.parse(text) as { components: { schemas: Readonly<Record<string, object>> } }).components;
+    expect(Object.keys(schemas).toSorted()).toEqual([...referred].toSorted());
+    expect(Object.keys(schemas)).toEqual(expect.arrayContaining(["Budget", "CsrCodes", "Dictionary", "SparseCode"]));
+    expect(text).not.toContain('"title":"Budget"');
+  });
+
+  it("tells what a parameter's text holds", async () => {
+    interface Parameter {
+      readonly name: string;
+      readonly schema: unknown;
+      readonly example?: unknown;
+    }
+    const { paths } = await describedWith({});
+    const { parameters } = paths["/v1/dictionaries/{id}/features"]!["get"] as unknown as {
+      readonly parameters: readonly Parameter[];
+    };
+    const limit = parameters.find(({ name }) => name === "limit");
+    expect(limit).toMatchObject({ schema: { type: "integer", minimum: 1, maximum: 1000 }, example: 5 });
+    expect(JSON.stringify(paths)).not.toContain("documented");
+  });
+});
