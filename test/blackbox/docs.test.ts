@@ -40,7 +40,7 @@ afterAll(() => server.stop());
 function urlOf(path: string, parameters: readonly Parameter[]): string {
   const url = new URL(server.base);
   url.pathname = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
-    encodeURIComponent(String(parameters.find((parameter) => parameter.name === name)?.example)),
+    encodeURIComponent(parameters.find((parameter) => parameter.name === name)?.example as string | number),
   );
   for (const { in: place, name, example } of parameters) {
     if (place !== "query" || example === undefined) continue;

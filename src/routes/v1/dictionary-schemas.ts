@@ -2,7 +2,7 @@ import Type, { type Static } from "typebox";
 import { PURSUIT_PATHS, ROLES, RUNTIME_STATES } from "../../engine/core/dictionary.ts";
 import { ENCODER_KINDS, encoderSchemas } from "../../engine/encoders/registry.ts";
 import { DICTIONARY_STATES } from "../../engine/engine.ts";
-import { BudgetSchema, closed, oneOf, VERSION } from "./schemas.ts";
+import { BudgetSchema, oneOf, VERSION } from "./schemas.ts";
 
 const RuntimeStateSchema = oneOf(RUNTIME_STATES, {
   description: "hung: no answer for many times the predicted time; restarting: its process is being restarted",
