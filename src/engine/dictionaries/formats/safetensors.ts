@@ -122,6 +122,11 @@ export class SafetensorsFile {
     }
   }
 
+  /** `length` bytes of a tensor from its byte `from` on. @throws FormatError when it is absent */
+  readBytes(name: string, from: number, length: number): Promise<Uint8Array> {
+    return readExactly(this.#handle, this.path, this.#entry(name).from + from, length);
+  }
+
   #entry(name: string): TensorEntry {
     const entry = this.tensors.get(name);
     if (entry !== undefined) return entry;
