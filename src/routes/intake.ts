@@ -74,6 +74,11 @@ export class Intake {
     }
   }
 
+  /** Bytes that bodies hold now. */
+  get held(): number {
+    return this.#ledger.held;
+  }
+
   /** Opens a claim for a body that is only partly in memory. */
   open(): Claim {
     return this.#ledger.open();

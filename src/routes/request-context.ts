@@ -56,6 +56,10 @@ export interface AppOptions {
     readonly contentType: string;
     /** Batches that a dictionary's runtime has run, by size. */
     executions(dictionary: string): readonly Executions[];
+    /** Shows the bytes that request bodies hold from now on. */
+    showBodies(bodies: { readonly held: number }, limit: number): void;
+    /** Shows a route's series before its first request. */
+    showRoute(route: string): void;
   };
   readonly version: string;
 }

@@ -15,6 +15,13 @@ export const pathOf = ({ url }: Pick<FastifyRequest, "url">): string =>
 /** Patterns of routes, by Fastify's URLs. */
 const patterns = new Map<string, string>();
 
+/** The pattern that telemetry names a route by, such as `/v1/dictionaries/{id}`. @param url Fastify's */
+export function patternOf(url: string): string {
+  let pattern = patterns.get(url);
+  if (pattern === undefined) patterns.set(url, (pattern = url.replace(/:(\w+)/g, "{$1}")));
+  return pattern;
+}
+
 /** Span of an HTTP request. Sums the times of its stages. */
 export class HttpSpan implements RequestSpan {
   traceparent?: string;
@@ -45,10 +52,7 @@ export class HttpSpan implements RequestSpan {
   /** The route's pattern, never the path: clients must not be able to create labels. */
   get route(): string {
     const { url } = this.#request.routeOptions;
-    if (url === undefined) return "unmatched";
-    let pattern = patterns.get(url);
-    if (pattern === undefined) patterns.set(url, (pattern = url.replace(/:(\w+)/g, "{$1}")));
-    return pattern;
+    return url === undefined ? "unmatched" : patternOf(url);
   }
 }
 

@@ -19,7 +19,7 @@ import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
-import { addTimes, registerServerTiming } from "../routes/request-span.ts";
+import { addTimes, patternOf, registerServerTiming } from "../routes/request-span.ts";
 import { registerSteer } from "../routes/v1/steer.ts";
 import { registerSteeringSets } from "../routes/v1/steering-sets.ts";
 import type { AppOptions } from "../routes/request-context.ts";
@@ -93,6 +93,10 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   const unmatched = new Unmatched(app);
   const pool = options.pool ?? new WirePool(options.limits);
   const intake = new Intake(options.limits, () => refuse("bytes_in_flight"));
+  options.metrics.showBodies(intake, options.limits.maxBytesInFlight);
+  app.addHook("onRoute", ({ url }) => {
+    if (/^\/v\d\//.test(url)) options.metrics.showRoute(patternOf(url));
+  });
   app.addHook("onClose", () => pool.close());
 
   await app.register(accepts);

@@ -53,7 +53,14 @@ export async function serve(settings: Settings, tracing: string | null): Promise
     // Earlier releases bound sets to the digest of the weights file.
     onVersion: (id, { sha256, fileSha256 }) => sets.rebind(id, fileSha256, sha256),
   };
+  metrics.showVersion(released);
   metrics.showMemory(options.memory);
+  metrics.showCores(options.lease);
+  metrics.showLoads(
+    () => engine?.loads() ?? [],
+    () => engine?.readiness().ready ?? false,
+    settings.maxWaitMs,
+  );
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, {
     clock: systemClock,

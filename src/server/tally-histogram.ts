@@ -37,17 +37,23 @@ export class TallyHistogram extends Histogram {
   /** Takes a value under a value of each label. */
   tally(first: string, value: number, second?: string): void {
     const { buckets: bounds } = this.#configuration;
-    let tallies = this.#tallies.get(first);
-    if (tallies === undefined) this.#tallies.set(first, (tallies = new Map()));
-    let tally = tallies.get(second);
-    if (tally === undefined) {
-      tally = { counts: new Float64Array(bounds.length + 1), sum: 0 };
-      tallies.set(second, tally);
-    }
+    const tally = this.start(first, second);
     let at = 0;
     while (at < bounds.length && value > bounds[at]!) at++;
     tally.counts[at]!++;
     tally.sum += value;
+  }
+
+  /** Shows a series before its first value. */
+  start(first: string, second?: string): Tally {
+    let tallies = this.#tallies.get(first);
+    if (tallies === undefined) this.#tallies.set(first, (tallies = new Map()));
+    let tally = tallies.get(second);
+    if (tally === undefined) {
+      tally = { counts: new Float64Array(this.#configuration.buckets.length + 1), sum: 0 };
+      tallies.set(second, tally);
+    }
+    return tally;
   }
 
   /** What a registry and `get` ask. Buckets are cumulative (Prometheus' text format). */

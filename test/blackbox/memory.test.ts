@@ -80,6 +80,12 @@ describe("under PURSUIT_MEMORY_LIMIT", () => {
     expect(text).toContain(`pursuit_memory_limit_bytes ${269 * MiB}`);
     expect(text).toContain(`pursuit_memory_held_bytes{use="server"} ${128 * MiB}`);
     expect(text).toContain(`pursuit_memory_held_bytes{use="requests"} ${MiB}`);
-    expect(Number(/held_bytes\{use="runtime"\} (\d+)/.exec(text)![1])).toBeGreaterThan(2 * 30 * MiB);
+    const held = Number(/memory_held_bytes\{use="runtime"\} (\d+)/.exec(text)![1]);
+    expect(held).toBeGreaterThan(2 * 30 * MiB);
+    const byDictionary = [...text.matchAll(/dictionary_memory_bytes\{dictionary="(\w+)",use="runtime"\} (\d+)/g)];
+    expect(byDictionary.map(([, id]) => id)).toEqual(expect.arrayContaining(["one", "two", "three"]));
+    // The unloaded one holds nothing; the others hold all.
+    expect(byDictionary.find(([, id]) => id === "one")![2]).toBe("0");
+    expect(byDictionary.reduce((sum, [, , bytes]) => sum + Number(bytes), 0)).toBe(held);
   });
 });

@@ -106,8 +106,9 @@ describe("on_overload", () => {
     for (const { gone } of leaving) gone.abort();
     await Promise.all(leaving.map(({ answer }) => answer));
     await encode(KINDS.pursuit, { budget: { max_atoms: 4 } });
+    const line = new RegExp(`^pursuit_queue_rows\\{dictionary="${KINDS.pursuit}"\\} (\\d+)$`, "m");
     const rows = async (): Promise<number> =>
-      Number(/^pursuit_queue_rows (\d+)$/m.exec(await (await fetch(`${server.base}/metrics`)).text())![1]);
+      Number(line.exec(await (await fetch(`${server.base}/metrics`)).text())![1]);
     // Hang-ups are seen when the sockets' ends arrive, all of them soon.
     while ((await rows()) > 0) await get(server.base, "/health/live");
     expect(await rows()).toBe(0);

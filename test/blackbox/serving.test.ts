@@ -306,12 +306,28 @@ describe("what is served", () => {
       "shed_total",
       "runtime_info",
       "runtime_restarts_total",
+      "build_info",
+      "ready",
+      "predicted_wait_seconds",
+      "busy_core_seconds_total",
+      "in_flight_bytes",
+      "dictionary_state",
+      "dictionary_memory_bytes",
     ]) {
       expect(text).toContain(`# TYPE pursuit_${name} `);
     }
     expect(text).toContain(`pursuit_runtime_info{dictionary="${ID}",runtime="cpu",path="fused"} 1`);
     expect(text).toMatch(new RegExp(`pursuit_stops_total\\{dictionary="${ID}",stop="max_atoms"\\} \\d+`));
     expect(text).toMatch(/pursuit_requests_total\{route="\/v1\/dictionaries\/\{id\}\/encode",code="200"\} \d+/);
-    expect(text).toMatch(/^pursuit_queue_rows 0$/m);
+    expect(text).toContain(`\npursuit_queue_rows{dictionary="${ID}"} 0\n`);
+    // One of its dictionaries is broken.
+    expect(text).toContain("\npursuit_ready 0\n");
+    expect(text).toMatch(/^pursuit_dictionary_state\{dictionary="(?!minilm)[^"]+",state="failed"\} 1$/m);
+    expect(text).toContain('\npursuit_requests_total{route="/v1/transfer",code="429"} 0\n');
+    expect(text).toContain(`\npursuit_dictionary_state{dictionary="${ID}",state="ready"} 1\n`);
+    expect(text).toMatch(new RegExp(`^pursuit_predicted_wait_seconds\\{dictionary="${ID}"\\} \\d`, "m"));
+    // It has encoded, so turns have held cores; no body is in flight.
+    expect(text).toMatch(/^pursuit_busy_core_seconds_total\{work="requests"\} (?!0$)/m);
+    expect(text).toContain("\npursuit_in_flight_bytes 0\n");
   });
 });

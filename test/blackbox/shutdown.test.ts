@@ -92,7 +92,7 @@ describe("shutdown", () => {
     const others = expected.slice(1).map((_, i) => encode(server, "one", i + 1));
     await until(async () => {
       const metrics = await (await fetch(`${server.base}/metrics`)).text();
-      return metrics.includes(`\npursuit_queue_rows ${others.length}\n`);
+      return metrics.includes(`\npursuit_queue_rows{dictionary="one"} ${others.length}\n`);
     });
     const code = server.stop();
     await until(() => server.log().includes("Closing"));

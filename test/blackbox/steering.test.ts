@@ -112,7 +112,7 @@ describe("steer", () => {
     await steer({ edits: [{ feature: 1, op: "add", value: 1 }] });
     const text = await (await fetch(`${server.base}/metrics`)).text();
     expect(text).toMatch(/pursuit_requests_total\{route="\/v1\/dictionaries\/\{id\}\/steer",code="200"\} \d+/);
-    expect(text).toMatch(/pursuit_stage_seconds_count\{stage="steer"\} \d+/);
+    expect(text).toMatch(/pursuit_stage_seconds_count\{stage="steer",dictionary="[^"]+"\} [1-9]/);
   });
 });
 

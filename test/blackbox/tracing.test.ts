@@ -100,7 +100,7 @@ describe("a server with OTEL_EXPORTER_OTLP_ENDPOINT", () => {
     await until(async () => {
       const metrics = await (await fetch(`${server.base}/metrics`)).text();
       // The first waits, too, where the process was stopped at work of its own.
-      return Number(/\npursuit_queue_rows (\d+)/.exec(metrics)![1]) >= COUNT - 1;
+      return Number(/\npursuit_queue_rows\{dictionary="one"\} (\d+)/.exec(metrics)![1]) >= COUNT - 1;
     });
     process.kill(runtime, "SIGCONT");
     for (const answer of await Promise.all([first, ...others])) expect(answer.status).toBe(200);

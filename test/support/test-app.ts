@@ -57,6 +57,8 @@ export async function testApp(
     access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: ["*"], rateLimit: 0, ...access },
     metrics: {
       text: () => Promise.resolve("pursuit_up 1\n"),
+      showBodies: () => {},
+      showRoute: () => {},
       contentType: "text/plain; version=0.0.4; charset=utf-8",
       executions: (dictionary) => (dictionary === "small" ? [{ rows: 2, count: 3, seconds: 0.5 }] : []),
     },

@@ -23,7 +23,13 @@ const app = await buildApp({
   limits: defaults as unknown as Parameters<typeof buildApp>[0]["limits"],
   telemetry: new Telemetry(),
   access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: [], rateLimit: 0 },
-  metrics: { text: () => Promise.resolve(""), contentType: "text/plain", executions: () => [] },
+  metrics: {
+    text: () => Promise.resolve(""),
+    contentType: "text/plain",
+    executions: () => [],
+    showBodies: () => {},
+    showRoute: () => {},
+  },
   logger: pino({ enabled: false }),
   version,
 });

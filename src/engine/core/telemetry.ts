@@ -69,11 +69,13 @@ export type TelemetryEvent =
   | ({ readonly type: "request_ended"; readonly request: RequestSpan; readonly status: number } & Interval)
   | { readonly type: "batch_started"; readonly batch: BatchSpan; readonly at: number }
   | ({ readonly type: "batch_ended"; readonly batch: BatchSpan; readonly result: BatchResult | null } & Interval)
-  | ({ readonly type: "stage"; readonly stage: Stage; readonly span: Span } & Interval)
-  | { readonly type: "shed"; readonly reason: ShedReason }
+  /** Of a dictionary, where the stage works for one. */
+  | ({ readonly type: "stage"; readonly stage: Stage; readonly span: Span; readonly dictionary?: string } & Interval)
+  /** Of a dictionary's queue; without one, refused before it was known. */
+  | { readonly type: "shed"; readonly reason: ShedReason; readonly dictionary?: string }
   | { readonly type: "restart"; readonly dictionary: string; readonly reason: RestartReason }
   /** Rows entered a queue (positive) or left one (negative). */
-  | { readonly type: "queued"; readonly rows: number };
+  | { readonly type: "queued"; readonly dictionary: string; readonly rows: number };
 
 /** Receives every event, as it happens. Must not throw. */
 export type Subscriber = (event: TelemetryEvent) => void;

@@ -27,6 +27,26 @@ interface Waiter {
   readonly grant: () => void;
 }
 
+/** Work that holds cores: requests, or what no request waits for. */
+export type CoreWork = "requests" | "background";
+
+/** Adds up core-milliseconds of cores that come and go. */
+class BusyTime {
+  #cores = 0;
+  #total = 0;
+  #since = 0;
+
+  hold(cores: number, now: number): void {
+    this.#total = this.at(now);
+    this.#since = now;
+    this.#cores += cores;
+  }
+
+  at(now: number): number {
+    return this.#total + this.#cores * (now - this.#since);
+  }
+}
+
 /**
  * The machine's cores. A batch runs only under a lease, so that the runtimes of several dictionaries take turns: three
  * two-thread runtimes spinning on 2 cores gave half the rows of three that took turns, at 15 times the p99.
@@ -40,6 +60,7 @@ interface Waiter {
 export class CoreLease {
   readonly total: number;
   readonly #clock: Clock;
+  readonly #busy = { requests: new BusyTime(), background: new BusyTime() };
   #free: number;
   /** Use of the client served last, before its turn. */
   #level = 0;
@@ -50,6 +71,12 @@ export class CoreLease {
     this.total = total;
     this.#free = total;
     this.#clock = clock;
+  }
+
+  /** Core-milliseconds that turns have held so far, of requests and of background work. */
+  get busyTime(): Readonly<Record<CoreWork, number>> {
+    const now = this.#clock.now();
+    return { requests: this.#busy.requests.at(now), background: this.#busy.background.at(now) };
   }
 
   /** Whether requests hold cores. Background work does not count: it gives way. */
@@ -119,7 +146,7 @@ export class CoreLease {
       revoked = true;
       holder.overdue++;
       holder.turns--;
-      this.#free += cores;
+      this.#move(holder, cores);
       this.#grant();
     };
     const end = (): void => {
@@ -129,7 +156,7 @@ export class CoreLease {
       if (revoked) holder.overdue--;
       else {
         holder.turns--;
-        this.#free += cores;
+        this.#move(holder, cores);
       }
       this.#grant();
     };
@@ -144,6 +171,12 @@ export class CoreLease {
     this.#grant();
   }
 
+  /** Frees cores of a client (positive), or gives it some (negative). */
+  #move({ share }: CoreClient, cores: number): void {
+    this.#free += cores;
+    this.#busy[share === 1 ? "requests" : "background"].hold(-cores, this.#clock.now());
+  }
+
   /**
    * Strictly in order of use: a client that needs many cores waits for them, and clients that need few do not overtake
    * it.
@@ -154,7 +187,7 @@ export class CoreLease {
       if (waiter === undefined || next.cores > this.#free) return;
       next.waiting.shift();
       this.#level = Math.max(this.#level, next.used);
-      this.#free -= next.cores;
+      this.#move(next, -next.cores);
       next.turns++;
       waiter.grant();
     }

@@ -83,6 +83,13 @@ export class MemoryLedger {
     return held;
   }
 
+  /** Bytes of one claim, by use; none once it is released. */
+  holds(claim: MemoryClaim): MemoryNeeds {
+    if (!this.#claims.has(claim)) return {};
+    claim.bytesAt(this.#clock.now());
+    return claim.uses;
+  }
+
   /**
    * Resolves when the bytes are granted, in order of asking.
    * @throws MemoryRefused at once where they exceed what is allowed; else when no estimate is left that may shrink

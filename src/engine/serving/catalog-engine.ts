@@ -24,7 +24,7 @@ import { budgetClasses, budgetColumns, checkUnmeasured } from "./check-encode.ts
 import { checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
 import { warningOf } from "./reference-figures.ts";
 import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
-import type { ServedDictionary } from "./served-dictionary.ts";
+import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { freshEdits, ServedSets } from "./steering/served-sets.ts";
@@ -76,6 +76,11 @@ export class CatalogEngine implements Engine {
 
   status(id: string): DictionaryStatus {
     return this.#dictionaries.find(id).status();
+  }
+
+  /** What each dictionary waits for and holds now, for metrics. */
+  loads(): readonly DictionaryLoad[] {
+    return this.#dictionaries.loads();
   }
 
   readiness(): Readiness {
@@ -137,15 +142,15 @@ export class CatalogEngine implements Engine {
     });
     const codes = joinCodes(results);
     const started = submitted + queueMilliseconds;
-    this.#stage("queue", context, submitted, started);
-    this.#stage("encode", context, started);
+    this.#stage("queue", dictionary.id, context, submitted, started);
+    this.#stage("encode", dictionary.id, context, started);
     const warning = warningOf(codes, manifest);
     return { codes, totalVariance, sha256, ...(pursuit && { pursuit }), ...(warning && { warning }) };
   }
 
   /** Emits a stage of a request. @param end now, unless given */
-  #stage(stage: Stage, { span }: RequestContext, start: number, end = this.#clock.now()): void {
-    this.#telemetry.emit({ type: "stage", stage, span, start, end });
+  #stage(stage: Stage, dictionary: string, { span }: RequestContext, start: number, end = this.#clock.now()): void {
+    this.#telemetry.emit({ type: "stage", stage, dictionary, span, start, end });
   }
 
   /** @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE, PURSUIT_CLIENT_CLOSED, PURSUIT_TIMEOUT */
@@ -255,7 +260,7 @@ export class CatalogEngine implements Engine {
       steer: (batch: Parameters<ServedDictionary["steer"]>[0]) =>
         dictionary.steer(batch, context.span, () => checkStillWanted(context, this.now(), "steered")),
       now: () => this.now(),
-      onSteered: (start: number) => this.#stage("steer", context, start),
+      onSteered: (start: number) => this.#stage("steer", dictionary.id, context, start),
     };
     return steer(request, by);
   }

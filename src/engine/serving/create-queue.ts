@@ -32,7 +32,7 @@ export function createQueue(
     maxWait,
     maxRows: maxQueueRows,
     degradeWait,
-    onShed: (reason) => telemetry.emit({ type: "shed", reason }),
-    onQueued: (rows) => telemetry.emit({ type: "queued", rows }),
+    onShed: (reason) => telemetry.emit({ type: "shed", reason, dictionary }),
+    onQueued: (rows) => telemetry.emit({ type: "queued", dictionary, rows }),
   });
 }

@@ -161,6 +161,11 @@ export class DictionaryMemory {
     return this.#warning;
   }
 
+  /** Bytes held, by use, measured anew where the last time was long ago. */
+  get uses(): MemoryNeeds {
+    return this.#ledger.holds(this.#claim);
+  }
+
   /** What a load without Gram matrix takes, in words. */
   get needed(): string {
     return inMiB(this.#needed);

@@ -17,7 +17,7 @@ export class RuntimeCalls {
   /** Those under way. */
   readonly #open = new Set<Promise<unknown>>();
 
-  constructor(runtime: SupervisedRuntime, options: ServingOptions) {
+  constructor(dictionary: string, runtime: SupervisedRuntime, options: ServingOptions) {
     const { lease, clock, telemetry, load, maxWait, watchdog } = options;
     this.#runtime = runtime;
     this.#limit = watchdog.floor;
@@ -26,7 +26,7 @@ export class RuntimeCalls {
       cores: load.threads,
       clock,
       maxWait,
-      onShed: (reason) => telemetry.emit({ type: "shed", reason }),
+      onShed: (reason) => telemetry.emit({ type: "shed", reason, dictionary }),
       ready: () => runtime.ready(),
     });
   }

@@ -3,7 +3,7 @@ import type { DictionaryStatus, Readiness, ReadyRule } from "../engine.ts";
 import { EngineError } from "../core/errors.ts";
 import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
 import { Eviction } from "./eviction.ts";
-import type { ServedDictionary } from "./served-dictionary.ts";
+import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
 
 /** Loads at the first request instead of the start. */
 export interface OnDemand {
@@ -61,6 +61,11 @@ export class ServedDictionaries {
 
   list(): readonly DictionaryStatus[] {
     return [...this.#present.values()].map((dictionary) => dictionary.status());
+  }
+
+  /** What each dictionary waits for and holds now. */
+  loads(): readonly DictionaryLoad[] {
+    return [...this.#present.values()].map((dictionary) => dictionary.currentLoad());
   }
 
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */

@@ -5,7 +5,7 @@ import type { GramProgress, LoadedFacts } from "../runtime/protocol/messages.ts"
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
-import { type MemoryNeeds, totalBytes } from "../scheduler/memory-ledger.ts";
+import { MEMORY_USES, type MemoryNeeds, type MemoryUse, totalBytes } from "../scheduler/memory-ledger.ts";
 import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
@@ -35,7 +35,16 @@ interface Loaded {
   readonly pursuit: ServedPursuit;
 }
 
-/** What is known of a dictionary before it is loaded. */
+/** What one dictionary waits for and holds at a moment. */
+export interface DictionaryLoad {
+  readonly id: string;
+  readonly state: DictionaryState;
+  /** Predicted milliseconds until a small request would start: what admission goes by; 0 where none is served. */
+  readonly predictedWait: number;
+  /** Bytes that it holds of the memory limit, with those of a pursuit over its decoder. */
+  readonly memory: MemoryNeeds;
+}
+
 /** The manifest, and the budget rule that follows from it. */
 interface Declared {
   readonly manifest: DictionaryManifest;
@@ -199,7 +208,15 @@ export class ServedDictionary {
         const message = `The runtime process of ${this.id} is being restarted${smaller}: ${why}.`;
         log("error", message, { dictionary: this.id, reason });
       },
-      onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),
+      onRan: (run) =>
+        telemetry.emit({
+          type: "stage",
+          stage: "runtime",
+          dictionary: this.id,
+          span: run,
+          start: run.start,
+          end: run.end,
+        }),
       onRecovered: (anew) => {
         this.#facts = anew;
         this.#loaded?.gramTask.begin();
@@ -222,7 +239,7 @@ export class ServedDictionary {
       rule,
       runtime,
       queue: createQueue(this.id, runtime, { dIn: manifest.dIn, warmUp: facts.warmUp }, this.#options),
-      calls: new RuntimeCalls(runtime, this.#options),
+      calls: new RuntimeCalls(this.id, runtime, this.#options),
       gramTask: this.#gramTaskOf(runtime),
       pursuit: new ServedPursuit({ id: this.id, folder: this.#folder, manifest, sha256: facts.sha256 }, this.#options),
     };
@@ -271,6 +288,17 @@ export class ServedDictionary {
     }
     if (this.#loaded !== null && this.#state !== "failed") status.runtimeState = this.#loaded.runtime.state;
     return status;
+  }
+
+  /** What it waits for and holds now. */
+  currentLoad(): DictionaryLoad {
+    const memory: Partial<Record<MemoryUse, number>> = {};
+    const pursuit = this.#loaded?.pursuit;
+    for (const held of [this.#memory?.uses, pursuit?.memoryUses]) {
+      for (const use of MEMORY_USES) if (held?.[use] !== undefined) memory[use] = (memory[use] ?? 0) + held[use];
+    }
+    const predictedWait = Math.max(this.#loaded?.queue.predictedWait ?? 0, pursuit?.predictedWait ?? 0);
+    return { id: this.id, state: this.#state, predictedWait, memory };
   }
 
   /** What it is served by. @throws EngineError PURSUIT_DICTIONARY_FAILED, PURSUIT_NOT_READY, PURSUIT_DRAINING */

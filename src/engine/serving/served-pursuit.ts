@@ -7,6 +7,7 @@ import type { GramProgress } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
+import type { MemoryNeeds } from "../scheduler/memory-ledger.ts";
 import { decoderBudgetRule } from "./choose-encoder.ts";
 import type { RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
@@ -61,6 +62,16 @@ export class ServedPursuit {
   /** What executes it; null before the first request. */
   get chosen(): RuntimeChoice | null {
     return this.#chosen;
+  }
+
+  /** Predicted milliseconds until a small request would start; 0 before the first one. */
+  get predictedWait(): number {
+    return this.#made?.queue.predictedWait ?? 0;
+  }
+
+  /** Bytes that it holds of the memory limit, by use. */
+  get memoryUses(): MemoryNeeds {
+    return this.#made?.memory.uses ?? {};
   }
 
   /** Why it runs without a Gram matrix; null where it has one, or wants none. */
@@ -187,7 +198,15 @@ export class ServedPursuit {
           const message = `The process of the pursuit over the decoder of ${id} is being restarted${smaller}: ${why}.`;
           log("error", message, { dictionary: id, reason });
         },
-        onRan: (run) => telemetry.emit({ type: "stage", stage: "runtime", span: run, start: run.start, end: run.end }),
+        onRan: (run) =>
+          telemetry.emit({
+            type: "stage",
+            stage: "runtime",
+            dictionary: id,
+            span: run,
+            start: run.start,
+            end: run.end,
+          }),
         onRecovered: (anew) => {
           this.#chosen = anew.chosen;
           this.#made?.gramTask.begin();

@@ -36,6 +36,29 @@ describe("CoreLease", () => {
     );
   });
 
+  it("adds up the time that turns hold cores, a turn under way included, apart from background work", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(4, clock);
+    const requests = lease.join(NO_BACKLOG, 2);
+    const background = lease.join(NO_BACKLOG, 1, 1 / 4);
+    expect(lease.busyTime).toEqual({ requests: 0, background: 0 });
+    await requests.hold(async () => {
+      clock.advance(100);
+      expect(lease.busyTime).toEqual({ requests: 200, background: 0 });
+      await background.hold(async () => clock.advance(50));
+    });
+    clock.advance(1000);
+    expect(lease.busyTime).toEqual({ requests: 300, background: 50 });
+  });
+
+  it("does not count an overdue turn: its cores are lent to others", async () => {
+    const clock = new FakeClock();
+    const lease = new CoreLease(1, clock);
+    const hung = lease.join(NO_BACKLOG, 1);
+    await hung.hold(async () => clock.advance(overdueAfter(10) + 5_000), 10);
+    expect(lease.busyTime.requests).toBe(overdueAfter(10));
+  });
+
   it("gives the cores back when the client fails", async () => {
     const lease = new CoreLease(1, new FakeClock());
     await expect(holdCores(lease, 1, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
