@@ -20,6 +20,12 @@ interface FieldsBody {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** One row to search by, or none. */
+interface SearchBody {
+  readonly rows: PostedRows | null;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 interface DecodeBody {
   readonly codes: CodesToDecode;
   readonly fields: Readonly<Record<string, unknown>>;
@@ -62,6 +68,11 @@ const readEncode = ({ targets, ...posted }: PostedObject, limits: BodyLimits): E
   ...(targets !== undefined && { targets: readRows(targets, limits, "targets") }),
 });
 
+const readSearch = ({ inputs, ...fields }: PostedObject, limits: BodyLimits): SearchBody => ({
+  rows: inputs === undefined ? null : readRows(inputs, limits),
+  fields,
+});
+
 /**
  * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec serves every
  * kind. A kind with numbers at `inputs` may also come as octet-stream, with its other fields in the query.
@@ -73,6 +84,7 @@ export const BODY_READERS = {
     extent: (limits, d) => together(rowsExtent(limits, d), editsExtent(limits, d)),
     read: readRowsBeside,
   },
+  search: { extent: rowsExtent, read: readSearch },
   fields: { extent: editsExtent, read: (posted: PostedObject): FieldsBody => ({ fields: posted }) },
   decode: { extent: (limits, d) => together(codesExtent(limits), rowsExtent(limits, d)), read: readDecode },
 } as const satisfies Record<string, BodyReader<unknown>>;

@@ -3,7 +3,6 @@ import type { Cancellation } from "./core/cancellation.ts";
 import type {
   CoherenceFigures,
   DictionaryManifest,
-  FeatureFacts,
   InputNorm,
   Neighbour,
   PursuitChoice,
@@ -12,6 +11,7 @@ import type {
   RuntimeState,
   ValueRange,
 } from "./core/dictionary.ts";
+import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "./core/features.ts";
 import type { Span } from "./core/telemetry.ts";
 import type { Rows } from "./core/rows.ts";
 import type { CodesToDecode, SparseCodes } from "./core/sparse-codes.ts";
@@ -112,18 +112,11 @@ export interface TransferAnswer {
   readonly inputNorm: InputNorm;
 }
 
-/** A feature found by its label. */
-export interface FoundFeature extends FeatureFacts {
-  readonly index: number;
-  /** Higher is better; comparable within one search only. */
-  readonly relevance: number;
-}
-
-export interface Feature extends FeatureFacts {
-  readonly index: number;
-  readonly norm: number;
-  /** Nearest atoms by cosine, the nearest first, the atom itself left out. */
-  readonly neighbours: readonly (Neighbour & Pick<FeatureFacts, "text">)[];
+/** Held-out rows of a dictionary to try. */
+export interface ExampleRows {
+  /** [n, d_in] */
+  readonly rows: Rows;
+  readonly texts: readonly string[];
 }
 
 /**
@@ -180,8 +173,22 @@ export interface Engine {
   feature(id: string, index: number, context: RequestContext): Promise<Feature>;
   /** Texts of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */
   labels(id: string, indices: Uint32Array): readonly (string | null)[];
-  /** Features whose labels match. @throws EngineError PURSUIT_NO_LABELS */
-  search(id: string, query: string, limit: number): readonly FoundFeature[];
+  /** A page of the features. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no words to search */
+  features(id: string, query: FeatureQuery, context: RequestContext): Promise<FeaturePage>;
+  /**
+   * Features nearest to a row [d_out] less the centre, by cosine with the atom, the nearest first.
+   * @throws EngineError PURSUIT_WRONG_WIDTH, PURSUIT_NOT_FINITE
+   */
+  nearestFeatures(
+    id: string,
+    rows: Rows,
+    count: number,
+    context: RequestContext,
+  ): Promise<readonly (FeatureSummary & Neighbour)[]>;
+  /** Coordinates of all atoms [m, 2]. @throws EngineError PURSUIT_NO_STATISTICS */
+  map(id: string): Promise<Float32Array>;
+  /** @throws EngineError PURSUIT_NO_EXAMPLES */
+  examples(id: string): Promise<ExampleRows>;
   /**
    * Loads a dictionary from its folder in the models folder: one that is new there, was unloaded or has failed; or, of
    * one that is served, whatever its folder holds now. Requests are answered all the while, by the old version until the

@@ -23,6 +23,8 @@ export const PROBLEMS = {
   PURSUIT_DICTIONARY_NOT_FOUND: { status: 404, title: "There is no such dictionary" },
   PURSUIT_FEATURE_NOT_FOUND: { status: 404, title: "There is no such feature" },
   PURSUIT_NO_LABELS: { status: 404, title: "The dictionary has no labels" },
+  PURSUIT_NO_STATISTICS: { status: 404, title: "The dictionary has no statistics" },
+  PURSUIT_NO_EXAMPLES: { status: 404, title: "The dictionary has no examples" },
   PURSUIT_STEERING_SET_NOT_FOUND: { status: 404, title: "There is no such steering set" },
   PURSUIT_NOT_ACCEPTABLE: { status: 406, title: "The route has no answer that the client accepts" },
   PURSUIT_METHOD_NOT_ALLOWED: { status: 405, title: "The path does not take this method" },

@@ -252,6 +252,38 @@ describe("what is served", () => {
     expect(labels.some((label) => label !== undefined)).toBe(true);
   });
 
+  it("lists features by norm, and finds them by words and by a row", async () => {
+    interface Page {
+      readonly features: readonly { readonly index: number; readonly norm: number; readonly cosine?: number }[];
+      readonly total: number;
+      readonly next?: string;
+    }
+    const path = `/v1/dictionaries/${ID}/features`;
+    const { features, total, next } = await get<Page>(server.base, `${path}?sort=norm&limit=3`);
+    expect([total, next, features.length]).toEqual([4096, "3", 3]);
+    const norms = features.map(({ norm }) => norm);
+    expect(norms).toEqual(norms.toSorted((a, b) => b - a));
+    const found = await get<Page>(server.base, `${path}?query=bird%20qqqqqq&limit=1`);
+    expect(found.features[0]).toMatchObject({ label: expect.stringMatching(/bird/), label_source: "labels.json" });
+
+    const { codes } = await encode({ inputs: rows.slice(0, 1), budget: { max_atoms: 1 } });
+    const [first] = (codes as [Code])[0].indices;
+    const near = await post<Page>(server.base, `${path}/search`, { inputs: rows.slice(0, 1), n: 2 });
+    // A pursuit over atoms of unit norm starts with the atom of the largest cosine.
+    expect(near.features.map(({ index }) => index)[0]).toBe(first);
+    expect(near.features[0]!.cosine).toBeGreaterThan(near.features[1]!.cosine!);
+  });
+
+  it("offers the examples of its folder, and refuses what it has no data for", async () => {
+    const { inputs, texts } = await get<{ inputs: number[][]; texts: string[] }>(
+      server.base,
+      `/v1/dictionaries/${ID}/examples`,
+    );
+    expect([inputs.length, inputs[0]!.length]).toEqual([texts.length, 384]);
+    const answer = await fetch(`${server.base}/v1/dictionaries/${ID}/map`);
+    expect([answer.status, await answer.json()]).toMatchObject([404, { code: "PURSUIT_NO_STATISTICS" }]);
+  });
+
   it("is live, and not ready by the default rule: the broken dictionary and its faults are named", async () => {
     expect(await get(server.base, "/health/live")).toEqual({ status: "live" });
     const broken = {

@@ -42,6 +42,7 @@ const TOO_MUCH = /^PURSUIT_(?:BODY_TOO_LARGE|TOO_MANY_ROWS)$/;
 /** The key of each kind whose list may be the longest. */
 const KEYS: Readonly<Record<BodyKind, string>> = {
   encode: "inputs",
+  search: "inputs",
   steer: "edits",
   fields: "edits",
   decode: "codes",

@@ -217,13 +217,6 @@ describe("GET /v1/dictionaries", () => {
   });
 });
 
-describe("GET …/features/{index}", () => {
-  it("answers the feature with its neighbours", async () => {
-    const answer = await test.app.inject("/v1/dictionaries/small/features/2");
-    expect(answer.json()).toEqual({ index: 2, norm: 1.25, neighbours: [{ index: 3, cosine: 0.5 }] });
-  });
-});
-
 describe("operations", () => {
   it("are metrics as text, a page, a description of every route, and a way from / to the page", async () => {
     const metrics = await test.app.inject("/metrics");
@@ -245,8 +238,11 @@ describe("operations", () => {
       "/v1/dictionaries/{id}",
       "/v1/dictionaries/{id}/decode",
       "/v1/dictionaries/{id}/encode",
+      "/v1/dictionaries/{id}/examples",
       "/v1/dictionaries/{id}/features",
+      "/v1/dictionaries/{id}/features/search",
       "/v1/dictionaries/{id}/features/{index}",
+      "/v1/dictionaries/{id}/map",
       "/v1/dictionaries/{id}/steer",
       "/v1/dictionaries/{id}/steering",
       "/v1/dictionaries/{id}/steering/{name}",

@@ -1,4 +1,4 @@
-/** Labels over HTTP: beside codes, on features, and searched. */
+/** Labels over HTTP, beside codes. */
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EncodeAnswerSchema } from "../../src/routes/v1/schemas.ts";
@@ -52,41 +52,5 @@ describe("include: labels", () => {
     expect((await get("/v1/dictionaries/small/features?query=a")).json()).toMatchObject({ status: 404 });
     expect(test.engine.encodes.length).toBe(before);
     test.engine.labelled = true;
-  });
-});
-
-describe("features", () => {
-  it("are found by their labels", async () => {
-    expect((await get("/v1/dictionaries/small/features?query=blue%20bird&limit=5")).json()).toEqual({
-      features: [{ index: 0, label: "the first, for blue bird", score: 0.5, rate: 0.01, relevance: 2 }],
-    });
-  });
-
-  it.each([
-    ["", "The field query is missing."],
-    ["?query=", "query must NOT have fewer than 1 characters."],
-    ["?query=a&limit=0", "limit must be an integer from 1 to 1000."],
-    ["?query=a&limit=05", "limit must be an integer from 1 to 1000."],
-    ["?query=a&limit=1e3", "limit must be an integer from 1 to 1000."],
-    ["?query=a&limit=1001", "limit must be an integer from 1 to 1000."],
-    ["?query=a&page=2", "There is no field page; see /docs"],
-    ["?query=a&limits=2", "There is no field limits; did you mean limit?"],
-  ])("are not searched by %j", async (query, detail) => {
-    expect((await get(`/v1/dictionaries/small/features${query}`)).json()).toMatchObject({
-      status: 422,
-      code: "PURSUIT_INVALID_FIELD",
-      detail: expect.stringContaining(detail),
-    });
-  });
-
-  it("are shown with their neighbours' labels", async () => {
-    expect((await get("/v1/dictionaries/small/features/2")).json()).toEqual({
-      index: 2,
-      norm: 1.25,
-      neighbours: [
-        { index: 3, cosine: 0.5 },
-        { index: 0, cosine: 0.25, label: "the first" },
-      ],
-    });
   });
 });

@@ -3,13 +3,20 @@ import type {
   EncodeAnswer,
   EncodeRequest,
   Engine,
-  Feature,
-  FoundFeature,
+  ExampleRows,
   Readiness,
   RequestContext,
   TransferAnswer,
   TransferRequest,
 } from "../../src/engine/engine.ts";
+import type { Neighbour } from "../../src/engine/core/dictionary.ts";
+import type {
+  Feature,
+  FeatureLabel,
+  FeaturePage,
+  FeatureQuery,
+  FeatureSummary,
+} from "../../src/engine/core/features.ts";
 import type { CodesToDecode } from "../../src/engine/core/sparse-codes.ts";
 import { EngineError } from "../../src/engine/core/errors.ts";
 import type { Rows } from "../../src/engine/core/rows.ts";
@@ -27,6 +34,7 @@ import { manifestOf } from "./model-folder.ts";
 
 export const FAKE_D = 2;
 export const FAKE_M = 4;
+const FIRST: FeatureLabel = { text: "the first", source: "tests", score: 0.5 };
 const manifest = manifestOf("small", { atoms: new Float32Array(FAKE_M * FAKE_D), d: FAKE_D });
 
 /**
@@ -198,17 +206,36 @@ export class FakeEngine implements Engine {
     return { ...set, edits: (JSON.parse(edits) as unknown[]).length, bytes: edits.length };
   }
 
+  /** Feature 0 has a label and feature 2 statistics, where there are any. */
   async feature(_id: string, index: number): Promise<Feature> {
     this.#fail();
+    const first = this.labelled ? { label: FIRST } : {};
     return {
       index,
       norm: 1.25,
-      neighbours: this.labelled
-        ? [
-            { index: 3, cosine: 0.5 },
-            { index: 0, cosine: 0.25, text: "the first" },
-          ]
-        : [{ index: 3, cosine: 0.5 }],
+      labels: this.labelled && index === 0 ? [FIRST] : [],
+      neighbours: [
+        { index: 3, cosine: 0.5 },
+        { index: 0, cosine: 0.25, ...first },
+      ],
+      ...(index === 2 && {
+        statistics: {
+          rows: 3,
+          rate: 0.75,
+          mean: 2,
+          max: 4,
+          quantiles: { "0.5": 1.5 },
+          histogram: { edges: [1, 2, 4], counts: [2, 1] },
+        },
+        examples: [
+          { row: 7, value: 4, text: "a row" },
+          { row: 1, value: 1.5 },
+        ],
+        sample: [{ row: 7, value: 4, text: "a row" }],
+        firesWith: [{ index: 0, lift: 1.5, count: 2 }],
+        firesWithLabels: [first.label],
+        classes: [{ class: "noun", distance: 0.5, average_precision: 0.75 }],
+      }),
     };
   }
 
@@ -217,9 +244,35 @@ export class FakeEngine implements Engine {
     return Array.from(indices, (index) => (index === 0 ? "the first" : null));
   }
 
-  search(id: string, query: string, limit: number): readonly FoundFeature[] {
-    this.labels(id, new Uint32Array());
-    return [{ index: 0, relevance: 2, text: `the first, for ${query}`, score: 0.5, rate: 0.01 }].slice(0, limit);
+  async features(id: string, { query, after, limit }: FeatureQuery): Promise<FeaturePage> {
+    this.#fail();
+    if (query !== undefined) this.labels(id, new Uint32Array());
+    const found = query === undefined ? [0, 1, 2, 3] : [0];
+    const features = found.slice(after, after + limit).map((index): FeatureSummary => ({
+      index,
+      norm: 1.25,
+      ...(index === 0 && this.labelled && { label: FIRST, rate: 0.01 }),
+      ...(query !== undefined && { relevance: 2 }),
+    }));
+    return { features, total: found.length };
+  }
+
+  async nearestFeatures(_id: string, rows: Rows, count: number): Promise<readonly (FeatureSummary & Neighbour)[]> {
+    this.#fail();
+    return [
+      { index: 3, norm: 1.25, cosine: rows.data[0]! },
+      { index: 0, norm: 1.25, cosine: 0.25 },
+    ].slice(0, count);
+  }
+
+  async map(): Promise<Float32Array> {
+    this.#fail();
+    return new Float32Array(2 * FAKE_M).map((_, i) => i / 2);
+  }
+
+  async examples(): Promise<ExampleRows> {
+    this.#fail();
+    return { rows: { data: Float32Array.of(0.1, 2, 3, 4), count: 2, width: FAKE_D }, texts: ["one", "two"] };
   }
 
   async load(id: string): Promise<DictionaryStatus> {

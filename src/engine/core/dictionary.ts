@@ -144,4 +144,7 @@ export interface FeatureFacts {
   readonly score?: number;
   /** Share of held-out rows in which it is active. */
   readonly rate?: number;
+  /** Where the text comes from, and who wrote it. */
+  readonly source?: string;
+  readonly author?: string;
 }

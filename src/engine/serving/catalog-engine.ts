@@ -4,14 +4,15 @@ import type {
   EncodeAnswer,
   EncodeRequest,
   Engine,
-  Feature,
-  FoundFeature,
+  ExampleRows,
   Readiness,
   ReadyRule,
   RequestContext,
   TransferAnswer,
   TransferRequest,
 } from "../engine.ts";
+import type { Neighbour } from "../core/dictionary.ts";
+import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "../core/features.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Stage, Telemetry } from "../core/telemetry.ts";
@@ -276,12 +277,41 @@ export class CatalogEngine implements Engine {
   }
 
   labels(id: string, indices: Uint32Array): readonly (string | null)[] {
-    const { facts } = this.#dictionaries.find(id).labels();
-    return Array.from(indices, (index) => facts.get(index)?.text ?? null);
+    const features = this.#dictionaries.find(id).labels();
+    return Array.from(indices, (index) => features.label(index)?.text ?? null);
   }
 
-  search(id: string, query: string, limit: number): readonly FoundFeature[] {
-    return this.#dictionaries.find(id).labels().search.find(query, limit);
+  features(id: string, query: FeatureQuery, { span }: RequestContext): Promise<FeaturePage> {
+    return this.#dictionaries.find(id).listFeatures(query, span);
+  }
+
+  async nearestFeatures(
+    id: string,
+    rows: Rows,
+    count: number,
+    context: RequestContext,
+  ): Promise<readonly (FeatureSummary & Neighbour)[]> {
+    const dictionary = this.#dictionaries.find(id);
+    checkWidth(rows, dictionary.serving().manifest.dOut);
+    const onTurn = (): void => checkStillWanted(context, this.now(), "compared");
+    await checkFinite(rows, { summary: false, onTurn });
+    return dictionary.nearestFeatures(rows.data, count, context.span);
+  }
+
+  async map(id: string): Promise<Float32Array> {
+    this.#dictionaries.find(id).serving();
+    throw new EngineError("PURSUIT_NO_STATISTICS", `Dictionary ${id} has no map: pursuit stats ${id} makes one.`);
+  }
+
+  async examples(id: string): Promise<ExampleRows> {
+    const dictionary = this.#dictionaries.find(id);
+    const found = await dictionary.examples();
+    if (found === null) {
+      const message = `Dictionary ${id} has no examples: its folder has no examples.safetensors with examples.json beside it.`;
+      throw new EngineError("PURSUIT_NO_EXAMPLES", message);
+    }
+    const { rows: data, texts } = found;
+    return { rows: { data, count: texts.length, width: dictionary.serving().manifest.dIn }, texts };
   }
 
   /** Loads every dictionary that was there at the start; resolves when each is ready or failed. */

@@ -1,5 +1,6 @@
-import type { DictionaryManifest, FeatureFacts } from "../core/dictionary.ts";
-import type { DictionaryState, DictionaryStatus, Feature } from "../engine.ts";
+import type { DictionaryManifest, Neighbour } from "../core/dictionary.ts";
+import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "../core/features.ts";
+import type { DictionaryState, DictionaryStatus } from "../engine.ts";
 import { EngineError, Fault } from "../core/errors.ts";
 import type { GramProgress, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
@@ -10,6 +11,7 @@ import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
+import { type Examples, readExamples } from "../dictionaries/examples.ts";
 import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
 import { budgetRule, type RowBudgetRule } from "./check-encode.ts";
@@ -17,7 +19,7 @@ import { encodersOf } from "./choose-encoder.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, memoryNeeds } from "./dictionary-memory.ts";
 import { GramTask, RuntimeCalls } from "./runtime-calls.ts";
-import { LabelSearch } from "./label-search.ts";
+import { FeatureCatalog } from "./feature-catalog.ts";
 import { faultsOf, LoadRetry } from "./load-queue.ts";
 import { ServedPursuit } from "./served-pursuit.ts";
 import type { ServingOptions } from "./serving-options.ts";
@@ -27,6 +29,7 @@ interface Loaded {
   readonly manifest: DictionaryManifest;
   readonly sha256: string;
   readonly rule: RowBudgetRule;
+  readonly features: FeatureCatalog;
   readonly runtime: SupervisedRuntime;
   readonly queue: BatchQueue<EncodeWork, SparseCodes>;
   readonly calls: RuntimeCalls;
@@ -57,12 +60,6 @@ interface Prepared extends Declared {
   readonly needs: MemoryNeeds;
 }
 
-/** Labels and the search over them. */
-export interface ServedLabels {
-  readonly facts: ReadonlyMap<number, FeatureFacts>;
-  readonly search: LabelSearch;
-}
-
 /** Nearest atoms shown of one feature. */
 const NEIGHBOURS = 10;
 
@@ -89,7 +86,9 @@ export class ServedDictionary {
   /** What has changed of the facts since. */
   #news: Pick<LoadedFacts, "chosen" | "coherence"> | null = null;
   #loaded: Loaded | null = null;
-  #labels: ServedLabels | null = null;
+  #features: FeatureCatalog | null = null;
+  /** ||D_j|| of its atoms, once they are asked for. */
+  #norms: Promise<Float64Array> | null = null;
   /** About files that are not the weights. */
   #folderWarnings: readonly string[] = [];
   #prepared: Prepared | null = null;
@@ -227,14 +226,17 @@ export class ServedDictionary {
     const [runtime, facts] = await SupervisedRuntime.start(supervision, this.#givenUp.signal);
     try {
       await onVersion?.(this.id, facts);
-      await this.#takeLabels(labels === null ? null : labelsFor(labels, facts.sha256), warnings);
+      const own = labels === null ? null : labelsFor(labels, facts.sha256);
+      this.#features = await this.#catalogOf(manifest.m, own, warnings);
     } catch (error) {
       await runtime.close();
       throw error;
     }
     this.#facts = facts;
+    this.#norms = null;
     this.#loaded = {
       manifest,
+      features: this.#features,
       sha256: facts.sha256,
       rule,
       runtime,
@@ -267,7 +269,7 @@ export class ServedDictionary {
       state: this.#state,
       faults: this.#faults,
       warnings: facts === null ? this.#folderWarnings : facts.warnings.concat(this.#folderWarnings),
-      labels: this.#labels !== null,
+      labels: this.#features?.labelled ?? false,
     };
     if (this.#options.onDemand && (this.#state === "registered" || this.#state === "loading")) status.onDemand = true;
     for (const warning of [withoutGram, this.#loaded?.pursuit.warning ?? null]) {
@@ -347,22 +349,63 @@ export class ServedDictionary {
   }
 
   async feature(index: number, span: Span): Promise<Feature> {
-    const { calls, manifest } = this.serving();
-    return calls.make(timeOf(manifest.m * manifest.dOut), async (runtime, time) => {
-      const atom = await runtime.atoms(Uint32Array.of(index), time, span);
-      const facts = this.#labels?.facts.get(index);
-      const neighbours = await runtime.neighbours(index, NEIGHBOURS, time, span);
-      const labelled = neighbours.map((neighbour) => {
-        const text = this.#labels?.facts.get(neighbour.index)?.text;
-        return { ...neighbour, ...(text !== undefined && { text }) };
-      });
-      return { index, ...facts, norm: Math.hypot(...atom), neighbours: labelled };
-    });
+    const { calls, manifest, features } = this.serving();
+    const norms = await this.#atomNorms(span);
+    const neighbours = await calls.make(timeOf(manifest.m * manifest.dOut), (runtime, time) =>
+      runtime.neighbours(index, NEIGHBOURS, time, span),
+    );
+    const rate = features.rate(index);
+    return {
+      index,
+      norm: norms[index]!,
+      labels: features.labels(index),
+      ...(rate !== undefined && { rate }),
+      neighbours: neighbours.map((neighbour) => {
+        const label = features.label(neighbour.index);
+        return { ...neighbour, ...(label && { label }) };
+      }),
+    };
   }
 
-  /** @throws EngineError PURSUIT_NO_LABELS */
-  labels(): ServedLabels {
-    if (this.#labels !== null) return this.#labels;
+  async listFeatures(query: FeatureQuery, span: Span): Promise<FeaturePage> {
+    const { features } = this.serving();
+    if (query.query !== undefined) this.labels();
+    return features.list(query, await this.#atomNorms(span));
+  }
+
+  /** Features nearest to a row [d_out] less the centre, by cosine with the atom. */
+  async nearestFeatures(
+    row: Float32Array,
+    count: number,
+    span: Span,
+  ): Promise<readonly (FeatureSummary & Neighbour)[]> {
+    const { calls, manifest, features } = this.serving();
+    const norms = await this.#atomNorms(span);
+    const found = await calls.make(timeOf(manifest.m * manifest.dOut), (runtime, time) =>
+      runtime.nearest(row, count, time, span),
+    );
+    return found.map(({ index, cosine }) => ({ ...features.summary(index, norms), cosine }));
+  }
+
+  /** Held-out rows to try, with their texts; null if there are none. */
+  examples(): Promise<Examples | null> {
+    return readExamples(this.#folder, this.serving().manifest.dIn);
+  }
+
+  /** ||D_j|| of every atom, asked for once. */
+  #atomNorms(span: Span): Promise<Float64Array> {
+    const { calls } = this.serving();
+    if (this.#norms === null) {
+      const asked = calls.make(0, (runtime, time) => runtime.atomNorms(time, span));
+      this.#norms = asked;
+      asked.catch(() => (this.#norms = null));
+    }
+    return this.#norms;
+  }
+
+  /** What is known of its features. @throws EngineError PURSUIT_NO_LABELS where no feature has a label */
+  labels(): FeatureCatalog {
+    if (this.#features?.labelled === true) return this.#features;
     throw new EngineError(
       "PURSUIT_NO_LABELS",
       `Dictionary ${this.id} has no labels: its folder has no labels.json, or none of this version; GET /v1/dictionaries/${this.id} warns of the latter.`,
@@ -383,11 +426,9 @@ export class ServedDictionary {
     this.#faults = [];
   }
 
-  async #takeLabels(labels: Labels | null, warnings: readonly string[]): Promise<void> {
+  async #catalogOf(m: number, labels: Labels | null, warnings: readonly string[]): Promise<FeatureCatalog> {
     this.#folderWarnings = [...warnings, ...(labels?.warnings ?? [])];
-    if (labels === null || labels.facts.size === 0) return;
-    const { facts } = labels;
-    this.#labels = { facts, search: await LabelSearch.create(facts, this.#givenUp.signal) };
+    return FeatureCatalog.create(m, labels?.facts ?? new Map(), this.#givenUp.signal);
   }
 
   /**

@@ -102,7 +102,8 @@ export default function work(task: WireTask): unknown {
   }
   if ("bytes" in result) return moving(result, [result.bytes.buffer]);
   if ("lines" in result) return moving(result, [result.lines.rows.data.buffer as ArrayBuffer]);
-  if ("body" in result && "rows" in result.body) return moving(result, [result.body.rows.data.buffer as ArrayBuffer]);
+  if ("body" in result && "rows" in result.body && result.body.rows !== null)
+    return moving(result, [result.body.rows.data.buffer as ArrayBuffer]);
   if ("infer" in result) return moving(result, [result.infer.rows.data.buffer as ArrayBuffer]);
   if ("answer" in result) return moving(result, [result.answer.bytes.buffer]);
   return result;

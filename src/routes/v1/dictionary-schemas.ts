@@ -89,39 +89,6 @@ export const DictionariesSchema = Type.Object(
   { title: "Dictionaries" },
 );
 
-const factFields = {
-  label: Type.Optional(Type.String()),
-  score: Type.Optional(Type.Number({ description: "How well the label separates the rows that the feature fires on" })),
-  rate: Type.Optional(Type.Number({ description: "Share of held-out rows in which the feature is active" })),
-};
-
-export const FeatureSchema = Type.Object(
-  {
-    index: Type.Integer(),
-    ...factFields,
-    norm: Type.Number(),
-    neighbours: Type.Array(
-      Type.Object({ index: Type.Integer(), cosine: Type.Number(), label: Type.Optional(Type.String()) }),
-      { description: "Nearest atoms by cosine, nearest first" },
-    ),
-  },
-  { title: "Feature" },
-);
-
-export const FeaturesSchema = Type.Object(
-  {
-    features: Type.Array(
-      Type.Object({
-        index: Type.Integer(),
-        ...factFields,
-        relevance: Type.Number({ description: "Within this search" }),
-      }),
-      { description: "The most relevant first" },
-    ),
-  },
-  { title: "Features" },
-);
-
 /** `dictionaries`: those that do not answer though they should, and why. */
 export const HealthSchema = Type.Object(
   {

@@ -1,43 +1,85 @@
 import type { FastifyInstance } from "fastify";
 import Type from "typebox";
-import type { FeatureFacts } from "../../engine/core/dictionary.ts";
 import { EngineError } from "../../engine/core/errors.ts";
-import { describeRoute, textParameter } from "./describe-route.ts";
+import {
+  type Feature,
+  FEATURE_SORTS,
+  type FeatureLabel,
+  type FeatureSort,
+  type FeatureSummary,
+} from "../../engine/core/features.ts";
+import { bodyOf, fieldsValidator } from "../body.ts";
+import { answerOf } from "../media-types.ts";
 import { type AppOptions, contextOf } from "../request-context.ts";
-import { FeatureSchema, FeaturesSchema } from "./dictionary-schemas.ts";
+import { bodySchemas, describeRoute, textParameter } from "./describe-route.ts";
+import {
+  ExamplesSchema,
+  FeaturePageSchema,
+  FeatureSchema,
+  FoundFeaturesSchema,
+  SearchBodySchema,
+  SearchFieldsSchema,
+} from "./feature-schemas.ts";
+import { oneOf } from "./schemas.ts";
+import { checkAnswer, leastBytes } from "../../codecs/answers.ts";
 import { WireError } from "../../codecs/codec-error.ts";
+import { shortestFloats } from "../../codecs/write-codes.ts";
 
-/** Features found at most, and where the query does not say. */
-const MOST_FOUND = 1000;
-const FOUND = 20;
+/** Features of a page at most, and where the query does not say. */
+const MOST_LISTED = 1000;
+const LISTED = 20;
 
-/** GET /v1/dictionaries/{id}/features?query= and /v1/dictionaries/{id}/features/{index}. */
-export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): void {
-  app.get<{ Params: { id: string }; Querystring: { query: string; limit?: string } }>(
+interface ListQuery {
+  query?: string;
+  sort?: FeatureSort;
+  order?: "asc" | "desc";
+  limit?: string;
+  after?: string;
+}
+
+/** Bytes of an array's numbers, as they lie in memory. */
+const binary = (contentMediaType: string, description: string) =>
+  Type.Unsafe<string>({ type: "string", contentMediaType, description });
+
+/** GET /v1/dictionaries/{id}/features, /features/{index}, /map, /examples; POST /features/search. */
+export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOptions): void {
+  app.get<{ Params: { id: string }; Querystring: ListQuery }>(
     "/v1/dictionaries/:id/features",
     {
       config: { loads: true },
       schema: describeRoute({
-        summary: "Search features by label; words may be incomplete or misspelt",
+        summary: "List features, or search them by words; words may be incomplete or misspelt",
         operationId: "searchFeatures",
         id: true,
         query: Type.Object(
           {
-            query: Type.String({ minLength: 1, maxLength: 200 }),
-            limit: Type.Optional(
-              textParameter(`${FOUND} if not given`, Type.Integer({ minimum: 1, maximum: MOST_FOUND })),
+            query: Type.Optional(
+              Type.String({ minLength: 1, maxLength: 200, description: "Words, any of which may match" }),
             ),
+            sort: Type.Optional(oneOf(FEATURE_SORTS, { description: "relevance with a query, else index" })),
+            order: Type.Optional(
+              oneOf(["asc", "desc"], { description: "asc for index and label, else desc; features without go last" }),
+            ),
+            limit: Type.Optional(
+              textParameter(`${LISTED} if not given`, Type.Integer({ minimum: 1, maximum: MOST_LISTED })),
+            ),
+            after: Type.Optional(Type.String({ description: "`next` of the page before" })),
           },
           { additionalProperties: false },
         ),
-        answer: FeaturesSchema,
-        problems: [404, 422],
+        answer: FeaturePageSchema,
+        problems: [404, 422, 500],
       }),
     },
-    (request) => {
-      const { query, limit } = request.query;
-      const found = engine.search(request.params.id, query, limit === undefined ? FOUND : limitOf(limit, MOST_FOUND));
-      return { features: found.map(({ index, relevance, ...facts }) => ({ index, ...factsWire(facts), relevance })) };
+    async (request, reply) => {
+      const { limit: given, after: from = "0", ...query } = request.query;
+      const limit = given === undefined ? LISTED : limitOf(given, MOST_LISTED);
+      if (!/^\d{1,9}$/.test(from)) throw new WireError("PURSUIT_INVALID_FIELD", "after must be `next` of a page.");
+      const after = Number(from);
+      const context = contextOf(request, reply, engine);
+      const { features, total } = await engine.features(request.params.id, { ...query, limit, after }, context);
+      const next = after + features.length;
+      return { features: features.map(summaryWire), total, ...(next < total && { next: String(next) }) };
     },
   );
 
@@ -46,7 +88,7 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
     {
       config: { loads: true },
       schema: describeRoute({
-        summary: "One feature: its label, norm and nearest atoms",
+        summary: "One feature: its labels, statistics, examples and nearest atoms",
         operationId: "getFeature",
         id: true,
         params: { index: textParameter("0 to m − 1", Type.Integer({ minimum: 0 })) },
@@ -60,26 +102,119 @@ export function registerFeatures(app: FastifyInstance, { engine }: AppOptions): 
         const message = `${JSON.stringify(index)} is not the number of a feature.`;
         throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
       }
-      const {
-        index: number,
-        norm,
-        neighbours,
-        ...facts
-      } = await engine.feature(id, Number(index), contextOf(request, reply, engine));
-      return {
-        index: number,
-        ...factsWire(facts),
-        norm,
-        neighbours: neighbours.map(({ text, ...neighbour }) => ({
-          ...neighbour,
-          ...(text !== undefined && { label: text }),
-        })),
-      };
+      return featureWire(await engine.feature(id, Number(index), contextOf(request, reply, engine)));
+    },
+  );
+
+  app.post<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/features/search",
+    {
+      config: { body: "search", loads: true },
+      schema: describeRoute({
+        summary: "Features nearest to one row, or that match words",
+        operationId: "findFeatures",
+        id: true,
+        body: bodySchemas(SearchBodySchema, { rows: false, lines: false }),
+        answer: FoundFeaturesSchema,
+        problems: [404, 500],
+      }),
+      validatorCompiler: fieldsValidator(SearchFieldsSchema, SearchBodySchema),
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { rows, fields } = bodyOf(request, "search");
+      const { query, n: limit = LISTED } = fields as { query?: string; n?: number };
+      const context = contextOf(request, reply, engine);
+      if ((rows === null) === (query === undefined))
+        throw new WireError("PURSUIT_INVALID_FIELD", "Give one row in inputs or words in query: one of the two.");
+      if (rows === null) {
+        const { features } = await engine.features(id, { query: query!, limit, after: 0 }, context);
+        return { features: features.map(summaryWire) };
+      }
+      if (rows.count !== 1)
+        throw new WireError("PURSUIT_INVALID_FIELD", `inputs holds ${rows.count} rows; features are sought for one.`);
+      const found = await engine.nearestFeatures(id, rows, limit, context);
+      return { features: found.map(({ cosine, ...summary }) => ({ ...summaryWire(summary), cosine })) };
+    },
+  );
+
+  app.get<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/map",
+    {
+      config: { loads: true, answers: ["octet-stream"] },
+      schema: describeRoute({
+        summary: "Coordinates of all atoms on a plane, near atoms near each other",
+        operationId: "getMap",
+        id: true,
+        contentType: "application/octet-stream",
+        answer: binary("application/octet-stream", "[m, 2] float32, row-major and little-endian"),
+        problems: [404],
+      }),
+    },
+    async (request, reply) => {
+      const map = await engine.map(request.params.id);
+      return answerOf(reply, "application/octet-stream", octetsOf(map));
+    },
+  );
+
+  app.get<{ Params: { id: string } }>(
+    "/v1/dictionaries/:id/examples",
+    {
+      config: { loads: true, answers: ["json", "octet-stream"] },
+      schema: describeRoute({
+        summary: "Held-out rows to try, with their texts",
+        operationId: "getExamples",
+        id: true,
+        answer: ExamplesSchema,
+        answers: {
+          "application/octet-stream": binary(
+            "application/octet-stream",
+            "The rows [n, d_in] float32, row-major and little-endian",
+          ),
+        },
+        problems: [404, 413],
+      }),
+    },
+    async (request, reply) => {
+      const { rows, texts } = await engine.examples(request.params.id);
+      checkAnswer(leastBytes(rows.data.length, "json"), limits.maxAnswer);
+      if (request.answerType === "octet-stream")
+        return answerOf(reply, "application/octet-stream", octetsOf(rows.data));
+      const inputs = texts.map((_, i) => shortestFloats(rows.data.subarray(i * rows.width, (i + 1) * rows.width)));
+      return answerOf(reply, "application/json", JSON.stringify({ inputs, texts }));
     },
   );
 }
 
-const factsWire = ({ text, ...facts }: FeatureFacts) => ({ ...(text !== undefined && { label: text }), ...facts });
+const octetsOf = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+
+const shownLabel = (label: FeatureLabel | undefined): { label?: string; label_source?: string } =>
+  label === undefined ? {} : { label: label.text, label_source: label.source };
+
+const summaryWire = ({ label, ...summary }: FeatureSummary) => ({
+  ...summary,
+  ...shownLabel(label),
+  ...(label?.score !== undefined && { label_score: label.score }),
+});
+
+function featureWire(feature: Feature) {
+  const { labels, neighbours, firesWith, firesWithLabels = [], statistics, ...shown } = feature;
+  const [best] = labels;
+  const rate = statistics?.rate ?? shown.rate;
+  return {
+    ...shown,
+    ...shownLabel(best),
+    ...(best?.score !== undefined && { score: best.score }),
+    ...(rate !== undefined && { rate }),
+    labels,
+    ...(statistics && { statistics }),
+    neighbours: neighbours.map(({ label, ...neighbour }) => ({ ...neighbour, ...shownLabel(label) })),
+    ...(firesWith && {
+      fires_with: firesWith.map((other, i) => ({ ...other, ...shownLabel(firesWithLabels[i]) })),
+    }),
+  };
+}
 
 /** A query's limit on a list. @throws WireError PURSUIT_INVALID_FIELD */
 export function limitOf(text: string, most: number): number {

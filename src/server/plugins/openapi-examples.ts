@@ -51,6 +51,9 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, RequestExample>> = {
   getDictionary: { parameters: { id: ID } },
   searchFeatures: { parameters: { id: ID, query: "bird", limit: 5 } },
   getFeature: { parameters: { id: ID, index: 2316 } },
+  findFeatures: { parameters: { id: ID }, body: json({ n: 5, inputs: INPUTS }) },
+  getMap: { parameters: { id: ID } },
+  getExamples: { parameters: { id: ID } },
   encode: {
     parameters: { id: ID },
     body: {

@@ -1,36 +1,49 @@
 import { describe, expect, it } from "vitest";
+import type { FeatureLabel } from "../../../src/engine/core/features.ts";
 import { LabelSearch } from "../../../src/engine/serving/label-search.ts";
 
-const search = await LabelSearch.create(
-  new Map([
-    [0, { text: "rodent: a small gnawing mammal", score: 0.2 }],
-    [1, { text: "painter: an artist who paints", score: 0.7, rate: 0.01 }],
-    [2, { rate: 0.3 }],
-    [3, { text: "sculptor: an artist who sculpts" }],
-  ]),
-);
-const found = (query: string, limit = 10): number[] => search.find(query, limit).map(({ index }) => index);
+const label = (text: string, score?: number): FeatureLabel[] => [
+  { text, source: "tests", ...(score !== undefined && { score }) },
+];
+
+const search = new LabelSearch();
+search.set(0, label("rodent: a small gnawing mammal"));
+search.set(1, label("painter: an artist who paints", 0.7));
+search.set(2, []);
+search.set(3, label("sculptor: an artist who sculpts"));
+const found = (query: string, within = search): number[] => [...within.find(query).keys()];
 
 describe("an index of labels", () => {
-  const many = new Map(Array.from({ length: 1_000 }, (_, i) => [i, { text: `a label of feature number${i}` }]));
+  const many = Array.from({ length: 1_000 }, (_, i) => i);
+  const labelOf = (i: number): FeatureLabel[] => label(`a label of feature number${i}`);
 
   it("is made between other work, and is whole in the end", async () => {
+    const all = new LabelSearch();
     let turns = 0;
     let made = false;
-    const making = LabelSearch.create(many).finally(() => (made = true));
+    const making = all.addAll(many, labelOf).finally(() => (made = true));
     const count = (): void => {
       turns++;
       if (!made) setImmediate(count);
     };
     setImmediate(count);
-    const { length } = (await making).find("label", Infinity);
-    expect(length).toBe(1_000);
+    await making;
+    expect(all.find("label").size).toBe(1_000);
     expect(turns).toBeGreaterThanOrEqual(5);
   });
 
   it("is given up with its dictionary", async () => {
     const signal = AbortSignal.abort(new Error("the server stops"));
-    await expect(LabelSearch.create(many, signal)).rejects.toThrow("the server stops");
+    await expect(new LabelSearch().addAll(many, labelOf, signal)).rejects.toThrow("the server stops");
+  });
+
+  it("follows a label that is replaced or taken away", () => {
+    const one = new LabelSearch();
+    one.set(5, label("a heron"));
+    one.set(5, label("a crane"));
+    expect([found("heron", one), found("crane", one), one.size]).toEqual([[], [5], 1]);
+    one.set(5, []);
+    expect([found("crane", one), one.size]).toEqual([[], 0]);
   });
 });
 
@@ -42,18 +55,15 @@ describe("a search over labels", () => {
     expect(found("rodant")).toEqual([0]);
   });
 
-  it("wants every word of the query", () => {
-    expect(found("artist").toSorted((a, b) => a - b)).toEqual([1, 3]);
-    expect(found("artist sculpts")).toEqual([3]);
-    expect(found("artist gnawing")).toEqual([]);
+  it("takes any word of the query, and puts those first that more words match", () => {
+    expect(found("artist sculpts")).toEqual([3, 1]);
+    expect(found("artist gnawing").toSorted((a, b) => a - b)).toEqual([0, 1, 3]);
+    expect(found("zebra")).toEqual([]);
   });
 
-  it("gives what is known of a feature, the most relevant first, and no more than asked", () => {
-    expect(search.find("painter", 1)).toEqual([
-      { index: 1, text: "painter: an artist who paints", score: 0.7, rate: 0.01, relevance: expect.any(Number) },
-    ]);
-    const relevances = search.find("a", 10).map(({ relevance }) => relevance);
-    expect(relevances).toEqual(relevances.toSorted((a, b) => b - a));
-    expect(found("artist", 1)).toHaveLength(1);
+  it("puts the label of the better score first where the words match as well", () => {
+    const scored = new LabelSearch();
+    for (const [index, score] of [undefined, 0.4, 0.8, -2].entries()) scored.set(index, label("a bird", score));
+    expect(found("bird", scored).slice(0, 2)).toEqual([2, 1]);
   });
 });

@@ -67,17 +67,25 @@ class Neighbour(TypedDict, total=False):
     index: int
     cosine: float
     label: str
+    label_source: str
 
 
 class Feature(TypedDict, total=False):
-    """One feature: its label, norm and nearest atoms."""
+    """One feature: its labels, norm, nearest atoms, and, where the dictionary has statistics, values and examples."""
 
     index: int
     label: str
+    label_source: str
     score: float
     rate: float
     norm: float
+    labels: list[dict[str, Any]]
+    statistics: dict[str, Any]
+    examples: list[dict[str, Any]]
+    sample: list[dict[str, Any]]
     neighbours: list[Neighbour]
+    fires_with: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
 
 
 class FoundFeature(TypedDict, total=False):
@@ -85,8 +93,12 @@ class FoundFeature(TypedDict, total=False):
 
     index: int
     label: str
-    score: float
+    label_source: str
+    label_score: float
+    norm: float
     rate: float
+    mean: float
+    max: float
     relevance: float
 
 

@@ -37,17 +37,26 @@ export function coherenceOf(norms: Float64Array, gram: Float32Array | null): Coh
 }
 
 /**
- * Returns the `count` atoms of largest cosine with atom `index`, without itself; ties go to the lower index. Zero atoms
+ * Returns the `count` atoms of largest cosine with a vector [d]; ties go to the lower index. Zero vectors and zero atoms
  * have no direction: they have no neighbours and are none.
+ * @param without an atom to leave out
  */
-export function nearestAtoms({ atoms, m, d }: Matrix, norms: Float64Array, index: number, count: number): Neighbour[] {
-  const own = atoms.subarray(index * d, (index + 1) * d);
+export function nearestAtoms(
+  { atoms, m, d }: Matrix,
+  norms: Float64Array,
+  vector: Float32Array | Float64Array,
+  count: number,
+  without = -1,
+): Neighbour[] {
+  let squares = 0;
+  for (let c = 0; c < d; c++) squares += vector[c]! * vector[c]!;
+  const length = Math.sqrt(squares);
   const all: Neighbour[] = [];
   for (let j = 0; j < m; j++) {
-    if (j === index || norms[index] === 0 || norms[j] === 0) continue;
+    if (j === without || length === 0 || norms[j] === 0) continue;
     let product = 0;
-    for (let c = 0, at = j * d; c < d; c++, at++) product += own[c]! * atoms[at]!;
-    all.push({ index: j, cosine: product / (norms[index]! * norms[j]!) });
+    for (let c = 0, at = j * d; c < d; c++, at++) product += vector[c]! * atoms[at]!;
+    all.push({ index: j, cosine: product / (length * norms[j]!) });
   }
   return all.sort((a, b) => b.cosine - a.cosine || a.index - b.index).slice(0, count);
 }

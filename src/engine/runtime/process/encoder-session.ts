@@ -31,4 +31,8 @@ export interface EncoderSession extends BatchSession {
   atoms(indices: Uint32Array): Float32Array;
   /** The `count` atoms nearest to atom `index` by cosine, without itself, nearest first, ties by index. */
   neighbours(index: number, count: number): Promise<Neighbour[]>;
+  /** The `count` atoms of largest cosine with row − centre, nearest first, ties by index. @param row [d_out] */
+  nearest(row: Float32Array, count: number): Neighbour[];
+  /** ||D_j|| of every atom [m], copied. */
+  atomNorms(): Float64Array;
 }

@@ -6,6 +6,7 @@ import {
   codesColumns,
   codesToDecodeFromColumns,
   indicesFromColumns,
+  rowsFromColumns,
   steeredColumns,
   steerFromColumns,
 } from "../protocol/columns.ts";
@@ -53,6 +54,16 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
     case "neighbours": {
       const neighbours = await whole(session).neighbours(head.index, head.count);
       reply({ type: "result", id, run: ran(), neighbours });
+      return;
+    }
+    case "nearest": {
+      const neighbours = whole(session).nearest(rowsFromColumns(columns), head.count);
+      reply({ type: "result", id, run: ran(), neighbours });
+      return;
+    }
+    case "norms": {
+      const norms = whole(session).atomNorms();
+      reply({ type: "result", id, run: ran() }, { norms });
       return;
     }
     case "gram_step": {

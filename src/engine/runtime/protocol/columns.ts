@@ -118,3 +118,7 @@ export function rowsFromColumns(columns: Columns): Float32Array {
 export function indicesFromColumns(columns: Columns): Uint32Array {
   return take(columns, "indices", Uint32Array);
 }
+
+export function normsFromColumns(columns: Columns): Float64Array {
+  return take(columns, "norms", Float64Array);
+}

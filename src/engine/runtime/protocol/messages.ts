@@ -83,6 +83,9 @@ export type RequestHead =
   /** indices u32 */
   | (CallHead & { readonly type: "atoms" })
   | (CallHead & { readonly type: "neighbours"; readonly index: number; readonly count: number })
+  /** rows f32 [d_out]: one row */
+  | (CallHead & { readonly type: "nearest"; readonly count: number })
+  | (CallHead & { readonly type: "norms" })
   /** Builds the next block of the Gram matrix. */
   | (CallHead & { readonly type: "gram_step" })
   | { readonly type: "close" };
@@ -91,7 +94,7 @@ export type RequestHead =
 export type ReplyHead =
   | { readonly type: "loaded"; readonly facts: LoadedFacts }
   | { readonly type: "load_failed"; readonly faults: readonly string[]; readonly cause: LoadFailureCause }
-  /** Columns as in columns.ts for encode; rows f32 for decode and atoms; steeredColumns for steer. */
+  /** Columns as in columns.ts for encode; rows f32 for decode and atoms; norms f64; steeredColumns for steer. */
   | {
       readonly type: "result";
       readonly id: number;

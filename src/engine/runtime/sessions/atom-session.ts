@@ -35,6 +35,18 @@ export abstract class AtomSession<W extends Atoms> {
   }
 
   neighbours(index: number, count: number): Promise<Neighbour[]> {
-    return Promise.resolve(nearestAtoms(this.weights, this.norms, index, count));
+    const { atoms, d } = this.weights;
+    const own = atoms.subarray(index * d, (index + 1) * d);
+    return Promise.resolve(nearestAtoms(this.weights, this.norms, own, count, index));
+  }
+
+  nearest(row: Float32Array, count: number): Neighbour[] {
+    const { center } = this.weights;
+    const vector = center === null ? row : Float64Array.from(row, (value, i) => value - center[i]!);
+    return nearestAtoms(this.weights, this.norms, vector, count);
+  }
+
+  atomNorms(): Float64Array {
+    return this.norms.slice();
   }
 }

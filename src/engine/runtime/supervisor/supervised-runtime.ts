@@ -11,6 +11,7 @@ import {
   rowsFromColumns,
   steerColumns,
   steeredFromColumns,
+  normsFromColumns,
 } from "../protocol/columns.ts";
 import type { OutgoingColumns } from "../protocol/frame.ts";
 import type { GramProgress, LoadedFacts } from "../protocol/messages.ts";
@@ -109,6 +110,18 @@ export class SupervisedRuntime {
   async neighbours(index: number, count: number, time: CallTime, span?: Span): Promise<readonly Neighbour[]> {
     const { head } = await this.#call({ type: "neighbours", index, count }, {}, time, span);
     return head.neighbours ?? [];
+  }
+
+  /** Atoms nearest to a row [d_out] less the centre, by cosine. */
+  async nearest(row: Float32Array, count: number, time: CallTime, span?: Span): Promise<readonly Neighbour[]> {
+    const { head } = await this.#call({ type: "nearest", count }, { rows: row }, time, span);
+    return head.neighbours ?? [];
+  }
+
+  /** ||D_j|| of every atom [m]. */
+  async atomNorms(time: CallTime, span?: Span): Promise<Float64Array> {
+    const { frame } = await this.#call({ type: "norms" }, {}, time, span);
+    return normsFromColumns(frame.columns);
   }
 
   /** Builds the next block of the Gram matrix (~10 ms). @returns the progress */

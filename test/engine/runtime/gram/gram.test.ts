@@ -53,14 +53,28 @@ describe("coherenceOf", () => {
 describe("nearestAtoms", () => {
   it("puts the nearest by cosine first, leaves the atom itself out, and ties in order", () => {
     const axes = Float32Array.of(1, 0, 5, 0, 0, 1, -1, 0, 1, 1, 2, 2);
-    const near = nearestAtoms({ atoms: axes, m: 6, d: 2 }, atomNorms({ atoms: axes, m: 6, d: 2 }), 0, 4);
+    const near = nearestAtoms(
+      { atoms: axes, m: 6, d: 2 },
+      atomNorms({ atoms: axes, m: 6, d: 2 }),
+      axes.subarray(0, 2),
+      4,
+      0,
+    );
     expect(near.map(({ index }) => index)).toEqual([1, 4, 5, 2]);
     expect(near[0]!.cosine).toBe(1);
     expect(near[1]!.cosine).toBeCloseTo(Math.SQRT1_2, 12);
   });
 
   it("gives what there is when more is asked for", () => {
-    expect(nearestAtoms({ atoms: Float32Array.of(1), m: 1, d: 1 }, Float64Array.of(1), 0, 10)).toEqual([]);
+    const one = { atoms: Float32Array.of(1), m: 1, d: 1 };
+    expect(nearestAtoms(one, Float64Array.of(1), one.atoms, 10, 0)).toEqual([]);
+  });
+
+  it("finds those near a vector that is no atom, and none near a zero one", () => {
+    const axes = { atoms: Float32Array.of(1, 0, 0, 0, 0, 3), m: 3, d: 2 };
+    const norms = atomNorms(axes);
+    expect(nearestAtoms(axes, norms, Float32Array.of(1, 2), 5).map(({ index }) => index)).toEqual([2, 0]);
+    expect(nearestAtoms(axes, norms, new Float32Array(2), 5)).toEqual([]);
   });
 });
 
