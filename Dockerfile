@@ -16,6 +16,7 @@ RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY bin bin
 COPY src src
+COPY web web
 RUN npm run build && npm prune --omit=dev
 # The binding brings 290 MB for five platforms; this one needs 25 to 45.
 WORKDIR /app/node_modules/onnxruntime-node/bin/napi-v6

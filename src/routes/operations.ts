@@ -62,5 +62,4 @@ export function registerOperations(app: FastifyInstance, { engine, metrics }: Ap
   );
 
   app.get("/openapi.json", { schema: { hide: true } }, () => app.swagger());
-  app.get("/", { config: { page: true }, schema: { hide: true } }, (_request, reply) => reply.redirect("/docs"));
 }

@@ -28,6 +28,7 @@ import { registerV2 } from "../routes/oip/register-v2.ts";
 import { WirePool } from "../routes/threads/pool.ts";
 import { Connections } from "./plugins/connections.ts";
 import { registerDocs, registerPageHeaders } from "./plugins/docs.ts";
+import { registerExplorer } from "./plugins/explorer.ts";
 import { type HostRule, registerHostCheck } from "./plugins/host.ts";
 import { type Keys, registerKeys } from "./plugins/keys.ts";
 import { type OriginRule, registerOriginCheck } from "./plugins/origin.ts";
@@ -47,6 +48,8 @@ export const BODY_HIGH_WATER = 64 * 1024;
 export interface ServerOptions extends AppOptions {
   /** Threads for large bodies, closed with the application; created on demand if not given. */
   readonly pool?: WirePool;
+  /** Folder of the built explorer; absent: / leads to /docs. */
+  readonly explorer?: string;
   /** Access rules: host, origin, keys, rate. */
   readonly access: HostRule & OriginRule & Keys & RateLimit;
 }
@@ -116,6 +119,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
 
   registerRedaction(app, access);
   await registerDocs(app, options);
+  await registerExplorer(app, options.explorer);
   registerCompression(app, options);
   const unread = new UnreadAnswers(options.limits, () => refuse("unread_answers"));
   registerUnread(app, unread);

@@ -19,6 +19,7 @@ import { connectionLimit, listen } from "./listen.ts";
 import { createLogger, logRequests } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
+import { EXPLORER_FOLDER } from "./plugins/explorer.ts";
 import { isLoopback } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
 import { lockStateFolder } from "./state-lock.ts";
@@ -81,6 +82,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
     pool: await startThreads(settings, logger),
     telemetry,
     access: settings,
+    explorer: EXPLORER_FOLDER,
     metrics,
     logger,
     version: released,

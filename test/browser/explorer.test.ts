@@ -1,0 +1,172 @@
+/** Every view of the explorer with the shipped dictionaries, in a browser: what it shows, by keyboard, and axe. */
+import { fileURLToPath } from "node:url";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readExamples } from "../../src/engine/dictionaries/examples.ts";
+import { rowToText } from "../../web/src/rows/row-text.ts";
+import { axeViolations, browserThere, openPage, startBrowser, type WatchedPage } from "../support/browser.ts";
+import { sample } from "../support/full.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
+import { type RunningServer, startServer } from "../support/running-server.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const MODELS = fileURLToPath(new URL("../../models", import.meta.url));
+const MP = "minilm-wordnet-mp";
+const TOPK = "minilm-wordnet-topk";
+
+describe.runIf(browserThere())("the explorer", () => {
+  let server: RunningServer;
+  let browser: Browser;
+  let row: Float32Array;
+  let opened: WatchedPage[] = [];
+
+  beforeAll(async () => {
+    [server, browser] = await Promise.all([startServer(MODELS, temporaryFolder()), startBrowser()]);
+    row = (await readExamples(`${MODELS}/${MP}`, 384))!.rows.subarray(0, 384);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  async function show(hash: string, options = {}) {
+    const watched = await openPage(browser, `${server.base}/${hash}`, options);
+    opened.push(watched);
+    return watched.page;
+  }
+
+  /** Nothing went wrong on the pages of a test. */
+  async function expectQuiet(): Promise<void> {
+    const faults = opened.flatMap((page) => page.faults);
+    await Promise.all(opened.map(({ page }) => page.context().close()));
+    opened = [];
+    expect(faults).toEqual([]);
+  }
+
+  const encode = (more = ""): string => `#/encode?d=${MP}&x=p${rowToText(row)}${more}`;
+
+  it("shows a code in order of selection, and moves the budget without a request", async () => {
+    const page = await show(encode("&k=4"));
+    const steps = page.getByRole("list", { name: `Selections of ${MP}, in order` }).getByRole("listitem");
+    await steps.first().waitFor();
+    const answer = await fetch(`${server.base}/v1/dictionaries/${MP}/encode`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ inputs: [[...row]], budget: { max_atoms: 5 }, include: ["trace"] }),
+    });
+    const { codes } = (await answer.json()) as { codes: { trace: { indices: number[] }; relative_error: number }[] };
+    const shown = await page.locator(".code-feature").allInnerTexts();
+    expect(shown.slice(0, 5)).toEqual(codes[0]!.trace.indices.map(String));
+
+    let asked = 0;
+    page.on("request", () => asked++);
+    const slider = page.getByRole("slider", { name: "Budget in selections" });
+    await slider.focus();
+    await page.keyboard.press("ArrowRight");
+    await page
+      .getByText(`${(codes[0]!.relative_error * 100).toFixed(1)} %`)
+      .first()
+      .waitFor();
+    expect(await slider.getAttribute("aria-valuetext")).toContain("5 selections");
+    await page.waitForURL(/[?&]k=5/);
+    expect(asked).toBe(0);
+    await expectQuiet();
+  });
+
+  it("compares two dictionaries, and two encoders, side by side", async () => {
+    for (const [more, ids] of [
+      [`&d2=${TOPK}`, [MP, TOPK]],
+      [`&d2=${MP}&e2=orthogonal`, [MP, MP]],
+    ] as const) {
+      const page = await show(encode(more));
+      await expect.poll(() => page.locator(".codes section").count()).toBe(2);
+      await page.locator(".tone-second .code-feature").first().waitFor();
+      const names = await page
+        .getByRole("list", { name: /^Selections of/ })
+        .evaluateAll((lists) => lists.map((list) => list.getAttribute("aria-label")));
+      expect(names).toEqual(ids.map((id) => `Selections of ${id}, in order`));
+    }
+    await expectQuiet();
+  });
+
+  it("encodes pasted numbers and rows of a dropped file, and says what is wrong with others", async () => {
+    const page = await show(`#/encode?d=${MP}`);
+    await page.getByRole("button", { name: "Paste" }).click();
+    await page.getByLabel("384 numbers").fill("1, 2, x");
+    await page.getByRole("button", { name: "Encode", exact: true }).click();
+    await page.getByText('Number 3 is "x".').waitFor();
+    await page.getByLabel("384 numbers").fill(JSON.stringify([...row]));
+    await page.getByRole("button", { name: "Encode", exact: true }).click();
+    await page.getByRole("heading", { name: "A pasted row of 384 numbers" }).waitFor();
+
+    await page.getByRole("button", { name: "File" }).click();
+    const file = page.locator("input[type=file]");
+    await file.setInputFiles({
+      name: "narrow.npy",
+      mimeType: "",
+      buffer: Buffer.from(npyBytes([2, 3], [1, 2, 3, 4, 5, 6])),
+    });
+    await page.getByText("Rows of narrow.npy have 3 numbers").waitFor();
+    const rows = Buffer.from(npyBytes([2, 384], [...row, ...row.toReversed()]));
+    await file.setInputFiles({ name: "rows.npy", mimeType: "", buffer: rows });
+    await page.getByRole("heading", { name: "Row 1 of rows.npy" }).waitFor();
+    await page.getByRole("link", { name: "Row 2" }).click();
+    await page.getByRole("heading", { name: "Row 2 of rows.npy" }).waitFor();
+    await page.getByRole("list", { name: /^Selections of/ }).waitFor();
+    await expectQuiet();
+  });
+
+  it("shows the request behind a code as curl and Python", async () => {
+    const page = await show(encode());
+    await page.getByText("The request behind this code").click();
+    await page.getByText(`${server.base}/v1/dictionaries/${MP}/encode`).waitFor();
+    await page.getByRole("button", { name: "Python" }).click();
+    await page.getByText(`client.encode("${MP}"`).waitFor();
+    await expectQuiet();
+  });
+
+  it("lists dictionaries with their figures", async () => {
+    const page = await show("#/dictionaries");
+    await page.getByRole("heading", { name: TOPK }).waitFor();
+    expect(await page.locator(".card").first().innerText()).toMatch(/matching pursuit[\s\S]*4,096[\s\S]*cpu, fused/);
+    await expectQuiet();
+  });
+
+  it("is reached by keyboard from the bar to a feature of a code", async () => {
+    const page = await show(encode());
+    await page.locator(".code-feature").first().waitFor();
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    expect(await page.evaluate("document.activeElement.id")).toBe("main");
+    const first = page.locator(".code a").first();
+    for (
+      let tabs = 0;
+      tabs < 40 && !(await first.evaluate((link) => link === link.ownerDocument.activeElement));
+      tabs++
+    )
+      await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/#\/feature\?d=minilm-wordnet-mp&f=\d+/);
+    await expectQuiet();
+  });
+
+  const LOOKS = [
+    ["light", 1440],
+    ["light", 390],
+    ["dark", 1440],
+    ["dark", 390],
+  ] as const;
+  it.each(sample(LOOKS, 2))(
+    "has no fault that axe finds, in %s colours, %i pixels wide",
+    async (colorScheme, width) => {
+      for (const hash of [encode(`&d2=${TOPK}`), "#/dictionaries", "#/nowhere"]) {
+        const page = await show(hash, { colorScheme, viewport: { width, height: 900 } });
+        await page.locator(".code-feature, .card, .state").first().waitFor();
+        expect([hash, await axeViolations(page)]).toEqual([hash, []]);
+        expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
+      }
+      await expectQuiet();
+    },
+    180_000,
+  );
+});
