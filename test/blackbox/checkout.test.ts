@@ -20,7 +20,7 @@ import { itInFull } from "../support/full.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { until } from "../support/until.ts";
 
-const BUILT_FROM = ["bin", "src", "package.json", "tsconfig.json", "tsconfig.build.json"];
+const BUILT_FROM = ["bin", "src", "web", "package.json", "tsconfig.json", "tsconfig.build.json"];
 const HERE = join(import.meta.dirname, "../..");
 
 /** Those that the sources load. */
@@ -50,13 +50,15 @@ itInFull(
     expect(stderr).toMatch(/^Building dist\/ from src\/.*\n(?:Compiling .* …\n)*$/);
     expect(stdout).toContain("serve");
     for (const file of built) expect(() => new WebAssembly.Module(readFileSync(file))).not.toThrow();
-    expect(existsSync(join(root, "dist/engine/runtime/process/main.js"))).toBe(true);
+    const page = join(root, "dist/ui/index.html");
+    for (const file of [join(root, "dist/engine/runtime/process/main.js"), page])
+      expect([file, existsSync(file)]).toEqual([file, true]);
 
     // As if it had been built before its sources were last changed.
     const before = new Date(1e12);
-    for (const file of built) utimesSync(file, before, before);
+    for (const file of [...built, page]) utimesSync(file, before, before);
     expect(help().stderr).not.toContain("Building dist/");
-    for (const file of built) expect(statSync(file).mtimeMs).toBeGreaterThan(before.getTime());
+    for (const file of [...built, page]) expect(statSync(file).mtimeMs).toBeGreaterThan(before.getTime());
   },
   240_000,
 );
