@@ -54,15 +54,26 @@ export const isText = (as: AnswerType): boolean => as === "json" || as === "ndjs
 /** Minimum bytes of that many numbers. */
 export const leastBytes = (numbers: number, as: AnswerType): number => numbers * (isText(as) ? DIGIT_BYTES : 4);
 
-/** Lower bound of an answer's bytes before anything is encoded: a dense answer's zeros, a reconstruction. */
+/** Bytes of an index and its correlation; in text they take more. */
+const CORRELATION_BYTES = 8;
+
+/** Lower bound of an answer's bytes before anything is encoded: a dense answer's zeros, a reconstruction, correlations. */
 export function certainBytes(
   count: number,
   shape: { readonly d: number; readonly m: number },
-  format: Format,
-  reconstruction: boolean,
+  { format, reconstruction, correlations = 0 }: CertainParts,
   as: AnswerType,
 ): number {
-  return leastBytes(count * ((format === "dense" ? shape.m : 0) + (reconstruction ? shape.d : 0)), as);
+  const numbers = count * ((format === "dense" ? shape.m : 0) + (reconstruction ? shape.d : 0));
+  return leastBytes(numbers, as) + count * correlations * CORRELATION_BYTES;
+}
+
+/** Parts of an answer whose length is known before anything is encoded. */
+interface CertainParts {
+  readonly format: Format;
+  readonly reconstruction: boolean;
+  /** Of each row. */
+  readonly correlations?: number;
 }
 
 /** Maximum bytes of a float32 and its comma, by its magnitude: nine digits, and JSON's notation around them. */

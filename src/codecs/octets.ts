@@ -57,7 +57,7 @@ function wrongLength({ bytes, count, width, dtype, size }: Length): string {
 }
 
 const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
-const NUMBERS = new Set([...BUDGET_PARTS, "timeout_ms"]);
+const NUMBERS = new Set([...BUDGET_PARTS, "timeout_ms", "correlations"]);
 
 /** A query is as long as a header at most. */
 const QUERY = fieldsExtent();

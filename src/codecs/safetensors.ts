@@ -1,5 +1,11 @@
 import type { Rows } from "../engine/core/rows.ts";
-import { type CodeColumn, columnsOfCodes, type SparseCodes, STOP_REASONS } from "../engine/core/sparse-codes.ts";
+import {
+  CODE_COLUMNS,
+  type CodeColumn,
+  columnsOfCodes,
+  type SparseCodes,
+  STOP_REASONS,
+} from "../engine/core/sparse-codes.ts";
 import { denseRow, type EncodeAnswerHead, summaryFields } from "./write-codes.ts";
 
 interface Tensor {
@@ -11,7 +17,7 @@ interface Tensor {
 /**
  * Writes an encode answer: sparse and csr as `indptr`, `indices`, `values`, dense as `values` [n, m]; `steps`, `stop`
  * (positions in `stop_names` of the metadata), `residual_norm`, `relative_error`; `norm_…`, `trace_…` and
- * `reconstruction` if present. Other fields are in the metadata, as text.
+ * `reconstruction` and `correlations_…` [n, k] if present. Other fields are in the metadata, as text.
  */
 export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Buffer<ArrayBuffer> {
   const { count, width } = codes;
@@ -22,8 +28,10 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
     columns.delete("indices");
     columns.set("values", denseRows(codes));
   }
+  const matrices = new Set(CODE_COLUMNS.filter(({ extent }) => extent === "values").map(({ name }) => name));
+  if (format === "dense") matrices.add("values");
   const tensors = Array.from(columns, ([name, data]): Tensor => {
-    const matrix = name === "reconstruction" || (format === "dense" && name === "values");
+    const matrix = matrices.has(name);
     return { name, shape: matrix ? [count, data.length / count] : [data.length], data };
   });
   return assemble(tensors, {

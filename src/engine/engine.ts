@@ -66,6 +66,8 @@ export interface EncodeRequest {
   readonly budget: RequestBudget;
   readonly trace: boolean;
   readonly reconstruction: boolean;
+  /** Of each row's D·(x − b), the so many largest; none if absent. Autoencoders and crosscoders only. */
+  readonly correlations?: number;
   /** Whether the answer has `totalVariance`; not if absent. */
   readonly summary?: boolean;
   /** Another encoder than the dictionary's own; absent: its own. */

@@ -183,7 +183,7 @@ describe("the bytes of an answer", () => {
         const { length } = writeCodes(codes, { ...HEAD, format: "dense" });
         expect(length).toBeLessThanOrEqual(codesBytes(codes, "dense"));
         expect(length).toBeGreaterThanOrEqual(
-          certainBytes(codes.count, { d: D, m: codes.width }, "dense", true, "json"),
+          certainBytes(codes.count, { d: D, m: codes.width }, { format: "dense", reconstruction: true }, "json"),
         );
       }),
       { seed: 2, numRuns: 200 },

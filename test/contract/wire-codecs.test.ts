@@ -28,6 +28,7 @@ afterAll(() => test.app.close());
 interface Asked {
   readonly format?: string;
   readonly include?: readonly string[];
+  readonly correlations?: number;
   /** One for all rows, or one per row. */
   readonly budget?: object;
 }
@@ -53,8 +54,9 @@ const base64 = (column: Float32Array | Float64Array) => {
   const { data: bytes, ...rest } = array(column);
   return { data: bytes.toString("base64"), ...rest };
 };
-const queryOf = ({ include, budget, format }: Asked): Record<string, string> => ({
+const queryOf = ({ include, correlations, budget, format }: Asked): Record<string, string> => ({
   ...(include && { include: include.join(",") }),
+  ...(correlations !== undefined && { correlations: String(correlations) }),
   ...(format !== undefined && { format }),
   ...(budget && { budget: JSON.stringify(budget) }),
 });
@@ -102,7 +104,7 @@ async function codesOf(sent: Sent, accept: string, format: string): Promise<Wire
   return readCodes(accept, format, answer.rawPayload);
 }
 
-const INCLUDES = [[], ["trace", "reconstruction"]] as const;
+const INCLUDES = [{ include: [] }, { include: ["trace", "reconstruction", "correlations"], correlations: 3 }] as const;
 const BUDGETS = { "one budget": { max_atoms: 3 }, "a budget per row": budgets } as const;
 
 describe("the same codes", () => {
@@ -113,6 +115,9 @@ describe("the same codes", () => {
     expect(values).toContain(1.401298464324817e-45);
     expect(values).toContain(-3.4028234663852886e38);
     expect(codes.some(({ indices }) => indices.length === 0)).toBe(true);
+    const asked = { include: ["correlations"], correlations: 3 };
+    const correlated = await codesOf(REQUESTS["JSON lists"]!(asked), "application/json", "sparse");
+    expect(correlated[0]!.correlations!.indices).toEqual([0, 1, 2]);
   });
 
   for (const [request, send] of Object.entries({ ...REQUESTS, lines })) {
@@ -120,11 +125,15 @@ describe("the same codes", () => {
       if (send === lines && accept !== "application/x-ndjson") continue;
       it(`come from ${request} as ${accept}`, async () => {
         for (const budget of Object.values(BUDGETS)) {
-          for (const include of INCLUDES) {
-            const expected = await codesOf(REQUESTS["JSON lists"]!({ budget, include }), "application/json", "sparse");
+          for (const included of INCLUDES) {
+            const expected = await codesOf(
+              REQUESTS["JSON lists"]!({ budget, ...included }),
+              "application/json",
+              "sparse",
+            );
             expect(expected).toHaveLength(ROWS);
             for (const format of formats) {
-              expect(await codesOf(send({ budget, include, format }), accept, format), format).toEqual(expected);
+              expect(await codesOf(send({ budget, ...included, format }), accept, format), format).toEqual(expected);
             }
           }
         }

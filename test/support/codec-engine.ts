@@ -12,11 +12,11 @@ import { FAKE_D, FAKE_M, FakeEngine } from "./fake-engine.ts";
 export class CodecEngine extends FakeEngine {
   override async encode(id: string, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const answer = await super.encode(id, request, context);
-    const { rows, budget, trace, reconstruction } = request;
+    const { rows, budget, trace, reconstruction, correlations } = request;
     const codes = Array.from({ length: rows.count }, (_, i) => {
       const row = rows.data.slice(i * FAKE_D, (i + 1) * FAKE_D);
       const own = ((Array.isArray(budget) ? budget[i] : budget) ?? {}) as Budget;
-      return codeOf(row, own.maxAtoms ?? FAKE_M, { trace, reconstruction });
+      return codeOf(row, own.maxAtoms ?? FAKE_M, { trace, reconstruction, correlations });
     });
     return { ...answer, codes: codesOf(codes, FAKE_M) };
   }
@@ -34,7 +34,13 @@ export class CodecEngine extends FakeEngine {
   }
 }
 
-function codeOf(row: Float32Array, maxAtoms: number, { trace, reconstruction }: Record<string, boolean>): CodeRow {
+interface Included {
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+  readonly correlations: number | undefined;
+}
+
+function codeOf(row: Float32Array, maxAtoms: number, { trace, reconstruction, correlations }: Included): CodeRow {
   const bits = new Uint32Array(row.buffer);
   const mixed = Math.imul(bits[0]! ^ Math.imul(bits[1]!, 0x9e3779b1), 0x85ebca6b) >>> 0;
   const values = [row[0]!, -row[1]!, 1.401298464324817e-45, -3.4028234663852886e38, row[0]! * row[1]!];
@@ -49,5 +55,11 @@ function codeOf(row: Float32Array, maxAtoms: number, { trace, reconstruction }: 
     norm: { shift: row[1]!, scale: Math.fround(Math.abs(row[0]!) + 0.1) },
     ...(trace && { trace: entries.map(([index, value], k) => [index, value, Math.fround(k / 3)] as const) }),
     ...(reconstruction && { reconstruction: [...row] }),
+    ...(correlations !== undefined && {
+      correlations: Array.from(
+        { length: correlations },
+        (_, index) => [index, Math.fround(values[index]! + 0)] as const,
+      ),
+    }),
   };
 }

@@ -9,6 +9,8 @@ export interface CodeRow {
   readonly norm?: { readonly shift: number; readonly scale: number };
   readonly trace?: readonly (readonly [index: number, value: number, residualNorm: number])[];
   readonly reconstruction?: readonly number[];
+  /** Equally many in each row. */
+  readonly correlations?: readonly (readonly [index: number, value: number])[];
 }
 
 /** Turns rows into the engine's columns. All rows must have the columns of the first. */
@@ -42,6 +44,12 @@ export function codesOf(rows: readonly CodeRow[], width: number): SparseCodes {
     }),
     ...(first?.reconstruction && {
       reconstruction: Float32Array.from(rows.flatMap(({ reconstruction }) => reconstruction!)),
+    }),
+    ...(first?.correlations && {
+      correlations: {
+        indices: Uint32Array.from(rows.flatMap(({ correlations }) => correlations!.map(([index]) => index))),
+        values: Float32Array.from(rows.flatMap(({ correlations }) => correlations!.map(([, value]) => value))),
+      },
     }),
   };
 }

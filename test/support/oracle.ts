@@ -150,6 +150,15 @@ export function pursuitSpace(x: Float32Array, inputNorm: InputNorm): Float32Arra
   return x;
 }
 
+/** D·(x − b) of a row in pursuit space, in float64: [m]. */
+export function oracleCorrelations(
+  x: ArrayLike<number>,
+  { atoms, center, d, m }: Pick<PursuitWeights, "atoms" | "center" | "d" | "m">,
+): Float64Array {
+  const centered = Float64Array.from({ length: d }, (_, c) => x[c]! - (center?.[c] ?? 0));
+  return Float64Array.from({ length: m }, (_, j) => dot(centered, 0, atoms, j * d, d));
+}
+
 function dot(a: ArrayLike<number>, fromA: number, b: ArrayLike<number>, fromB: number, length: number): number {
   let sum = 0;
   for (let i = 0; i < length; i++) sum += a[fromA + i]! * b[fromB + i]!;

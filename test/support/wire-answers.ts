@@ -12,6 +12,7 @@ export interface WireCode {
   readonly norm?: { readonly shift: number; readonly scale: number };
   readonly trace?: { readonly indices: number[]; readonly values: number[]; readonly residual_norms: number[] };
   readonly reconstruction?: readonly number[];
+  readonly correlations?: { readonly indices: number[]; readonly values: number[] };
 }
 
 type Numbers = readonly number[];
@@ -73,10 +74,11 @@ const chunks = (list: Numbers, count: number): Numbers[] =>
 
 /** One code of a list, or a line. */
 function fromRow(row: Dict, format: string): WireCode {
-  const { norm, trace, reconstruction } = row as {
+  const { norm, trace, reconstruction, correlations } = row as {
     norm?: Record<string, number>;
     trace?: Dict;
     reconstruction?: unknown;
+    correlations?: Dict;
   };
   const { indices, values } = entriesOf(row, format);
   return {
@@ -95,6 +97,12 @@ function fromRow(row: Dict, format: string): WireCode {
       },
     }),
     ...(reconstruction !== undefined && { reconstruction: floats(reconstruction) }),
+    ...(correlations && {
+      correlations: {
+        indices: [...numbers(correlations["indices"])],
+        values: [...floats(correlations["values"])],
+      },
+    }),
   };
 }
 
@@ -114,6 +122,7 @@ function fromColumns(answer: Dict): WireCode[] {
   const norms = answer["norm"] as Dict | Dict[] | undefined;
   const traces = answer["trace"] as Dict | Dict[] | undefined;
   const reconstructions = answer["reconstruction"];
+  const correlated = answer["correlations"] as Dict | Dict[] | undefined;
   const column = (name: string): Numbers => numbers(answer[name]);
   const row = (i: number): Dict => ({
     indices: indices[i],
@@ -129,9 +138,17 @@ function fromColumns(answer: Dict): WireCode[] {
         ? (reconstructions as Numbers[])[i]
         : chunks(numbers(reconstructions), count)[i],
     }),
+    ...(correlated && {
+      correlations: Array.isArray(correlated) ? correlated[i] : fromCorrelationColumns(correlated, count, i),
+    }),
   });
   return Array.from({ length: count }, (_, i) => fromRow(row(i), "sparse"));
 }
+
+const fromCorrelationColumns = ({ indices, values }: Dict, count: number, i: number): Dict => ({
+  indices: chunks(numbers(indices), count)[i],
+  values: chunks(floats(values), count)[i],
+});
 
 const fromNormColumns = (norm: Dict, i: number): Dict => ({
   shift: numbers(norm["shift"])[i],
@@ -172,6 +189,12 @@ function fromTensors({ metadata, tensors }: Tensors): WireCode[] {
       },
     }),
     ...("reconstruction" in tensors && { reconstruction: chunks(column("reconstruction"), count)[i]! }),
+    ...("correlations_indices" in tensors && {
+      correlations: {
+        indices: [...chunks(column("correlations_indices"), count)[i]!],
+        values: [...chunks(column("correlations_values"), count)[i]!],
+      },
+    }),
   }));
 }
 

@@ -5,6 +5,7 @@ import pytest
 from conftest import D, M, random_rows, same_codes
 
 from pursuit_client import Codes
+from pursuit_client.tensors import read_tensors
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,23 @@ def test_rows_of_choice(codes, key, rows):
     for place, row in enumerate(rows):
         begin, end = codes.trace.indptr[row : row + 2]
         assert np.array_equal(taken.trace[place].indices, codes.trace.indices[begin:end])
+
+
+def test_correlations(client, models, tmp_path):
+    rows = random_rows(7)
+    codes = client.encode("random", rows, max_atoms=4, include=["correlations"], correlations=9)
+    atoms = read_tensors((models / "random" / "weights.safetensors").read_bytes())[0]["atoms"]
+    scores = rows.astype(np.float64) @ atoms.astype(np.float64).T
+    assert codes.correlations.shape == (7, M)
+    dense = codes.correlations.toarray()
+    for row, score in enumerate(scores):
+        largest = np.sort(np.argsort(-score)[:9])
+        assert np.array_equal(np.flatnonzero(dense[row]), largest)
+        assert np.allclose(dense[row][largest], score[largest], atol=1e-5)
+    assert np.array_equal(codes[[5, 2]].correlations.toarray(), dense[[5, 2]])
+    assert np.array_equal(Codes.concatenate(list(codes)).correlations.toarray(), dense)
+    codes.save(tmp_path / "codes.safetensors")
+    assert np.array_equal(Codes.load(tmp_path / "codes.safetensors").correlations.toarray(), dense)
 
 
 def test_rows_that_are_not_there(codes):

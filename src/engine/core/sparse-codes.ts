@@ -54,28 +54,40 @@ export interface SparseCodes {
   readonly trace?: PursuitTrace;
   /** [n · d] x̂, in the space of the posted rows. */
   readonly reconstruction?: Float32Array;
+  readonly correlations?: Correlations;
+}
+
+/** The k largest numbers of D·(x − b) of each row, in pursuit space, by ascending index: row i has k entries from i · k on. */
+export interface Correlations {
+  /** [n · k] */
+  readonly indices: Uint32Array;
+  /** [n · k] */
+  readonly values: Float32Array;
 }
 
 export type CodeColumn = Uint8Array<ArrayBuffer> | Uint32Array | Float32Array;
 
 /**
- * Unit of a column's entries. `pointers`: row i has entries `[i] … [i + 1]`. `values`: one number per coordinate of a
+ * Unit of a column's entries. `pointers`: row i has entries `[i] … [i + 1]`. `values`: equally many numbers for each
  * row.
  */
 type Extent = "pointers" | "entries" | "rows" | "trace_pointers" | "trace_entries" | "values";
 
+/** Columns that belong together are one object of codes and of answers. */
+type ColumnGroup = "norm" | "trace" | "correlations";
+
 export interface ColumnRule {
   /** Path in {@link SparseCodes}. */
-  readonly path: readonly [string] | readonly ["norm" | "trace", string];
+  readonly path: readonly [string] | readonly [ColumnGroup, string];
   /** Path in an answer. */
-  readonly key: readonly [string] | readonly ["norm" | "trace", string];
+  readonly key: readonly [string] | readonly [ColumnGroup, string];
   /** Its name in frames and safetensors. */
   readonly name: string;
   readonly type: new (length: number) => CodeColumn;
   readonly extent: Extent;
   /** For the documentation of the API. */
   readonly about: string;
-  /** Whether some codes lack it; for a column of `norm` or `trace`, whether some of those lack it. */
+  /** Whether some codes lack it; for a column of a group, whether some of those groups lack it. */
   readonly optional?: boolean;
   /** Texts that the column's numbers stand for. */
   readonly names?: readonly string[];
@@ -131,6 +143,8 @@ export const CODE_COLUMNS: readonly ColumnRule[] = [
     OPTIONAL,
   ),
   columnRule("reconstruction", "reconstruction", Float32Array, "values", "x̂, d_out numbers", OPTIONAL),
+  columnRule("correlations.indices", "correlations.indices", Uint32Array, "values", "Ascending and distinct"),
+  columnRule("correlations.values", "correlations.values", Float32Array, "values", "One per index"),
   // Last, because its entries are single bytes: the others stay aligned.
   columnRule("stops", "stop", Uint8Array, "rows", "What ended the row", { names: STOP_REASONS }),
 ];

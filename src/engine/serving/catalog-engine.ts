@@ -13,7 +13,7 @@ import type {
 } from "../engine.ts";
 import type { Neighbour } from "../core/dictionary.ts";
 import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "../core/features.ts";
-import type { CodesToDecode } from "../core/sparse-codes.ts";
+import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Stage, Telemetry } from "../core/telemetry.ts";
 import { specOf } from "../encoders/registry.ts";
@@ -22,7 +22,7 @@ import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
 import { chooseEncoder } from "./choose-encoder.ts";
 import { checkCodes, checkDecoded, checkPair, codesOfGroup, unnormed } from "./check-codes.ts";
 import { budgetClasses, budgetColumns, checkUnmeasured } from "./check-encode.ts";
-import { checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
+import { checkCorrelated, checkFinite, checkTargets, checkWidth } from "./check-rows.ts";
 import { warningOf } from "./reference-figures.ts";
 import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
 import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
@@ -106,6 +106,7 @@ export class CatalogEngine implements Engine {
 
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { rows, targets, budget, trace, reconstruction, encoder, summary = false, degrade = false } = request;
+    if (request.correlations !== undefined) checkCorrelated(dictionary.id, dictionary.serving().manifest);
     const checked = this.#check(dictionary, rows, context, summary && targets === undefined);
     // Few rows are in the queue before this returns: what was asked before an unload is answered.
     let totalVariance = checked instanceof Promise ? await checked : checked;
@@ -141,12 +142,25 @@ export class CatalogEngine implements Engine {
       reconstruction,
       ...(pursuit && { pursuit }),
     });
-    const codes = joinCodes(results);
+    const codes = await this.#withCorrelations(dictionary, request, joinCodes(results), context);
     const started = submitted + queueMilliseconds;
     this.#stage("queue", dictionary.id, context, submitted, started);
     this.#stage("encode", dictionary.id, context, started);
     const warning = warningOf(codes, manifest);
     return { codes, totalVariance, sha256, ...(pursuit && { pursuit }), ...(warning && { warning }) };
+  }
+
+  async #withCorrelations(
+    dictionary: ServedDictionary,
+    { rows, correlations: wanted }: EncodeRequest,
+    codes: SparseCodes,
+    context: RequestContext,
+  ): Promise<SparseCodes> {
+    if (wanted === undefined) return codes;
+    const check = (): void => checkStillWanted(context, this.now(), "encoded");
+    // The dictionary may have been replaced by a narrower one since the request was checked.
+    const most = Math.min(wanted, codes.width);
+    return { ...codes, correlations: await dictionary.correlations(rows, most, context.span, check) };
   }
 
   /** Emits a stage of a request. @param end now, unless given */

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { EngineError } from "../core/errors.ts";
+import type { DictionaryManifest } from "../core/dictionary.ts";
 import type { Rows } from "../core/rows.ts";
 
 /** @throws EngineError PURSUIT_WRONG_WIDTH */
@@ -14,6 +15,13 @@ export function checkTargets({ width, count }: Rows, rows: number, dOut: number)
   if (width === dOut && count === rows) return;
   const message = `targets holds ${count} rows of ${width}; ${rows} rows of ${dOut} were due, one for each input.`;
   throw new EngineError("PURSUIT_WRONG_WIDTH", message);
+}
+
+/** Checks that rows are as wide as atoms. @throws EngineError PURSUIT_ROLE_MISMATCH */
+export function checkCorrelated(id: string, { role, dIn, dOut }: DictionaryManifest): void {
+  if (role !== "transcoder" && dIn === dOut) return;
+  const message = `include: dictionary ${id} is a ${role}, whose atoms are no directions of the rows that it takes, so there are no correlations. Leave them out.`;
+  throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
 }
 
 /** Values per turn: about a millisecond. */

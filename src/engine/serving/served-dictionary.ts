@@ -7,7 +7,8 @@ import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
 import { MEMORY_USES, type MemoryNeeds, type MemoryUse, totalBytes } from "../scheduler/memory-ledger.ts";
-import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
+import type { CodesToDecode, Correlations, SparseCodes } from "../core/sparse-codes.ts";
+import type { Rows } from "../core/rows.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
@@ -65,6 +66,10 @@ const NEIGHBOURS = 10;
 
 /** Milliseconds of a call that makes so many products of numbers, one after another. */
 const timeOf = (products: number): number => products / 1e6;
+
+/** Products of a matrix product in a millisecond, and in one call. */
+const CORRELATED_IN_MILLISECOND = 1e7;
+const CORRELATED_AT_ONCE = 10 * CORRELATED_IN_MILLISECOND;
 
 /**
  * One dictionary folder from registration to unload. `load` never throws: what is wrong with a folder is its state,
@@ -346,6 +351,29 @@ export class ServedDictionary {
       check();
       return runtime.steer(batch, time, span);
     });
+  }
+
+  /**
+   * The `most` largest of D·(x − b) of each row, in calls of some 10 ms.
+   * @param span and check as of {@link decode}
+   */
+  async correlations(rows: Rows, most: number, span: Span, check: () => void): Promise<Correlations> {
+    const { calls, manifest } = this.serving();
+    const { m, dOut: d } = manifest;
+    const indices = new Uint32Array(rows.count * most);
+    const values = new Float32Array(rows.count * most);
+    const size = Math.max(2, Math.floor(CORRELATED_AT_ONCE / (m * d)));
+    for (let from = 0; from < rows.count; from += size) {
+      const to = Math.min(from + size, rows.count);
+      const part = rows.data.subarray(from * d, to * d);
+      const largest = await calls.make(((to - from) * m * d) / CORRELATED_IN_MILLISECOND, (runtime, time) => {
+        check();
+        return runtime.correlations(part, to - from, most, time, span);
+      });
+      indices.set(largest.indices, from * most);
+      values.set(largest.values, from * most);
+    }
+    return { indices, values };
   }
 
   async feature(index: number, span: Span): Promise<Feature> {

@@ -185,8 +185,8 @@ export class WirePool {
 }
 
 /** Memory that holds one column only: requests that share a batch share its columns' memory. */
-function memoryOf({ norm, trace, ...columns }: SparseCodes): ArrayBuffer[] {
-  const whole = [columns, norm, trace]
+function memoryOf({ norm, trace, correlations, ...columns }: SparseCodes): ArrayBuffer[] {
+  const whole = [columns, norm, trace, correlations]
     .flatMap((group) => Object.values(group ?? {}) as unknown[])
     .filter((value) => ArrayBuffer.isView(value))
     .filter(({ buffer, byteLength }) => buffer instanceof ArrayBuffer && buffer.byteLength === byteLength);

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { DictionaryStatus } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 import type { LinesBody } from "../body.ts";
-import { budgetOf, checkLabels, encodeAsRead, labelsOf, replaced } from "./request-fields.ts";
+import { budgetOf, checkLabels, correlationsOf, encodeAsRead, labelsOf, replaced } from "./request-fields.ts";
 import { problemOf } from "../error-handler.ts";
 import { PROBLEMS } from "../problem.ts";
 import { mediaOf } from "../media-types.ts";
@@ -61,8 +61,9 @@ export async function answerLines(
   const { manifest } = status;
   if (manifest === undefined) throw new EngineError("PURSUIT_NOT_READY", `Dictionary ${id} is not loaded.`);
 
+  const correlations = correlationsOf(fields, manifest) ?? 0;
   const context = contextOf(request, reply, engine);
-  const answerBytes = lineBytes(status, budget, { dense: format === "dense", trace, reconstruction });
+  const answerBytes = lineBytes(status, budget, { dense: format === "dense", trace, reconstruction, correlations });
   let version: string | undefined;
   const answer = await streamEncode({
     body,
@@ -94,6 +95,7 @@ export async function answerLines(
           budget: budgets,
           trace,
           reconstruction,
+          ...(correlations > 0 && { correlations }),
           degrade,
           ...(by && { encoder: by }),
         };
@@ -113,10 +115,15 @@ export async function answerLines(
 function lineBytes(
   { manifest, maxAtoms = 4096 }: DictionaryStatus,
   budget: BudgetWire | undefined,
-  { dense, trace, reconstruction }: { dense: boolean; trace: boolean; reconstruction: boolean },
+  {
+    dense,
+    trace,
+    reconstruction,
+    correlations,
+  }: { dense: boolean; trace: boolean; reconstruction: boolean; correlations: number },
 ): number {
   const asked = budget === undefined ? manifest!.defaultBudget?.maxAtoms : budget.max_atoms;
   const atoms = Math.min(asked ?? maxAtoms, maxAtoms);
-  const entries = atoms * (ENTRY_BYTES + (trace ? TRACED_BYTES : 0));
+  const entries = atoms * (ENTRY_BYTES + (trace ? TRACED_BYTES : 0)) + correlations * ENTRY_BYTES;
   return 1 + entries + (dense ? manifest!.m * ZERO_BYTES : 0) + (reconstruction ? manifest!.dOut * NUMBER_BYTES : 0);
 }

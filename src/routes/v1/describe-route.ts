@@ -130,7 +130,8 @@ export const FieldsQuerySchema = Type.Object({
   ),
   encoder: queryText('own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON'),
   format: queryText("If not given: csr in a MessagePack answer, else sparse", oneOf(FORMATS)),
-  include: queryText("trace, reconstruction, labels and summary, with commas"),
+  include: queryText("trace, reconstruction, labels, summary and correlations, with commas"),
+  correlations: queryText("How many of each row, where include names them", Type.Integer({ minimum: 1 })),
   timeout_ms: queryText("Of each group, where lines are streamed", Type.Number({ exclusiveMinimum: 0 })),
   on_overload: queryText("", oneOf(["reject", "degrade"])),
 });
@@ -145,7 +146,7 @@ export const CODES_ANSWERS = {
   }),
   "application/vnd.safetensors": binary(
     "application/vnd.safetensors",
-    "indptr, indices, values (dense: values [n, m]), steps, stop, residual_norm, relative_error and what was included; dictionary, sha256, shape and stop_names in __metadata__",
+    "indptr, indices, values (dense: values [n, m]), steps, stop, residual_norm, relative_error and what was included, correlations as correlations_indices and correlations_values [n, k]; dictionary, sha256, shape and stop_names in __metadata__",
   ),
   [LINES_MEDIA]: Type.Unsafe<string>({
     type: "string",

@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { answerLines } from "./answer-lines.ts";
 import { bodyOf, fieldsValidator, isLines } from "../body.ts";
 import { bodySchemas, CODES_ANSWERS, describeRoute, FieldsQuerySchema } from "./describe-route.ts";
-import { checkLabels, labelsOf, requestBudget } from "./request-fields.ts";
+import { checkLabels, correlationsOf, labelsOf, requestBudget } from "./request-fields.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { type AppOptions, contextOf } from "../request-context.ts";
 import { EncodeAnswerSchema, EncodeBodySchema, type EncodeFields, EncodeFieldsSchema } from "./schemas.ts";
@@ -55,10 +55,12 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
       const { manifest, labels: labelled } = engine.status(id);
       const wantsLabels = include.includes("labels");
       if (wantsLabels) checkLabels(engine, id, labelled, format);
+      const correlations = correlationsOf(fields, manifest);
       checkFormat(format, as);
       if (manifest) {
         const shape = { d: manifest.dOut, m: manifest.m };
-        checkAnswer(certainBytes(rows.count, shape, format, reconstruction, as), limits.maxAnswer);
+        const parts = { format, reconstruction, ...(correlations !== undefined && { correlations }) };
+        checkAnswer(certainBytes(rows.count, shape, parts, as), limits.maxAnswer);
       }
 
       const work = {
@@ -67,6 +69,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         budget: requestBudget(budget),
         trace: include.includes("trace"),
         reconstruction,
+        ...(correlations !== undefined && { correlations }),
         summary: include.includes("summary"),
         ...(chosen && { encoder: chosen }),
         degrade: onOverload === "degrade",

@@ -1,8 +1,9 @@
 import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
-import type { BudgetWire } from "./schemas.ts";
+import type { BudgetWire, EncodeFields } from "./schemas.ts";
 import type { DictionaryStatus, EncodeAnswer, EncodeRequest, Engine, RequestContext } from "../../engine/engine.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { Format } from "../../codecs/write-codes.ts";
+import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 
 /** Converts a budget from the API's names to the engine's. */
@@ -39,6 +40,31 @@ export function checkLabels(engine: Engine, id: string, labelled: boolean, forma
     "PURSUIT_INVALID_FIELD",
     'include: labels stand beside indices, which format "dense" has none of.',
   );
+}
+
+/**
+ * How many correlations of each row are wanted; undefined where none are.
+ * @throws WireError PURSUIT_INVALID_FIELD
+ */
+export function correlationsOf(
+  { include = [], correlations }: Pick<EncodeFields, "include" | "correlations">,
+  manifest: DictionaryManifest | undefined,
+): number | undefined {
+  if (include.includes("correlations") !== (correlations !== undefined)) {
+    throw new WireError(
+      "PURSUIT_INVALID_FIELD",
+      correlations === undefined
+        ? 'correlations is missing: include names them, so say how many of each row you want, such as "correlations": 256.'
+        : 'correlations is given, but include does not name them; add "include": ["correlations"].',
+    );
+  }
+  if (correlations !== undefined && manifest !== undefined && correlations > manifest.m) {
+    throw new WireError(
+      "PURSUIT_INVALID_FIELD",
+      `correlations is ${correlations}; this dictionary has ${manifest.m} atoms, so ask for 1 to ${manifest.m}.`,
+    );
+  }
+  return correlations;
 }
 
 /**

@@ -112,9 +112,16 @@ const encodeFields = {
   budget: Type.Optional(Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: BUDGET })),
   format: Type.Optional(oneOf(FORMATS, { description: "If not given: csr in a MessagePack answer, else sparse" })),
   include: Type.Optional(
-    Type.Array(oneOf(["trace", "reconstruction", "labels", "summary"]), {
+    Type.Array(oneOf(["trace", "reconstruction", "labels", "summary", "correlations"]), {
       uniqueItems: true,
       description: "summary: mean_atoms and explained_variance over the rows of this request",
+    }),
+  ),
+  correlations: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description:
+        "With correlations in include: how many of the largest numbers of D·(x − b) to answer for each row, up to m. Autoencoders and crosscoders only",
     }),
   ),
   timeout_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: "504 if a row is not encoded by then" })),
@@ -209,6 +216,8 @@ export const DecodeBodySchema = Type.Object(
 
 const GROUPS: Readonly<Record<string, string>> = {
   norm: "What decode needs to undo the input norm",
+  correlations:
+    "The largest numbers of D·(x − b), in pursuit space, over all atoms as decode uses them: by value, not by magnitude",
   trace:
     "Every selection, unmerged and in order: the first k are the pursuit of budget k. Of an orthogonal pursuit, the value that each atom had when it was selected: the first k indices are those of budget k, their coefficients must be solved for again",
 };

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from .tensors import read_tensors, write_tensors
 
@@ -70,6 +70,8 @@ class Codes:
     trace: Trace | None = None
     #: x̂ [n, d].
     reconstruction: Floats | None = None
+    #: The largest numbers of D·(x − b) of each row, equally many a row, as a `csr_array` [n, m]: the query of a search.
+    correlations: csr_array | None = None
     #: Texts of the features, one for each of `indices`; None for a feature without one.
     labels: npt.NDArray[np.object_] | None = None
     dictionary: str = ""
@@ -138,6 +140,7 @@ class Codes:
             csr=csr_array((self.values[entries], self.indices[entries], indptr), shape=(len(rows), self.shape[1])),
             trace=None if self.trace is None else self.trace.take(rows),
             labels=None if self.labels is None else self.labels[entries],
+            correlations=None if self.correlations is None else csr_array(self.correlations[rows]),
             inputs_shape=None,
             explained_variance=None,
             extra={name: column[rows] for name, column in self.extra.items()},
@@ -186,6 +189,10 @@ class Codes:
         if self.trace is not None:
             columns = {f.name: getattr(self.trace, f.name) for f in fields(Trace)}
             arrays |= {f"trace_{name}": column for name, column in columns.items() if column is not None}
+        if self.correlations is not None:
+            shape = (len(self), self.correlations.nnz // max(1, len(self)))
+            arrays["correlations_indices"] = self.correlations.indices.astype("<u4").reshape(shape)
+            arrays["correlations_values"] = self.correlations.data.astype("<f4").reshape(shape)
         about = {
             "dictionary": self.dictionary,
             "sha256": self.sha256,
@@ -217,6 +224,7 @@ class Codes:
             indptr, indices, values = (tensors.pop(name) for name in ("indptr", "indices", "values"))
             trace = {name.removeprefix("trace_"): tensors.pop(name) for name in _TRACE_TENSORS if name in tensors}
             columns = {name: tensors.pop(_TENSORS.get(name, name), None) for name in _OPTIONAL_COLUMNS}
+            numbers, scores = (tensors.pop(name, None) for name in ("correlations_indices", "correlations_values"))
             labels = json.loads(about.get("labels", "null"))
             return cls(
                 csr=csr_array((values, _index(indices), _index(indptr)), shape=shape),
@@ -226,6 +234,7 @@ class Codes:
                 trace=Trace(_index(trace["indptr"]), _index(trace["indices"]), trace["values"], trace.get("residual_norms"))
                 if trace
                 else None,
+                correlations=None if numbers is None or scores is None else _correlations(numbers, scores, shape[1]),
                 labels=None if labels is None else np.array(labels, dtype=np.object_),
                 dictionary=about["dictionary"],
                 sha256=about["sha256"],
@@ -254,6 +263,9 @@ class Codes:
             return np.array([code[name] for code in codes], np.float32) if present else None
 
         norms = [code["norm"] for code in codes if "norm" in code]
+        correlated = [code["correlations"] for code in codes if "correlations" in code]
+        numbers = np.array([one["indices"] for one in correlated], np.uint32)
+        scores = np.array([one["values"] for one in correlated], np.float32)
         return cls(
             csr=csr_array((values, indices, indptr), shape=(len(codes), features)),
             steps=np.array([code["steps"] for code in codes], np.uint32),
@@ -263,6 +275,7 @@ class Codes:
             relative_error=column("relative_error"),
             norm_shift=np.array([norm["shift"] for norm in norms], np.float32) if norms else None,
             norm_scale=np.array([norm["scale"] for norm in norms], np.float32) if norms else None,
+            correlations=_correlations(numbers, scores, features) if correlated else None,
             dictionary=answer["dictionary"],
             sha256=answer["sha256"],
             encoder=answer.get("encoder"),
@@ -335,6 +348,7 @@ class Codes:
             )
             if traced
             else None,
+            correlations=_stacked([part.correlations for part in parts]),
             labels=joined(lambda part: part.labels),
             dictionary=first.dictionary,
             sha256=first.sha256,
@@ -348,6 +362,18 @@ class Codes:
 _OPTIONAL_COLUMNS = ("residual_norm", "relative_error", "norm_shift", "norm_scale", "reconstruction")
 _TENSORS = {"stop_codes": "stop"}
 _TRACE_TENSORS = ("trace_indptr", "trace_indices", "trace_values", "trace_residual_norms")
+
+
+def _correlations(indices: Integers, values: Floats, features: int) -> csr_array:
+    """Equally many entries a row, [n, k], as a matrix [n, features]."""
+    rows, most = indices.shape
+    parts = (values.reshape(-1), _index(indices.reshape(-1)), np.arange(rows + 1) * most)
+    return csr_array(parts, shape=(rows, features))
+
+
+def _stacked(parts: Sequence[csr_array | None]) -> csr_array | None:
+    present = [part for part in parts if part is not None]
+    return csr_array(vstack(present, format="csr")) if len(present) == len(parts) else None
 
 
 def _index(column: npt.NDArray[Any]) -> Integers:

@@ -32,6 +32,7 @@ class EncodeFields(TypedDict, total=False):
     encoder: str | Mapping[str, Any] | None
     targets: Array | None
     include: Sequence[str]
+    correlations: int | None
     timeout_ms: float | None
     on_overload: str | None
 

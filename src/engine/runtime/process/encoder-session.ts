@@ -1,7 +1,8 @@
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
+import type { CodesToDecode, Correlations, SparseCodes } from "../../core/sparse-codes.ts";
 import type { CoherenceFigures, Neighbour, RuntimeChoice } from "../../core/dictionary.ts";
 import type { GramProgress } from "../protocol/messages.ts";
+import type { CorrelatedRows } from "../sessions/correlations.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 
 /** Progress of work in blocks. */
@@ -25,6 +26,8 @@ export interface BatchSession {
 export interface EncoderSession extends BatchSession {
   /** Codes → rows [count · d], the centre added back and an input norm undone. */
   decode(codes: CodesToDecode): Promise<Float32Array>;
+  /** The largest of D·(x − b) of rows [count · d]: `most` a row. */
+  correlations(rows: CorrelatedRows): Promise<Correlations>;
   /** Rows → rows: adds a sparse delta of their codes, then applies directions in order. */
   steer(batch: SteerBatch): SteeredBatch;
   /** Atoms by index → [indices.length · d], copied. */

@@ -46,6 +46,12 @@ async function answer(head: Exclude<RequestHead, { type: "load" | "close" }>, co
       reply({ type: "result", id, run: ran() }, steeredColumns(steered));
       return;
     }
+    case "correlations": {
+      const { count, most } = head;
+      const largest = await whole(session).correlations({ rows: rowsFromColumns(columns), count, most });
+      reply({ type: "result", id, run: ran() }, { ...largest });
+      return;
+    }
     case "atoms": {
       const rows = whole(session).atoms(indicesFromColumns(columns));
       reply({ type: "result", id, run: ran() }, { rows });

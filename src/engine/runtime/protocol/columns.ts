@@ -1,5 +1,11 @@
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import { codesOfColumns, type CodesToDecode, columnsOfCodes, type SparseCodes } from "../../core/sparse-codes.ts";
+import {
+  codesOfColumns,
+  type CodesToDecode,
+  columnsOfCodes,
+  type Correlations,
+  type SparseCodes,
+} from "../../core/sparse-codes.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import { type Column, type Columns, FrameError } from "./frame.ts";
 
@@ -113,6 +119,10 @@ export function steeredFromColumns(columns: Columns): SteeredBatch {
 
 export function rowsFromColumns(columns: Columns): Float32Array {
   return take(columns, "rows", Float32Array);
+}
+
+export function correlationsFromColumns(columns: Columns): Correlations {
+  return { indices: take(columns, "indices", Uint32Array), values: take(columns, "values", Float32Array) };
 }
 
 export function indicesFromColumns(columns: Columns): Uint32Array {

@@ -80,6 +80,8 @@ export type RequestHead =
   | (CallHead & { readonly type: "decode"; readonly count: number })
   /** as steerColumns writes them */
   | (CallHead & { readonly type: "steer"; readonly count: number })
+  /** rows f32; answered by indices u32, values f32 */
+  | (CallHead & { readonly type: "correlations"; readonly count: number; readonly most: number })
   /** indices u32 */
   | (CallHead & { readonly type: "atoms" })
   | (CallHead & { readonly type: "neighbours"; readonly index: number; readonly count: number })

@@ -1,7 +1,8 @@
-import { atomNorms, type Atoms } from "../../core/dictionary-weights.ts";
-import type { CodesToDecode } from "../../core/sparse-codes.ts";
+import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
+import type { CodesToDecode, Correlations } from "../../core/sparse-codes.ts";
 import type { Neighbour } from "../../core/dictionary.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
+import { type CorrelatedRows, RowCorrelations } from "./correlations.ts";
 import { decodeCodes } from "./decode-codes.ts";
 import { nearestAtoms } from "../gram/gram.ts";
 import { steerRows } from "./steer-rows.ts";
@@ -10,13 +11,25 @@ import { steerRows } from "./steer-rows.ts";
  * What every session answers from its atoms alone. They lie in memory twice, in the runtime and here: decode, neighbours
  * and the final residual touch single atoms, which would cost more to fetch out of a graph than to hold.
  */
-export abstract class AtomSession<W extends Atoms> {
+export abstract class AtomSession<W extends DictionaryWeights> {
   protected readonly weights: W;
   protected readonly norms: Float64Array;
+  readonly #correlations: RowCorrelations;
 
-  protected constructor(weights: W, norms: Float64Array = atomNorms(weights)) {
+  /** @param threads of the products of rows and atoms */
+  protected constructor(weights: W, norms: Float64Array, threads: number) {
     this.weights = weights;
     this.norms = norms;
+    this.#correlations = new RowCorrelations(weights, weights.settings.inputNorm, threads);
+  }
+
+  correlations(rows: CorrelatedRows): Promise<Correlations> {
+    return this.#correlations.largest(rows);
+  }
+
+  /** Frees what it holds of the runtime. */
+  release(): Promise<void> {
+    return this.#correlations.release();
   }
 
   decode(codes: CodesToDecode): Promise<Float32Array> {

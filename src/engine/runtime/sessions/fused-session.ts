@@ -73,8 +73,9 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     threads: LoopThreads,
     gram: GramBuild | null,
     prefetching: PairedTrial | boolean,
+    threadCount: number,
   ) {
-    super(weights, norms);
+    super(weights, norms, threadCount);
     this.#dense = dense;
     this.#arena = arena;
     this.#rows = rows;
@@ -99,7 +100,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const loop = await LoopThreads.start({ module, arena, gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense }) : null;
     const prefetching = gram && (options.prefetch ?? createPrefetchTrial(module, arena));
-    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, prefetching);
+    const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, prefetching, threads);
     session.#padCorrelations();
     session.#placeScales();
     if (2 * m * m * d <= (options.quickGram ?? QUICK_GRAM)) while ((await session.buildGramStep()).more);
@@ -143,7 +144,8 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     return { ...progress, more: this.#prefetching.step() };
   }
 
-  async release(): Promise<void> {
+  override async release(): Promise<void> {
+    await super.release();
     await this.#threads.close();
     await this.#dense.release();
   }

@@ -40,9 +40,9 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     weights: OnePassWeights,
     norms: Float64Array,
     residual: AtomResidual,
-    { runtime }: OnnxSessionOptions,
+    { runtime, threads }: OnnxSessionOptions,
   ) {
-    super(weights, norms);
+    super(weights, norms, threads);
     this.#dense = dense;
     this.#skip = skip;
     this.#activation = activation;
@@ -123,7 +123,8 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     return (await this.#skip!.run(padded)).slice(0, count * d);
   }
 
-  async release(): Promise<void> {
+  override async release(): Promise<void> {
+    await super.release();
     await this.#skip?.release();
     await this.#dense.release();
   }

@@ -122,7 +122,8 @@ function scaleRow(values: Float32Array, from: number, to: number, factor: number
   return energy;
 }
 
-function largestMagnitude(values: Float32Array, from: number, to: number): number {
+/** Of values [from, to). */
+export function largestMagnitude(values: Float32Array, from: number, to: number): number {
   let largest = 0;
   for (let k = from; k < to; k++) {
     const magnitude = Math.abs(values[k]!);

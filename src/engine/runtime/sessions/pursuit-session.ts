@@ -39,7 +39,7 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     norms: Float64Array,
     options: PursuitSessionOptions,
   ) {
-    super(weights, norms);
+    super(weights, norms, options.threads);
     this.#session = session;
     this.#unroll = options.unroll;
     this.#options = options;
@@ -82,7 +82,8 @@ export class PursuitSession extends AtomSession<PursuitWeights> implements Encod
     return finishCodes(run, prepared, batch, this.weights);
   }
 
-  async release(): Promise<void> {
+  override async release(): Promise<void> {
+    await super.release();
     await (await this.#orthogonal)?.release();
     await this.#session.release();
   }

@@ -1,13 +1,14 @@
 import { Fault } from "../../core/errors.ts";
 import { type Clock, fromMachine, pause } from "../../core/clock.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import type { CodesToDecode } from "../../core/sparse-codes.ts";
+import type { CodesToDecode, Correlations } from "../../core/sparse-codes.ts";
 import type { Neighbour, RuntimeState } from "../../core/dictionary.ts";
 import type { BatchResult, Interval, RestartReason, Span } from "../../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../../core/steer-batch.ts";
 import {
   codesFromColumns,
   codesToDecodeColumns,
+  correlationsFromColumns,
   rowsFromColumns,
   steerColumns,
   steeredFromColumns,
@@ -99,6 +100,18 @@ export class SupervisedRuntime {
   async steer(batch: SteerBatch, time: CallTime, span?: Span): Promise<SteeredBatch> {
     const { frame } = await this.#call({ type: "steer", count: batch.count }, steerColumns(batch), time, span);
     return steeredFromColumns(frame.columns);
+  }
+
+  /** The `most` largest correlations of each of `count` rows. */
+  async correlations(
+    rows: Float32Array,
+    count: number,
+    most: number,
+    time: CallTime,
+    span?: Span,
+  ): Promise<Correlations> {
+    const { frame } = await this.#call({ type: "correlations", count, most }, { rows }, time, span);
+    return correlationsFromColumns(frame.columns);
   }
 
   /** Atoms by index → [indices.length · d]. */
