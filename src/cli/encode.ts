@@ -49,7 +49,7 @@ export function registerEncode(program: Command): void {
     .action(async (sentences: readonly string[], flags: Flags) => {
       const { modelsDir, maxAtoms, group } = flags;
       const budget = { maxAtoms, ...(group !== undefined && { group }) };
-      const settings = readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
+      const settings = await readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
       const { d, open, textOf } = await (flags.url === undefined
         ? findHere(flags, settings)
         : askServer(flags, new ServerClient(flags.url, settings.apiKeys[0])));

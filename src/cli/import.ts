@@ -99,7 +99,7 @@ export async function write(
   understood: Understood,
   { id, modelsDir: named, force }: { readonly id: string; readonly modelsDir?: string; readonly force: boolean },
 ): Promise<void> {
-  const modelsDir = resolve(named ?? readSettings().modelsDir);
+  const modelsDir = resolve(named ?? (await readSettings()).modelsDir);
   const { folder, loaded } = await writeDictionary(understood, { modelsDir, id, force });
   for (const warning of loaded.warnings) console.log(`warning: ${warning}`);
   console.log(`\nWritten to ${folder} (sha256 ${loaded.sha256.slice(0, 12)}…).`);

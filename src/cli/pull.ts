@@ -44,7 +44,7 @@ async function pull(name: string, flags: LayoutFlags & PullFlags): Promise<void>
   const { id: named, modelsDir, force = false, dryRun = false, revision, hubCache, ...layout } = flags;
   const target = parseTarget(name, Registry.read(), revision);
   const id = named ?? idOfTarget(target);
-  const models = resolve(modelsDir ?? readSettings().modelsDir);
+  const models = resolve(modelsDir ?? (await readSettings()).modelsDir);
   if (!force && !dryRun && (await stat(join(models, id)).catch(() => null))) {
     throw new Fault("import", [`${join(models, id)} exists already. Choose another --id, or replace it with --force.`]);
   }

@@ -52,7 +52,7 @@ export function registerVerify(program: Command): void {
 }
 
 async function verify(id: string, flags: Flags): Promise<boolean> {
-  const settings = readSettings({
+  const settings = await readSettings({
     logLevel: "error",
     ...(flags.modelsDir !== undefined && { modelsDir: flags.modelsDir }),
   });

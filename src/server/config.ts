@@ -1,9 +1,17 @@
+import { Command, Option } from "commander";
 import type { HubSettings } from "../engine/dictionaries/hub/hub-settings.ts";
 import { HUB_TOKENS, resolveHubSettings } from "./hub-settings.ts";
+import { readConfigFile } from "./config-file.ts";
 import { redactor } from "./redact.ts";
 import {
+  CONFIG_VARIABLE,
+  describeSetting,
+  flagOf,
+  type Given,
+  type GivenSettings,
   resolveSettings,
   SECRET_SETTINGS,
+  SETTING_NAMES,
   type SettingName,
   type Settings,
   unknownVariables,
@@ -30,18 +38,64 @@ export function hideSecrets(): void {
   }
 }
 
+/** Adds an option for every setting, read from its flag or else its variable, and one for the config file. */
+export function addSettings(command: Command): Command {
+  command.addOption(
+    new Option("--config <file>", "YAML or JSON file of settings, named as these flags").env(CONFIG_VARIABLE),
+  );
+  for (const name of SETTING_NAMES) {
+    const { description, default: fallback, words } = describeSetting(name);
+    const option = new Option(`${flagOf(name)} <value>`, description).env(variableOf(name));
+    // Of keys and hosts there are none unless they are given.
+    command.addOption(Array.isArray(fallback) ? option : option.default(fallback, words ?? String(fallback)));
+  }
+  return command;
+}
+
 /**
- * Reads the environment; nothing else does. Flags win. A key given as a flag is removed from the process list.
+ * Reads settings: a flag comes before the variable, the variable before the config file, the file before the default. A
+ * key given as a flag is removed from the process list.
+ * @param command has the options of {@link addSettings}, and has been parsed
  * @throws Fault with all faults at once
  */
-export function readSettings(flags: { readonly [K in SettingName]?: string } = {}): Settings {
-  hideSecrets();
-  for (const name of SECRET_SETTINGS) {
-    if (flags[name] === undefined) continue;
-    secrets[variableOf(name)] = flags[name];
-    process.title = "pursuit";
+export async function settingsOf(command: Command): Promise<Settings> {
+  const config = command.getOptionValue("config") as string | undefined;
+  const { given: ofFile, faults } = config === undefined ? { given: {}, faults: [] } : await readConfigFile(config);
+  const given: { [K in SettingName]?: Given } = { ...ofFile };
+  for (const name of SETTING_NAMES) {
+    const source = command.getOptionValueSource(name);
+    const secret = secrets[variableOf(name)];
+    if (source === "cli" || source === "env") {
+      const where = source === "cli" ? flagOf(name) : variableOf(name);
+      given[name] = { value: command.getOptionValue(name), where };
+    } else if (secret !== undefined) given[name] = { value: secret, where: variableOf(name) };
   }
-  return resolveSettings({ ...process.env, ...secrets }, flags);
+  keepSecrets(given);
+  return resolveSettings(given, faults);
+}
+
+/** Secrets of flags and config files. */
+const others: string[] = [];
+
+/** Keeps secrets for {@link redact}. */
+function keepSecrets(given: GivenSettings): void {
+  for (const name of SECRET_SETTINGS) {
+    const { value, where } = given[name] ?? {};
+    if (value === undefined) continue;
+    others.push(String(value));
+    if (where === flagOf(name)) process.title = "pursuit";
+  }
+}
+
+/** Settings of a command with few flags of its own: from the environment and the config file, after `flags`. @throws Fault */
+export function readSettings(flags: { readonly [K in SettingName]?: string } = {}): Promise<Settings> {
+  hideSecrets();
+  const command = addSettings(new Command());
+  command.parse(
+    SETTING_NAMES.flatMap((name) => (flags[name] === undefined ? [] : [`${flagOf(name)}=${flags[name]}`])),
+    { from: "user" },
+  );
+  return settingsOf(command);
 }
 
 /** The hub's settings, from Hugging Face's own variables. @throws Fault with all faults at once. */
@@ -68,5 +122,7 @@ export function misspeltVariables(): readonly string[] {
 
 /** Removes secrets of the environment from a text. */
 export function redact(text: string): string {
-  return redactor(Object.values(secrets).flatMap((value = "") => value.split(",").map((key) => key.trim())))(text);
+  return redactor(
+    [...Object.values(secrets), ...others].flatMap((value = "") => value.split(",").map((key) => key.trim())),
+  )(text);
 }

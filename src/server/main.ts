@@ -69,7 +69,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
     telemetry,
     ready: settings.ready,
     ...(settings.load === "lazy" && {
-      onDemand: { clock: systemClock, memory: options.memory, maxWait: settings.maxWaitMs },
+      onDemand: { clock: systemClock, memory: options.memory, maxWaitMs: settings.maxWaitMs },
     }),
     open: async (id) => {
       const folder = await findDictionaryFolder(modelsDir, id);

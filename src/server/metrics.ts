@@ -172,8 +172,8 @@ export class Metrics {
     }).set({ version }, 1);
   }
 
-  /** Shows the load of each dictionary, and whether the server is ready, from now on. @param maxWait milliseconds */
-  showLoads(loads: () => readonly DictionaryLoad[], ready: () => boolean, maxWait: number): void {
+  /** Shows the load of each dictionary, and whether the server is ready, from now on. @param maxWaitMs milliseconds */
+  showLoads(loads: () => readonly DictionaryLoad[], ready: () => boolean, maxWaitMs: number): void {
     const registers = [this.#registry];
     new Gauge({
       name: "pursuit_ready",
@@ -187,7 +187,7 @@ export class Metrics {
       name: "pursuit_predicted_wait_limit_seconds",
       help: "Predicted wait above which requests are refused.",
       registers,
-    }).set(maxWait / 1000);
+    }).set(maxWaitMs / 1000);
     new Gauge({
       name: "pursuit_predicted_wait_seconds",
       help: "Predicted wait of a small request until it starts, as admission computes it.",

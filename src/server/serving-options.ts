@@ -18,13 +18,14 @@ export function servingOptions(settings: Settings, telemetry: Telemetry, log: Se
   // A load keeps about one core busy. While requests are worked on it leaves them half of the cores.
   const parallel = (): number => (lease.busy ? Math.floor(lease.total / 2) : lease.total);
   return {
+    ...settings,
     executorEntry: new URL("../engine/runtime/process/main.js", import.meta.url),
     load: {
       runtime: settings.runtime,
       path: settings.path,
-      gramLimitBytes: settings.gramLimit,
+      gramLimit: settings.gramLimit,
       threads: settings.threads,
-      scratchDir: resolve(settings.cacheDir),
+      cacheDir: resolve(settings.cacheDir),
     },
     lease,
     background: new Background(lease, settings.threads, systemClock),
@@ -33,13 +34,7 @@ export function servingOptions(settings: Settings, telemetry: Telemetry, log: Se
     clock: systemClock,
     telemetry,
     log,
-    maxAtoms: settings.maxAtoms,
-    batchMilliseconds: settings.batchMs,
-    maxWait: settings.maxWaitMs,
-    maxQueueRows: settings.maxQueueRows,
-    degradeWait: Math.min(settings.degradeMs, settings.maxWaitMs),
-    watchdog: { factor: settings.watchdogFactor, floor: settings.watchdogMs },
+    degradeMs: Math.min(settings.degradeMs, settings.maxWaitMs),
     onDemand: settings.load === "lazy",
-    loadTimeout: settings.loadTimeoutMs,
   };
 }

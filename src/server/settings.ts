@@ -1,78 +1,62 @@
 import { availableParallelism } from "node:os";
+import Type, { type Static, type TSchema } from "typebox";
+import { Errors } from "typebox/schema";
 import { PURSUIT_PATHS } from "../engine/core/dictionary.ts";
 import { Fault } from "../engine/core/errors.ts";
 import { READY_RULES } from "../engine/engine.ts";
 import { machineMemory } from "./machine-memory.ts";
 
-/** One setting: an environment variable `PURSUIT_…` and a flag of the same name. */
-interface Setting<T> {
-  readonly describe: string;
-  readonly fallback: T;
-  /** @returns the value, or a sentence that says what is allowed. */
-  readonly parse: (text: string) => { readonly value: T } | { readonly fault: string };
-}
+/** Adds a check that a schema cannot say. `fault` returns a sentence that tells what is allowed, or undefined. */
+const checked = <T extends TSchema>(schema: T, fault: (value: Static<T>) => string | undefined) =>
+  Type.Refine(
+    schema,
+    (value) => fault(value as Static<T>) === undefined,
+    (value) => fault(value as Static<T>) ?? "",
+  );
 
-const text = (describe: string, fallback: string): Setting<string> => ({
-  describe,
-  fallback,
-  parse: (value) => {
-    if (value === "") return { fault: "must not be empty" };
-    if (/^(["']).*\1$/.test(value)) return { fault: "must not be in quotes" };
-    return /\p{Cc}/u.test(value) ? { fault: "must not hold control characters" } : { value };
-  },
-});
+const text = (description: string, fallback: string) =>
+  checked(Type.String({ description, default: fallback }), (value) => {
+    if (value === "") return "must not be empty";
+    if (/^(["']).*\1$/.test(value)) return "must not be in quotes";
+    return /\p{Cc}/u.test(value) ? "must not hold control characters" : undefined;
+  });
 
-const integer = (describe: string, fallback: number, min: number, max = Number.MAX_SAFE_INTEGER): Setting<number> => ({
-  describe,
-  fallback,
-  parse: (given) => {
-    const value = /^\d+$/.test(given) ? Number(given) : Number.NaN;
-    return value >= min && value <= max ? { value } : { fault: `must be an integer from ${min} to ${max}` };
-  },
-});
+const integer = (
+  description: string,
+  fallback: number,
+  minimum: number,
+  maximum = Number.MAX_SAFE_INTEGER,
+  words?: string,
+) => Type.Integer({ description, default: fallback, minimum, maximum, ...(words !== undefined && { words }) });
 
-const choice = <T extends string>(describe: string, fallback: T, allowed: readonly T[]): Setting<T> => ({
-  describe,
-  fallback,
-  parse: (given) => {
-    const value = allowed.find((one) => one === given);
-    return value === undefined ? { fault: `must be one of ${allowed.join(", ")}` } : { value };
-  },
-});
+const choice = <T extends string>(description: string, fallback: T, allowed: readonly T[]) =>
+  Type.Enum(allowed as [T, ...T[]], { description, default: fallback });
 
 /** A key shorter than this could be guessed. */
 const SHORTEST_KEY = 16;
 
-/** Comma-separated. What a bearer token may be made of is said by RFC 6750, 2.1. */
-const keys = (describe: string): Setting<readonly string[]> => ({
-  describe,
-  fallback: [],
-  parse: (given) => {
-    const value = given.split(",").map((key) => key.trim());
+/** Separated by commas. RFC 6750, 2.1, says which characters a bearer token may have. */
+const keys = (description: string) =>
+  checked(Type.Array(Type.String(), { description, default: [], secret: true }), (value) => {
     for (const [i, key] of value.entries()) {
       const which = value.length === 1 ? "the key" : `key ${i + 1} of ${value.length}`;
       if (key.length < SHORTEST_KEY)
-        return { fault: `must hold keys of ${SHORTEST_KEY} characters or more; ${which} has ${key.length}` };
+        return `must hold keys of ${SHORTEST_KEY} characters or more; ${which} has ${key.length}`;
       if (!/^[A-Za-z0-9._~+/-]+=*$/.test(key))
-        return { fault: `must hold keys of letters, digits and ._~+/- only; ${which} has others` };
+        return `must hold keys of letters, digits and ._~+/- only; ${which} has others`;
     }
-    return { value };
-  },
-});
+    return undefined;
+  });
 
-/** Comma-separated texts, each of which `fault` accepts (undefined) or says why not. */
-const list = (describe: string, fault: (one: string) => string | undefined): Setting<readonly string[]> => ({
-  describe,
-  fallback: [],
-  parse: (given) => {
-    const value = given.split(",").map((one) => one.trim().toLowerCase());
+/** Separated by commas, in lower case. `fault` returns undefined for each that is allowed. */
+const list = (description: string, fault: (one: string) => string | undefined) =>
+  checked(Type.Array(Type.String(), { description, default: [], lowerCase: true }), (value) => {
     for (const one of value) {
       const wrong = fault(one);
-      if (wrong !== undefined) return { fault: `${wrong}; ${one === "" ? "one is empty" : `${one} is none`}` };
+      if (wrong !== undefined) return `${wrong}; ${one === "" ? "one is empty" : `${one} is none`}`;
     }
-    return { value };
-  },
-});
+    return undefined;
+  });
 
 /** As browsers write an origin: no path, no default port. Other schemes are those of browser extensions. */
 const isOrigin = (given: string): boolean =>
@@ -85,11 +69,8 @@ const isHost = (given: string): boolean =>
 
 const MiB = 2 ** 20;
 
-/** Bytes that this process may use: the machine's, or its container's where that has less. */
-const memory = (): number => machineMemory();
-
 /** The rest is for file pages, for bursts, and for what nobody foresaw. */
-const MEMORY_LIMIT = Math.floor(0.75 * memory());
+const MEMORY_LIMIT = Math.floor(0.75 * machineMemory());
 
 /** Bodies have an eighth of the memory limit, 512 MiB at most, and always room for one of the largest beside small ones. */
 const bytesInFlight = (memoryLimit: number, maxBody: number): number =>
@@ -99,8 +80,11 @@ const unpacked = (memoryLimit: number): number => Math.min(512 * MiB, Math.floor
 
 const MAX_BODY = 64 * MiB;
 
-/** Every setting of the server, in the order in which `pursuit serve --help` shows them. */
-export const SETTINGS = {
+/**
+ * Every setting of the server, in the order of `pursuit serve --help`. A setting is a variable, a flag and a line of a
+ * config file, all of one name: `maxBody` is `PURSUIT_MAX_BODY`, `--max-body` and `max-body:`.
+ */
+export const SETTINGS = Type.Object({
   host: text("address to listen on", "127.0.0.1"),
   port: integer("port to listen on; 0 takes a free one", 8080, 0, 65_535),
   modelsDir: text("folder of dictionary folders", "models"),
@@ -110,28 +94,36 @@ export const SETTINGS = {
   runtime: choice("runtime: auto uses CUDA if it works", "auto", ["auto", "cpu", "cuda"]),
   path: choice("path of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
   memoryLimit: integer(
-    "maximum bytes of memory of the server and its dictionaries; default: three quarters of the machine's or container's",
+    "maximum bytes of memory of the server and its dictionaries",
     MEMORY_LIMIT,
     1,
+    undefined,
+    "three quarters of the machine's or container's memory",
   ),
   gramLimit: integer(
-    "largest Gram matrix (4·m² bytes) that auto may build; default: limited by the memory limit only",
+    "largest Gram matrix (4·m² bytes) that auto may build",
     MEMORY_LIMIT,
     0,
+    undefined,
+    "the memory limit",
   ),
-  threads: integer("threads of one runtime process", availableParallelism(), 1, 1024),
+  threads: integer("threads of one runtime process", availableParallelism(), 1, 1024, "the number of cores"),
   maxAtoms: integer("maximum selections of one row, if the dictionary sets no cap", 4096, 1, 65_536),
   maxRows: integer("maximum rows of one request", 16_384, 1),
   maxBody: integer("maximum bytes of one request body", MAX_BODY, 1024),
   maxUnpacked: integer(
-    "maximum bytes of memory for parsing one body; default: a sixth of the memory limit, at most 512 MiB",
+    "maximum bytes of memory for parsing one body",
     unpacked(MEMORY_LIMIT),
     1024,
+    undefined,
+    "a sixth of the memory limit, at most 512 MiB",
   ),
   maxBytesInFlight: integer(
-    "maximum bytes of all request bodies, counted as they arrive; an eighth is reserved for small ones; default: an eighth of the memory limit, at most 512 MiB",
+    "maximum bytes of all request bodies, counted as they arrive; an eighth is reserved for small ones",
     bytesInFlight(MEMORY_LIMIT, MAX_BODY),
     1024,
+    undefined,
+    "an eighth of the memory limit, at most 512 MiB",
   ),
   maxAnswer: integer("maximum bytes of one answer", 256 * MiB, 1024),
   maxUnread: integer("maximum bytes of all answers that clients have not read", 512 * MiB, 1024),
@@ -186,13 +178,28 @@ export const SETTINGS = {
     isHost(one) ? undefined : "must hold hosts such as pursuit.example.org or pursuit:8080, or *",
   ),
   rateLimit: integer("maximum requests a minute of one key, or of one address without keys; 0: unlimited", 0, 0),
-} as const;
+});
 
-export type SettingName = keyof typeof SETTINGS;
+export type Settings = Readonly<Static<typeof SETTINGS>>;
+export type SettingName = keyof Settings;
 
-export type Settings = {
-  readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never;
-};
+export const SETTING_NAMES = Object.keys(SETTINGS.properties) as readonly SettingName[];
+
+/** What is said of one setting beside its type. */
+interface Described {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly description: string;
+  readonly default: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly secret?: boolean;
+  readonly lowerCase?: boolean;
+  /** The default in words, where it depends on the machine or on other settings. */
+  readonly words?: string;
+}
+
+export const describeSetting = (name: SettingName): Described => SETTINGS.properties[name] as unknown as Described;
 
 /** Defaults that follow from other settings. */
 const DERIVED: { readonly [K in SettingName]?: (settings: Settings) => Settings[K] } = {
@@ -203,6 +210,9 @@ const DERIVED: { readonly [K in SettingName]?: (settings: Settings) => Settings[
 
 const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
+/** Variable of the config file, which is no setting: a file does not name another. */
+export const CONFIG_VARIABLE = "PURSUIT_CONFIG";
+
 /** `maxBody` → `PURSUIT_MAX_BODY` */
 export const variableOf = (name: SettingName): string => `PURSUIT_${words(name).toUpperCase()}`;
 
@@ -210,40 +220,63 @@ export const variableOf = (name: SettingName): string => `PURSUIT_${words(name).
 export const flagOf = (name: SettingName): string => `--${words(name).replaceAll("_", "-")}`;
 
 /** Settings whose values are never printed and never handed on. */
-export const SECRET_SETTINGS: readonly SettingName[] = ["apiKeys", "adminKeys"];
+export const SECRET_SETTINGS: readonly SettingName[] = SETTING_NAMES.filter(
+  (name) => describeSetting(name).secret === true,
+);
+
+/** A value as it was given: text, or a value of a config file. `where` names it in errors: `PURSUIT_PORT`, `--port`. */
+export interface Given {
+  readonly value: unknown;
+  readonly where: string;
+}
+
+export type GivenSettings = { readonly [K in SettingName]?: Given };
 
 /**
- * Flags win over the environment, the environment over the defaults.
- * @throws Fault with all faults.
+ * Checks settings and adds defaults.
+ * @param others faults found while reading them
+ * @throws Fault with all faults
  */
-export function resolveSettings(
-  environment: Readonly<Record<string, string | undefined>>,
-  flags: { readonly [K in SettingName]?: string } = {},
-): Settings {
-  const faults: string[] = [];
-  const values: Partial<Record<SettingName, unknown>> = {};
-  const unset: SettingName[] = [];
-  for (const name of Object.keys(SETTINGS) as SettingName[]) {
-    const setting: Setting<unknown> = SETTINGS[name];
-    const variable = variableOf(name);
-    // An --env-file with Windows line endings leaves a carriage return at the end of every value.
-    const given = flags[name] ?? environment[variable]?.replace(/\r$/, "");
-    if (given === undefined) {
-      values[name] = setting.fallback;
-      unset.push(name);
-      continue;
-    }
-    const parsed = setting.parse(given);
-    if ("value" in parsed) values[name] = parsed.value;
-    else {
-      const where = flags[name] === undefined ? variable : flagOf(name);
-      const shown = SECRET_SETTINGS.includes(name) ? "" : `=${visible(given)}`;
-      faults.push(`${where}${shown} ${parsed.fault}.${hint(given)}`);
-    }
+export function resolveSettings(given: GivenSettings = {}, others: readonly string[] = []): Settings {
+  const values: Record<string, unknown> = {};
+  for (const name of SETTING_NAMES) {
+    const described = describeSetting(name);
+    const one = given[name];
+    values[name] = one === undefined ? described.default : convert(asText(one.value), described);
   }
-  if (faults.length > 0) throw new Fault("settings", faults);
-  for (const name of unset) values[name] = DERIVED[name]?.(values as Settings) ?? values[name];
+  const [, errors] = Errors(SETTINGS, values);
+  const faults = new Map<string, string>();
+  for (const { instancePath, message } of errors) {
+    const name = instancePath.split("/")[1] as SettingName;
+    const { value, where } = given[name]!;
+    const shown = describeSetting(name).secret ? "" : `=${visible(asText(value))}`;
+    const sentence = `${where}${shown} ${allowed(name) ?? message}.${hint(asText(value))}`;
+    if (!faults.has(name)) faults.set(name, sentence);
+  }
+  if (faults.size + others.length > 0) throw new Fault("settings", [...others, ...faults.values()]);
+  for (const name of SETTING_NAMES)
+    if (given[name] === undefined) values[name] = DERIVED[name]?.(values as Settings) ?? values[name];
   return values as Settings;
+}
+
+/** What a value may be, where the schema alone says it. */
+function allowed(name: SettingName): string | undefined {
+  const { type, minimum, maximum, enum: values } = describeSetting(name);
+  if (values !== undefined) return `must be one of ${values.join(", ")}`;
+  return type === "integer" ? `must be an integer from ${minimum} to ${maximum}` : undefined;
+}
+
+/** A value of a config file as a flag would have it. */
+function asText(value: unknown): string {
+  // An --env-file with Windows line endings leaves a carriage return at the end of every value.
+  if (typeof value === "string") return value.replace(/\r$/, "");
+  return Array.isArray(value) ? value.map(asText).join(",") : (JSON.stringify(value) ?? "");
+}
+
+function convert(given: string, { type, lowerCase = false }: Described): unknown {
+  if (type === "integer") return /^\d+$/.test(given) ? Number(given) : given;
+  if (type !== "array") return given;
+  return given.split(",").map((one) => (lowerCase ? one.trim().toLowerCase() : one.trim()));
 }
 
 /** As it is, or quoted where it holds characters that would not show. */
@@ -260,6 +293,6 @@ function hint(given: string): string {
 
 /** Variables that look like settings but are none: most likely misspelt. */
 export function unknownVariables(environment: Readonly<Record<string, string | undefined>>): readonly string[] {
-  const known = new Set((Object.keys(SETTINGS) as SettingName[]).map(variableOf));
+  const known = new Set([CONFIG_VARIABLE, ...SETTING_NAMES.map(variableOf)]);
   return Object.keys(environment).filter((name) => name.startsWith("PURSUIT_") && !known.has(name));
 }

@@ -1,11 +1,27 @@
 import { describe, expect, it } from "vitest";
 import { Fault } from "../../src/engine/core/errors.ts";
 import { machineMemory } from "../../src/server/machine-memory.ts";
-import { flagOf, resolveSettings, SETTINGS, unknownVariables, variableOf } from "../../src/server/settings.ts";
+import {
+  describeSetting,
+  flagOf,
+  resolveSettings,
+  SETTING_NAMES,
+  type Settings,
+  unknownVariables,
+  variableOf,
+} from "../../src/server/settings.ts";
+
+/** Settings as these variables give them. */
+function settingsOf(environment: Record<string, string>): Settings {
+  const named = SETTING_NAMES.filter((name) => environment[variableOf(name)] !== undefined);
+  return resolveSettings(
+    Object.fromEntries(named.map((name) => [name, { value: environment[variableOf(name)], where: variableOf(name) }])),
+  );
+}
 
 function faultsOf(environment: Record<string, string>): readonly string[] {
   try {
-    resolveSettings(environment);
+    settingsOf(environment);
   } catch (error) {
     if (error instanceof Fault) return error.faults;
     throw error;
@@ -14,10 +30,21 @@ function faultsOf(environment: Record<string, string>): readonly string[] {
 }
 
 describe("settings", () => {
-  it("have defaults, which the environment overrides, which flags override", () => {
-    expect(resolveSettings({}).port).toBe(8080);
-    expect(resolveSettings({ PURSUIT_PORT: "81" }).port).toBe(81);
-    expect(resolveSettings({ PURSUIT_PORT: "81" }, { port: "82" }).port).toBe(82);
+  it("have defaults", () => {
+    expect(settingsOf({}).port).toBe(8080);
+    expect(settingsOf({ PURSUIT_PORT: "81" }).port).toBe(81);
+  });
+
+  it("take values of a config file: numbers, texts and lists", () => {
+    const where = "pursuit.yaml: x";
+    const hosts = { value: ["a.example", "B.example:80"], where };
+    expect(resolveSettings({ port: { value: 81, where }, allowedHosts: hosts })).toMatchObject({
+      port: 81,
+      allowedHosts: ["a.example", "b.example:80"],
+    });
+    expect(() => resolveSettings({ port: { value: 1e21, where }, runtime: { value: true, where } })).toThrow(
+      "pursuit.yaml: x=1e+21 must be an integer from 0 to 65535.\npursuit.yaml: x=true must be one of auto, cpu, cuda.",
+    );
   });
 
   it("are named alike as variables and as flags", () => {
@@ -28,7 +55,7 @@ describe("settings", () => {
   it("follow from each other where they are not set", () => {
     const MiB = 2 ** 20;
     const of = (environment: Record<string, string>): readonly number[] => {
-      const { memoryLimit, gramLimit, maxBytesInFlight } = resolveSettings(environment);
+      const { memoryLimit, gramLimit, maxBytesInFlight } = settingsOf(environment);
       return [memoryLimit, gramLimit, maxBytesInFlight].map((bytes) => Math.ceil(bytes / MiB));
     };
     const limit = (mebibytes: number): Record<string, string> => ({ PURSUIT_MEMORY_LIMIT: String(mebibytes * MiB) });
@@ -37,7 +64,7 @@ describe("settings", () => {
     // One body of the largest always fits into the seven eighths that large bodies may have.
     expect(of(limit(256))).toEqual([256, 256, 74]);
     expect(of({ ...limit(2048), PURSUIT_GRAM_LIMIT: "0", PURSUIT_MAX_BYTES_IN_FLIGHT: "1024" })).toEqual([2048, 0, 1]);
-    expect(resolveSettings({}).memoryLimit).toBe(Math.floor(0.75 * machineMemory()));
+    expect(settingsOf({}).memoryLimit).toBe(Math.floor(0.75 * machineMemory()));
   });
 
   it("are refused with all faults at once", () => {
@@ -49,9 +76,9 @@ describe("settings", () => {
   });
 
   it("take keys separated by commas, of 16 characters or more, and never print one", () => {
-    const settings = resolveSettings({ PURSUIT_API_KEYS: `${"a".repeat(16)}, b-._~+/${"c".repeat(16)}==` });
+    const settings = settingsOf({ PURSUIT_API_KEYS: `${"a".repeat(16)}, b-._~+/${"c".repeat(16)}==` });
     expect(settings.apiKeys).toEqual(["a".repeat(16), `b-._~+/${"c".repeat(16)}==`]);
-    expect(resolveSettings({}).adminKeys).toEqual([]);
+    expect(settingsOf({}).adminKeys).toEqual([]);
     const short = faultsOf({ PURSUIT_API_KEYS: "s3cret", PURSUIT_ADMIN_KEYS: `${"x".repeat(20)},` });
     expect(short).toEqual([
       "PURSUIT_API_KEYS must hold keys of 16 characters or more; the key has 6.",
@@ -67,7 +94,7 @@ describe("settings", () => {
 
   it("take origins as browsers write them", () => {
     const given = "https://app.example.org, http://LOCALHOST:3000,chrome-extension://abcdef";
-    expect(resolveSettings({ PURSUIT_CORS_ORIGINS: given }).corsOrigins).toEqual([
+    expect(settingsOf({ PURSUIT_CORS_ORIGINS: given }).corsOrigins).toEqual([
       "https://app.example.org",
       "http://localhost:3000",
       "chrome-extension://abcdef",
@@ -88,13 +115,13 @@ describe("settings", () => {
 
   it("take hosts with or without a port, or any", () => {
     const given = "Pursuit.example.org,pursuit:8080,10.1.2.3,[::1]:81";
-    expect(resolveSettings({ PURSUIT_ALLOWED_HOSTS: given }).allowedHosts).toEqual([
+    expect(settingsOf({ PURSUIT_ALLOWED_HOSTS: given }).allowedHosts).toEqual([
       "pursuit.example.org",
       "pursuit:8080",
       "10.1.2.3",
       "[::1]:81",
     ]);
-    expect(resolveSettings({ PURSUIT_ALLOWED_HOSTS: "*" }).allowedHosts).toEqual(["*"]);
+    expect(settingsOf({ PURSUIT_ALLOWED_HOSTS: "*" }).allowedHosts).toEqual(["*"]);
     for (const wrong of ["http://pursuit", "pursuit/", "*.example.org", "a b", "pursuit:", "::1"])
       expect(faultsOf({ PURSUIT_ALLOWED_HOSTS: wrong })[0]).toContain(`${wrong} is none.`);
   });
@@ -104,7 +131,7 @@ describe("settings", () => {
   });
 
   it("lose the carriage return that an --env-file with Windows line endings leaves", () => {
-    const settings = resolveSettings({
+    const settings = settingsOf({
       PURSUIT_MAX_ROWS: "100\r",
       PURSUIT_LOG_LEVEL: "warn\r",
       PURSUIT_HOST: "0.0.0.0\r",
@@ -127,6 +154,6 @@ describe("settings", () => {
   });
 
   it("each have a description", () => {
-    for (const setting of Object.values(SETTINGS)) expect(setting.describe).not.toBe("");
+    for (const name of SETTING_NAMES) expect(describeSetting(name).description).not.toBe("");
   });
 });

@@ -38,12 +38,12 @@ let behaviour = "";
 /** As the system does where memory has run out. */
 const kill = (): void => void process.kill(process.pid, "SIGKILL");
 
-function load({ folder, gramLimitBytes }: LoadOptions): void {
+function load({ folder, gramLimit }: LoadOptions): void {
   behaviour = basename(folder);
-  if (gramLimitBytes > 0) chosen = { runtime: "cpu", path: "fused_residual" };
+  if (gramLimit > 0) chosen = { runtime: "cpu", path: "fused_residual" };
   if (behaviour === "exits") process.exit(7);
-  if (behaviour === "starved" || (behaviour === "greedy" && gramLimitBytes > 0)) return kill();
-  if (behaviour === "wide" && gramLimitBytes > 0)
+  if (behaviour === "starved" || (behaviour === "greedy" && gramLimit > 0)) return kill();
+  if (behaviour === "wide" && gramLimit > 0)
     return reply({
       type: "load_failed",
       faults: ["WebAssembly.Memory(): could not allocate memory"],

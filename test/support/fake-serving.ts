@@ -11,7 +11,7 @@ export function fakeServing(given: Partial<ServingOptions> & { readonly clock?: 
   const lease = new CoreLease(2, systemClock);
   return {
     executorEntry: new URL("fake-executor.ts", import.meta.url),
-    load: { runtime: "cpu", path: "auto", gramLimitBytes: 0, threads: 1, scratchDir: "" },
+    load: { runtime: "cpu", path: "auto", gramLimit: 0, threads: 1, cacheDir: "" },
     lease,
     background: new Background(lease, 2, systemClock),
     memory: new MemoryLedger(2 ** 40, {}, clock),
@@ -20,13 +20,14 @@ export function fakeServing(given: Partial<ServingOptions> & { readonly clock?: 
     telemetry: new Telemetry(),
     log: () => {},
     maxAtoms: 64,
-    batchMilliseconds: 10,
-    maxWait: 10_000,
+    batchMs: 10,
+    maxWaitMs: 10_000,
     maxQueueRows: 100_000,
-    degradeWait: 10_000,
-    watchdog: { factor: 50, floor: 1_500 },
+    degradeMs: 10_000,
+    watchdogFactor: 50,
+    watchdogMs: 1_500,
     onDemand: false,
-    loadTimeout: 60_000,
+    loadTimeoutMs: 60_000,
     ...given,
   };
 }

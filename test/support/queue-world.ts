@@ -88,9 +88,9 @@ export function queueWorld(clock: FakeClock, lease: CoreLease, options: WorldOpt
     },
   };
   const queue = new BatchQueue<WorldWork, Names>({
-    maxWait: 1000,
+    maxWaitMs: 1000,
     maxRows: Infinity,
-    degradeWait: 100,
+    degradeMs: 100,
     ...rest,
     executor,
     lease,

@@ -9,7 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { SETTINGS } from "../../src/server/settings.ts";
+import { resolveSettings } from "../../src/server/settings.ts";
 import { busyShare, QUIET } from "./busy-share.ts";
 import { measureScaling } from "./scaling-checks.ts";
 import { measureOrthogonal } from "./measure-orthogonal.ts";
@@ -67,7 +67,7 @@ const bench: Bench = {
   baselineBatches: [64, 256, 1024],
   longestCall: quick ? LONGEST_CALL.quick : LONGEST_CALL.whole,
   oracleRows: quick ? 2 : 8,
-  gramLimitBytes: SETTINGS.gramLimit.fallback,
+  gramLimit: resolveSettings().gramLimit,
   bandwidth,
   baselines,
   scratch,

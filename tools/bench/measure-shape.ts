@@ -39,7 +39,7 @@ export interface Bench {
   /** Seconds of one call of a baseline beyond which a larger batch is left out. */
   readonly longestCall: number;
   readonly oracleRows: number;
-  readonly gramLimitBytes: number;
+  readonly gramLimit: number;
   /** Null: no roofline. */
   readonly bandwidth: ReadBandwidth | null;
   readonly baselines: ReadonlyMap<Baseline, BaselineProcess>;
@@ -102,7 +102,7 @@ export async function measureShape(shape: Shape, bench: Bench): Promise<ShapeRes
     notes.push(...found.notes);
   }
   await dense.release();
-  const chosen = choosePath(m, { runtime, gramLimitBytes: bench.gramLimitBytes });
+  const chosen = choosePath(m, { runtime, gramLimit: bench.gramLimit });
   const usPerRow = new Map(
     lines.flatMap(({ path, us_per_row }) => (path === "orthogonal" ? [] : [[path, us_per_row]])),
   );

@@ -35,9 +35,9 @@ const queueOf = (cost: number, maxRows = Infinity) =>
     executor: executor(cost),
     lease: new CoreLease(1, systemClock),
     clock: systemClock,
-    maxWait: 1000,
+    maxWaitMs: 1000,
     maxRows,
-    degradeWait: 100,
+    degradeMs: 100,
     onShed: () => {},
     onQueued: () => {},
   });

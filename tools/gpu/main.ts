@@ -11,7 +11,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { inspectCudaProvider } from "../../src/engine/runtime/onnx/cuda-provider.ts";
-import { SETTINGS } from "../../src/server/settings.ts";
+import { resolveSettings } from "../../src/server/settings.ts";
 import { median } from "../bench/in-turn.ts";
 import { measureShape } from "../bench/measure-shape.ts";
 import { type ResultLine, tableHead, tableLine } from "../bench/result-line.ts";
@@ -69,7 +69,7 @@ async function measure(): Promise<void> {
           baselineBatches: [],
           longestCall: 0,
           oracleRows: 1,
-          gramLimitBytes: SETTINGS.gramLimit.fallback,
+          gramLimit: resolveSettings().gramLimit,
           bandwidth: null,
           baselines,
           scratch,

@@ -9,18 +9,17 @@ import { pino } from "pino";
 import { Telemetry } from "../../src/engine/core/telemetry.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { buildApp } from "../../src/server/app.ts";
-import { SETTINGS } from "../../src/server/settings.ts";
+import { resolveSettings } from "../../src/server/settings.ts";
 
 const FILE = new URL("../../openapi/openapi.json", import.meta.url);
 
 const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
-const defaults = Object.fromEntries(Object.entries(SETTINGS).map(([name, { fallback }]) => [name, fallback]));
 const app = await buildApp({
   // Describing the routes asks nothing of the engine.
   engine: {} as Engine,
-  limits: defaults as unknown as Parameters<typeof buildApp>[0]["limits"],
+  limits: resolveSettings(),
   telemetry: new Telemetry(),
   access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: [], rateLimit: 0 },
   metrics: {

@@ -15,11 +15,11 @@ export interface BatchQueueOptions<W extends Work, R> {
    * Maximum queue wait in milliseconds. Longer predicted waits are refused with 429; so are requests behind others that
    * actually exceed it. An empty queue always admits.
    */
-  readonly maxWait: number;
+  readonly maxWaitMs: number;
   /** Maximum rows waiting, whatever their predicted cost; a single request may exceed it. */
   readonly maxRows: number;
   /** Predicted wait in milliseconds above which rows that allow it are shortened. */
-  readonly degradeWait: number;
+  readonly degradeMs: number;
   readonly onShed: (reason: ShedReason) => void;
   /** Called with the number of rows that joined the queue (positive) or left it (negative). */
   readonly onQueued: (change: number) => void;
@@ -55,14 +55,14 @@ export class BatchQueue<W extends Work, R> {
 
   constructor(options: BatchQueueOptions<W, R>) {
     this.#options = options;
-    const { executor, lease, clock, maxWait, degradeWait, onShed, onQueued } = options;
+    const { executor, lease, clock, maxWaitMs, degradeMs, onShed, onQueued } = options;
     const running = (): number => this.#runs.remaining;
     const holder = lease.join({ running, total: () => this.#estimator.backlog() }, executor.cores);
     holder.mayRequeue = () => this.#runs.pending;
-    const estimator = new WaitEstimator<W, R>({ executor, holder, lanes: () => this.#lanes, running, degradeWait });
+    const estimator = new WaitEstimator<W, R>({ executor, holder, lanes: () => this.#lanes, running, degradeMs });
     const lanes = new Lanes<W, R>(estimator, clock);
     const onHanded = (rows: number): void => onQueued(-rows);
-    const former = new BatchFormer({ lanes, estimator, clock, maxWait, onShed, onHanded });
+    const former = new BatchFormer({ lanes, estimator, clock, maxWaitMs, onShed, onHanded });
     this.#lanes = lanes;
     this.#holder = holder;
     this.#estimator = estimator;
@@ -128,7 +128,7 @@ export class BatchQueue<W extends Work, R> {
 
   /** Why a request for this lane is refused now, independent of its own fields; null if it is not. */
   #refusal(lane: Lane<W, R>): Refusal | null {
-    const { maxWait, maxRows, executor } = this.#options;
+    const { maxWaitMs, maxRows, executor } = this.#options;
     if (this.#draining) {
       const message = "This dictionary is being unloaded.";
       return { reason: "draining", error: new EngineError("PURSUIT_DRAINING", message, { retryAfter: 1 }) };
@@ -137,10 +137,10 @@ export class BatchQueue<W extends Work, R> {
     if (rows === 0) return null;
     // A warm-up of one row is no basis to refuse anyone: until costs have settled, only rows count.
     const wait = this.#measured < COLD_RUNS ? 0 : this.#estimator.waitOf(lane);
-    if (wait <= maxWait && rows < maxRows) return null;
+    if (wait <= maxWaitMs && rows < maxRows) return null;
     const said = `${rows} rows wait, about ${Math.ceil(wait)} ms of work`;
-    const limit = wait > maxWait ? `the limit is ${maxWait} ms` : `the limit is ${maxRows} rows`;
-    const retryAfter = Math.max(wait - maxWait, executor.capacity) / 1000;
+    const limit = wait > maxWaitMs ? `the limit is ${maxWaitMs} ms` : `the limit is ${maxRows} rows`;
+    const retryAfter = Math.max(wait - maxWaitMs, executor.capacity) / 1000;
     return {
       reason: "queue_full",
       error: new EngineError("PURSUIT_QUEUE_FULL", `The queue is full: ${said}, and ${limit}.`, { retryAfter }),

@@ -30,7 +30,7 @@ export interface BatchFormerOptions<W extends Work, R> {
   readonly estimator: WaitEstimator<W, R>;
   readonly clock: Clock;
   /** Milliseconds that a request may wait behind others before its first row runs (times LEEWAY). */
-  readonly maxWait: number;
+  readonly maxWaitMs: number;
   readonly onShed: (reason: ShedReason) => void;
   /** Called with the number of rows that went into a batch. */
   readonly onHanded: (rows: number) => void;
@@ -92,12 +92,12 @@ export class BatchFormer<W extends Work, R> {
    * and late answers to all would help nobody.
    */
   #headOf(lane: Lane<W, R>): Entry<W, R> | undefined {
-    const { clock, maxWait, onShed, estimator } = this.#options;
+    const { clock, maxWaitMs, onShed, estimator } = this.#options;
     for (let entry = lane.head; entry !== undefined; entry = lane.head) {
       const waited = clock.now() - entry.submitted;
-      if (!entry.behindOthers || entry.started !== null || waited <= maxWait * LEEWAY) return entry;
+      if (!entry.behindOthers || entry.started !== null || waited <= maxWaitMs * LEEWAY) return entry;
       onShed("queue_full");
-      const message = `The rows have waited ${Math.ceil(waited)} ms, and the limit is ${maxWait} ms: the work took longer than predicted.`;
+      const message = `The rows have waited ${Math.ceil(waited)} ms, and the limit is ${maxWaitMs} ms: the work took longer than predicted.`;
       entry.fail(new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: estimator.waitOf(lane) / 1000 }));
     }
     return undefined;

@@ -9,7 +9,7 @@ export interface UnbatchedCallsOptions {
   readonly cores: number;
   readonly clock: Clock;
   /** Predicted wait in milliseconds above which a call is refused. */
-  readonly maxWait: number;
+  readonly maxWaitMs: number;
   readonly onShed: (reason: ShedReason) => void;
   /** As in {@link Executor.ready}: no cores are held during a restart or hang. */
   readonly ready: () => Promise<void> | null;
@@ -41,12 +41,12 @@ export class UnbatchedCalls {
    * @throws EngineError PURSUIT_QUEUE_FULL; or the call's error
    */
   async run<T>(call: () => Promise<T>, expected = 0): Promise<T> {
-    const { maxWait, onShed, ready } = this.#options;
+    const { maxWaitMs, onShed, ready } = this.#options;
     const wait = this.#open === 0 ? 0 : this.#holder.delay(this.#open * this.#each);
-    if (wait > maxWait) {
+    if (wait > maxWaitMs) {
       onShed("queue_full");
-      const message = `${this.#open} calls wait, about ${Math.ceil(wait)} ms of work, and the limit is ${maxWait} ms.`;
-      throw new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: (wait - maxWait) / 1000 });
+      const message = `${this.#open} calls wait, about ${Math.ceil(wait)} ms of work, and the limit is ${maxWaitMs} ms.`;
+      throw new EngineError("PURSUIT_QUEUE_FULL", message, { retryAfter: (wait - maxWaitMs) / 1000 });
     }
     this.#open++;
     try {

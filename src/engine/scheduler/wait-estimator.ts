@@ -52,7 +52,7 @@ export interface WaitEstimatorOptions<W extends Work, R> {
   /** Predicted milliseconds until everything sent is done. */
   readonly running: () => number;
   /** Predicted wait in milliseconds above which rows that allow it are shortened. */
-  readonly degradeWait: number;
+  readonly degradeMs: number;
 }
 
 /**
@@ -138,10 +138,10 @@ export class WaitEstimator<W extends Work, R> {
   }
 
   /**
-   * Share that this lane's rows may keep of their cost beyond the minimum, so that the wait stays within `degradeWait`.
+   * Share that this lane's rows may keep of their cost beyond the minimum, so that the wait stays within `degradeMs`.
    */
   keepOf(lane: Lane<W, R>): number {
-    const { degradeWait } = this.#options;
+    const { degradeMs } = this.#options;
     const lanes = this.#options.lanes();
     let { full, least } = lane;
     // A large request does not wait for itself.
@@ -151,13 +151,13 @@ export class WaitEstimator<W extends Work, R> {
     }
     if (!(full > least)) return 1;
     const wait = this.#delayOf(lane, this.timeOf(full));
-    if (wait <= degradeWait) return 1;
-    return Math.min(1, Math.max(0, ((full * degradeWait) / wait - least) / (full - least)));
+    if (wait <= degradeMs) return 1;
+    return Math.min(1, Math.max(0, ((full * degradeMs) / wait - least) / (full - least)));
   }
 
   /** Milliseconds of a lane's rows: as asked or, if that is too long, with shortened rows. */
   #lengthOf(lane: Lane<W, R>): number {
-    return Math.max(this.timeOf(lane.least), Math.min(this.timeOf(lane.full), this.#options.degradeWait));
+    return Math.max(this.timeOf(lane.least), Math.min(this.timeOf(lane.full), this.#options.degradeMs));
   }
 
   /** Wait for a lane whose own rows take `length`: running batches, turns of other lanes, other dictionaries. */

@@ -13,7 +13,8 @@ export function createQueue(
   { dIn, warmUp }: Pick<LoadedFacts, "warmUp"> & { readonly dIn: number },
   options: ServingOptions,
 ): BatchQueue<EncodeWork, SparseCodes> {
-  const { lease, clock, telemetry, load, batchMilliseconds, watchdog, maxWait, maxQueueRows, degradeWait } = options;
+  const { lease, clock, telemetry, load, batchMs, watchdogFactor, watchdogMs, maxWaitMs, maxQueueRows, degradeMs } =
+    options;
   const executor = new DictionaryExecutor({
     dictionary,
     runtime,
@@ -22,16 +23,17 @@ export function createQueue(
     telemetry,
     dIn,
     threads: load.threads,
-    batchMilliseconds,
-    watchdog,
+    batchMs,
+    watchdogFactor,
+    watchdogMs,
   });
   return new BatchQueue({
     executor,
     lease,
     clock,
-    maxWait,
+    maxWaitMs,
     maxRows: maxQueueRows,
-    degradeWait,
+    degradeMs,
     onShed: (reason) => telemetry.emit({ type: "shed", reason, dictionary }),
     onQueued: (rows) => telemetry.emit({ type: "queued", dictionary, rows }),
   });

@@ -10,7 +10,7 @@ import { STOP_REASONS, type SparseCodes } from "../core/sparse-codes.ts";
 import type { EncodeWork } from "./encode-work.ts";
 import { sliceCodes } from "./split-codes.ts";
 
-export interface DictionaryExecutorOptions {
+export interface DictionaryExecutorOptions extends WatchdogRule {
   /** Its id. */
   readonly dictionary: string;
   readonly runtime: SupervisedRuntime;
@@ -20,16 +20,15 @@ export interface DictionaryExecutorOptions {
   /** Threads of the runtime's session. */
   readonly threads: number;
   /** Target milliseconds of one batch. */
-  readonly batchMilliseconds: number;
-  readonly watchdog: WatchdogRule;
+  readonly batchMs: number;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
 
-/** A batch counts as hung after `factor` times its predicted time, but never before `floor` milliseconds. */
+/** A batch counts as hung after `watchdogFactor` times its predicted time, but never before `watchdogMs`. */
 export interface WatchdogRule {
-  readonly factor: number;
-  readonly floor: number;
+  readonly watchdogFactor: number;
+  readonly watchdogMs: number;
 }
 
 /** Row costs: learned, and as at load time (used after a restart, before the Gram matrix is rebuilt). */
@@ -62,7 +61,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
     this.#costs = costsAfter(options.warmUp);
     this.#orthogonalCosts = costsAfter({ steps, milliseconds: milliseconds * ORTHOGONAL_FACTOR });
     this.cores = options.threads;
-    this.capacity = options.batchMilliseconds;
+    this.capacity = options.batchMs;
   }
 
   get overhead(): number {
@@ -103,7 +102,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
   async #runAlike(pieces: readonly Piece<EncodeWork>[]): Promise<readonly SparseCodes[]> {
     const { pursuit } = pieces[0]!.work;
     const { learned, atLoad } = this.#costsOf(pieces[0]!.work);
-    const { dictionary, runtime, watchdog, dIn, clock, telemetry } = this.#options;
+    const { dictionary, runtime, watchdogFactor, watchdogMs, dIn, clock, telemetry } = this.#options;
     const { budgets, asked, classes } = this.#join(pieces, learned);
     const count = asked.length;
     const { maxAtoms } = budgets;
@@ -121,7 +120,7 @@ export class DictionaryExecutor implements Executor<EncodeWork, SparseCodes> {
         ),
       }),
     };
-    const time = { expected: predicted, limit: Math.max(watchdog.floor, predicted * watchdog.factor) };
+    const time = { expected: predicted, limit: Math.max(watchdogMs, predicted * watchdogFactor) };
     const encoder = pursuit?.kind ?? "own";
     const span: BatchSpan = { dictionary, encoder, rows: count, requests: pieces.map(({ work }) => work.span) };
     const start = clock.now();

@@ -63,7 +63,7 @@ interface MemoryWords {
   readonly again: string;
 }
 
-type GramOptions = Pick<LoadOptions, "path" | "gramLimitBytes">;
+type GramOptions = Pick<LoadOptions, "path" | "gramLimit">;
 
 /**
  * The memory of one dictionary version: its claim on the ledger, and whether its runtime process may hold a Gram matrix. Once
@@ -124,7 +124,7 @@ export class DictionaryMemory {
       if (this.#claim.grow("gram", gramBytes(this.#manifest.m))) this.#gram = "granted";
       else this.#refuse(`${inMiB(free)} of the ${inMiB(limit)} that PURSUIT_MEMORY_LIMIT allows are free`);
     }
-    return this.#gram === "granted" ? this.#load : { path: withoutGram(this.#load.path), gramLimitBytes: 0 };
+    return this.#gram === "granted" ? this.#load : { path: withoutGram(this.#load.path), gramLimit: 0 };
   }
 
   /** A process has loaded the dictionary: its memory is measured from now on. */
@@ -189,9 +189,9 @@ export class DictionaryMemory {
   }
 }
 
-function wantsGram(manifest: DictionaryManifest, { path, gramLimitBytes }: GramOptions): boolean {
+function wantsGram(manifest: DictionaryManifest, { path, gramLimit }: GramOptions): boolean {
   if (specOf(manifest).family !== "pursuit") return false;
-  return path === "auto" ? 4 * manifest.m ** 2 <= gramLimitBytes : path === "fused" || path === "gram";
+  return path === "auto" ? 4 * manifest.m ** 2 <= gramLimit : path === "fused" || path === "gram";
 }
 
 /** The same form of the pursuit without the matrix. */

@@ -104,14 +104,14 @@ const MEMORY_PAUSES: readonly number[] = [1_000, 4_000];
  */
 export class LoadRetry {
   readonly #id: string;
-  readonly #options: Pick<ServingOptions, "clock" | "log" | "loadTimeout">;
+  readonly #options: Pick<ServingOptions, "clock" | "log" | "loadTimeoutMs">;
   readonly #signal: AbortSignal;
   readonly #began: number;
   #wait = FIRST_PAUSE;
   #tries = 0;
 
   /** @param signal ends a pause at once */
-  constructor(id: string, options: Pick<ServingOptions, "clock" | "log" | "loadTimeout">, signal: AbortSignal) {
+  constructor(id: string, options: Pick<ServingOptions, "clock" | "log" | "loadTimeoutMs">, signal: AbortSignal) {
     this.#id = id;
     this.#options = options;
     this.#signal = signal;
@@ -126,9 +126,9 @@ export class LoadRetry {
   async after(error: unknown, memory: DictionaryMemory | null): Promise<readonly string[] | null> {
     if (this.#signal.aborted) return null;
     if (memory !== null && ranOutOfMemory(error)) return this.#smaller(memory, error);
-    const { clock, loadTimeout } = this.#options;
+    const { clock, loadTimeoutMs } = this.#options;
     const shortage = shortageOf(error);
-    if (shortage === null || clock.now() - this.#began >= loadTimeout) return faultsOf(error);
+    if (shortage === null || clock.now() - this.#began >= loadTimeoutMs) return faultsOf(error);
     await this.#pause(`Dictionary ${this.#id} is not loaded yet: ${shortage}. Trying again`, this.#wait);
     this.#wait = Math.min(2 * this.#wait, LONGEST_PAUSE);
     return null;

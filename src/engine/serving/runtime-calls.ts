@@ -18,14 +18,14 @@ export class RuntimeCalls {
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(dictionary: string, runtime: SupervisedRuntime, options: ServingOptions) {
-    const { lease, clock, telemetry, load, maxWait, watchdog } = options;
+    const { lease, clock, telemetry, load, maxWaitMs, watchdogMs } = options;
     this.#runtime = runtime;
-    this.#limit = watchdog.floor;
+    this.#limit = watchdogMs;
     this.#calls = new UnbatchedCalls({
       lease,
       cores: load.threads,
       clock,
-      maxWait,
+      maxWaitMs,
       onShed: (reason) => telemetry.emit({ type: "shed", reason, dictionary }),
       ready: () => runtime.ready(),
     });
@@ -68,7 +68,7 @@ interface GramTaskOptions {
   readonly runtime: Pick<SupervisedRuntime, "ready" | "buildGramStep">;
   readonly background: Background;
   /** Time limit of one block in milliseconds: a request that comes meanwhile waits behind it. */
-  readonly watchdog: number;
+  readonly limit: number;
   readonly onStep: (progress: GramProgress) => void;
   /** Called when the build failed: the dictionary is served without its matrix. */
   readonly onFailed: (error: unknown) => void;
@@ -102,12 +102,12 @@ export class GramTask {
   }
 
   async #run(): Promise<void> {
-    const { runtime, background, watchdog, onStep } = this.#options;
+    const { runtime, background, limit, onStep } = this.#options;
     const ready = (): Promise<void> | null => runtime.ready();
     while (this.#running) {
       // It may be stopped while waiting for its turn.
       const progress = await background.turn(ready, async (expected) =>
-        this.#stopped ? null : runtime.buildGramStep({ expected, limit: watchdog }),
+        this.#stopped ? null : runtime.buildGramStep({ expected, limit }),
       );
       if (progress === null || this.#stopped) return;
       this.#running = progress.more;

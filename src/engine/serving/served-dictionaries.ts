@@ -10,7 +10,7 @@ export interface OnDemand {
   readonly clock: Clock;
   readonly memory: MemoryLedger;
   /** Milliseconds that a request waits for its dictionary at most. */
-  readonly maxWait: number;
+  readonly maxWaitMs: number;
 }
 
 /** Tries of a load whose memory was taken by what others turned out to need. */
@@ -129,11 +129,11 @@ export class ServedDictionaries {
   }
 
   /** @throws EngineError PURSUIT_NOT_READY when it takes too long, PURSUIT_DRAINING, PURSUIT_DICTIONARY_NOT_FOUND */
-  async #hold(id: string, { clock, maxWait }: OnDemand, eviction: Eviction): Promise<() => void> {
+  async #hold(id: string, { clock, maxWaitMs }: OnDemand, eviction: Eviction): Promise<() => void> {
     this.find(id);
     const release = eviction.use(id);
     let cancel = (): void => {};
-    const late = new Promise<"late">((resolve) => (cancel = clock.after(maxWait, () => resolve("late"))));
+    const late = new Promise<"late">((resolve) => (cancel = clock.after(maxWaitMs, () => resolve("late"))));
     try {
       for (;;) {
         const dictionary = this.find(id);
@@ -144,7 +144,7 @@ export class ServedDictionaries {
         if (change === null) return release;
         if ((await Promise.race([change, late])) === "late") {
           const message = `Dictionary ${id} is not loaded yet: it waits for memory that others use, or is being read. Ask again.`;
-          throw new EngineError("PURSUIT_NOT_READY", message, { retryAfter: Math.ceil(maxWait / 1000) });
+          throw new EngineError("PURSUIT_NOT_READY", message, { retryAfter: Math.ceil(maxWaitMs / 1000) });
         }
       }
     } catch (error) {

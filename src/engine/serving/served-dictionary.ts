@@ -190,13 +190,13 @@ export class ServedDictionary {
   }
 
   async #start({ manifest, rule, warnings }: Prepared, memory: DictionaryMemory, started: number): Promise<void> {
-    const { clock, log, executorEntry, load, loadTimeout, telemetry, onVersion } = this.#options;
+    const { clock, log, executorEntry, load, loadTimeoutMs, telemetry, onVersion } = this.#options;
     // It may have been given up while it waited for its turn.
     this.#givenUp.signal.throwIfAborted();
     const labels = await readLabels(this.#folder, manifest.m);
     const start = async (signal: AbortSignal): Promise<RuntimeProcess> => {
       const options = { ...load, ...memory.loadOptions(), folder: this.#folder, manifest };
-      const process = await RuntimeProcess.start({ entry: executorEntry, load: options, clock, loadTimeout, signal });
+      const process = await RuntimeProcess.start({ entry: executorEntry, load: options, clock, loadTimeoutMs, signal });
       memory.loaded(process);
       return this.#checkSame(process);
     };
@@ -473,11 +473,11 @@ export class ServedDictionary {
   }
 
   #gramTaskOf(runtime: SupervisedRuntime): GramTask {
-    const { background, watchdog, log } = this.#options;
+    const { background, watchdogMs, log } = this.#options;
     return new GramTask({
       runtime,
       background,
-      watchdog: watchdog.floor,
+      limit: watchdogMs,
       onStep: ({ chosen, coherence, note }: GramProgress) => {
         this.#news = { chosen, coherence };
         this.#memory?.pathChanged(chosen);

@@ -96,7 +96,7 @@ export class ServedPursuit {
     deadline = Infinity,
   }: Pick<RequestContext, "cancellation" | "deadline">): Promise<void> {
     if (this.#made !== null) return;
-    const { clock, maxWait } = this.#options;
+    const { clock, maxWaitMs } = this.#options;
     const now = clock.now();
     if (this.#failed !== null && now < this.#failed.until) throw this.#failed.error;
     if (this.#making === null) {
@@ -111,7 +111,7 @@ export class ServedPursuit {
         settle();
       };
       const onCancel = (): void => end(() => reject(clientClosed()));
-      const wait = Math.max(0, Math.min(maxWait, deadline - now));
+      const wait = Math.max(0, Math.min(maxWaitMs, deadline - now));
       const stopTimer = clock.after(wait, () => end(() => reject(this.#notYet())));
       making.then(
         () => end(resolve),
@@ -177,7 +177,7 @@ export class ServedPursuit {
 
   async #start(memory: DictionaryMemory): Promise<void> {
     const { id, folder, manifest } = this.#source;
-    const { clock, log, executorEntry, load, loadTimeout, telemetry } = this.#options;
+    const { clock, log, executorEntry, load, loadTimeoutMs, telemetry } = this.#options;
     const { signal: givenUp } = this.#givenUp;
     givenUp.throwIfAborted();
     this.#stage = "its process reads the weights";
@@ -186,7 +186,7 @@ export class ServedPursuit {
         clock,
         start: async (signal) => {
           const options = { ...load, ...memory.loadOptions(), folder, manifest, overDecoder: true };
-          const started = { entry: executorEntry, load: options, clock, loadTimeout, signal };
+          const started = { entry: executorEntry, load: options, clock, loadTimeoutMs, signal };
           const process = await RuntimeProcess.start(started);
           memory.loaded(process);
           return this.#checkSame(process);
@@ -239,12 +239,12 @@ export class ServedPursuit {
   }
 
   #gramTaskOf(runtime: SupervisedRuntime, memory: DictionaryMemory): GramTask {
-    const { background, watchdog, log } = this.#options;
+    const { background, watchdogMs, log } = this.#options;
     const { id } = this.#source;
     return new GramTask({
       runtime,
       background,
-      watchdog: watchdog.floor,
+      limit: watchdogMs,
       onStep: ({ chosen, note }: GramProgress) => {
         this.#chosen = chosen;
         memory.pathChanged(chosen);

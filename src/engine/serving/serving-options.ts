@@ -7,7 +7,7 @@ import type { WatchdogRule } from "./dictionary-executor.ts";
 import type { LoadQueue } from "./load-queue.ts";
 
 /** What every dictionary of one server is served with. */
-export interface ServingOptions {
+export interface ServingOptions extends WatchdogRule {
   /** The file that a runtime process runs. */
   readonly executorEntry: URL;
   readonly load: Omit<LoadOptions, "folder" | "manifest">;
@@ -25,16 +25,15 @@ export interface ServingOptions {
   readonly onVersion?: (id: string, version: Pick<LoadedFacts, "sha256" | "fileSha256">) => Promise<void>;
   /** Selections of one row at most, where the manifest sets no cap of its own. */
   readonly maxAtoms: number;
-  readonly batchMilliseconds: number;
+  readonly batchMs: number;
   /** Milliseconds of predicted waiting over which requests are refused. */
-  readonly maxWait: number;
+  readonly maxWaitMs: number;
   /** Rows waiting for one dictionary at most. */
   readonly maxQueueRows: number;
   /** Milliseconds of predicted waiting over which rows that allow it are shortened. */
-  readonly degradeWait: number;
-  readonly watchdog: WatchdogRule;
+  readonly degradeMs: number;
   /** Whether dictionaries are loaded at their first request. */
   readonly onDemand: boolean;
   /** Milliseconds that loading one dictionary may take. */
-  readonly loadTimeout: number;
+  readonly loadTimeoutMs: number;
 }

@@ -128,7 +128,7 @@ describe("under random load", () => {
         fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 30 }),
         async (larges, size, gaps) => {
           const clock = new FakeClock();
-          const { queue } = queueWorld(clock, new CoreLease(2, clock), { maxWait: Infinity });
+          const { queue } = queueWorld(clock, new CoreLease(2, clock), { maxWaitMs: Infinity });
           for (const [i, rows] of larges.entries()) void queue.submit(workOf(`L${i}.`, rows, 0.1));
           await pass(clock, 30);
           const watched = latencies(clock);
@@ -197,7 +197,7 @@ describe("fairness", () => {
 /** Offers four times the capacity for so long. */
 async function overload(degrade: boolean, seconds: number) {
   const clock = new FakeClock();
-  const world = queueWorld(clock, new CoreLease(2, clock), { maxWait: 300, degradeWait: 50 });
+  const world = queueWorld(clock, new CoreLease(2, clock), { maxWaitMs: 300, degradeMs: 50 });
   const { next } = random(3);
   // Prices have settled before.
   for (let i = 0; i < 16; i++) {

@@ -62,7 +62,7 @@ class ManualExecutor implements Executor<NamedWork, Rows> {
   }
 }
 
-function setup(capacity = 4, options: { maxWait?: number; maxRows?: number; degradeWait?: number } = {}) {
+function setup(capacity = 4, options: { maxWaitMs?: number; maxRows?: number; degradeMs?: number } = {}) {
   const executor = new ManualExecutor(capacity);
   const clock = new FakeClock();
   const lease = new CoreLease(1, clock);
@@ -72,9 +72,9 @@ function setup(capacity = 4, options: { maxWait?: number; maxRows?: number; degr
     executor,
     lease,
     clock,
-    maxWait: 1000,
+    maxWaitMs: 1000,
     maxRows: Infinity,
-    degradeWait: 100,
+    degradeMs: 100,
     ...options,
     onShed: (reason) => shed.push(reason),
     onQueued: (change) => (queued += change),
@@ -206,7 +206,7 @@ describe("BatchQueue", () => {
   });
 
   it("refuses beyond the admission limit and says when to come again", async () => {
-    const { queue, shed, executor, warm } = setup(4, { maxWait: 3000 });
+    const { queue, shed, executor, warm } = setup(4, { maxWaitMs: 3000 });
     await warm();
     void queue.submit(work("a", 1));
     await settle();
@@ -225,7 +225,7 @@ describe("BatchQueue", () => {
   });
 
   it("turns nobody away by a guess: until prices have settled, rows alone count", async () => {
-    const { queue, executor, finish } = setup(4, { maxWait: 50, maxRows: 30 });
+    const { queue, executor, finish } = setup(4, { maxWaitMs: 50, maxRows: 30 });
     executor.price = 100;
     void queue.submit(work("a", 1));
     await settle();
@@ -238,7 +238,7 @@ describe("BatchQueue", () => {
   });
 
   it("admits what is larger than the limit where nobody of its size waits, and small ones beside it", async () => {
-    const { queue, warm } = setup(4, { maxWait: 100 });
+    const { queue, warm } = setup(4, { maxWaitMs: 100 });
     await warm();
     void queue.submit(work("L", 5000)).catch(() => {});
     await settle();
@@ -249,7 +249,7 @@ describe("BatchQueue", () => {
   });
 
   it("bounds the rows that wait, whatever they are thought to cost", async () => {
-    const { queue } = setup(4, { maxWait: Infinity, maxRows: 10 });
+    const { queue } = setup(4, { maxWaitMs: Infinity, maxRows: 10 });
     void queue.submit(work("a", 1));
     await settle();
     void queue.submit(work("b", 9));
@@ -261,7 +261,7 @@ describe("BatchQueue", () => {
   });
 
   it("serves who has waited a little longer than the limit: predictions are not that exact", async () => {
-    const { queue, finish } = setup(4, { maxWait: 100 });
+    const { queue, finish } = setup(4, { maxWaitMs: 100 });
     void queue.submit(work("a", 4));
     await settle();
     void queue.submit(work("b", 4));
@@ -273,7 +273,7 @@ describe("BatchQueue", () => {
   });
 
   it("refuses after all who came behind others and has waited longer than the limit", async () => {
-    const { executor, queue, finish, shed, queued } = setup(4, { maxWait: 100 });
+    const { executor, queue, finish, shed, queued } = setup(4, { maxWaitMs: 100 });
     void queue.submit(work("a", 1));
     await settle();
     // Nobody waits yet: it may take as long as it takes.
@@ -312,9 +312,9 @@ describe("BatchQueue", () => {
       executor,
       lease,
       clock,
-      maxWait: Infinity,
+      maxWaitMs: Infinity,
       maxRows: Infinity,
-      degradeWait: Infinity,
+      degradeMs: Infinity,
       onShed: () => {},
       onQueued: () => {},
     });
@@ -349,7 +349,7 @@ describe("BatchQueue", () => {
   });
 
   it("shortens rows that allow it when the wait is long, no others, and as far as the wait needs", async () => {
-    const { queue, finish, executor } = setup(4, { degradeWait: 10, maxWait: 50 });
+    const { queue, finish, executor } = setup(4, { degradeMs: 10, maxWaitMs: 50 });
     const keeps = (): number[] => executor.batches.at(-1)!.pieces.map(({ keep }) => keep);
     void queue.submit(work("a", 1, { degrade: true }));
     await settle();
@@ -369,7 +369,7 @@ describe("BatchQueue", () => {
   });
 
   it("admits by what shortened rows would take", async () => {
-    const { queue, shed, warm } = setup(4, { degradeWait: 10, maxWait: 50 });
+    const { queue, shed, warm } = setup(4, { degradeMs: 10, maxWaitMs: 50 });
     await warm();
     void queue.submit(work("a", 1));
     await settle();
@@ -382,7 +382,7 @@ describe("BatchQueue", () => {
   });
 
   it("does not shorten a large request on account of its own rows", async () => {
-    const { queue, executor } = setup(4, { degradeWait: 10 });
+    const { queue, executor } = setup(4, { degradeMs: 10 });
     void queue.submit(work("L", 400, { degrade: true }));
     await settle();
     expect(executor.batches[0]!.pieces[0]!.keep).toBe(1);
@@ -603,7 +603,7 @@ describe("BatchQueue", () => {
         fc.integer({ min: 1, max: 9 }),
         fc.array(fc.boolean(), { maxLength: 6 }),
         async (sizes, capacity, crashes) => {
-          const { executor, queue, queued } = setup(capacity, { maxWait: Infinity });
+          const { executor, queue, queued } = setup(capacity, { maxWaitMs: Infinity });
           const answers = sizes.map((size, i) => queue.submit(work(`w${i}.`, size)));
           let at = 0;
           let crash = 0;

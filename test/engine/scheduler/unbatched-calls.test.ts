@@ -16,7 +16,7 @@ function setup() {
     lease,
     cores: 1,
     clock,
-    maxWait: 10,
+    maxWaitMs: 10,
     onShed: (reason) => shed.push(reason),
     ready: restarts.ready,
   });

@@ -235,10 +235,10 @@ describe("load", () => {
 
 describe("start", () => {
   /** Room for so many MiB. */
-  const limited = (mebibytes: number, gramLimitBytes = 0): ReturnType<typeof fakeServing> =>
+  const limited = (mebibytes: number, gramLimit = 0): ReturnType<typeof fakeServing> =>
     fakeServing({
       memory: new MemoryLedger(mebibytes * 2 ** 20, {}, systemClock),
-      load: { ...fakeServing().load, gramLimitBytes },
+      load: { ...fakeServing().load, gramLimit },
     });
 
   it("gives the memory of a dictionary that loads later to no Gram matrix", async () => {

@@ -75,8 +75,9 @@ function setup({ warmUp = { steps: 8, milliseconds: 1 } } = {}) {
     warmUp,
     dIn: 1,
     threads: 2,
-    batchMilliseconds: 10,
-    watchdog: { factor: 2, floor: 100 },
+    batchMs: 10,
+    watchdogFactor: 2,
+    watchdogMs: 100,
     clock: systemClock,
     telemetry,
   });

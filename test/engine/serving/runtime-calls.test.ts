@@ -38,7 +38,7 @@ function setup(...steps: readonly Step[]) {
       },
     },
     background: new Background(lease, 2, clock),
-    watchdog: 1000,
+    limit: 1000,
     onStep: ({ more }) => progress.push(more),
     onFailed: (error) => failed.push(error),
   });

@@ -34,7 +34,7 @@ function setup(behaviour: string, { limit = GiB, path = "auto", clock }: Given =
   const memory = new MemoryLedger(limit, {}, clock ?? systemClock);
   const options = fakeServing({
     ...(clock && { clock }),
-    load: { runtime: "cpu", path, gramLimitBytes: GiB, threads: 1, scratchDir: root },
+    load: { runtime: "cpu", path, gramLimit: GiB, threads: 1, cacheDir: root },
     memory,
     log: (level, message) => void lines.push(`${level}: ${message}`),
   });

@@ -21,15 +21,15 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((pursuit) => pursuit.close()));
 });
 
-function setup(behaviour: string, { limit = GiB, gramLimitBytes = GiB, maxWait = 10_000 } = {}) {
+function setup(behaviour: string, { limit = GiB, gramLimit = GiB, maxWaitMs = 10_000 } = {}) {
   const lines: string[] = [];
   const clock = new FakeClock();
   const memory = new MemoryLedger(limit, {}, clock);
   const options = fakeServing({
     clock,
-    maxWait,
+    maxWaitMs,
     memory,
-    load: { runtime: "cpu", path: "auto", gramLimitBytes, threads: 1, scratchDir: root },
+    load: { runtime: "cpu", path: "auto", gramLimit, threads: 1, cacheDir: root },
     log: (level, message) => void lines.push(`${level}: ${message}`),
   });
   const folder = writeModelFolder(root, behaviour, MODEL, "one");
@@ -72,7 +72,7 @@ describe("a pursuit over a decoder", () => {
   });
 
   it("lets no request wait longer than PURSUIT_MAX_WAIT_MS", async () => {
-    const { pursuit, clock } = setup("mute", { maxWait: 2000 });
+    const { pursuit, clock } = setup("mute", { maxWaitMs: 2000 });
     const refused = expect(pursuit.prepare(patient())).rejects.toEqual(refusal("PURSUIT_NOT_READY", /2 s so far/));
     clock.advance(2000);
     await refused;

@@ -12,7 +12,7 @@ export interface OnnxSessionOptions {
   /** Threads of the session's own pool. */
   readonly threads: number;
   /** Folder for weights that the runtime reads from files only; default: the system's temporary folder. */
-  readonly scratchDir?: string;
+  readonly cacheDir?: string;
 }
 
 /**
@@ -41,7 +41,7 @@ export async function createOnnxSession(model: Model, options: OnnxSessionOption
 
 /** Deletes the files once the session exists: it has read them, or holds them open. */
 async function createFromFiles({ model, external }: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
-  const scratch = options.scratchDir ?? tmpdir();
+  const scratch = options.cacheDir ?? tmpdir();
   await mkdir(scratch, { recursive: true });
   const folder = await mkdtemp(join(scratch, "pursuit-weights-"));
   try {

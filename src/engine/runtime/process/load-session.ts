@@ -55,10 +55,10 @@ async function createOnRuntime(
   options: LoadOptions,
   notes: string[],
 ): Promise<BatchSession | EncoderSession> {
-  const { threads, gramLimitBytes, scratchDir, overDecoder = false } = options;
+  const { threads, gramLimit, cacheDir, overDecoder = false } = options;
   const create = (runtime: "cpu" | "cuda"): Promise<BatchSession | EncoderSession> => {
-    const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimitBytes }) : options.path;
-    const how = { runtime, path, threads, scratchDir };
+    const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimit }) : options.path;
+    const how = { runtime, path, threads, cacheDir };
     return overDecoder ? createDecoderPursuit(weights, how) : createEncoderSession(weights, how);
   };
   if (overDecoder) return create("cpu");

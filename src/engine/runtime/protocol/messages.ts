@@ -20,11 +20,11 @@ export interface LoadOptions {
   /** `auto` follows the rule of runtime/sessions/choose-path.ts. */
   readonly path: "auto" | PursuitPath;
   /** Largest Gram matrix in bytes that `auto` may build. */
-  readonly gramLimitBytes: number;
+  readonly gramLimit: number;
   /** Threads of the session's own pool. */
   readonly threads: number;
   /** Folder for temporary files; created when needed. */
-  readonly scratchDir: string;
+  readonly cacheDir: string;
   /** Encode by pursuit over the decoder instead of the dictionary's own encoder. Always on CPU. */
   readonly overDecoder?: boolean;
 }

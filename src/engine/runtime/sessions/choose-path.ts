@@ -8,9 +8,9 @@ import type { PursuitPath } from "../../core/dictionary.ts";
  */
 export function choosePath(
   m: number,
-  { runtime, gramLimitBytes }: { readonly runtime: "cpu" | "cuda"; readonly gramLimitBytes: number },
+  { runtime, gramLimit }: { readonly runtime: "cpu" | "cuda"; readonly gramLimit: number },
 ): PursuitPath {
-  if (4 * m * m > gramLimitBytes) return "residual";
+  if (4 * m * m > gramLimit) return "residual";
   return runtime === "cuda" ? "gram" : "fused";
 }
 

@@ -32,7 +32,7 @@ export interface RuntimeProcessOptions {
   readonly load: LoadOptions;
   readonly clock: Clock;
   /** Time limit of a load, in milliseconds. */
-  readonly loadTimeout: number;
+  readonly loadTimeoutMs: number;
   /** Abort it to kill the process while it loads. */
   readonly signal?: AbortSignal;
 }
@@ -98,7 +98,7 @@ export class RuntimeProcess {
    *   system did not start it
    */
   static async start(options: RuntimeProcessOptions): Promise<RuntimeProcess> {
-    const { entry, load, clock, loadTimeout, signal } = options;
+    const { entry, load, clock, loadTimeoutMs, signal } = options;
     const child = await launch(entry, load.overDecoder ? `${load.manifest.id} (pursuit)` : load.manifest.id);
     if (child.pid !== undefined) endSooner(child.pid, SOONER.loading);
     const socket = child.stdio[3] as Socket;
@@ -120,8 +120,8 @@ export class RuntimeProcess {
     });
 
     const loaded = new Promise<LoadedFacts>((resolve, reject) => {
-      const stopWatch = clock.after(loadTimeout, () => {
-        reject(new RuntimeGone("watchdog", `The runtime process did not load its dictionary in ${loadTimeout} ms.`));
+      const stopWatch = clock.after(loadTimeoutMs, () => {
+        reject(new RuntimeGone("watchdog", `The runtime process did not load its dictionary in ${loadTimeoutMs} ms.`));
         child.kill("SIGKILL");
       });
       receive = ({ head }) => {

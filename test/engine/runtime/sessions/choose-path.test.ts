@@ -7,8 +7,8 @@ it("takes the Gram matrix as long as its m² float32 stay within the limit, in t
     [8, 255],
     [1, 0],
     [1_048_576, 2 ** 30],
-  ].map(([m, gramLimitBytes]) =>
-    (["cpu", "cuda"] as const).map((runtime) => choosePath(m!, { runtime, gramLimitBytes: gramLimitBytes! })),
+  ].map(([m, gramLimit]) =>
+    (["cpu", "cuda"] as const).map((runtime) => choosePath(m!, { runtime, gramLimit: gramLimit! })),
   );
   expect(choices).toEqual([
     ["fused", "gram"],

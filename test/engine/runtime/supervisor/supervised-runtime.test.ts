@@ -23,7 +23,7 @@ const NO_WATCHDOG = within(60_000);
 function start(
   behaviour: string,
   clock = systemClock,
-  loadTimeout = 60_000,
+  loadTimeoutMs = 60_000,
   signal = new AbortController().signal,
 ): Promise<RuntimeProcess> {
   const load = {
@@ -31,11 +31,11 @@ function start(
     manifest: manifestOf("fake", { atoms: new Float32Array(2), d: 1 }),
     runtime: "cpu",
     path: "auto",
-    gramLimitBytes: 0,
+    gramLimit: 0,
     threads: 1,
-    scratchDir: "",
+    cacheDir: "",
   } as const;
-  return RuntimeProcess.start({ entry, load, clock, loadTimeout, signal });
+  return RuntimeProcess.start({ entry, load, clock, loadTimeoutMs, signal });
 }
 
 const closing: { close(): Promise<void> }[] = [];
