@@ -4,6 +4,7 @@ import { HUB_TOKENS, resolveHubSettings } from "./hub-settings.ts";
 import { readConfigFile } from "./config-file.ts";
 import { redactor } from "./redact.ts";
 import {
+  asText,
   CONFIG_VARIABLE,
   describeSetting,
   flagOf,
@@ -82,7 +83,7 @@ function keepSecrets(given: GivenSettings): void {
   for (const name of SECRET_SETTINGS) {
     const { value, where } = given[name] ?? {};
     if (value === undefined) continue;
-    others.push(String(value));
+    others.push(asText(value));
     if (where === flagOf(name)) process.title = "pursuit";
   }
 }

@@ -10,8 +10,8 @@ import { machineMemory } from "./machine-memory.ts";
 const checked = <T extends TSchema>(schema: T, fault: (value: Static<T>) => string | undefined) =>
   Type.Refine(
     schema,
-    (value) => fault(value as Static<T>) === undefined,
-    (value) => fault(value as Static<T>) ?? "",
+    (value) => fault(value) === undefined,
+    (value) => fault(value) ?? "",
   );
 
 const text = (description: string, fallback: string) =>
@@ -250,7 +250,7 @@ export function resolveSettings(given: GivenSettings = {}, others: readonly stri
     const name = instancePath.split("/")[1] as SettingName;
     const { value, where } = given[name]!;
     const shown = describeSetting(name).secret ? "" : `=${visible(asText(value))}`;
-    const sentence = `${where}${shown} ${allowed(name) ?? message}.${hint(asText(value))}`;
+    const sentence = `${where}${shown} ${ruleOf(name) ?? message}.${hint(asText(value))}`;
     if (!faults.has(name)) faults.set(name, sentence);
   }
   if (faults.size + others.length > 0) throw new Fault("settings", [...others, ...faults.values()]);
@@ -260,14 +260,14 @@ export function resolveSettings(given: GivenSettings = {}, others: readonly stri
 }
 
 /** What a value may be, where the schema alone says it. */
-function allowed(name: SettingName): string | undefined {
+function ruleOf(name: SettingName): string | undefined {
   const { type, minimum, maximum, enum: values } = describeSetting(name);
   if (values !== undefined) return `must be one of ${values.join(", ")}`;
   return type === "integer" ? `must be an integer from ${minimum} to ${maximum}` : undefined;
 }
 
 /** A value of a config file as a flag would have it. */
-function asText(value: unknown): string {
+export function asText(value: unknown): string {
   // An --env-file with Windows line endings leaves a carriage return at the end of every value.
   if (typeof value === "string") return value.replace(/\r$/, "");
   return Array.isArray(value) ? value.map(asText).join(",") : (JSON.stringify(value) ?? "");
