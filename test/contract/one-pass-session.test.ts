@@ -7,6 +7,7 @@ import { onePassRule } from "../../src/engine/encoders/activations.ts";
 import type { OnePassSettings, OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { referenceCode } from "../../src/engine/encoders/reference.ts";
 import { specOf } from "../../src/engine/encoders/registry.ts";
+import { OnePassSession } from "../../src/engine/runtime/sessions/one-pass-session.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import { batchOf } from "../support/batch.ts";
 import { normals, random } from "../support/seeded.ts";
@@ -14,6 +15,8 @@ import { normals, random } from "../support/seeded.ts";
 const D = 24;
 const M = 60;
 const ROWS = 40;
+/** Enough that the threads share them. */
+const ROWS_FOR_HELP = 2000;
 
 interface Case {
   readonly name: string;
@@ -257,3 +260,20 @@ function prefixOf(
     if (minGain > 0 && norms[k]! ** 2 - norms[k + 1]! ** 2 < minGain * start ** 2) return [k, "min_gain"];
   }
 }
+
+describe("helping threads", () => {
+  it.each(["jumprelu", "topk"])("make the codes of %s that one thread makes", async (kind) => {
+    const given = weightsOf(CASES.find((one) => one.kind === kind)!);
+    const rows = normals(ROWS_FOR_HELP * D, 4);
+    const alone = await OnePassSession.create(given, { runtime: "cpu", threads: 3, helpFrom: Infinity });
+    const helped = await OnePassSession.create(given, { runtime: "cpu", threads: 3, helpFrom: 0 });
+    // A row without a limit, with one of each kind, and a trace of them all.
+    const budgets: Budget[] = [{}, { maxAtoms: 3 }, { tolerance: 0.5 }, { minGain: 0.01 }];
+    const mixed = Array.from({ length: ROWS_FOR_HELP }, (_, i) => budgets[i % budgets.length]!);
+    for (const wanted of [false, true]) {
+      const batch = { ...batchOf(rows, D, mixed), trace: wanted, reconstruction: wanted };
+      expect(await helped.encode(batch)).toEqual(await alone.encode(batch));
+    }
+    await Promise.all([alone.release(), helped.release()]);
+  });
+});

@@ -1,5 +1,6 @@
 import type { Atoms } from "../../core/dictionary-weights.ts";
 import { webAssemblyFits } from "../../core/process-limits.ts";
+import { LINE } from "./arena.ts";
 import {
   compilePursuitKernel,
   createMemory,
@@ -12,6 +13,8 @@ import {
 export interface AtomResidual {
   /** [d] */
   readonly row: Float64Array;
+  /** Starts with the row [d] at `from` of `rows`. */
+  place(rows: Float32Array, from: number): void;
   /** Subtracts value · D_j. */
   subtract(j: number, value: number): void;
   /** Subtracts Σ values · D_indices. */
@@ -20,36 +23,63 @@ export interface AtomResidual {
   energy(): number;
 }
 
+/** Atoms in memory that threads share, with a row for each thread; can be sent to a worker. */
+export interface SharedAtoms {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly d: number;
+  /** Address of [m, d] atoms; of [threads, d] float64 rows, each beginning on a cache line. */
+  readonly atoms: number;
+  readonly rows: number;
+}
+
 /**
  * Moves the atoms into WebAssembly memory, where SIMD subtracts them. Where that memory is not available, where it is too
- * small, and where d is no multiple of 4, the atoms stay and plain loops do the same.
+ * small, and where d is no multiple of 4, the atoms stay, and `shared` is null.
+ * @param threads that will each make a residual
  */
-export function placeAtoms<W extends Atoms>(weights: W): { readonly weights: W; readonly residual: AtomResidual } {
+export function placeAtoms<W extends Atoms>(
+  weights: W,
+  threads: number,
+): { readonly weights: W; readonly shared: SharedAtoms | null } {
   const { atoms, m, d } = weights;
-  const rowAt = LINE;
-  const atomsAt = rowAt + Math.ceil((8 * d) / LINE) * LINE;
+  const rows = LINE;
+  const atomsAt = rows + threads * rowBytes(d);
   const bytes = atomsAt + 4 * m * d;
-  if (d % 4 !== 0 || bytes > MAX_MEMORY || !webAssemblyFits()) return { weights, residual: new PlainResidual(weights) };
+  if (d % 4 !== 0 || bytes > MAX_MEMORY || !webAssemblyFits()) return { weights, shared: null };
   const memory = createMemory(bytes);
   const placed = new Float32Array(memory.buffer, atomsAt, m * d);
   placed.set(atoms);
-  const kernel = instantiatePursuitKernel(compilePursuitKernel(), memory, false);
-  const row = new Float64Array(memory.buffer, rowAt, d);
-  return { weights: { ...weights, atoms: placed }, residual: new KernelResidual(kernel, row, atomsAt) };
+  const shared = { module: compilePursuitKernel(), memory, d, atoms: atomsAt, rows };
+  return { weights: { ...weights, atoms: placed }, shared };
 }
 
-/** Everything begins on a cache line, and address 0 stays unused. */
-const LINE = 64;
+/** The residual of one thread, over atoms that all threads share. */
+export const sharedResidual = (atoms: SharedAtoms, thread: number): AtomResidual => new KernelResidual(atoms, thread);
+
+/** The same by plain loops. */
+export const plainResidual = (weights: Pick<Atoms, "atoms" | "d">): AtomResidual => new PlainResidual(weights);
+
+const rowBytes = (d: number): number => Math.ceil((8 * d) / LINE) * LINE;
+
+/** A loop: `set` converts each number by a slow path. */
+function placeRow(row: Float64Array, rows: Float32Array, from: number): void {
+  for (let c = 0; c < row.length; c++) row[c] = rows[from + c]!;
+}
 
 class KernelResidual implements AtomResidual {
   readonly row: Float64Array;
   readonly #kernel: PursuitKernel;
   readonly #atomsAt: number;
 
-  constructor(kernel: PursuitKernel, row: Float64Array, atomsAt: number) {
-    this.#kernel = kernel;
-    this.row = row;
-    this.#atomsAt = atomsAt;
+  constructor({ module, memory, d, atoms, rows }: SharedAtoms, thread: number) {
+    this.#kernel = instantiatePursuitKernel(module, memory, false);
+    this.row = new Float64Array(memory.buffer, rows + thread * rowBytes(d), d);
+    this.#atomsAt = atoms;
+  }
+
+  place(rows: Float32Array, from: number): void {
+    placeRow(this.row, rows, from);
   }
 
   subtract(j: number, value: number): void {
@@ -95,6 +125,10 @@ class PlainResidual implements AtomResidual {
   constructor({ atoms, d }: Pick<Atoms, "atoms" | "d">) {
     this.row = new Float64Array(d);
     this.#atoms = atoms;
+  }
+
+  place(rows: Float32Array, from: number): void {
+    placeRow(this.row, rows, from);
   }
 
   subtract(j: number, value: number): void {

@@ -1,12 +1,11 @@
 /** Helper thread of a loop: sleeps until a job arrives, then works on its rows beside the session's thread. */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { CONTROL, type Control, JobLoop, type JobLoopOptions, takeRow } from "./loop-threads.ts";
-import type { RowJob } from "./row-job.ts";
+import { CONTROL, type Control, createLoop, type LoopTask, takeRow } from "./loop-threads.ts";
 
-const { options, control } = workerData as { options: JobLoopOptions; control: Control };
+const { task, control } = workerData as { task: LoopTask; control: Control };
 if (parentPort === null) throw new Error("loop-worker runs as a worker thread of the executor");
 const port = parentPort;
-const loop = new JobLoop(options);
+const loop = createLoop(task);
 
 for (let turn = 0; ;) {
   Atomics.wait(control, CONTROL.turn, turn);
@@ -15,9 +14,9 @@ for (let turn = 0; ;) {
   // The job was posted before the turn began.
   const received = receiveMessageOnPort(port);
   if (received === undefined) continue;
-  const job = received.message as RowJob;
+  const job = received.message as { readonly count: number };
   try {
-    loop.run(job, true, () => takeRow(control, job.count));
+    loop.run(job, () => takeRow(control, job.count));
   } catch (error) {
     Atomics.add(control, CONTROL.faults, 1);
     console.error(error);

@@ -18,6 +18,8 @@ export interface RowJob {
   readonly depth: number;
   /** Whether `energies` must be exact when a row has ended. */
   readonly traced: boolean;
+  /** Whether the Gram matrix is complete. */
+  readonly gram: boolean;
   /** Whether to prefetch Gram rows and a code's atoms (prefetch-trial.ts). */
   readonly prefetch: boolean;
   readonly pursuit: PursuitChoice;
@@ -68,7 +70,7 @@ export function createRowJob(
   {
     residualWidth,
     ...asked
-  }: Pick<RowJob, "rows" | "pursuit" | "prefetch" | "traced"> & { readonly residualWidth: number },
+  }: Pick<RowJob, "rows" | "pursuit" | "prefetch" | "traced" | "gram"> & { readonly residualWidth: number },
 ): RowJob {
   const to = from + count;
   let depth = 1;

@@ -4,7 +4,7 @@ import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { SparseCodes } from "../../core/sparse-codes.ts";
 import type { EncoderSession, Progress } from "../process/encoder-session.ts";
 import { type Arena, createArena, scatterIntoShards } from "../kernel/arena.ts";
-import { LANES, LoopThreads } from "../kernel/loop-threads.ts";
+import { LANES, type LoopThreads, startPursuitThreads } from "../kernel/loop-threads.ts";
 import { createPrefetchTrial, type PairedTrial } from "../kernel/prefetch-trial.ts";
 import { compilePursuitKernel } from "../kernel/pursuit-kernel.ts";
 import { createRowJob, RUNNING, type RowJob, NEEDS_REFRESH } from "../kernel/row-job.ts";
@@ -59,7 +59,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
   readonly #dense: DensePass;
   readonly #arena: Arena;
   readonly #rows: SlotRows;
-  readonly #threads: LoopThreads;
+  readonly #threads: LoopThreads<RowJob>;
   readonly #gram: GramBuild | null;
   readonly #prefetching: PairedTrial | boolean;
   readonly #figures: CoherenceFigures;
@@ -70,7 +70,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     dense: DensePass,
     arena: Arena,
     rows: SlotRows,
-    threads: LoopThreads,
+    threads: LoopThreads<RowJob>,
     gram: GramBuild | null,
     prefetching: PairedTrial | boolean,
     threadCount: number,
@@ -97,7 +97,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
     const dense = await DensePass.create(given, options);
     const module = compilePursuitKernel();
     const rows = new SlotRows(module, arena, weights);
-    const loop = await LoopThreads.start({ module, arena, gain }, threads);
+    const loop = await startPursuitThreads({ module, arena, gain }, threads);
     const build = gram ? new GramBuild({ weights, arena, dense }) : null;
     const prefetching = gram && (options.prefetch ?? createPrefetchTrial(module, arena));
     const session = new FusedSession(weights, norms, dense, arena, rows, loop, build, prefetching, threads);
@@ -165,6 +165,7 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
       residualWidth: batch.reconstruction ? this.weights.d : 0,
       prefetch: this.#prefetches,
       traced: batch.trace,
+      gram: this.#hasGram(),
       pursuit: batch.pursuit ?? ownPursuit(this.weights),
     });
   }
@@ -176,13 +177,14 @@ export class FusedSession extends AtomSession<PursuitWeights | OrthogonalWeights
    * @param meanwhile what this thread is to do once while the others work on the rows
    */
   async #pursue(job: RowJob, x: Float32Array, groups: Int32Array, meanwhile: () => void): Promise<void> {
-    const gram = this.#hasGram();
+    const { gram } = job;
     // With the matrix a residual is only written when it is needed.
     if (!gram) this.#rows.beginResiduals(job.rows, job.count);
     let waiting = Array.from({ length: job.count }, (_, i) => i);
     let r = x;
     while (waiting.length > 0) {
       const products = await this.#dense.run(r);
+      // Without the matrix each row makes one step only: not worth waking a thread.
       this.#threads.run(job, gram, (ready) => {
         this.#placeCorrelations(waiting, products, groups, ready);
         ready(job.count);

@@ -1,213 +1,126 @@
+import type { ActiveAtoms } from "../../core/candidate-atoms.ts";
 import type { Atoms } from "../../core/dictionary-weights.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
-import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
-import { type SparseCodes, STOP_REASONS } from "../../core/sparse-codes.ts";
-import type { AtomResidual } from "../kernel/atom-residual.ts";
+import type { SparseCodes } from "../../core/sparse-codes.ts";
+import type { LoopThreads } from "../kernel/loop-threads.ts";
+import type { OnePassJob } from "../kernel/one-pass-loop.ts";
 import type { OnePassRows } from "./one-pass-rows.ts";
 
-const [MAX_ATOMS, TOLERANCE, RESIDUAL_NORM, MIN_GAIN, ACTIVE_END] = (
-  ["max_atoms", "tolerance", "residual_norm", "min_gain", "active_end"] as const
-).map((reason) => STOP_REASONS.indexOf(reason)) as [number, number, number, number, number];
-
 /** Active atoms of a batch: row i's are `indptr[i] … indptr[i + 1]`, by ascending index. */
-export type ActiveRows = Pick<SparseCodes, "indptr" | "indices" | "values">;
+interface ActiveRows {
+  readonly indptr: Uint32Array;
+  readonly active: ActiveAtoms;
+}
+
+/** Numbers of atoms to subtract from which waking the helpers pays: a megabyte. */
+const WORTH_HELP = 1 << 18;
 
 /**
  * Codes of a one-pass encoder within their budgets (docs/algorithm.md, One-pass encoders). A row without a limit keeps
  * all its active atoms. Another grows atom by atom in order of falling contribution |a_j| · ||D_j||, the lower index first
  * on a tie, until a limit is met; the trace is that order. Residuals are known where rows have a target.
- * @param residual over the atoms of `weights`; its row is overwritten
+ * @param threads over the atoms of `weights`
  * @param constant [count, d] what decode adds to a transcoder's codes; null: the centre, to every row
- * @param norms [m] of the atoms that decode uses
  */
 export function onePassCodes(
-  active: ActiveRows,
-  { target, norm }: OnePassRows,
+  found: ActiveRows,
+  rows: OnePassRows,
   batch: EncodeBatch,
-  weights: Atoms,
-  norms: Float64Array,
-  residual: AtomResidual,
+  { d, m, center }: Atoms,
+  threads: LoopThreads<OnePassJob>,
   constant: Float32Array | null = null,
 ): SparseCodes {
-  const { count, trace, reconstruction: wanted } = batch;
-  const { d, m, center } = weights;
-  const codes = new RowCodes(active.indices.length, count, { trace, measured: target !== null });
-  const reconstruction = wanted ? new Float32Array(count * d) : null;
-  const { row } = residual;
-  for (let i = 0; i < count; i++) {
-    if (target === null) row.fill(0);
-    else row.set(target.subarray(i * d, (i + 1) * d));
-    const from = active.indptr[i]!;
-    const own = { indices: active.indices.subarray(from, active.indptr[i + 1]), values: active.values.subarray(from) };
-    const start = Math.sqrt(residual.energy());
-    const limits = limitsOf(batch, i, start);
-    if (trace || limits.any || limits.maxAtoms <= own.indices.length) {
-      codes.grow(own, limits, residual, norms);
-    } else codes.keep(own, target !== null || wanted ? residual : null);
-    codes.end(i, residual, start);
-    if (reconstruction === null) continue;
+  const { count } = batch;
+  const { target, norm } = rows;
+  const help = threads.count > 1 && found.active.length * d >= WORTH_HELP;
+  const job = createJob(found, target, batch, d, help ? SharedArrayBuffer : ArrayBuffer);
+  threads.run(job, help);
+  const reconstruction = batch.reconstruction ? new Float32Array(count * d) : null;
+  for (let i = 0, at = 0; reconstruction !== null && i < count; i++) {
     const scale = norm?.scale[i] ?? 1;
     const shift = norm?.shift[i] ?? 0;
-    for (let c = 0, at = i * d; c < d; c++, at++) {
+    for (let c = 0; c < d; c++, at++) {
       const added = constant === null ? (center?.[c] ?? 0) : constant[at]!;
-      reconstruction[at] = ((target?.[at] ?? 0) - row[c]! + added) * scale + shift;
+      reconstruction[at] = ((target?.[at] ?? 0) - job.residuals[at]! + added) * scale + shift;
     }
   }
   return {
     count,
     width: m,
-    ...codes.columns(),
+    ...codesOf(job),
     ...(norm && { norm }),
     ...(reconstruction && { reconstruction }),
   };
 }
 
-/** Limits of one row, absolute. */
-interface Limits {
-  readonly maxAtoms: number;
-  /** Squared residual norms; below 0 where a limit is off. */
-  readonly tolerance: number;
-  readonly residualNorm: number;
-  /** Energy that the next atom must take off; −∞ where that is off. */
-  readonly minGain: number;
-  readonly any: boolean;
-}
-
-function limitsOf({ budgets }: EncodeBatch, i: number, norm: number): Limits {
-  const tolerance = budgets.tolerance[i]!;
-  const residualNorm = budgets.residualNorm[i]!;
-  const minGain = budgets.minGain[i]!;
+/** @param Memory of all columns: one that threads can share, or not */
+function createJob(
+  { indptr, active }: ActiveRows,
+  target: Float32Array | null,
+  { count, budgets, trace, reconstruction }: EncodeBatch,
+  d: number,
+  Memory: typeof SharedArrayBuffer | typeof ArrayBuffer,
+): OnePassJob {
+  const entries = active.length;
+  const measured = target === null ? 0 : count;
+  const floats = (length: number): Float32Array => new Float32Array(new Memory(4 * length));
+  const integers = (length: number): Uint32Array => new Uint32Array(new Memory(4 * length));
+  const shared = <Column extends Float32Array | Uint32Array>(column: Column, length: number): Column => {
+    const copy = new (column.constructor as new (memory: ArrayBufferLike) => Column)(new Memory(4 * length));
+    copy.set(column.subarray(0, length));
+    return copy;
+  };
+  const { maxAtoms, tolerance, residualNorm, minGain } = budgets;
   return {
-    maxAtoms: budgets.maxAtoms[i]!,
-    tolerance: tolerance > 0 ? (tolerance * norm) ** 2 : -1,
-    residualNorm: residualNorm > 0 ? residualNorm ** 2 : -1,
-    minGain: minGain > 0 ? minGain * norm ** 2 : -Infinity,
-    any: tolerance > 0 || residualNorm > 0 || minGain > 0,
+    count,
+    target: target === null || Memory === ArrayBuffer ? target : shared(target, count * d),
+    maxAtoms,
+    tolerance,
+    residualNorm,
+    minGain,
+    indptr,
+    indices: shared(active.indices, entries),
+    values: shared(active.values, entries),
+    kept: integers(count),
+    stops: new Uint8Array(new Memory(count)),
+    residualNorms: floats(measured),
+    relativeErrors: floats(measured),
+    trace: trace ? { indices: integers(entries), values: floats(entries), norms: floats(entries) } : null,
+    residuals: new Float64Array(new Memory(reconstruction ? 8 * count * d : 0)),
   };
 }
 
-interface OwnCode {
-  readonly indices: Uint32Array;
-  readonly values: Float32Array;
-}
-
-/** The columns of the codes, row after row. */
-class RowCodes {
-  readonly #indptr: Uint32Array;
-  readonly #indices: Uint32Array;
-  readonly #values: Float32Array;
-  readonly #stops: Uint8Array;
-  readonly #residuals: { readonly norms: Float32Array; readonly relative: Float32Array } | null;
-  readonly #trace: { indices: Uint32Array; values: Float32Array; residualNorms: Float32Array } | null;
-  #length = 0;
-  #stop = ACTIVE_END;
-
-  constructor(
-    capacity: number,
-    count: number,
-    { trace, measured }: { readonly trace: boolean; readonly measured: boolean },
-  ) {
-    this.#indptr = new Uint32Array(count + 1);
-    this.#indices = new Uint32Array(capacity);
-    this.#values = new Float32Array(capacity);
-    this.#stops = new Uint8Array(count);
-    this.#residuals = measured ? { norms: new Float32Array(count), relative: new Float32Array(count) } : null;
-    this.#trace = trace
-      ? {
-          indices: new Uint32Array(capacity),
-          values: new Float32Array(capacity),
-          residualNorms: new Float32Array(capacity),
-        }
-      : null;
-  }
-
-  /** All active atoms; subtracts them from `residual`, where that is wanted. */
-  keep({ indices, values }: OwnCode, residual: AtomResidual | null): void {
-    this.#stop = ACTIVE_END;
-    residual?.subtractAll(indices, values);
-    for (let k = 0; k < indices.length; k++) this.#put(this.#length + k, indices[k]!, values[k]!);
-    this.#length += indices.length;
-  }
-
-  /** Active atoms by contribution until a limit is met; subtracts those from `residual`. */
-  grow({ indices, values }: OwnCode, limits: Limits, residual: AtomResidual, norms: Float64Array): void {
-    const contribution = (k: number): number => Math.abs(values[k]!) * norms[indices[k]!]!;
-    const order = Array.from(indices.keys()).sort((a, b) => contribution(b) - contribution(a) || a - b);
-    let kept = 0;
-    let energy = residual.energy();
-    for (;;) {
-      const stop = stopAt(energy, kept, limits);
-      if (stop !== null) {
-        this.#stop = stop;
-        break;
+/** The columns of finished codes, without the entries that were not kept. */
+function codesOf(job: OnePassJob): Omit<SparseCodes, "count" | "width"> {
+  const { count, kept, trace, target } = job;
+  const indptr = new Uint32Array(count + 1);
+  for (let i = 0; i < count; i++) indptr[i + 1] = indptr[i]! + kept[i]!;
+  const joined = <Column extends Float32Array | Uint32Array>(column: Column): Column => {
+    const all = new (column.constructor as new (length: number) => Column)(indptr[count]!);
+    if (all.length === column.length) all.set(column);
+    else {
+      for (let i = 0; i < count; i++) {
+        const from = job.indptr[i]!;
+        all.set(column.subarray(from, from + kept[i]!), indptr[i]);
       }
-      const k = order[kept];
-      if (k === undefined) {
-        this.#stop = ACTIVE_END;
-        break;
-      }
-      residual.subtract(indices[k]!, values[k]!);
-      const next = residual.energy();
-      if (energy - next < limits.minGain) {
-        residual.subtract(indices[k]!, -values[k]!);
-        this.#stop = MIN_GAIN;
-        break;
-      }
-      energy = next;
-      if (this.#trace !== null) {
-        const at = this.#length + kept;
-        this.#trace.indices[at] = indices[k]!;
-        this.#trace.values[at] = values[k]!;
-        this.#trace.residualNorms[at] = Math.min(Math.sqrt(energy), LARGEST_FLOAT32);
-      }
-      kept++;
     }
-    const chosen = order.slice(0, kept).sort((a, b) => a - b);
-    for (const [at, k] of chosen.entries()) this.#put(this.#length + at, indices[k]!, values[k]!);
-    this.#length += kept;
-  }
-
-  #put(at: number, index: number, value: number): void {
-    this.#indices[at] = index;
-    this.#values[at] = value;
-  }
-
-  /** Ends row i. @param start its residual norm with no atom */
-  end(i: number, residual: AtomResidual, start: number): void {
-    this.#indptr[i + 1] = this.#length;
-    this.#stops[i] = this.#stop;
-    if (this.#residuals === null) return;
-    const left = Math.sqrt(residual.energy());
-    // A row of finite numbers may be longer than float32 reaches.
-    this.#residuals.norms[i] = Math.min(left, LARGEST_FLOAT32);
-    this.#residuals.relative[i] = start === 0 ? 0 : left / start;
-  }
-
-  columns(): Omit<SparseCodes, "count" | "width"> {
-    const indptr = this.#indptr;
-    const length = this.#length;
-    return {
-      indptr,
-      indices: this.#indices.slice(0, length),
-      values: this.#values.slice(0, length),
-      steps: Uint32Array.from(this.#stops, (_, i) => indptr[i + 1]! - indptr[i]!),
-      stops: this.#stops,
-      ...(this.#residuals && { residualNorms: this.#residuals.norms, relativeErrors: this.#residuals.relative }),
-      ...(this.#trace && {
-        trace: {
-          indptr: indptr.slice(),
-          indices: this.#trace.indices.slice(0, length),
-          values: this.#trace.values.slice(0, length),
-          ...(this.#residuals && { residualNorms: this.#trace.residualNorms.slice(0, length) }),
-        },
-      }),
-    };
-  }
-}
-
-/** Why a row ends with `kept` atoms; null where it goes on. */
-function stopAt(energy: number, kept: number, { maxAtoms, tolerance, residualNorm }: Limits): number | null {
-  if (energy <= tolerance) return TOLERANCE;
-  if (energy <= residualNorm) return RESIDUAL_NORM;
-  return kept === maxAtoms ? MAX_ATOMS : null;
+    return all;
+  };
+  const measured = target !== null;
+  return {
+    indptr,
+    indices: joined(job.indices),
+    values: joined(job.values),
+    steps: kept.slice(),
+    stops: job.stops.slice(),
+    ...(measured && { residualNorms: job.residualNorms.slice(), relativeErrors: job.relativeErrors.slice() }),
+    ...(trace && {
+      trace: {
+        indptr: indptr.slice(),
+        indices: joined(trace.indices),
+        values: joined(trace.values),
+        ...(measured && { residualNorms: joined(trace.norms) }),
+      },
+    }),
+  };
 }

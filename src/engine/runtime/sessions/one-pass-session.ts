@@ -9,7 +9,9 @@ import { coherenceOf, freeMemory } from "../gram/gram.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
 import type { EncoderSession } from "../process/encoder-session.ts";
-import { type AtomResidual, placeAtoms } from "../kernel/atom-residual.ts";
+import { placeAtoms } from "../kernel/atom-residual.ts";
+import { type LoopThreads, startOnePassThreads } from "../kernel/loop-threads.ts";
+import type { OnePassJob } from "../kernel/one-pass-loop.ts";
 import { createScan } from "../kernel/score-scan.ts";
 import { AtomSession } from "./atom-session.ts";
 import { onePassCodes } from "./one-pass-codes.ts";
@@ -17,6 +19,14 @@ import { onePassRows } from "./one-pass-rows.ts";
 
 /** Scores of one run of the dense pass, 32 MiB, which stay in memory: a large dictionary encodes a batch in several runs. */
 const SCORES_AT_ONCE = 1 << 23;
+
+/** Bytes of atoms from which several threads make codes. */
+const HELP_FROM = 1 << 25;
+
+export interface OnePassOptions extends OnnxSessionOptions {
+  /** Bytes of atoms from which helpers start; unless given, more than a cache holds. */
+  readonly helpFrom?: number;
+}
 
 /** Fewest rows of a run: a single row takes another way through the runtime than many, and rounds differently. */
 const LEAST_ROWS = 2;
@@ -30,7 +40,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   readonly #skip: DensePass | null;
   readonly #activation: Activation;
   readonly #scan: CandidateScan;
-  readonly #residual: AtomResidual;
+  readonly #loop: LoopThreads<OnePassJob>;
   readonly #active = new ActiveAtoms();
 
   private constructor(
@@ -39,7 +49,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     activation: Activation,
     weights: OnePassWeights,
     norms: Float64Array,
-    residual: AtomResidual,
+    loop: LoopThreads<OnePassJob>,
     { runtime, threads }: OnnxSessionOptions,
   ) {
     super(weights, norms, threads);
@@ -47,12 +57,12 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     this.#skip = skip;
     this.#activation = activation;
     this.#scan = createScan(activation.screen, weights.m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * weights.m));
-    this.#residual = residual;
+    this.#loop = loop;
     this.chosen = { runtime, path: "dense" };
     this.coherence = coherenceOf(norms, null);
   }
 
-  static async create(given: OnePassWeights, options: OnnxSessionOptions): Promise<OnePassSession> {
+  static async create(given: OnePassWeights, options: OnePassOptions): Promise<OnePassSession> {
     const { d, dIn, m, tensors } = given;
     const stored = atomNorms(given);
     const activation = onePassRule(given).create(given, stored);
@@ -65,9 +75,13 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     // The runtime holds these two by now.
     const { encoder_weight: _, skip: __, ...kept } = tensors;
     const light = { ...given, tensors: kept };
-    const { weights, residual } = placeAtoms(scaled ? { ...light, atoms: unitAtoms(given, stored) } : light);
+    const used = scaled ? { ...light, atoms: unitAtoms(given, stored) } : light;
+    const { weights, shared } = placeAtoms(used, options.threads);
     const norms = scaled ? atomNorms(weights) : stored;
-    return new OnePassSession(dense, added, activation, weights, norms, residual, options);
+    // In cache, reading atoms is no work for two.
+    const threads = weights.atoms.byteLength < (options.helpFrom ?? HELP_FROM) ? 1 : options.threads;
+    const loop = await startOnePassThreads(weights, shared, norms, threads);
+    return new OnePassSession(dense, added, activation, weights, norms, loop, options);
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
@@ -92,12 +106,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
       }
       if (room === null) freeMemory(scores);
     }
-    const found = {
-      indptr,
-      indices: active.indices.subarray(0, active.length),
-      values: active.values.subarray(0, active.length),
-    };
-    return onePassCodes(found, rows, batch, this.weights, this.norms, this.#residual, constant);
+    return onePassCodes({ indptr, active }, rows, batch, this.weights, this.#loop, constant);
   }
 
   override async decode(codes: CodesToDecode): Promise<Float32Array> {
@@ -125,6 +134,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
 
   override async release(): Promise<void> {
     await super.release();
+    await this.#loop.close();
     await this.#skip?.release();
     await this.#dense.release();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { placeAtoms } from "../../../../src/engine/runtime/kernel/atom-residual.ts";
+import { placeAtoms, plainResidual, sharedResidual } from "../../../../src/engine/runtime/kernel/atom-residual.ts";
 import { normals } from "../../../support/seeded.ts";
 
 /** By plain sums, in the order of the entries. */
@@ -15,7 +15,13 @@ function subtracted(x: Float32Array, atoms: Float32Array, indices: Uint32Array, 
 describe.each([4, 20, 64, 30])("a residual over atoms of width %i", (d) => {
   const m = 50;
   const atoms = normals(m * d, 1);
-  const { weights, residual } = placeAtoms({ atoms, m, d, center: null });
+  const { weights, shared } = placeAtoms({ atoms, m, d, center: null }, 2);
+  // The second thread's.
+  const residual = shared === null ? plainResidual(weights) : sharedResidual(shared, 1);
+
+  it("is the kernel's where d is a multiple of 4", () => {
+    expect(shared === null).toBe(d % 4 !== 0);
+  });
 
   it("leaves the atoms as they were", () => {
     expect(weights.atoms).toEqual(atoms);
@@ -27,7 +33,7 @@ describe.each([4, 20, 64, 30])("a residual over atoms of width %i", (d) => {
     const values = normals(count, 3);
     const wanted = subtracted(x, atoms, indices, values);
     const energy = wanted.reduce((sum, value) => sum + value * value, 0);
-    residual.row.set(x);
+    residual.place(x, 0);
     residual.subtractAll(indices, values);
     for (const [c, value] of wanted.entries()) expect(residual.row[c]).toBeCloseTo(value, 12);
     expect(residual.energy() / energy).toBeCloseTo(1, 12);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { createArena, scatterIntoShards } from "../../../../src/engine/runtime/kernel/arena.ts";
-import { LANES, LoopThreads } from "../../../../src/engine/runtime/kernel/loop-threads.ts";
+import { LANES, type LoopThreads, startPursuitThreads } from "../../../../src/engine/runtime/kernel/loop-threads.ts";
 import { compilePursuitKernel } from "../../../../src/engine/runtime/kernel/pursuit-kernel.ts";
 import { createRowJob, type RowJob } from "../../../../src/engine/runtime/kernel/row-job.ts";
 import { createColumns } from "../../../../src/engine/runtime/sessions/prepare-rows.ts";
@@ -15,11 +15,11 @@ const D = 16;
 const arena = createArena({ d: D, m: M, lanes: LANES * THREADS, slots: ROWS, gram: true });
 const correlations = normals(ROWS * M, 1);
 const module = compilePursuitKernel();
-const startThreads = (): Promise<LoopThreads> => {
+const startThreads = (): Promise<LoopThreads<RowJob>> => {
   const gain = new Float32Array(M).fill(1);
-  return LoopThreads.start({ module, arena, gain }, THREADS);
+  return startPursuitThreads({ module, arena, gain }, THREADS);
 };
-let threads: LoopThreads;
+let threads: LoopThreads<RowJob>;
 beforeAll(async () => {
   threads = await startThreads();
 });
@@ -31,7 +31,14 @@ const makeJob = (): RowJob => {
   columns.energy.fill(1e9);
   const [rows] = arena.rows;
   const pursuit = { kind: "matching_pursuit", score: "absolute", reselect: "forbid" } as const;
-  return createRowJob(columns, 0, ROWS, { rows, residualWidth: 0, prefetch: false, traced: false, pursuit });
+  return createRowJob(columns, 0, ROWS, {
+    rows,
+    residualWidth: 0,
+    prefetch: false,
+    traced: false,
+    gram: true,
+    pursuit,
+  });
 };
 
 const place = (ready: (count: number) => void): void => {
