@@ -53,9 +53,6 @@ export function poolOf(id: string, weights: DictionaryWeights, data: Float32Arra
     weights,
     count: data.length / d,
     row,
-    text: (i) => (texts[i] ??= JSON.stringify(Array.from(row(i), nineDigits))),
+    text: (i) => (texts[i] ??= `[${Array.from(row(i)).join(", ")}]`),
   };
 }
-
-/** They tell every float32 apart: what a client that knows float32 sends, and JSON's usual length. */
-const nineDigits = (value: number): number => Number(value.toPrecision(9));

@@ -47,15 +47,26 @@ describe("NumberKernel", () => {
     );
   });
 
-  it("reads every float32 that is no extreme, as Python and JavaScript write it, to the bit", () => {
+  it("reads every float32 as Python and JavaScript write it, and with 17 digits, to the bit", () => {
     fc.assert(
       fc.property(float32, (value) => {
-        const numbers = read(String(value));
-        const power = Math.abs(Math.log10(Math.abs(value)));
-        if (value === 0 || power < 27) expect(numbers).toEqual([value]);
-        else if (numbers !== null) expect(numbers).toEqual([value]);
+        for (const text of [String(value), value.toPrecision(17), value.toExponential(16), value.toPrecision(9)]) {
+          expect(read(text)).toEqual([value]);
+        }
       }),
       { numRuns: 20_000 },
+    );
+  });
+
+  it("reads random float64 numbers in their shortest form and with 17 digits as JSON.parse does", () => {
+    const float64 = fc.double({ min: -3e38, max: 3e38, noNaN: true }).filter((value) => Math.abs(value) > 1e-44);
+    fc.assert(
+      fc.property(float64, (value) => {
+        for (const text of [String(value), value.toPrecision(17), value.toExponential(16)]) {
+          expect(read(text)).toEqual(asJson(text));
+        }
+      }),
+      { numRuns: 20_000, seed: 6 },
     );
   });
 

@@ -7,8 +7,8 @@ import { random } from "../../support/seeded.ts";
 import { takeDescriptors } from "../../support/take-descriptors.ts";
 import { until } from "../../support/until.ts";
 
-/** The pool moves work of 256 KiB and more to a thread; spaces make a small body such a large one. */
-const LARGE = 300 * 1024;
+/** The pool moves work of 256 KiB and more to a thread, rows of 512 KiB; spaces make a small body such a large one. */
+const LARGE = 600 * 1024;
 const LIMITS = { maxRows: 20_000, maxUnpacked: 1 << 28 };
 const MEMORY = { maxUnpacked: LIMITS.maxUnpacked, maxAnswer: 1 << 28 };
 const pool = new WirePool(MEMORY);
