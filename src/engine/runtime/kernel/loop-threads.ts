@@ -28,11 +28,8 @@ export type LoopTask =
 
 /** Loop of a helper: jobs arrive as messages. */
 export function createLoop(task: LoopTask): Loop<unknown> {
-  const loop =
-    task.kind === "pursuit"
-      ? new JobLoop(task.options)
-      : new OnePassLoop(sharedResidual(task.atoms, task.thread), task.norms);
-  return loop as Loop<unknown>;
+  if (task.kind === "pursuit") return new JobLoop(task.options);
+  return new OnePassLoop(sharedResidual(task.atoms, task.thread), task.norms);
 }
 
 /** Threads that pursue the rows of one arena; it needs lanes for all of them. */

@@ -31,26 +31,37 @@ export function onePassCodes(
   constant: Float32Array | null = null,
 ): SparseCodes {
   const { count } = batch;
-  const { target, norm } = rows;
+  const { target } = rows;
   const help = threads.count > 1 && found.active.length * d >= WORTH_HELP;
   const job = createJob(found, target, batch, d, help ? SharedArrayBuffer : ArrayBuffer);
   threads.run(job, help);
-  const reconstruction = batch.reconstruction ? new Float32Array(count * d) : null;
-  for (let i = 0, at = 0; reconstruction !== null && i < count; i++) {
-    const scale = norm?.scale[i] ?? 1;
-    const shift = norm?.shift[i] ?? 0;
-    for (let c = 0; c < d; c++, at++) {
-      const added = constant === null ? (center?.[c] ?? 0) : constant[at]!;
-      reconstruction[at] = ((target?.[at] ?? 0) - job.residuals[at]! + added) * scale + shift;
-    }
-  }
   return {
     count,
     width: m,
     ...codesOf(job),
-    ...(norm && { norm }),
-    ...(reconstruction && { reconstruction }),
+    ...(rows.norm && { norm: rows.norm }),
+    ...(batch.reconstruction && { reconstruction: reconstructed(job, rows, center, constant) }),
   };
+}
+
+/** [count, d] x̂ in the space of the posted rows: the target without its residual, and what decode adds. */
+function reconstructed(
+  { count, residuals }: OnePassJob,
+  { target, norm }: OnePassRows,
+  center: Float32Array | null,
+  constant: Float32Array | null,
+): Float32Array {
+  const d = residuals.length / count;
+  const rows = new Float32Array(residuals.length);
+  for (let i = 0, at = 0; i < count; i++) {
+    const scale = norm?.scale[i] ?? 1;
+    const shift = norm?.shift[i] ?? 0;
+    for (let c = 0; c < d; c++, at++) {
+      const added = constant === null ? (center?.[c] ?? 0) : constant[at]!;
+      rows[at] = ((target?.[at] ?? 0) - residuals[at]! + added) * scale + shift;
+    }
+  }
+  return rows;
 }
 
 /** @param Memory of all columns: one that threads can share, or not */
