@@ -2,22 +2,17 @@ import { CODE_COLUMNS, type CodesToDecode } from "../engine/core/sparse-codes.ts
 import type { Sizes } from "./read-body.ts";
 import { checkCount, describe, invalid, named, type RowLimits, WireError } from "./codec-error.ts";
 import { readNumbers } from "./rows.ts";
+import { ANSWER_FIELDS } from "./write-codes.ts";
 
 /** Fields of an answered code that decode ignores, so that a code may be posted back unchanged. */
 const IGNORED: ReadonlySet<string> = new Set([
   ...CODE_COLUMNS.map(({ key: [field] }) => field),
   "atoms",
   "labels",
-  // A line names its row, and its pursuit.
+  // A line names its row.
   "id",
-  "encoder",
-  // Of a csr answer.
-  "dictionary",
-  "sha256",
-  "mean_atoms",
-  "explained_variance",
-  "shape",
-  "inputs_shape",
+  // A csr answer has them beside its columns.
+  ...ANSWER_FIELDS,
 ]);
 
 /**

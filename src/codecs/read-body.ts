@@ -6,6 +6,7 @@ import { parseJsonRows } from "./parse-json.ts";
 import { parseMsgpack } from "./msgpack.ts";
 import { type BodyLimits, describe, invalid, named, type PostedRows } from "./codec-error.ts";
 import { readRows } from "./rows.ts";
+import { ANSWER_FIELDS } from "./write-codes.ts";
 
 /** An encode request: its rows, read and checked; the other fields as posted, for the schema to check. */
 interface EncodeBody {
@@ -37,14 +38,14 @@ interface BodyReader<B> {
   readonly read: (posted: PostedObject, limits: BodyLimits, sizes: Sizes | null) => B;
 }
 
-/** Fields of an encode answer beside its codes: the whole answer may be posted back. */
-const ANSWER_FIELDS = new Set(["dictionary", "encoder", "mean_atoms", "explained_variance", "shape", "inputs_shape"]);
+/** The whole answer may be posted back. */
+const PASSED_OVER: ReadonlySet<string> = new Set(ANSWER_FIELDS);
 
 function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | null): DecodeBody {
   const { sha256, codes, inputs, ...others } = posted;
   // A csr answer has columns in place of codes.
   const inColumns = codes === undefined && "indptr" in others;
-  const kept = inColumns ? [] : Object.entries(others).filter(([name]) => !ANSWER_FIELDS.has(name));
+  const kept = inColumns ? [] : Object.entries(others).filter(([name]) => !PASSED_OVER.has(name));
   const read = readCodes(inColumns ? others : codes, limits, sizes);
   const rows = inputs === undefined ? null : readRows(inputs, limits);
   if (rows !== null && rows.count !== read.count)

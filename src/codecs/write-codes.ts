@@ -41,6 +41,18 @@ const JSON_NUMBERS: NumberForm = {
 
 type Fields = Record<string, unknown>;
 
+/** Fields of an answer that are not its codes'. Decode passes over them, so that an answer may be posted back whole. */
+export const ANSWER_FIELDS = [
+  "dictionary",
+  "sha256",
+  "encoder",
+  "warning",
+  "mean_atoms",
+  "explained_variance",
+  "shape",
+  "inputs_shape",
+] as const;
+
 /** Fields of an encode answer beside its codes. */
 export const headFields = (
   codes: SparseCodes,

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  ANSWER_FIELDS,
   type EncodeAnswerHead,
   explainedVariance,
   FORMATS,
@@ -9,6 +10,7 @@ import {
   writeCodes,
   writeRows,
 } from "../../src/codecs/write-codes.ts";
+import { readCodes } from "../../src/codecs/codes.ts";
 import { certainBytes, checkAnswer, codesBytes, floatsBytes, leastBytes, rowsBytes } from "../../src/codecs/answers.ts";
 import { type CodeRow, codesOf } from "../support/codes.ts";
 
@@ -89,6 +91,25 @@ describe("an encode answer", () => {
       residual_norm: [0.3, 1],
       relative_error: [0.25, 1],
       stop: ["tolerance", "no_gain"],
+    });
+  });
+
+  it.each(FORMATS)("in format %s has no field that decode refuses", (format) => {
+    const head: Partial<EncodeAnswerHead> = {
+      format,
+      shape: [2, 1, D],
+      totalVariance: 8,
+      warning: "far off",
+      encoder: { kind: "matching_pursuit", score: "relu", reselect: "add" },
+      ...(format !== "dense" && { labels: ["one", null] }),
+    };
+    const { codes, ...fields } = write(ROWS, head);
+    const known: readonly string[] = ANSWER_FIELDS;
+    if (format !== "csr") expect(Object.keys(fields).filter((name) => !known.includes(name))).toEqual([]);
+    const limits = { maxRows: 10 };
+    expect(readCodes(format === "csr" ? fields : codes, limits, { d: D, m: WIDTH })).toMatchObject({
+      count: 2,
+      indices: Uint32Array.of(1, 4),
     });
   });
 

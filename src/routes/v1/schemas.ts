@@ -250,12 +250,14 @@ function columnFields(): Record<string, TSchema> {
 const rowFields = {
   atoms: Type.Integer({ description: "Distinct atoms" }),
   ...columnFields(),
-  labels: Type.Optional(
-    Type.Unknown({
-      description: "Texts of the features: a list beside indices, an object in format map; null for none",
-    }),
-  ),
 };
+const label = Type.Union([Type.String(), Type.Null()]);
+const labelList = Type.Optional(
+  Type.Array(label, { description: "Texts of the features, one per index; null for none" }),
+);
+const labelMap = Type.Optional(
+  Type.Record(Type.String(), label, { description: "Texts of the features; null for none" }),
+);
 
 export const VERSION = "Version of the dictionary: a digest of its weights and encoder settings";
 
@@ -298,15 +300,16 @@ const column = (schema: TSchema) => Type.Array(schema);
 
 /** Written by codecs/write-codes.ts as text: here for the document. */
 export const EncodeAnswerSchema = Type.Union([
-  coded("Sparse", numbers("One per index"), { indices }),
+  coded("Sparse", numbers("One per index"), { indices, labels: labelList }),
   coded("Dense", numbers("m numbers, format dense")),
-  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" })),
+  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" }), { labels: labelMap }),
   Type.Object(
     {
       ...answerFields,
       indptr: Type.Array(Type.Integer()),
       indices: Type.Array(Type.Integer()),
       values: Type.Array(Type.Number()),
+      labels: labelList,
       shape: Type.Array(Type.Integer(), { description: "[n, m]" }),
       ...Object.fromEntries(Object.entries(rowFields).map(([name, schema]) => [name, Type.Optional(column(schema))])),
     },
@@ -354,7 +357,7 @@ export const TransferAnswerSchema = Type.Object(
       sha256: Type.String({ description: VERSION }),
       input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
     }),
-    from: coded("Sparse", numbers("One per index"), { indices }),
+    from: coded("Sparse", numbers("One per index"), { indices, labels: labelList }),
   },
   { title: "TransferredRows" },
 );

@@ -54,8 +54,11 @@ function nameSchemas(value: unknown, named: Map<string, unknown>): unknown {
     // An example is a value, not a schema.
     key === "example" ? one : nameSchemas(one, named),
   ]);
-  const { title, description, ...schema } = Object.fromEntries(fields) as Record<string, unknown>;
-  if (typeof title !== "string" || !isSchema(schema)) return Object.fromEntries(fields);
+  const copy = Object.fromEntries(fields) as Record<string, unknown>;
+  // Generated clients take an enum without a type as unknown.
+  if (Array.isArray(copy["enum"]) && copy["enum"].every((one) => typeof one === "string")) copy["type"] = "string";
+  const { title, description, ...schema } = copy;
+  if (typeof title !== "string" || !isSchema(schema)) return copy;
   const known = named.get(title);
   if (known !== undefined && JSON.stringify(known) !== JSON.stringify(schema))
     throw new Error(`Two schemas have the title ${title}.`);
