@@ -149,6 +149,11 @@ describe("other calls", () => {
     const { features } = await client.features(ID, { query: "bird", limit: 2 });
     expect(features).toHaveLength(2);
     expect(await client.feature(ID, features[0]!.index)).toMatchObject({ label: features[0]!.label });
+    expect((await client.features(ID)).features[0]).toMatchObject({ index: 0 });
+    const { inputs, texts } = await client.examples(ID);
+    expect(texts).toHaveLength(inputs.length);
+    const near = await client.findFeatures(ID, { inputs: [inputs[0]!], n: 3 });
+    expect(near.features.map(({ cosine }) => cosine! > 0)).toEqual([true, true, true]);
     const carried = await client.transfer({
       from: ID,
       to: ID,

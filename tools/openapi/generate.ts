@@ -4,6 +4,8 @@
  *     npm run openapi          writes it
  *     npm run openapi:check    fails where the committed file differs
  */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { pino } from "pino";
 import { Telemetry } from "../../src/engine/core/telemetry.ts";
@@ -44,4 +46,16 @@ if (process.argv.includes("--check")) {
   }
 } else {
   await writeFile(FILE, text);
+  generateClientTypes();
+}
+
+/** Types of clients/typescript, by its own generator. */
+function generateClientTypes(): void {
+  const folder = new URL("../../clients/typescript/", import.meta.url);
+  if (!existsSync(new URL("node_modules", folder))) {
+    console.error("clients/typescript keeps its old types: run npm ci there, and npm run openapi again.");
+    return;
+  }
+  const { status } = spawnSync("npm", ["run", "--silent", "generate"], { cwd: folder, stdio: "inherit" });
+  process.exitCode = status ?? 1;
 }

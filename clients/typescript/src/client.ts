@@ -11,8 +11,11 @@ import type {
   Dictionaries,
   Dictionary,
   EncodeRequest,
+  Examples,
   Feature,
-  Features,
+  FeaturePage,
+  FeatureSearch,
+  FoundFeatures,
   Health,
   MapCodes,
   operations,
@@ -141,13 +144,27 @@ export class PursuitClient {
     return this.#get(`/v1/dictionaries/${encodeURIComponent(id)}`, options);
   }
 
-  /** Features by the query's words. */
-  features(dictionary: string, { signal, ...query }: FeatureQuery & CallOptions): Promise<Features> {
-    return this.#get(
-      `/v1/dictionaries/${encodeURIComponent(dictionary)}/features`,
-      { ...(signal && { signal }) },
-      query,
-    );
+  /** Features page by page, or those that match the query's words. */
+  features(dictionary: string, { signal, ...query }: FeatureQuery & CallOptions = {}): Promise<FeaturePage> {
+    const path = `/v1/dictionaries/${encodeURIComponent(dictionary)}/features`;
+    return this.#get(path, { ...(signal && { signal }) }, query);
+  }
+
+  /** Features nearest to one row, or that match words. */
+  findFeatures(dictionary: string, search: FeatureSearch, options: CallOptions = {}): Promise<FoundFeatures> {
+    return this.#post(dictionary, "features/search", search, options);
+  }
+
+  /** Rows to try, with their texts. */
+  examples(dictionary: string, options: CallOptions = {}): Promise<Examples> {
+    return this.#get(`/v1/dictionaries/${encodeURIComponent(dictionary)}/examples`, options);
+  }
+
+  /** Coordinates of all atoms, [m, 2]. */
+  async map(dictionary: string, { signal }: CallOptions = {}): Promise<Float32Array> {
+    const path = `/v1/dictionaries/${encodeURIComponent(dictionary)}/map`;
+    const call = { method: "GET", path, accept: "application/octet-stream", ...(signal && { signal }) } as const;
+    return new Float32Array(await this.#connection.bytes(call));
   }
 
   feature(dictionary: string, index: number, options: CallOptions = {}): Promise<Feature> {
@@ -169,7 +186,7 @@ export class PursuitClient {
   }
 }
 
-export type FeatureQuery = operations["searchFeatures"]["parameters"]["query"];
+export type FeatureQuery = NonNullable<operations["searchFeatures"]["parameters"]["query"]>;
 
 /** The query of a body of bytes. */
 const queryOf = (
