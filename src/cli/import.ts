@@ -45,7 +45,7 @@ export function registerImport(program: Command): void {
     .action(async (path: string, flags: LayoutFlags & WriteFlags) => {
       const { id: given, modelsDir: named, force = false, dryRun = false, ...rest } = flags;
       const id = given ?? idOf(path);
-      const understood = await understand(path, importFlags(rest));
+      const understood = await understand(path, importFlags(rest), (await readSettings()).memoryLimit);
       console.log(report(path, understood));
       if (dryRun) {
         for (const warning of checkValues(understood.weights)) {
@@ -67,7 +67,7 @@ export function addLayoutOptions(command: Command): Command {
     .addOption(choice("--kind <kind>", "encoder of bare atoms; relu: overcomplete's SAE", IMPORT_KINDS))
     .addOption(choice("--role <role>", "role of the dictionary, if its files do not say", ROLES))
     .option("--k <n>", "atoms kept per row, if the files do not say", parseCount)
-    .option("--layer <n>", "the layer to import of a cross-layer transcoder or crosscoder", parseIndex)
+    .option("--layer <n>", "import one layer of a cross-layer transcoder or crosscoder, as a transcoder", parseIndex)
     .option("--threshold <number>", "threshold of every atom, if the files do not say", parseThreshold)
     .option("--rectify", "top k or threshold: drop negative values")
     .option("--no-rectify", "top k or threshold: keep negative values")

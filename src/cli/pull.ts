@@ -44,7 +44,8 @@ async function pull(name: string, flags: LayoutFlags & PullFlags): Promise<void>
   const { id: named, modelsDir, force = false, dryRun = false, revision, hubCache, ...layout } = flags;
   const target = parseTarget(name, Registry.read(), revision);
   const id = named ?? idOfTarget(target);
-  const models = resolve(modelsDir ?? (await readSettings()).modelsDir);
+  const { modelsDir: configured, memoryLimit } = await readSettings();
+  const models = resolve(modelsDir ?? configured);
   if (!force && !dryRun && (await stat(join(models, id)).catch(() => null))) {
     throw new Fault("import", [`${join(models, id)} exists already. Choose another --id, or replace it with --force.`]);
   }
@@ -52,7 +53,7 @@ async function pull(name: string, flags: LayoutFlags & PullFlags): Promise<void>
   const { Puller } = await import("../engine/dictionaries/hub/pull.ts");
   const puller = new Puller(readHubSettings(hubCache));
   const given = importFlags(layout);
-  const plan = await puller.plan(target, given);
+  const plan = await puller.plan(target, given, memoryLimit);
   console.log(described(name, plan));
   if (dryRun) return;
   const progress = new Progress();
@@ -61,7 +62,7 @@ async function pull(name: string, flags: LayoutFlags & PullFlags): Promise<void>
   } finally {
     progress.stop();
   }
-  const understood = await puller.read(plan, given);
+  const understood = await puller.read(plan, given, memoryLimit);
   console.log(report(name, understood));
   await write(understood, { id, force, ...(modelsDir !== undefined && { modelsDir }) });
 }

@@ -130,8 +130,9 @@ export function codesAnswerBytes(
   return numbers + labelsBytes(labels);
 }
 
-/** Upper bound of the JSON bytes of rows: a row takes its brackets and a comma. */
-export const rowsBytes = ({ data, count }: Rows): number => HEAD_BYTES + count * 3 + floatsBytes(data);
+/** Upper bound of the JSON bytes of rows: a row, and each of several layers in it, takes its brackets and a comma. */
+export const rowsBytes = ({ data, count, layers = 0 }: Rows): number =>
+  HEAD_BYTES + count * 3 * (1 + layers) + floatsBytes(data);
 
 /** Upper bound of a decode answer's bytes. */
 export const rowsAnswerBytes = (rows: Rows, as: RowsType): number =>

@@ -6,7 +6,7 @@ import { parseJsonLine } from "./parse-json.ts";
 import { describe, invalid, named, WireError, type WireFault } from "./codec-error.ts";
 import { readEncoder } from "./read-encoder.ts";
 import type { SparseCodes } from "../engine/core/sparse-codes.ts";
-import { codeWriter, type RowHead, shortestFloats } from "./write-codes.ts";
+import { codeWriter, outputOf, type RowHead } from "./write-codes.ts";
 
 export interface LineReading {
   /** Row length of the dictionary. */
@@ -291,9 +291,9 @@ export function rowFormat({ format }: Pick<RowHead, "format">): Exclude<RowHead[
 }
 
 /** Rows as lines of JSON. */
-export function writeRowLines({ data, count, width }: Rows): string {
+export function writeRowLines({ data, count, width, layers }: Rows): string {
   let text = "";
   for (let i = 0; i < count; i++)
-    text += `${JSON.stringify(shortestFloats(data.subarray(i * width, (i + 1) * width)))}\n`;
+    text += `${JSON.stringify(outputOf(data.subarray(i * width, (i + 1) * width), layers))}\n`;
   return text;
 }

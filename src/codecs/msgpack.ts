@@ -3,7 +3,7 @@ import { invalid, WireError } from "./codec-error.ts";
 import { type Extent, Measure } from "./extent.ts";
 import { CODE_COLUMNS, type CodeColumn, columnOfCodes, type SparseCodes } from "../engine/core/sparse-codes.ts";
 import type { Rows } from "../engine/core/rows.ts";
-import { codeWriter, type EncodeAnswerHead, headFields, type NumberForm } from "./write-codes.ts";
+import { codeWriter, type EncodeAnswerHead, headFields, type NumberForm, shapeOf } from "./write-codes.ts";
 
 /** 64-bit integers become doubles: values beyond 2^53 are out of every range of the API. */
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
@@ -210,8 +210,8 @@ function addColumns(
 }
 
 /** Writes rows: a decode answer. */
-export const writeRowsMsgpack = ({ data, count, width }: Rows): Buffer<ArrayBuffer> =>
-  pack({ outputs: arrayOf(data, [count, width]) });
+export const writeRowsMsgpack = (rows: Rows): Buffer<ArrayBuffer> =>
+  pack({ outputs: arrayOf(rows.data, shapeOf(rows)) });
 
 /** By index: an iterator makes an object of every number. */
 function textsOf(column: CodeColumn, names: readonly string[]): string[] {

@@ -48,7 +48,8 @@ function readDecode(posted: PostedObject, limits: BodyLimits, sizes: Sizes | nul
   const kept = inColumns ? [] : Object.entries(others).filter(([name]) => !PASSED_OVER.has(name));
   const read = readCodes(inColumns ? others : codes, limits, sizes);
   const rows = inputs === undefined ? null : readRows(inputs, limits);
-  if (rows !== null && rows.count !== read.count)
+  // Rows of several layers are counted with their dictionary.
+  if (rows !== null && rows.count !== read.count && rows.shape.length === 2)
     throw invalid(`inputs holds ${rows.count} rows for ${read.count} codes; give the row of each code.`);
   return {
     codes: rows === null ? read : { ...read, inputs: rows.data },

@@ -67,6 +67,18 @@ function flatten(inputs: unknown[], field: string): unknown[] {
   return inputs.flat(1);
 }
 
+/**
+ * Rows of a dictionary over several layers: [n, layers, d] → [n, layers · d], without a copy. Other rows stay as they are.
+ * @param width of a row with all its layers
+ */
+export function joinLayers(rows: PostedRows, layers: number | undefined, width: number): PostedRows {
+  const { data, count, shape } = rows;
+  const leading = shape.slice(0, -2);
+  if (layers === undefined || leading.length === 0 || shape.at(-2) !== layers || rows.width * layers !== width)
+    return rows;
+  return { data, count: count / layers, width, shape: [...leading, width] };
+}
+
 /** Names of number formats in numpy and PyTorch. */
 export const DTYPES = { float32: "F32", float64: "F64", float16: "F16", bfloat16: "BF16" } as const satisfies Record<
   string,

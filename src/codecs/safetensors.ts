@@ -6,7 +6,7 @@ import {
   type SparseCodes,
   STOP_REASONS,
 } from "../engine/core/sparse-codes.ts";
-import { denseRow, type EncodeAnswerHead, summaryFields } from "./write-codes.ts";
+import { denseRow, type EncodeAnswerHead, shapeOf, summaryFields } from "./write-codes.ts";
 
 interface Tensor {
   readonly name: string;
@@ -50,8 +50,8 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
 }
 
 /** Writes rows as the tensor `outputs`: a decode answer. */
-export function writeRowsSafetensors({ data, count, width }: Rows): Buffer<ArrayBuffer> {
-  return assemble([{ name: "outputs", shape: [count, width], data }], {});
+export function writeRowsSafetensors(rows: Rows): Buffer<ArrayBuffer> {
+  return assemble([{ name: "outputs", shape: shapeOf(rows), data: rows.data }], {});
 }
 
 function denseRows(codes: SparseCodes): Float32Array {

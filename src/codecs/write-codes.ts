@@ -204,9 +204,20 @@ const span = ({ indptr }: SparseCodes, i: number): [number, number] => [indptr[i
 /** Writes rows as JSON: a decode answer. */
 export const writeRows = (rows: Rows): string => JSON.stringify({ outputs: outputsOf(rows) });
 
-/** Rows as lists of numbers. */
-export const outputsOf = ({ data, width }: Rows): number[][] =>
-  Array.from({ length: data.length / width }, (_, i) => shortestFloats(data.subarray(i * width, (i + 1) * width)));
+/** Rows as lists of numbers, nested by layer where a row has several. */
+export const outputsOf = ({ data, width, layers }: Rows): (number[] | number[][])[] =>
+  Array.from({ length: data.length / width }, (_, i) => outputOf(data.subarray(i * width, (i + 1) * width), layers));
+
+/** One row as a list of numbers, or a list of its layers. */
+export function outputOf(row: Float32Array, layers: number | undefined): number[] | number[][] {
+  if (layers === undefined) return shortestFloats(row);
+  const width = row.length / layers;
+  return Array.from({ length: layers }, (_, i) => shortestFloats(row.subarray(i * width, (i + 1) * width)));
+}
+
+/** Shape of rows as an array: [n, d], or [n, layers, d]. */
+export const shapeOf = ({ count, width, layers }: Rows): number[] =>
+  layers === undefined ? [count, width] : [count, layers, width / layers];
 
 /** Row i with its zeros, [m]; written to `into` at `at` if given. */
 export function denseRow(codes: SparseCodes, i: number, into = new Float32Array(codes.width), at = 0): Float32Array {

@@ -13,8 +13,8 @@ import { batchOf } from "./batch.ts";
 
 export const FIXTURES = fileURLToPath(new URL("../fixtures/", import.meta.url));
 
-/** One-pass dictionaries as their publishers save them (tools/fixtures/make_one_pass.py, make_published.py), by their folders. */
-export const ONE_PASS_FIXTURES: readonly string[] = ["one-pass", "published"]
+/** One-pass dictionaries as their publishers save them (tools/fixtures/make_one_pass.py, make_published.py, make_layered.py), by their folders. */
+export const ONE_PASS_FIXTURES: readonly string[] = ["one-pass", "published", "layered"]
   .flatMap((root) =>
     readdirSync(join(FIXTURES, root), { recursive: true, encoding: "utf8" }).map((path) => join(root, path)),
   )
@@ -25,16 +25,17 @@ export const ONE_PASS_FIXTURES: readonly string[] = ["one-pass", "published"]
 /** A fixture, imported, with the library's own rows x [n, d_in], codes z [n, m] and outputs y [n, d_out]. */
 export async function readFixture(name: string) {
   const folder = join(FIXTURES, name);
-  const { library, kind, file, flags } = JSON.parse(readFileSync(join(folder, "library.json"), "utf8")) as {
+  const { library, kind, role, file, flags } = JSON.parse(readFileSync(join(folder, "library.json"), "utf8")) as {
     readonly library: string;
     readonly kind?: string;
+    readonly role?: string;
     /** The file to import, where the layout is no folder. */
     readonly file?: string;
     readonly flags?: ImportFlags;
   };
   const { weights, groups = [] } = await understand(join(folder, file ?? ""), flags ?? {});
   const [x, z, y] = await Promise.all(["x", "z", "y"].map((array) => matrix(join(folder, `${array}.npy`))));
-  return { name, library, kind, weights: weights as OnePassWeights, groups, x: x!, z: z!, y: y! };
+  return { name, library, kind, role, weights: weights as OnePassWeights, groups, x: x!, z: z!, y: y! };
 }
 
 type OnePassFixture = Awaited<ReturnType<typeof readFixture>>;

@@ -1,4 +1,4 @@
-import type { EncoderSettings, OrthogonalSettings, PursuitSettings, Role } from "./dictionary.ts";
+import type { Block, EncoderSettings, OrthogonalSettings, PursuitSettings, Role } from "./dictionary.ts";
 
 /** What every dictionary has in memory. */
 export interface Atoms {
@@ -20,6 +20,10 @@ export interface DictionaryWeights<S extends EncoderSettings = EncoderSettings> 
   readonly role?: Role;
   /** Row length; absent: d. */
   readonly dIn?: number;
+  /** Layers side by side in a row; absent: one. */
+  readonly layers?: number;
+  /** Atoms by the layer that they read; absent: all read the whole row. */
+  readonly blocks?: readonly Block[];
   readonly settings: S;
   /** Tensors of the encoder beside `atoms` and `center`, by their names on disk; absent for pursuits. */
   readonly tensors?: Readonly<Record<string, Float32Array>>;

@@ -66,9 +66,28 @@ export type RequestEncoder =
 /** The same with every setting resolved: how a batch is encoded where not by the dictionary's own settings. */
 export type PursuitChoice = Required<RequestEncoder>;
 
-/** What goes in and comes out. `autoencoder`: the row itself. `transcoder`: another activation of the same token. */
-export const ROLES = ["autoencoder", "transcoder"] as const;
+/**
+ * What goes in and comes out. `autoencoder`: the row itself. `transcoder`: another activation of the same token. The other two
+ * read and write several layers side by side: a `crosscoder` the row itself, a `cross_layer_transcoder` other activations.
+ */
+export const ROLES = ["autoencoder", "transcoder", "crosscoder", "cross_layer_transcoder"] as const;
 export type Role = (typeof ROLES)[number];
+
+/** Whether decode makes the row that was encoded. */
+export const makesItsRow = (role: Role): boolean => role === "autoencoder" || role === "crosscoder";
+
+/** Whether rows and outputs hold several layers side by side. */
+export const isLayered = (role: Role): boolean => role === "crosscoder" || role === "cross_layer_transcoder";
+
+/** Atoms [from, to) of a dictionary over several layers that read one layer. */
+export interface Block {
+  readonly from: number;
+  readonly to: number;
+  /** The layer that they read, counted from 0 within the row. */
+  readonly layer: number;
+  /** Layers that they write to, ascending. */
+  readonly writes: readonly number[];
+}
 
 /** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
 export type Provenance = Readonly<Record<string, unknown>>;
@@ -80,12 +99,16 @@ export interface DictionaryManifest {
   readonly kind: string;
   readonly encoder: EncoderSettings;
   readonly role: Role;
-  /** Row length. */
+  /** Row length, of all layers together. */
   readonly dIn: number;
   /** Length of a decoded row; a transcoder's may differ. */
   readonly dOut: number;
   /** Number of atoms. */
   readonly m: number;
+  /** Layers side by side in a row, and in an output; of crosscoders and cross-layer transcoders only. */
+  readonly layers?: number;
+  /** Atoms by the layer that they read, in order; absent: every atom reads the whole row. */
+  readonly blocks?: readonly Block[];
   /** Nested widths, ascending, the last one m: the first so many atoms are a dictionary of their own (Matryoshka). */
   readonly groups?: readonly number[];
   readonly provenance: Provenance;

@@ -8,4 +8,6 @@ export interface Rows {
   readonly count: number;
   /** Length d of one row. */
   readonly width: number;
+  /** Layers side by side in a row; absent: one. Answers nest a row's numbers by them. */
+  readonly layers?: number;
 }

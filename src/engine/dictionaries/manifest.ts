@@ -8,6 +8,8 @@ import {
   DICTIONARY_ID_PATTERN,
   type DictionaryManifest,
   type EncoderSettings,
+  isLayered,
+  makesItsRow,
   type Role,
   ROLES,
 } from "../core/dictionary.ts";
@@ -37,6 +39,8 @@ const MAX_D = 262_144;
 const MAX_M = 8_388_608;
 /** Published dictionaries have about five nested widths. */
 const MAX_GROUPS = 64;
+/** Far more layers than a model has. */
+const MAX_LAYERS = 1024;
 
 const DEFAULT_BUDGET = Type.Object(
   {
@@ -50,6 +54,12 @@ const DEFAULT_BUDGET = Type.Object(
 );
 
 const width = Type.Integer({ minimum: 1, maximum: MAX_D });
+
+const count = Type.Integer({ minimum: 0 });
+const BLOCK = Type.Object(
+  { from: count, to: count, layer: count, writes: Type.Array(count, { minItems: 1, maxItems: MAX_LAYERS }) },
+  closed,
+);
 
 /**
  * Schema of `dictionary.json` for one kind, so that errors name only that kind's settings (docs/import.md, On disk).
@@ -66,6 +76,8 @@ const schemaOf = (spec: EncoderSpec) =>
         d_in: Type.Optional(width),
         d_out: Type.Optional(width),
         m: Type.Integer({ minimum: 1, maximum: MAX_M }),
+        layers: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_LAYERS })),
+        blocks: Type.Optional(Type.Array(BLOCK, { minItems: 1, maxItems: MAX_LAYERS })),
         groups: Type.Optional(Type.Array(Type.Integer({ minimum: 1 }), { minItems: 1, maxItems: MAX_GROUPS })),
         encoder: spec.schema(Type),
         default_budget: Type.Optional(DEFAULT_BUDGET),
@@ -117,7 +129,17 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
     throw new Fault("broken", [...faultsOf(schema, value, nonFinite), ...lacking]);
   for (const { text } of nonFinite) warn?.(`${MANIFEST_FILE}: ${text}; it is shown as null.`);
   const written = value as unknown as Written;
-  const { id, role = "autoencoder", m, kind, groups, provenance = {}, default_budget: budget } = written;
+  const {
+    id,
+    role = "autoencoder",
+    m,
+    kind,
+    layers,
+    blocks,
+    groups,
+    provenance = {},
+    default_budget: budget,
+  } = written;
   const { d, d_in: dIn = d!, d_out: dOut = d! } = written;
   const settings = camelCase(written.encoder) as unknown as EncoderSettings;
   const defaultBudget = budget === undefined ? {} : { defaultBudget: camelCase(budget) as Budget };
@@ -128,6 +150,8 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
     dIn,
     dOut,
     m,
+    ...(layers !== undefined && { layers }),
+    ...(blocks && { blocks }),
     ...(groups && { groups }),
     encoder: settings,
     ...defaultBudget,
@@ -135,6 +159,7 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
   };
   const faults = [
     ...roleFaults(manifest, spec),
+    ...layerFaults(manifest, spec),
     ...groupFaults(manifest, spec),
     ...(spec.faults?.(settings, manifest) ?? []),
     ...budgetFaults(manifest, spec),
@@ -154,7 +179,7 @@ function checkManifest({ value, nonFinite }: JsonText, warn?: (sentence: string)
 }
 
 /** dictionary.json after the schema check. */
-interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "groups" | "encoder"> {
+interface Written extends Pick<DictionaryManifest, "id" | "kind" | "m" | "layers" | "blocks" | "groups" | "encoder"> {
   readonly role?: Role;
   readonly d?: number;
   readonly d_in?: number;
@@ -177,14 +202,60 @@ function roleFaults({ role, dIn, dOut, encoder }: DictionaryManifest, { kind, ro
   const { subtractCenter = false, skip = false } = encoder as Partial<OnePassSettings>;
   const faults: string[] = [];
   if (!roles.includes(role)) faults.push(`role is ${role}; kind ${kind} is made for ${roles.join(", ")}.`);
-  if (role === "autoencoder") {
+  if (makesItsRow(role)) {
     if (dIn !== dOut)
-      faults.push(`d_in is ${dIn}, d_out ${dOut}; an autoencoder's are equal. Is its role "transcoder"?`);
+      faults.push(
+        `d_in is ${dIn}, d_out ${dOut}; ${role === "autoencoder" ? "an autoencoder" : "a crosscoder"}'s are equal. Is its role "${role === "autoencoder" ? "transcoder" : "cross_layer_transcoder"}"?`,
+      );
     if (skip) faults.push("encoder.skip is true; only a transcoder has a skip.");
   } else if (subtractCenter) {
     faults.push("encoder.subtract_center is true; a transcoder's centre belongs to its output, so it must be false.");
   }
   return faults;
+}
+
+/** Checks layers and blocks against the role and the widths. */
+function layerFaults({ role, dIn, dOut, m, layers, blocks, groups, encoder }: DictionaryManifest, spec: EncoderSpec) {
+  if (!isLayered(role)) {
+    if (layers === undefined && blocks === undefined) return [];
+    return [
+      `${layers === undefined ? "blocks" : "layers"}: role ${role} has one layer, so leave layers and blocks out.`,
+    ];
+  }
+  const faults: string[] = [];
+  if (spec.family !== "one_pass") return faults;
+  if (layers === undefined)
+    return [`layers is missing; role ${role} needs the number of layers side by side in a row.`];
+  if (dIn % layers !== 0 || dOut % layers !== 0)
+    faults.push(
+      `layers is ${layers}; it must divide d_in, ${dIn}, and d_out, ${dOut}: they are of all layers together.`,
+    );
+  if (encoder.inputNorm !== "none")
+    faults.push(
+      `encoder.input_norm is ${encoder.inputNorm}; rows of several layers are not normed, so it must be none.`,
+    );
+  if (blocks === undefined) {
+    if (role === "cross_layer_transcoder")
+      faults.push("blocks is missing; each atom of a cross-layer transcoder reads one layer, and blocks says which.");
+    return faults;
+  }
+  if ((encoder as Partial<OnePassSettings>).subtractCenter === true)
+    faults.push("encoder.subtract_center is true; atoms with blocks read one layer, so it must be false.");
+  if (groups !== undefined) faults.push("groups and blocks are both given; nested widths cannot be of several layers.");
+  let next = 0;
+  for (const [i, { from, to, layer, writes }] of blocks.entries()) {
+    if (from !== next || to <= from)
+      faults.push(`blocks[${i}] holds atoms ${from} to ${to}; it must begin at ${next} and hold one atom or more.`);
+    next = to;
+    const { k = 1 } = encoder as { readonly k?: number };
+    if (k > to - from)
+      faults.push(`encoder.k is ${k}; it holds for each block, and blocks[${i}] has ${to - from} atoms.`);
+    if (layer >= layers) faults.push(`blocks[${i}].layer is ${layer}; there are layers 0 to ${layers - 1}.`);
+    if (writes.some((one, n) => one >= layers || (n > 0 && one <= writes[n - 1]!)))
+      faults.push(`blocks[${i}].writes is [${writes.join(", ")}]; it must ascend within layers 0 to ${layers - 1}.`);
+  }
+  if (next !== m) faults.push(`blocks end with atom ${next}; they must end with m, ${m}.`);
+  return faults.slice(0, SHOWN);
 }
 
 function groupFaults({ groups, m }: DictionaryManifest, { kind, family }: EncoderSpec): readonly string[] {
@@ -260,8 +331,8 @@ function at(value: unknown, pointer: string): unknown {
 
 /** The manifest's text on disk. */
 export function manifestText(manifest: DictionaryManifest): string {
-  const { id, kind, role, dIn, dOut, m, groups, encoder, defaultBudget, provenance } = manifest;
-  const head = { format: 1, id, kind, role, d_in: dIn, d_out: dOut, m, groups };
+  const { id, kind, role, dIn, dOut, m, layers, blocks, groups, encoder, defaultBudget, provenance } = manifest;
+  const head = { format: 1, id, kind, role, d_in: dIn, d_out: dOut, m, layers, blocks, groups };
   const budget = defaultBudget === undefined ? {} : { default_budget: snakeCase(defaultBudget) };
   return `${JSON.stringify({ ...head, encoder: snakeCase(encoder), ...budget, provenance }, null, 2)}\n`;
 }

@@ -17,15 +17,15 @@ const HASHED_AT_ONCE = 1 << 30;
 
 /**
  * Identity of a dictionary's version, hex. It depends exactly on everything that affects codes: SHA-256 over the
- * canonical JSON of kind, role, widths, groups and encoder settings, then for each tensor, ordered by name, the
+ * canonical JSON of kind, role, widths, layers, groups, blocks and encoder settings, then for each tensor, ordered by name, the
  * canonical JSON of its name, dtype and shape, and its stored bytes.
  */
 export function versionDigest(
-  { kind, role, dIn, dOut, m, groups, encoder }: DictionaryManifest,
+  { kind, role, dIn, dOut, m, layers, groups, blocks, encoder }: DictionaryManifest,
   tensors: readonly StoredTensor[],
 ): string {
   const widths = { d_in: dIn, d_out: dOut, m };
-  const head = { kind, role, widths, groups, encoder: snakeCase(encoder) };
+  const head = { kind, role, widths, layers, groups, blocks, encoder: snakeCase(encoder) };
   const hash = createHash("sha256").update(canonicalJson(head));
   for (const { name, dtype, shape, pieces } of tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     hash.update(canonicalJson({ name, dtype, shape }));

@@ -51,14 +51,32 @@ export async function loadWeights(folder: string, manifest: DictionaryManifest):
   }
 }
 
-/** Tensors that a dictionary is made of, with their shapes. */
-export function tensorShapes(manifest: DictionaryManifest): ReadonlyMap<string, readonly number[]> {
-  const { dOut, m, encoder } = manifest;
+/**
+ * Tensors that a dictionary is made of, with their shapes. A dictionary with blocks has the atoms of block i in `atoms.<i>`
+ * [atoms, layers written, d_out / layers].
+ */
+export function tensorShapes(
+  manifest: Pick<DictionaryManifest, "kind" | "dIn" | "dOut" | "m" | "layers" | "blocks" | "encoder">,
+): ReadonlyMap<string, readonly number[]> {
+  const { dOut, m, encoder, layers = 1, blocks } = manifest;
+  const atoms = blocks?.map(
+    ({ from, to, writes }, i) => [atomsOfBlock(i), [to - from, writes.length, dOut / layers]] as const,
+  );
   return new Map<string, readonly number[]>([
-    ["atoms", [m, dOut]],
+    ...(atoms ?? [["atoms", [m, dOut]] as const]),
     ...(encoder.center ? ([["center", [dOut]]] as const) : []),
     ...Object.entries(specOf(manifest).tensors(manifest, encoder)),
   ]);
+}
+
+const atomsOfBlock = (i: number): string => `atoms.${i}`;
+
+/** Bytes of a dictionary's tensors in memory: float32, and atoms with zeros for layers that they do not write to. */
+export function bytesInMemory(manifest: Parameters<typeof tensorShapes>[0]): number {
+  let floats = manifest.m * manifest.dOut;
+  for (const [name, shape] of tensorShapes(manifest))
+    if (!/^atoms(?:\.|$)/.test(name)) floats += shape.reduce((product, side) => product * side, 1);
+  return 4 * floats;
 }
 
 /** Shapes against the manifest, before anything is read. Returns warnings. */
@@ -114,19 +132,59 @@ async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unkn
 }
 
 function weightsOf(manifest: DictionaryManifest, floats: ReadonlyMap<string, Float32Array>): DictionaryWeights {
-  const { role, dIn, dOut, m, kind, encoder } = manifest;
-  const { atoms, center = null, ...tensors } = Object.fromEntries(floats) as Record<string, Float32Array>;
+  const { role, dIn, dOut, m, kind, layers, blocks, encoder } = manifest;
+  const others = [...floats].filter(([name]) => !/^atoms(?:\.|$)/.test(name));
+  const { center = null, ...tensors } = Object.fromEntries(others) as Record<string, Float32Array>;
   return {
     kind,
     role,
     dIn,
     d: dOut,
     m,
-    atoms: atoms!,
+    ...(layers !== undefined && { layers }),
+    ...(blocks && { blocks }),
+    atoms: blocks === undefined ? floats.get("atoms")! : joinBlocks(manifest, (i) => floats.get(atomsOfBlock(i))!),
     center,
     settings: encoder,
     ...(Object.keys(tensors).length > 0 && { tensors }),
   };
+}
+
+type LayeredAtoms = Pick<DictionaryManifest, "m" | "dOut" | "layers" | "blocks">;
+
+/**
+ * Atoms [m, dOut] of the blocks' own, with zeros for the layers that a block does not write to.
+ * @param atomsOf block i's atoms, [atoms, layers written, dOut / layers]
+ */
+export function joinBlocks({ m, dOut, layers = 1, blocks = [] }: LayeredAtoms, atomsOf: (i: number) => Float32Array) {
+  const joined = new Float32Array(m * dOut);
+  const width = dOut / layers;
+  for (const [i, { from, to, writes }] of blocks.entries()) {
+    const atoms = atomsOf(i);
+    for (let j = from, at = 0; j < to; j++) {
+      for (const layer of writes) {
+        joined.set(atoms.subarray(at, at + width), j * dOut + layer * width);
+        at += width;
+      }
+    }
+  }
+  return joined;
+}
+
+/** The inverse: each block's own atoms, by the names of their tensors. */
+export function atomsByBlock({ d, layers = 1, blocks = [], atoms }: DictionaryWeights): Record<string, Float32Array> {
+  const width = d / layers;
+  const parts = blocks.map(({ from, to, writes }, i) => {
+    const part = new Float32Array((to - from) * writes.length * width);
+    for (let j = from, at = 0; j < to; j++) {
+      for (const layer of writes) {
+        part.set(atoms.subarray(j * d + layer * width, j * d + (layer + 1) * width), at);
+        at += width;
+      }
+    }
+    return [atomsOfBlock(i), part] as const;
+  });
+  return Object.fromEntries(parts);
 }
 
 /** Zero atoms keep their index: a dead feature's label and statistics belong to it. */
@@ -164,7 +222,9 @@ export function checkValues(weights: DictionaryWeights): string[] {
   for (const [name, values] of Object.entries(others)) {
     const bad = values?.findIndex((value) => !Number.isFinite(value)) ?? -1;
     if (bad < 0) continue;
-    const where = name === "encoder_weight" ? `atom ${Math.floor(bad / d)}, column ${bad % d}` : `column ${bad}`;
+    const width = values!.length / m;
+    const where =
+      name === "encoder_weight" ? `atom ${Math.floor(bad / width)}, column ${bad % width}` : `column ${bad}`;
     faults.push(`${WEIGHTS_FILE}: ${name}, ${where} is ${values![bad]}; every weight must be finite.`);
   }
   if (faults.length > 0) throw new Fault("broken", faults);

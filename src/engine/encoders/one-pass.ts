@@ -7,7 +7,7 @@ import { type BudgetRule, closed, commonSchema, type EncoderSpec, type TypeBox, 
 export interface OnePassSettings extends EncoderSettings {
   /** Whether b is subtracted before the encoder. Decode adds it under `center` either way. Autoencoders only. */
   readonly subtractCenter: boolean;
-  /** Whether decode adds x · skipᵀ of the row as it was posted; default false. Transcoders only. */
+  /** Whether decode adds x · skipᵀ of the row as it was posted, layer by layer; default false. Transcoders only. */
   readonly skip?: boolean;
 }
 
@@ -18,7 +18,8 @@ export interface OnePassWeights<S extends OnePassSettings = OnePassSettings> ext
   readonly dIn: number;
   /**
    * `encoder_weight` [m, dIn], `encoder_bias` [m] unless the kind has its own biases, the kind's own tensors, and a
-   * transcoder's `skip` [d, dIn], where it has one.
+   * transcoder's `skip` [d, dIn], where it has one. With blocks `encoder_weight` is [m, dIn / layers] and `skip`
+   * [layers, d / layers, dIn / layers].
    */
   readonly tensors: Readonly<Record<string, Float32Array>>;
 }
@@ -65,11 +66,14 @@ export function onePassSpec<S extends OnePassSettings>({
         },
         closed,
       ),
-    tensors: (widths, { skip = false }) => ({
-      encoder_weight: [widths.m, widths.dIn],
-      ...tensors(widths),
-      ...(skip && { skip: [widths.dOut, widths.dIn] }),
-    }),
+    tensors: (widths, { skip = false }) => {
+      const { m, dIn, dOut, layers = 1, blocks } = widths;
+      return {
+        encoder_weight: [m, blocks === undefined ? dIn : dIn / layers],
+        ...tensors(widths),
+        ...(skip && { skip: blocks === undefined ? [dOut, dIn] : [layers, dOut / layers, dIn / layers] }),
+      };
+    },
     // Without a budget a row keeps every active atom, however many those are.
     budget: (_settings, { m }, serverCap): BudgetRule => ({ cap: Math.min(m, serverCap), unset: m }),
     ...(faults && { faults }),

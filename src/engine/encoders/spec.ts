@@ -1,6 +1,6 @@
 import type Type from "typebox";
 import type { TSchema } from "typebox";
-import { type EncoderSettings, INPUT_NORMS, type Role } from "../core/dictionary.ts";
+import { type Block, type EncoderSettings, INPUT_NORMS, type Role } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 
 /** TypeBox, given to each schema: runtime processes read specs without the 0.2 s that importing it takes. */
@@ -14,6 +14,8 @@ export interface Widths {
   readonly dOut: number;
   /** Number of atoms. */
   readonly m: number;
+  readonly layers?: number;
+  readonly blocks?: readonly Block[];
 }
 
 /** Limits on `max_atoms` of one row. */

@@ -16,6 +16,7 @@ import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "../core
 import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Stage, Telemetry } from "../core/telemetry.ts";
+import { makesItsRow } from "../core/dictionary.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { Rows } from "../core/rows.ts";
 import type { SteerAnswer, SteerRequest } from "../core/steering.ts";
@@ -123,7 +124,7 @@ export class CatalogEngine implements Engine {
     const { manifest, sha256 } = serving;
     const { queue, rule } = overDecoder ? serving.pursuit : serving;
     const budgets = budgetColumns(budget, rows.count, rule);
-    if (manifest.role === "transcoder" && targets === undefined) checkUnmeasured(budgets);
+    if (!makesItsRow(manifest.role) && targets === undefined) checkUnmeasured(budgets);
     const uniform = !Array.isArray(budget);
     const submitted = this.#clock.now();
     const { results, queueMilliseconds } = await queue.submit({
@@ -175,7 +176,7 @@ export class CatalogEngine implements Engine {
     context: RequestContext,
     summary = false,
   ): number | null | Promise<number | null> {
-    checkWidth(rows, dictionary.serving().manifest.dIn);
+    checkWidth(rows, dictionary.serving().manifest);
     return checkFinite(rows, { summary, onTurn: () => checkStillWanted(context, this.now(), "encoded") });
   }
 
@@ -188,8 +189,8 @@ export class CatalogEngine implements Engine {
     summary: boolean,
   ): number | null | Promise<number | null> {
     const { role, dOut } = dictionary.serving().manifest;
-    if (role !== "transcoder") {
-      const message = `targets: dictionary ${dictionary.id} is an ${role}, which is measured against its own rows. Leave targets out.`;
+    if (makesItsRow(role)) {
+      const message = `targets: the role of dictionary ${dictionary.id} is ${role}, which is measured against its own rows. Leave targets out.`;
       throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
     }
     checkTargets(targets, rows.count, dOut);
@@ -206,8 +207,9 @@ export class CatalogEngine implements Engine {
     checkCodes(codes, manifest);
     const kept = codesOfGroup(codes, manifest);
     const data = await dictionary.decode(kept, context.span, () => checkStillWanted(context, this.now(), "decoded"));
-    checkDecoded(data, manifest.dOut);
-    return { data, count: codes.count, width: manifest.dOut };
+    const { dOut, layers } = manifest;
+    checkDecoded(data, dOut);
+    return { data, count: codes.count, width: dOut, ...(layers && { layers }) };
   }
 
   async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {
@@ -256,7 +258,7 @@ export class CatalogEngine implements Engine {
 
   async #steer(dictionary: ServedDictionary, request: SteerRequest, context: RequestContext): Promise<SteerAnswer> {
     const { role } = dictionary.serving().manifest;
-    if (role !== "autoencoder") {
+    if (!makesItsRow(role)) {
       const message = `Dictionary ${dictionary.id} is a ${role}: its features make another activation than the row, so there is nothing in the row to edit. Encode, change the codes, and decode them.`;
       throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
     }
@@ -277,7 +279,9 @@ export class CatalogEngine implements Engine {
       now: () => this.now(),
       onSteered: (start: number) => this.#stage("steer", dictionary.id, context, start),
     };
-    return steer(request, by);
+    const answer = await steer(request, by);
+    const { layers } = manifest;
+    return layers === undefined ? answer : { ...answer, rows: { ...answer.rows, layers } };
   }
 
   async feature(id: string, index: number, { span }: RequestContext): Promise<Feature> {
@@ -306,7 +310,8 @@ export class CatalogEngine implements Engine {
     context: RequestContext,
   ): Promise<readonly (FeatureSummary & Neighbour)[]> {
     const dictionary = this.#dictionaries.find(id);
-    checkWidth(rows, dictionary.serving().manifest.dOut);
+    const { dOut, layers } = dictionary.serving().manifest;
+    checkWidth(rows, { dIn: dOut, ...(layers !== undefined && { layers }) });
     const onTurn = (): void => checkStillWanted(context, this.now(), "compared");
     await checkFinite(rows, { summary: false, onTurn });
     return dictionary.nearestFeatures(rows.data, count, context.span);

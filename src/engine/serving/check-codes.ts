@@ -1,4 +1,4 @@
-import type { DictionaryManifest } from "../core/dictionary.ts";
+import { type DictionaryManifest, makesItsRow } from "../core/dictionary.ts";
 import type { CodesToDecode } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 import type { OnePassSettings } from "../encoders/one-pass.ts";
@@ -32,7 +32,7 @@ export function checkCodes(
   }
   checkInputs(inputs, count, dIn, (encoder as Partial<OnePassSettings>).skip ?? false);
   // A transcoder's input norm is not undone: its output is another activation.
-  const normed = encoder.inputNorm !== "none" && role === "autoencoder";
+  const normed = encoder.inputNorm !== "none" && makesItsRow(role);
   if (normed && norm === undefined) {
     throw invalid(
       `this dictionary norms its input (${encoder.inputNorm}): each code must carry the "norm" that encode gave.`,

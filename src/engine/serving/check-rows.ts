@@ -1,12 +1,14 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { EngineError } from "../core/errors.ts";
-import type { DictionaryManifest } from "../core/dictionary.ts";
+import { type DictionaryManifest, makesItsRow } from "../core/dictionary.ts";
 import type { Rows } from "../core/rows.ts";
 
 /** @throws EngineError PURSUIT_WRONG_WIDTH */
-export function checkWidth({ width }: Rows, d: number): void {
-  if (width === d) return;
-  const message = `The rows are ${width} wide; this dictionary takes rows of ${d}. Check the model, layer and hook.`;
+export function checkWidth({ width }: Rows, { dIn, layers }: Pick<DictionaryManifest, "dIn" | "layers">): void {
+  if (width === dIn) return;
+  const sideBySide =
+    layers === undefined ? "" : `, or of ${layers} layers of ${dIn / layers}: [n, ${layers}, ${dIn / layers}]`;
+  const message = `The rows are ${width} wide; this dictionary takes rows of ${dIn}${sideBySide}. Check the model, layer and hook.`;
   throw new EngineError("PURSUIT_WRONG_WIDTH", message);
 }
 
@@ -19,7 +21,7 @@ export function checkTargets({ width, count }: Rows, rows: number, dOut: number)
 
 /** Checks that rows are as wide as atoms. @throws EngineError PURSUIT_ROLE_MISMATCH */
 export function checkCorrelated(id: string, { role, dIn, dOut }: DictionaryManifest): void {
-  if (role !== "transcoder" && dIn === dOut) return;
+  if (makesItsRow(role) && dIn === dOut) return;
   const message = `include: dictionary ${id} is a ${role}, whose atoms are no directions of the rows that it takes, so there are no correlations. Leave them out.`;
   throw new EngineError("PURSUIT_ROLE_MISMATCH", message);
 }

@@ -1,6 +1,7 @@
 import type { Budget } from "../core/budget.ts";
 import {
   type DictionaryManifest,
+  makesItsRow,
   type OrthogonalSettings,
   orthogonalScore,
   type PursuitChoice,
@@ -26,8 +27,17 @@ const OWN_NAME = ["own"] as const;
 const ALL_NAMES = [...OWN_NAME, ...REQUEST_ENCODERS] as const;
 
 /** Names that `encoder` of a request may take with this dictionary. */
-export const encodersOf = ({ role }: Pick<DictionaryManifest, "role">): readonly string[] =>
-  role === "transcoder" ? OWN_NAME : ALL_NAMES;
+export const encodersOf = (manifest: Pick<DictionaryManifest, "role" | "blocks">): readonly string[] =>
+  whyOnlyOwn(manifest) === null ? ALL_NAMES : OWN_NAME;
+
+/** Why no pursuit runs over the decoder; null where one can. */
+function whyOnlyOwn({ role, blocks }: Pick<DictionaryManifest, "role" | "blocks">): string | null {
+  if (!makesItsRow(role))
+    return `is a ${role}. Its atoms make up another activation than the row, so a pursuit of the row has no meaning`;
+  if (blocks !== undefined)
+    return "has blocks. Each of its atoms reads one layer, and a pursuit would select by all of them";
+  return null;
+}
 
 /**
  * Resolves what a request names. A dictionary of pursuit runs `orthogonal` itself, by its own score.
@@ -36,9 +46,10 @@ export const encodersOf = ({ role }: Pick<DictionaryManifest, "role">): readonly
  */
 export function chooseEncoder(manifest: DictionaryManifest, encoder: RequestEncoder | undefined): ChosenEncoder {
   if (encoder === undefined) return OWN;
-  const { id, role, kind, encoder: settings } = manifest;
-  if (role === "transcoder") {
-    const message = `encoder: dictionary ${id} is a transcoder. Its atoms make up another activation than the row, so a pursuit of the row has no meaning. Leave encoder out, or send "own".`;
+  const { id, kind, encoder: settings } = manifest;
+  const why = whyOnlyOwn(manifest);
+  if (why !== null) {
+    const message = `encoder: dictionary ${id} ${why}. Leave encoder out, or send "own".`;
     throw new EngineError("PURSUIT_ENCODER_UNAVAILABLE", message);
   }
   if (encoder.kind === "matching_pursuit") {

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DictionaryManifest, RuntimeChoice } from "../core/dictionary.ts";
 import { LABELS_FILE } from "../dictionaries/labels.ts";
-import { tensorShapes } from "../dictionaries/weights.ts";
+import { bytesInMemory } from "../dictionaries/weights.ts";
 import { specOf } from "../encoders/registry.ts";
 import type { LoadOptions } from "../runtime/protocol/messages.ts";
 import { residentBytes } from "../runtime/supervisor/launch.ts";
@@ -39,9 +39,7 @@ export async function memoryNeeds(folder: string, manifest: DictionaryManifest):
     ({ size }) => size,
     () => 0,
   );
-  let weights = 0;
-  for (const shape of tensorShapes(manifest).values()) weights += 4 * shape.reduce((floats, side) => floats * side, 1);
-  return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * weights), text: TEXT_FACTOR * labels };
+  return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * bytesInMemory(manifest)), text: TEXT_FACTOR * labels };
 }
 
 /** Copies of an encoder's weights, which a pursuit over the decoder reads and frees again. */
@@ -49,11 +47,8 @@ const PASSING_COPIES = 1.5;
 
 /** Bytes that a process for pursuit over the decoder takes, without its Gram matrix. */
 export function pursuitNeeds(manifest: DictionaryManifest): MemoryNeeds {
-  let passing = 0;
-  for (const [name, shape] of tensorShapes(manifest)) {
-    if (name !== "atoms") passing += 4 * shape.reduce((floats, side) => floats * side, 1);
-  }
   const atoms = 4 * manifest.m * manifest.dOut;
+  const passing = bytesInMemory(manifest) - atoms;
   return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * atoms + PASSING_COPIES * passing) };
 }
 

@@ -1,4 +1,4 @@
-import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
+import { type DictionaryManifest, makesItsRow } from "../../engine/core/dictionary.ts";
 import { decodeFloats, type FloatType } from "../../engine/core/float-formats.ts";
 import { describe, invalid, named, WireError } from "../../codecs/codec-error.ts";
 
@@ -60,7 +60,7 @@ export function outputTensors({
 }: DictionaryManifest): readonly (TensorSpec & { name: OutputName })[] {
   const perRow = [-1];
   // A transcoder's residual needs targets, which this protocol lacks, and its input norm is not undone.
-  const measured = role === "autoencoder";
+  const measured = makesItsRow(role);
   return [
     { name: "indices", datatype: "INT32", shape: [-1, -1] },
     { name: "values", datatype: "FP32", shape: [-1, -1] },

@@ -57,6 +57,8 @@ function toWire({
       d_in: manifest.dIn,
       d_out: manifest.dOut,
       m: manifest.m,
+      ...(manifest.layers !== undefined && { layers: manifest.layers }),
+      ...(manifest.blocks && { blocks: manifest.blocks.map((block) => ({ ...block, writes: [...block.writes] })) }),
       ...(manifest.groups && { groups: [...manifest.groups] }),
       encoder: snakeCase(manifest.encoder) as NonNullable<DictionaryWire["encoder"]>,
       encoders: [...encoders],

@@ -14,12 +14,31 @@ export const DictionarySchema = Type.Object(
     state: oneOf(DICTIONARY_STATES),
     kind: Type.Optional(oneOf(ENCODER_KINDS)),
     role: Type.Optional(
-      oneOf(ROLES, { description: "autoencoder: decodes to the row itself; transcoder: to another activation" }),
+      oneOf(ROLES, {
+        description:
+          "autoencoder: decodes to the row itself; transcoder: to another activation; crosscoder and cross_layer_transcoder: the same over several layers",
+      }),
     ),
     d: Type.Optional(Type.Integer({ description: "Row length, the same as d_in" })),
-    d_in: Type.Optional(Type.Integer({ description: "Row length" })),
+    d_in: Type.Optional(Type.Integer({ description: "Row length, of all layers together" })),
     d_out: Type.Optional(Type.Integer({ description: "Length of a decoded row" })),
     m: Type.Optional(Type.Integer({ description: "Atoms" })),
+    layers: Type.Optional(
+      Type.Integer({
+        description: "Layers side by side in a row: [n, layers, d] or flattened; outputs are [n, layers, d]",
+      }),
+    ),
+    blocks: Type.Optional(
+      Type.Array(
+        Type.Object({
+          from: Type.Integer({ description: "First atom" }),
+          to: Type.Integer({ description: "Atom after the last" }),
+          layer: Type.Integer({ description: "Layer that the atoms read" }),
+          writes: Type.Array(Type.Integer(), { description: "Layers that they write to" }),
+        }),
+        { description: "Atoms that read one layer each; absent: every atom reads all layers" },
+      ),
+    ),
     groups: Type.Optional(
       Type.Array(Type.Integer(), { description: "Nested widths, ascending to m, that a budget's group may be" }),
     ),

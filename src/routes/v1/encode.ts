@@ -16,6 +16,7 @@ import {
   type CodesType,
   defaultFormat,
 } from "../../codecs/answers.ts";
+import { joinLayers } from "../../codecs/rows.ts";
 import { readEncoder } from "../../codecs/read-encoder.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
 
@@ -46,13 +47,15 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
       const { id } = request.params;
       if (isLines(request.body))
         return answerLines(id, request.body, request, reply, pool, unread, options, closing.signal);
-      const { rows, targets, fields } = bodyOf(request, "encode");
+      const { rows: posted, targets: wanted, fields } = bodyOf(request, "encode");
       const { budget, encoder, include = [], timeout_ms: timeoutMs, on_overload: onOverload } = fields as EncodeFields;
       const chosen = readEncoder(encoder);
       const as = request.answerType as CodesType;
       const { format = defaultFormat(as) } = fields as EncodeFields;
       const reconstruction = include.includes("reconstruction");
       const { manifest, labels: labelled } = engine.status(id);
+      const rows = manifest ? joinLayers(posted, manifest.layers, manifest.dIn) : posted;
+      const targets = manifest && wanted ? joinLayers(wanted, manifest.layers, manifest.dOut) : wanted;
       const wantsLabels = include.includes("labels");
       if (wantsLabels) checkLabels(engine, id, labelled, format);
       const correlations = correlationsOf(fields, manifest);

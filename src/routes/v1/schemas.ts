@@ -61,7 +61,8 @@ export type BudgetWire = Static<typeof BudgetSchema>;
 export const InputsSchema = Type.Union(
   [
     Type.Array(Type.Array(Type.Number()), {
-      description: "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed",
+      description:
+        "Rows of d numbers; [batch, seq, d] is flattened and its shape echoed. A dictionary over several layers also takes [n, layers, d]",
     }),
     Type.Object(
       {
@@ -346,7 +347,13 @@ export const TransferBodySchema = Type.Object(
 );
 
 const outputs = Type.Array(Type.Array(Type.Number()));
-export const DecodeAnswerSchema = Type.Object({ outputs }, { title: "DecodedRows" });
+export const LayeredOutputsSchema = Type.Union([
+  outputs,
+  Type.Array(Type.Array(Type.Array(Type.Number())), {
+    description: "[n, layers, d], of a dictionary over several layers",
+  }),
+]);
+export const DecodeAnswerSchema = Type.Object({ outputs: LayeredOutputsSchema }, { title: "DecodedRows" });
 
 /** Put together by routes/v1/transfer.ts from an encode and a decode answer. */
 export const TransferAnswerSchema = Type.Object(

@@ -1,7 +1,14 @@
 import Type, { type Static } from "typebox";
 import { CODE_OPS, DIRECTION_OPS, MAX_EDITS } from "../../engine/core/edits.ts";
 import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
-import { AnsweredEncoderSchema, BUDGET, BudgetSchema, EncoderSchema, InputsSchema } from "./schemas.ts";
+import {
+  AnsweredEncoderSchema,
+  BUDGET,
+  BudgetSchema,
+  EncoderSchema,
+  InputsSchema,
+  LayeredOutputsSchema,
+} from "./schemas.ts";
 
 /** The wire's shapes of steering: what Ajv validates by, and what openapi/openapi.json is made of. */
 
@@ -84,7 +91,7 @@ export const SteerAnswerSchema = Type.Object(
     sha256: Type.String(),
     encoder: AnsweredEncoderSchema,
     shape: Type.Optional(Type.Array(Type.Integer())),
-    outputs: Type.Array(Type.Array(Type.Number())),
+    outputs: LayeredOutputsSchema,
     changes: Type.Array(
       Type.Object({
         norm: Type.Number({ description: "‖y − x‖" }),

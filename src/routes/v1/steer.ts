@@ -6,6 +6,7 @@ import { requestBudget } from "./request-fields.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { type AppOptions, contextOf } from "../request-context.ts";
 import { SteerAnswerSchema, SteerBodySchema, type SteerFields, SteerFieldsSchema } from "./steer-schemas.ts";
+import { joinLayers } from "../../codecs/rows.ts";
 import { readEncoder } from "../../codecs/read-encoder.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import type { WirePool } from "../threads/pool.ts";
@@ -32,7 +33,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
     },
     async (request, reply) => {
       const { id } = request.params;
-      const { rows, fields } = bodyOf(request, "steer");
+      const { rows: posted, fields } = bodyOf(request, "steer");
       const { set, budget, encoder, include = [], timeout_ms: timeoutMs, edits, rows: only } = fields as SteerFields;
       const chosen = readEncoder(encoder);
       if (edits === undefined && set === undefined) {
@@ -46,6 +47,7 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         throw new WireError("PURSUIT_INVALID_FIELD", message);
       }
       const { manifest } = engine.status(id);
+      const rows = manifest ? joinLayers(posted, manifest.layers, manifest.dIn) : posted;
       if (manifest) checkAnswer(leastBytes(rows.count * manifest.dOut, as), limits.maxAnswer);
 
       const work = {

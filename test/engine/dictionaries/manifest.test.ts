@@ -133,6 +133,54 @@ describe("a manifest", () => {
     ]);
   });
 
+  it("has layers and blocks of a role over several layers alone", () => {
+    const encoder = { center: true, subtract_center: false, input_norm: "none", k: 2 };
+    const base = {
+      kind: "topk",
+      encoder,
+      role: "cross_layer_transcoder",
+      d: undefined,
+      d_in: 6,
+      d_out: 6,
+      m: 8,
+      layers: 3,
+    };
+    const blocks = [
+      { from: 0, to: 4, layer: 0, writes: [0, 1, 2] },
+      { from: 4, to: 8, layer: 2, writes: [2] },
+    ];
+    const text = JSON.stringify({ ...GOOD, ...base, blocks });
+    expect(parseManifest(text)).toMatchObject({ layers: 3, blocks });
+    expect(parseManifest(manifestText(parseManifest(text)))).toEqual(parseManifest(text));
+    const faults = (fields: object) => faultsWith({ ...base, blocks, ...fields }).map((fault) => fault.slice(17));
+    const first = (change: object) => ({ blocks: [{ ...blocks[0]!, ...change }, blocks[1]!] });
+    expect(faults({ blocks: undefined })).toEqual([expect.stringMatching(/^blocks is missing; each atom/)]);
+    expect(faults({ layers: undefined })).toEqual([expect.stringMatching(/^layers is missing/)]);
+    expect(faults({ layers: 4 })).toEqual([expect.stringMatching(/^layers is 4; it must divide d_in, 6/)]);
+    expect(faults({ role: "transcoder" })).toEqual([expect.stringMatching(/^layers: role transcoder has one layer/)]);
+    expect(faults({ groups: [4, 8] })).toEqual([expect.stringMatching(/^groups and blocks are both given/)]);
+    expect(faults(first({ from: 1 }))).toEqual([
+      "blocks[0] holds atoms 1 to 4; it must begin at 0 and hold one atom or more.",
+    ]);
+    expect(faults(first({ layer: 3 }))).toEqual(["blocks[0].layer is 3; there are layers 0 to 2."]);
+    expect(faults(first({ writes: [1, 0] }))).toEqual([
+      "blocks[0].writes is [1, 0]; it must ascend within layers 0 to 2.",
+    ]);
+    expect(faults({ m: 9 })).toEqual(["blocks end with atom 8; they must end with m, 9."]);
+    expect(faults({ encoder: { ...encoder, k: 5 } })).toEqual([
+      "encoder.k is 5; it holds for each block, and blocks[0] has 4 atoms.",
+      "encoder.k is 5; it holds for each block, and blocks[1] has 4 atoms.",
+    ]);
+    expect(faults({ encoder: { ...encoder, input_norm: "layer_norm" } })).toEqual([
+      expect.stringMatching(/^encoder\.input_norm is layer_norm; rows of several layers are not normed/),
+    ]);
+    const crosscoder = { role: "crosscoder", d_out: 9, encoder: { ...encoder, skip: true } };
+    expect(faults(crosscoder)).toEqual([
+      'd_in is 6, d_out 9; a crosscoder\'s are equal. Is its role "cross_layer_transcoder"?',
+      "encoder.skip is true; only a transcoder has a skip.",
+    ]);
+  });
+
   it("is told at once what it lacks and what it must not have", () => {
     const { score: _, ...encoder } = GOOD.encoder;
     const faults = faultsWith({ d_in: undefined, colour: "red", encoder: { ...encoder, momentum: 0.9 } });

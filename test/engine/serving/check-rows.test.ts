@@ -104,6 +104,14 @@ describe("the check of rows", () => {
 
 describe("checkWidth", () => {
   it("says which width was given and which is needed", () => {
-    expect(() => checkWidth(rowsOf([1, 2], 2), 384)).toThrow("The rows are 2 wide; this dictionary takes rows of 384.");
+    expect(() => checkWidth(rowsOf([1, 2], 2), { dIn: 384 })).toThrow(
+      "The rows are 2 wide; this dictionary takes rows of 384.",
+    );
+  });
+
+  it("says how the layers of a row may stand side by side", () => {
+    expect(() => checkWidth(rowsOf([1, 2], 2), { dIn: 12, layers: 3 })).toThrow(
+      "takes rows of 12, or of 3 layers of 4: [n, 3, 4].",
+    );
   });
 });

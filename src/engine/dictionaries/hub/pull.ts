@@ -7,7 +7,7 @@ import type { Understood } from "../importing/understood.ts";
 import { layoutOf, type LayoutFiles } from "../registry/layouts.ts";
 import { registeredHooks, registeredLayer } from "../registry/search.ts";
 import { download } from "./download.ts";
-import { checkSpace, HubCache } from "./hub-cache.ts";
+import { bytesInWords, checkSpace, HubCache } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
 import { Hub, type HubFile } from "./hub.ts";
 import type { PullTarget } from "./pull-target.ts";
@@ -24,6 +24,17 @@ export interface PullPlan {
   /** The folder or file to import, in the repository, and the layer of a set. */
   readonly open: string;
   readonly layer?: number;
+  /** Number of layers, where a whole set of them is fetched. */
+  readonly layers?: number;
+}
+
+/** Stored bytes are the least that a set takes in memory. @throws Fault where that is too much */
+function checkWhole(layers: number | undefined, files: readonly HubFile[], memoryLimit: number): void {
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  if (layers === undefined || bytes <= memoryLimit) return;
+  throw new Fault("import", [
+    `The files of all ${layers} layers are ${bytesInWords(bytes)}; PURSUIT_MEMORY_LIMIT allows ${bytesInWords(memoryLimit)}. Pull one layer as a transcoder: --layer <n>.`,
+  ]);
 }
 
 /** Fetches dictionaries of a hub through a cache, and reads them as import does. */
@@ -41,9 +52,10 @@ export class Puller {
   /**
    * Finds the files that a dictionary needs.
    * @param given flags of the user: a layer names one of a set
+   * @param memoryLimit bytes that a dictionary may take: a larger set is not fetched
    * @throws HubFault where the hub cannot be asked; Fault where it holds no such dictionary
    */
-  async plan(target: PullTarget, given: ImportFlags): Promise<PullPlan> {
+  async plan(target: PullTarget, given: ImportFlags, memoryLimit: number): Promise<PullPlan> {
     const { repo, revision } = target;
     const { offline } = this.#settings;
     const commit = await (offline ? this.#cache : this.#hub).commitOf(repo, revision);
@@ -65,6 +77,7 @@ export class Puller {
       required.filter((path) => !there.has(path)),
       `revision ${revision}`,
     );
+    checkWhole(opened.layers, files, memoryLimit);
     const sizes = await Promise.all(files.map(({ path }) => this.#cache.sizeOf(repo, commit, path)));
     return {
       target,
@@ -107,7 +120,7 @@ export class Puller {
    * @param given flags of the user, which win
    * @throws Fault, FormatError
    */
-  async read({ target, commit, open, layer }: PullPlan, given: ImportFlags): Promise<Understood> {
+  async read({ target, commit, open, layer }: PullPlan, given: ImportFlags, memoryLimit: number): Promise<Understood> {
     const { repo, path, entry } = target;
     const root = this.#cache.snapshot(repo, commit);
     const registered = entry === undefined ? undefined : await layoutOf(entry).flags?.(entry, root);
@@ -119,7 +132,7 @@ export class Puller {
       ...registered?.flags,
       ...given,
     };
-    const understood = await understand(join(root, open), flags);
+    const understood = await understand(join(root, open), flags, memoryLimit);
     return {
       ...understood,
       notes: [...understood.notes, ...(registered?.notes ?? []), ...this.#notesOf(target, understood)],

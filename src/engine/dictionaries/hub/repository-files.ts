@@ -13,6 +13,8 @@ const FOLDERS: readonly (readonly [readonly string[], readonly string[]])[] = [
   [["config.json", "sae_weights.pt"], []],
   [["config.json", "ae.pt"], []],
   [["config.json", "sae.pt"], []],
+  [["config.json", "model.safetensors"], []],
+  [["config.json", "model_final.pt"], []],
   [["params.npz"], []],
   [["params.safetensors"], ["config.json"]],
 ];
@@ -31,7 +33,7 @@ export const NESTED_FOLDERS = ["checkpoints"];
  * The files of a dictionary that lies in a folder of a repository.
  * @param folder its path in the repository, "" for the root
  * @param names files in it, those of NESTED_FOLDERS too, relative to it
- * @param layer the one to import of a set of layers
+ * @param layer the one to import of a set of layers; absent: all of them
  * @throws Fault where no layout is recognised, or the folder holds several dictionaries
  */
 export function filesOfFolder(folder: string, names: readonly string[], layer?: number): LayoutFiles {
@@ -46,14 +48,14 @@ export function filesOfFolder(folder: string, names: readonly string[], layer?: 
   const place = folder === "" ? "The repository's root" : folder;
   const layers = new Set(names.flatMap((name) => LAYER_FILES.exec(name)?.slice(1).map(Number) ?? []));
   if (layers.size > 0) {
-    if (layer === undefined || !layers.has(layer)) {
+    if (layer !== undefined && !layers.has(layer)) {
       const numbers = [...layers].toSorted((a, b) => a - b).map(String);
-      throw new Fault("import", [
-        `${place} holds a set of layers that belong together: ${listed(numbers)}. One of them is imported: add --layer <n>.`,
-      ]);
+      throw new Fault("import", [`--layer ${layer}: ${place} holds the layers ${listed(numbers)}.`]);
     }
-    const required = names.filter((name) => Number(LAYER_FILES.exec(name)?.[1]) === layer).toSorted();
-    return { required: required.map(at), optional: settings, open: folder, layer };
+    const wanted = layer === undefined ? layers : new Set([layer]);
+    const required = names.filter((name) => wanted.has(Number(LAYER_FILES.exec(name)?.[1]))).toSorted();
+    const opened = layer === undefined ? { open: folder, layers: layers.size } : { open: folder, layer };
+    return { required: required.map(at), optional: settings, ...opened };
   }
   const weights = names.filter((name) => WEIGHTS.test(name)).toSorted();
   if (weights.length === 1) return { required: [at(weights[0]!)], optional: settings, open: at(weights[0]!) };

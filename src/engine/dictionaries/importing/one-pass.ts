@@ -1,5 +1,5 @@
 import { Fault } from "../../core/errors.ts";
-import type { InputNorm, Role } from "../../core/dictionary.ts";
+import type { Block, InputNorm, Role } from "../../core/dictionary.ts";
 import type { OnePassSettings, OnePassWeights } from "../../encoders/one-pass.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
@@ -26,6 +26,9 @@ export interface OnePassParts<S extends OnePassSettings = OnePassSettings> {
   readonly center: Float32Array | null;
   readonly tensors: OnePassWeights["tensors"];
   readonly common: KnownCommon;
+  /** Of a dictionary over several layers. */
+  readonly layers?: number;
+  readonly blocks?: readonly Block[];
   /** Settings of the kind itself. */
   readonly own: { readonly [K in Exclude<keyof S, keyof OnePassSettings>]?: Known<S[K]> };
 }
@@ -64,7 +67,7 @@ export function refuseTranscoder({ role }: ImportFlags, layout: string): void {
 
 /** The weights and the origins of their settings. */
 export function onePassOf<S extends OnePassSettings>(
-  { kind, role, dIn, dOut, m, atoms, center, tensors, common, own }: OnePassParts<S>,
+  { kind, role, dIn, dOut, m, layers, blocks, atoms, center, tensors, common, own }: OnePassParts<S>,
   flags: ImportFlags,
 ): Pick<Understood, "weights" | "origins"> {
   const { inputNorm: said } = flags;
@@ -79,6 +82,8 @@ export function onePassOf<S extends OnePassSettings>(
       dIn,
       d: dOut,
       m,
+      ...(layers !== undefined && { layers }),
+      ...(blocks && { blocks }),
       atoms,
       center,
       settings,

@@ -11,16 +11,14 @@ import { decoderAlone } from "./other-layouts.ts";
 import { BOOLEAN, Config, COUNT, or, STRING } from "./read-config.ts";
 import { stateDictOf } from "./state-dict.ts";
 import { scaled } from "./transpose.ts";
-import { topkFlags, type Understood } from "./understood.ts";
+import { type Known, type KnownTopk, topkFlags, type Understood } from "./understood.ts";
 
 /** Name of the weights without their ending. */
 export const SPARSIFY_WEIGHTS = "sae";
 
 /** Keys of cfg.json without a part in encoding: how it was trained (config.py of sparsify 0.0.1 to 1.3.3, and of clt-training). */
 const HARMLESS_KEYS: ReadonlySet<string> = new Set(
-  "normalize_decoder multi_topk dtype tp_output divide_cross_layer train_post_encoder per_source_tied secondary_target_tied use_fp8".split(
-    " ",
-  ),
+  "normalize_decoder multi_topk dtype tp_output train_post_encoder per_source_tied use_fp8".split(" "),
 );
 
 /** Added to active latents by clt-training; zeros, where training did not touch them. */
@@ -39,28 +37,8 @@ const ACTIVATIONS = ["topk", "groupmax"] as const;
  * @throws Fault with every fault, FormatError
  */
 export async function understandSparsify(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
-  const config = await Config.read(join(folder, "cfg.json"), "sparsify");
-  const d = config.required("d_in", 1, COUNT);
-  const expansion = config.setting("expansion_factor", 32, COUNT).value;
-  // 0 leaves it to the expansion factor.
-  const m = config.setting("num_latents", 0, or(COUNT, 0)).value || d * expansion;
-  const { kind, role, skip } = layoutOf(config);
-  const normalized = config.setting("normalize_io", false, BOOLEAN).value;
-  refuseCrossLayer(config);
-  const { k, ...common } = topkFlags(
-    {
-      k: config.setting("k", 32, COUNT),
-      center: { value: true, from: "sparsify" },
-      subtractCenter: { value: role === "autoencoder", from: "sparsify" },
-      inputNorm: { value: "none", from: "sparsify" },
-    },
-    flags,
-  );
-  if (kind === "groupmax" && m % k.value !== 0) {
-    config.fault(`k is ${k.value}; groupmax needs a k that divides the ${m} latents into groups of equal size.`);
-  }
-  if (flags.normalize !== undefined) config.fault("--normalize: sparsify uses W_dec as it is; leave the flag out.");
-  config.settle(HARMLESS_KEYS, `sparsify's ${kind}`);
+  const settings = await readSparsifyConfig(folder, flags, false);
+  const { d, m, kind, role, skip, normalized, k, common, notes: configNotes } = settings;
   const opened = await openTensorFile(weights);
   try {
     const { file, notes } = stateDictOf(opened, flags.key);
@@ -100,7 +78,7 @@ export async function understandSparsify(folder: string, weights: string, flags:
         {},
       ),
       defaultBudget: { maxAtoms: Math.min(k.value, m) },
-      notes: [...(normalized ? [`${NORMS.join(" and ")} are folded (normalize_io).`] : []), ...config.notes, ...notes],
+      notes: [...(normalized ? [`${NORMS.join(" and ")} are folded (normalize_io).`] : []), ...configNotes, ...notes],
       provenance: { library: "sparsify" },
     };
   } finally {
@@ -108,7 +86,57 @@ export async function understandSparsify(folder: string, weights: string, flags:
   }
 }
 
-function layoutOf(config: Config): { readonly kind: string; readonly role: Role; readonly skip: boolean } {
+/** cfg.json of one layer. */
+export interface SparsifyConfig {
+  readonly d: number;
+  readonly m: number;
+  readonly kind: (typeof ACTIVATIONS)[number];
+  readonly role: Role;
+  readonly skip: boolean;
+  /** Whether the weights hold mean norms of rows and outputs. */
+  readonly normalized: boolean;
+  readonly k: Known<number>;
+  readonly common: Omit<KnownTopk, "k">;
+  /** Layers that it writes to, from its own on; 0: its own, by a decoder without a number. */
+  readonly targets: number;
+  /** Whether what earlier layers write is divided by their number. */
+  readonly divided: boolean;
+  readonly notes: readonly string[];
+}
+
+/** @param whole whether the layer belongs to a set that is imported @throws Fault with every fault */
+export async function readSparsifyConfig(folder: string, flags: ImportFlags, whole: boolean): Promise<SparsifyConfig> {
+  const config = await Config.read(join(folder, "cfg.json"), "sparsify");
+  const d = config.required("d_in", 1, COUNT);
+  const expansion = config.setting("expansion_factor", 32, COUNT).value;
+  // 0 leaves it to the expansion factor.
+  const m = config.setting("num_latents", 0, or(COUNT, 0)).value || d * expansion;
+  const { kind, role, skip } = layoutOf(config);
+  const normalized = config.setting("normalize_io", false, BOOLEAN).value;
+  const targets = refuseJoint(config, whole);
+  const divided = config.setting("divide_cross_layer", false, BOOLEAN).value;
+  const { k, ...common } = topkFlags(
+    {
+      k: config.setting("k", 32, COUNT),
+      center: { value: true, from: "sparsify" },
+      subtractCenter: { value: role === "autoencoder", from: "sparsify" },
+      inputNorm: { value: "none", from: "sparsify" },
+    },
+    flags,
+  );
+  if (kind === "groupmax" && m % k.value !== 0) {
+    config.fault(`k is ${k.value}; groupmax needs a k that divides the ${m} latents into groups of equal size.`);
+  }
+  if (flags.normalize !== undefined) config.fault("--normalize: sparsify uses W_dec as it is; leave the flag out.");
+  config.settle(HARMLESS_KEYS, `sparsify's ${kind}`);
+  return { d, m, kind, role, skip, normalized, k, common, targets, divided, notes: config.notes };
+}
+
+function layoutOf(config: Config): {
+  readonly kind: (typeof ACTIVATIONS)[number];
+  readonly role: Role;
+  readonly skip: boolean;
+} {
   const activation = config.setting("activation", "topk", STRING).value;
   const kind = ACTIVATIONS.find((one) => one === activation) ?? "topk";
   if (activation === "batchtopk") {
@@ -135,8 +163,8 @@ function layoutOf(config: Config): { readonly kind: string; readonly role: Role;
   return { kind, role, skip };
 }
 
-/** Settings of clt-training that reach over layers. */
-function refuseCrossLayer(config: Config): void {
+/** Refuses settings of clt-training that Pursuit cannot follow. @returns the number of layers that this one writes to */
+function refuseJoint(config: Config, whole: boolean): number {
   const coalesced = config.setting("coalesce_topk", "none", STRING).value;
   if (coalesced !== "none" || config.setting("topk_coalesced", false, BOOLEAN).value) {
     config.fault(
@@ -144,9 +172,14 @@ function refuseCrossLayer(config: Config): void {
     );
   }
   const targets = config.setting("n_targets", 0, or(COUNT, 0)).value;
-  if (targets > 1) {
+  if (targets > 1 && !whole) {
     config.fault(
-      `n_targets is ${targets}: this layer writes to ${targets} layers, each with a decoder and a post_encoder of its own. Train with n_targets 0 for a transcoder of one layer.`,
+      `n_targets is ${targets}: this layer writes to ${targets} layers, each with a decoder of its own. Import the folder above it, whole or with --layer.`,
+    );
+  }
+  if (config.setting("secondary_target_tied", false, BOOLEAN).value) {
+    config.fault(
+      "secondary_target_tied is true: a layer's decoder takes the latents of other layers, too, which Pursuit does not do. Train without it.",
     );
   }
   config.setting("n_sources", 0, or(COUNT, 0));
@@ -155,6 +188,7 @@ function refuseCrossLayer(config: Config): void {
       "post_encoder_scale is true: it scales active latents after the top k, which Pursuit does not do. Train without it.",
     );
   }
+  return whole && config.get("transcode") === true ? targets : 0;
 }
 
 /** @throws Fault where active latents get another bias after the selection */

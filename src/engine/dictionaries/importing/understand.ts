@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
 import type { HalfType } from "../../core/float-formats.ts";
 import { findTensorFile, openTensorFile } from "../formats/tensor-file.ts";
-import { findCrossLayer, understandCrossLayer } from "./cross-layer.ts";
+import { findCrossCoder, understandCrossCoder } from "./crosscoder.ts";
+import { filesOf, findLayerSet, understandLayerSet } from "./cross-layer.ts";
 import {
   DICTIONARY_LEARNING_CONFIG,
   DICTIONARY_LEARNING_WEIGHTS,
@@ -25,10 +25,11 @@ import { understandWeights } from "./weights-file.ts";
 
 /**
  * What lies at a path, read and settled but not yet written.
+ * @param memoryLimit bytes that a dictionary may take: of several layers, one can be imported instead
  * @throws Fault naming what is missing, or what it is and what to do instead; FormatError when a file is not sound.
  */
-export async function understand(path: string, flags: ImportFlags): Promise<Understood> {
-  const understood = await understandPath(path, flags);
+export async function understand(path: string, flags: ImportFlags, memoryLimit = Infinity): Promise<Understood> {
+  const understood = await understandPath(path, flags, memoryLimit);
   refuseUntaken(understood, flags);
   const { kind } = understood.weights;
   if (flags.kind === undefined || flags.kind === kind) return understood;
@@ -47,12 +48,12 @@ function refuseUntaken({ source, taken = [] }: Understood, flags: ImportFlags): 
   throw new Fault("import", [`${named}: ${source} does not take this flag; leave it out.`]);
 }
 
-async function understandPath(path: string, flags: ImportFlags): Promise<Understood> {
+async function understandPath(path: string, flags: ImportFlags, memoryLimit: number): Promise<Understood> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new Fault("import", [`${path} cannot be read (${error.code ?? error.message}).`]);
   });
   if (!found.isDirectory()) {
-    return withSource(path, path, () => understandWeights(path, flags));
+    return withSource(path, [path], () => understandWeights(path, flags));
   }
   if (flags.from !== undefined && flags.from !== "sae-lens" && flags.from !== "sparsify") {
     throw new Fault("import", [
@@ -68,46 +69,57 @@ async function understandPath(path: string, flags: ImportFlags): Promise<Underst
     const saeLens = await findTensorFile(path, SAE_LENS_WEIGHTS);
     // sparsify's folders have a cfg.json, too, but other weights beside it.
     const sparsify = saeLens === null ? await findTensorFile(path, SPARSIFY_WEIGHTS) : null;
-    if (sparsify !== null) return withSource(path, sparsify, () => understandSparsify(path, sparsify, flags));
-    return withSource(path, saeLens ?? "", () => understandSaeLens(path, saeLens, flags));
+    if (sparsify !== null) return withSource(path, [sparsify], () => understandSparsify(path, sparsify, flags));
+    return withSource(path, [saeLens ?? ""], () => understandSaeLens(path, saeLens, flags));
   }
-  const crossLayer = await findCrossLayer(path, flags);
-  if (crossLayer !== null) return withSource(path, crossLayer.weights, () => understandCrossLayer(crossLayer, flags));
+  const layers = await findLayerSet(path);
+  if (layers !== null) {
+    return withSource(path, filesOf(layers, flags), () => understandLayerSet(layers, flags, memoryLimit));
+  }
+  const crossCoder = await findCrossCoder(path);
+  if (crossCoder !== null) return withSource(path, [crossCoder], () => understandCrossCoder(crossCoder, flags));
   const openMoss = await findOpenMoss(path);
-  if (openMoss !== null) return withSource(path, openMoss, () => understandOpenMoss(path, openMoss, flags));
+  if (openMoss !== null) return withSource(path, [openMoss], () => understandOpenMoss(path, openMoss, flags));
   const llamaScope = await findLlamaScope(path);
   if (llamaScope !== null) {
     const [layout, weights] = llamaScope;
-    return withSource(path, weights, () => understandLlamaScope(path, layout, weights, flags));
+    return withSource(path, [weights], () => understandLlamaScope(path, layout, weights, flags));
   }
   const ae = await findTensorFile(path, DICTIONARY_LEARNING_WEIGHTS);
   if (ae !== null) {
     if (await isFile(DICTIONARY_LEARNING_CONFIG)) {
-      return withSource(path, ae, () => understandDictionaryLearning(path, ae, flags));
+      return withSource(path, [ae], () => understandDictionaryLearning(path, ae, flags));
     }
     throw new Fault("import", [
       `${path} holds ${basename(ae)} but no ${DICTIONARY_LEARNING_CONFIG}, which names the class of dictionary_learning. Put it beside the weights.`,
     ]);
   }
   const matryoshka = await findMatryoshkaSae(path);
-  if (matryoshka !== null) return withSource(path, matryoshka, () => understandMatryoshkaSae(path, matryoshka, flags));
+  if (matryoshka !== null)
+    return withSource(path, [matryoshka], () => understandMatryoshkaSae(path, matryoshka, flags));
   const params = await findTensorFile(path, GEMMA_SCOPE_WEIGHTS);
-  if (params !== null) return withSource(path, params, () => understandGemmaScope(path, params, flags));
+  if (params !== null) return withSource(path, [params], () => understandGemmaScope(path, params, flags));
   throw new Fault("import", await explainFolder(path));
 }
 
 /**
- * Adds the weights file and its digest to the provenance.
+ * Adds the weights files and their digest to the provenance.
  * @throws Fault when the file was replaced or written to between its reading and its digest.
  */
-async function withSource(path: string, weights: string, read: () => Promise<Understood>): Promise<Understood> {
-  const before = await changeMark(weights);
+async function withSource(
+  path: string,
+  weights: readonly string[],
+  read: () => Promise<Understood>,
+): Promise<Understood> {
+  const before = await Promise.all(weights.map(changeMark));
   const understood = await read();
   const source = { source: basename(resolve(path)), source_sha256: await sha256Of(weights) };
-  if ((await changeMark(weights)) !== before) {
-    throw new Fault("import", [`${weights} changed while it was read. Import it again when nothing writes to it.`]);
+  const after = await Promise.all(weights.map(changeMark));
+  const changed = weights.find((_, i) => after[i] !== before[i]);
+  if (changed !== undefined) {
+    throw new Fault("import", [`${changed} changed while it was read. Import it again when nothing writes to it.`]);
   }
-  const stored = await halfTypeOf(weights);
+  const stored = await halfTypeOf(weights[0]!);
   return {
     ...understood,
     ...(stored && { stored }),
@@ -132,8 +144,11 @@ async function changeMark(path: string): Promise<string> {
   return found === null ? "" : [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join();
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** Digest of files, one after the other. */
+async function sha256Of(paths: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  for (const path of paths) {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  }
   return hash.digest("hex");
 }

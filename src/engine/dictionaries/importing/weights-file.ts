@@ -5,6 +5,7 @@ import { isFloatType, openTensorFile, type TensorFile, type TensorHead } from ".
 import type { ImportFlags, Source } from "./import-flags.ts";
 import { isCircuitTracer, understandCircuitTracer } from "./circuit-tracer.ts";
 import { connorRobConfig, understandConnorRob } from "./connor-rob.ts";
+import { isCrossCoder, understandCrossCoderFile } from "./crosscoder.ts";
 import { normalizeAtoms } from "./normalize-atoms.ts";
 import { isOpenAi, understandOpenAi } from "./openai.ts";
 import { explainTensors } from "./other-layouts.ts";
@@ -40,6 +41,7 @@ const READERS = {
 async function understandTensors(file: TensorFile, flags: ImportFlags): Promise<Understood> {
   if (flags.from === undefined) {
     if (isCircuitTracer(file)) return understandCircuitTracer(file, flags);
+    if (isCrossCoder(file)) return understandCrossCoderFile(file, flags);
     if (isOpenAi(file)) return understandOpenAi(file, flags);
     if (isOvercompleteEncoder(file)) return understandOvercomplete(file, flags);
     const publisher = publisherOf(file);

@@ -4,9 +4,8 @@ import { join } from "node:path";
 import type { DictionaryManifest } from "../../core/dictionary.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
 import type { HalfType } from "../../core/float-formats.ts";
-import { specOf } from "../../encoders/registry.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
-import { type LoadedWeights, loadWeights, WEIGHTS_FILE } from "../weights.ts";
+import { atomsByBlock, type LoadedWeights, loadWeights, tensorShapes, WEIGHTS_FILE } from "../weights.ts";
 import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
 import type { Understood } from "./understood.ts";
 
@@ -31,13 +30,14 @@ export async function writeDictionary(
   if (!force && (await exists(folder))) {
     throw new Fault("import", [`${folder} exists already. Choose another --id, or replace it with --force.`]);
   }
-  const { role = "autoencoder", d, dIn = d, m, kind, settings: encoder } = weights;
-  const optional = { ...(groups && { groups }), ...(defaultBudget && { defaultBudget }) };
+  const { role = "autoencoder", d, dIn = d, m, kind, layers, blocks, settings: encoder } = weights;
+  const layered = { ...(layers !== undefined && { layers }), ...(blocks && { blocks }) };
+  const optional = { ...layered, ...(groups && { groups }), ...(defaultBudget && { defaultBudget }) };
   const manifest: DictionaryManifest = { id, kind, role, dIn, dOut: d, m, ...optional, encoder, provenance };
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
-    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights, stored)));
+    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights, manifest, stored)));
     await writeSynced(join(partial, MANIFEST_FILE), [Buffer.from(manifestText(manifest))]);
     const warnings: string[] = [];
     const loaded = await loadWeights(partial, await readManifest(partial, (warning) => warnings.push(warning)));
@@ -50,19 +50,17 @@ export async function writeDictionary(
   }
 }
 
-function tensorsOf(weights: DictionaryWeights, stored?: HalfType): Readonly<Record<string, FloatTensor>> {
-  const { d, dIn = d, m, atoms, center, settings, tensors = {} } = weights;
-  const shapes = specOf(weights).tensors({ dIn, dOut: d, m }, settings);
-  const tensorOf = (shape: readonly number[], data: Float32Array): FloatTensor => ({
-    shape,
-    data,
-    ...(stored && { stored }),
-  });
-  return {
-    atoms: tensorOf([m, d], atoms),
-    ...(center && { center: tensorOf([d], center) }),
-    ...Object.fromEntries(Object.entries(tensors).map(([name, data]) => [name, tensorOf(shapes[name]!, data)])),
-  };
+function tensorsOf(
+  weights: DictionaryWeights,
+  manifest: DictionaryManifest,
+  stored?: HalfType,
+): Readonly<Record<string, FloatTensor>> {
+  const { atoms, blocks, center, tensors = {} } = weights;
+  const held = { ...(blocks ? atomsByBlock(weights) : { atoms }), ...(center && { center }), ...tensors };
+  const shapes = tensorShapes(manifest);
+  return Object.fromEntries(
+    Object.entries(held).map(([name, data]) => [name, { shape: shapes.get(name)!, data, ...(stored && { stored }) }]),
+  );
 }
 
 /** Gives `partial` the name `folder`. A folder of that name is renamed away first and removed last. */

@@ -14,6 +14,8 @@ export interface LayoutFiles {
   readonly open: string;
   /** The layer to import, where the folder holds several that belong together. */
   readonly layer?: number;
+  /** Number of layers, where all of those that the folder holds are imported. */
+  readonly layers?: number;
 }
 
 /** Flags of import that stand for what the registry says, and a sentence for each that deserves attention. */

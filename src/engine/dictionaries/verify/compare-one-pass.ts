@@ -1,7 +1,6 @@
 import { knownNorms } from "../../core/dictionary-weights.ts";
-import { onePassRule } from "../../encoders/activations.ts";
+import { decidedCode } from "../../encoders/blocks.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
-import { referenceCode } from "../../encoders/reference.ts";
 import type { Verdict } from "./compare-code.ts";
 import { pursuitStart, type ServedCode } from "./step-margins.ts";
 
@@ -16,7 +15,7 @@ const TOLERANCE = 1e-5;
 export function compareOnePass(served: ServedCode, x: Float32Array, z: Float32Array, weights: OnePassWeights): Verdict {
   const { settings } = weights;
   const input = pursuitStart(x, served, settings.subtractCenter ? weights : { ...weights, center: null });
-  const reference = referenceCode(input, weights, onePassRule(weights).reference);
+  const reference = decidedCode(input, weights);
   const merged = new Map<number, number>();
   for (let k = 0; k < served.indices.length; k++) merged.set(served.indices[k]!, served.values[k]!);
   let largest = 0;

@@ -1,4 +1,5 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
+import type { Block } from "../../core/dictionary.ts";
 import { createOnnxSession, encodeModel, type OnnxSessionOptions } from "./onnx-session.ts";
 import { type ExternalTensor, GraphBuilder } from "./graph-builder.ts";
 
@@ -40,19 +41,34 @@ export class DensePass {
 /** A matrix [m, d] to multiply rows with, and a bias [m] to add. */
 interface DenseWeights {
   readonly m: number;
+  /** Row length. */
   readonly d: number;
+  /** [m, d], or [m, d / layers] with blocks. */
   readonly atoms: Float32Array;
   readonly bias?: Float32Array;
+  readonly layers?: number;
+  /** Products [from, to) are with one of the `layers` equal slices of the row; absent: all are with the whole row. */
+  readonly blocks?: readonly Pick<Block, "from" | "to" | "layer">[];
 }
 
 /** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ + bias. */
-function buildDenseModel({ atoms, bias, m, d }: DenseWeights): {
+function buildDenseModel({ atoms, bias, m, d, layers = 1, blocks }: DenseWeights): {
   readonly model: Uint8Array;
   readonly external: readonly ExternalTensor[];
 } {
   const g = new GraphBuilder("dense");
   const rows = g.input("rows", "float32", ["n", d]);
-  const added = bias && g.weights("bias", bias, [m]);
-  g.outputAs("products", g.matmulTransposed(rows, g.weights("atoms", atoms, [m, d]), added), "float32", ["n", m]);
+  if (blocks === undefined) {
+    const added = bias && g.weights("bias", bias, [m]);
+    g.outputAs("products", g.matmulTransposed(rows, g.weights("atoms", atoms, [m, d]), added), "float32", ["n", m]);
+  } else {
+    const width = d / layers;
+    const products = blocks.map(({ from, to, layer }, i) => {
+      const added = bias && g.weights(`bias_${i}`, bias.subarray(from, to), [to - from]);
+      const matrix = g.weights(`atoms_${i}`, atoms.subarray(from * width, to * width), [to - from, width]);
+      return g.matmulTransposed(g.sliceColumns(rows, layer * width, (layer + 1) * width), matrix, added);
+    });
+    g.outputAs("products", g.concat(products, 1), "float32", ["n", m]);
+  }
   return { model: encodeModel(g.build()), external: g.externalTensors };
 }

@@ -200,6 +200,10 @@ export class GraphBuilder {
   slice = (a: Value, from: number, to: number): Value =>
     this.#op("Slice", [a, this.ints([from]), this.ints([to]), this.ints([0])]);
 
+  /** Columns [from, to) of the second axis. */
+  sliceColumns = (a: Value, from: number, to: number): Value =>
+    this.#op("Slice", [a, this.ints([from]), this.ints([to]), this.ints([1])]);
+
   // Control
 
   /** Both branches give the same number of values, and see the values around them. */

@@ -86,12 +86,14 @@ async function createOnRuntime(
 const WARM_UP_STEPS = 8;
 
 /** Encodes the sum of the first atoms, twice: the first run pays for the runtime's lazy set-up. */
-async function encodeOneRow(session: BatchSession, { atoms, center, d, m }: DictionaryWeights): Promise<WarmUp> {
-  const rows = new Float32Array(d);
+async function encodeOneRow(session: BatchSession, weights: DictionaryWeights): Promise<WarmUp> {
+  const { atoms, center, d, dIn = d, m } = weights;
+  // A transcoder's row may be longer or shorter than its atoms.
+  const rows = new Float32Array(dIn);
   for (let j = 0; j < Math.min(m, WARM_UP_STEPS); j++) {
-    for (let i = 0; i < d; i++) rows[i]! += atoms[j * d + i]! / (j + 1);
+    for (let i = 0; i < dIn; i++) rows[i]! += atoms[j * d + (i % d)]! / (j + 1);
   }
-  if (center !== null) for (let i = 0; i < d; i++) rows[i]! += center[i]!;
+  if (center !== null) for (let i = 0; i < dIn; i++) rows[i]! += center[i % d]!;
   const batch = {
     rows,
     count: 1,

@@ -1,3 +1,4 @@
+import { makesItsRow } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import { applyInputNorm } from "./input-norm.ts";
@@ -39,7 +40,7 @@ export function onePassRows(
       norm.scale[i] = scale;
     }
   }
-  if (role === "transcoder") {
+  if (!makesItsRow(role)) {
     const target = targets && constant && targets.map((value, at) => value - constant[at]!);
     return { count: padded, input: normed, target: target ?? null, norm: null };
   }

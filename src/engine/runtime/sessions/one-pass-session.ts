@@ -1,9 +1,10 @@
 import { atomNorms } from "../../core/dictionary-weights.ts";
 import { type Activation, ActiveAtoms, appendActive, type CandidateScan } from "../../core/candidate-atoms.ts";
-import type { CoherenceFigures, RuntimeChoice } from "../../core/dictionary.ts";
+import { type Block, type CoherenceFigures, makesItsRow, type RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
 import { onePassRule } from "../../encoders/activations.ts";
+import { blockScan } from "../../encoders/blocks.ts";
 import type { OnePassWeights, ScaledSettings } from "../../encoders/one-pass.ts";
 import { coherenceOf, freeMemory } from "../gram/gram.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
@@ -47,6 +48,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     dense: DensePass,
     skip: DensePass | null,
     activation: Activation,
+    scan: CandidateScan,
     weights: OnePassWeights,
     norms: Float64Array,
     loop: LoopThreads<OnePassJob>,
@@ -56,21 +58,25 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     this.#dense = dense;
     this.#skip = skip;
     this.#activation = activation;
-    this.#scan = createScan(activation.screen, weights.m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * weights.m));
+    this.#scan = scan;
     this.#loop = loop;
     this.chosen = { runtime, path: "dense" };
     this.coherence = coherenceOf(norms, null);
   }
 
   static async create(given: OnePassWeights, options: OnePassOptions): Promise<OnePassSession> {
-    const { d, dIn, m, tensors } = given;
+    const { d, dIn, m, tensors, blocks, layers = 1 } = given;
     const stored = atomNorms(given);
     const activation = onePassRule(given).create(given, stored);
+    const scan = blockScan(given, stored) ?? createScan(activation.screen, m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * m));
     const bias = tensors["encoder_bias"];
     const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) };
-    const dense = await DensePass.create(encoder, options);
+    const dense = await DensePass.create({ ...encoder, ...(blocks && { blocks, layers }) }, options);
     const skip = tensors["skip"];
-    const added = skip === undefined ? null : await DensePass.create({ d: dIn, m: d, atoms: skip }, options);
+    // A dictionary with blocks has a skip of each layer to the same layer.
+    const perLayer = blocks && { layers, blocks: evenBlocks(d, layers) };
+    const added =
+      skip === undefined ? null : await DensePass.create({ d: dIn, m: d, atoms: skip, ...perLayer }, options);
     const scaled = (given.settings as ScaledSettings).scaleByDecoderNorm === true;
     // The runtime holds these two by now.
     const { encoder_weight: _, skip: __, ...kept } = tensors;
@@ -81,12 +87,12 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     // In cache, reading atoms is no work for two.
     const threads = weights.atoms.byteLength < (options.helpFrom ?? HELP_FROM) ? 1 : options.threads;
     const loop = await startOnePassThreads(weights, shared, norms, threads);
-    return new OnePassSession(dense, added, activation, weights, norms, loop, options);
+    return new OnePassSession(dense, added, activation, scan, weights, norms, loop, options);
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
     const { dIn: d, m, role } = this.weights;
-    const needsConstant = role === "transcoder" && (batch.targets !== undefined || batch.reconstruction);
+    const needsConstant = !makesItsRow(role) && (batch.targets !== undefined || batch.reconstruction);
     const constant = needsConstant ? await this.#constant(batch) : null;
     const rows = onePassRows(batch, this.weights, constant);
     const active = this.#active;
@@ -138,6 +144,12 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     await this.#skip?.release();
     await this.#dense.release();
   }
+}
+
+/** Outputs [from, to) of each layer, from the same layer's slice. */
+function evenBlocks(d: number, layers: number): readonly Pick<Block, "from" | "to" | "layer">[] {
+  const width = d / layers;
+  return Array.from({ length: layers }, (_, layer) => ({ from: layer * width, to: (layer + 1) * width, layer }));
 }
 
 /** D_j / ||D_j||, which decode uses where scores were multiplied by the norms. */

@@ -56,9 +56,12 @@ describe("a set of layers", () => {
     });
   });
 
-  it.each([undefined, 2])("asks for a layer where it gets %s", (layer) => {
-    expect(() => filesOfFolder("a", names, layer)).toThrow(
-      "a holds a set of layers that belong together: 0, 1. One of them is imported: add --layer <n>.",
-    );
+  it("gives the files of all layers where none is named", () => {
+    const required = ["a/params_layer_0.safetensors", "a/params_layer_1.safetensors"];
+    expect(filesOfFolder("a", names)).toEqual({ required, optional: ["a/config.json"], open: "a", layers: 2 });
+  });
+
+  it("refuses a layer that it does not hold", () => {
+    expect(() => filesOfFolder("a", names, 2)).toThrow("--layer 2: a holds the layers 0, 1.");
   });
 });

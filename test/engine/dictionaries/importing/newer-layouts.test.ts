@@ -162,7 +162,7 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     /row 0 of dictionary\.W is not projected.*model\.eval\(\)/,
   ],
   ["a norm of archetypes", () => overcomplete({ ...MIXTURE, ...ENCODER }), { k: 2, normalize: "l2" }, /not normalised/],
-  ["a set of layers without its layer", () => crossLayer(), {}, /holds a set of layers \(1\).*add --layer <n>/],
+  ["a set of layers that lacks one", () => crossLayer(), {}, /holds the layers 1; layer 0 is missing.*--layer <n>/],
   ["a layer that is not there", () => crossLayer(), { layer: 0 }, /--layer 0: .* holds the layers 1/],
   ["a layer without its decoder", () => crossLayer(LAYER, null), { layer: 1 }, /put W_dec_1\.safetensors there/],
   ["a decoder of another shape", () => crossLayer(LAYER, { W_dec_1: [M, D] }), { layer: 1 }, /W_dec_1 is \[6, 4\]/],
