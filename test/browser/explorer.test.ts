@@ -13,6 +13,17 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const MODELS = fileURLToPath(new URL("../../models", import.meta.url));
 const MP = "minilm-wordnet-mp";
 const TOPK = "minilm-wordnet-topk";
+/** Something that a view shows once it is there. */
+const READY = ".code-feature, .card, .state, a.feature-row, .related a, .moved li, .map-shown a, .meter-value";
+const HASHES = [
+  `#/features?d=${MP}&q=bird`,
+  `#/feature?d=${MP}&f=890`,
+  `#/steer?d=${MP}&x=e4&edits=890.add.0.5`,
+  `#/map?d=${MP}&f=890`,
+  "#/live",
+  "#/dictionaries",
+  "#/nowhere",
+];
 
 describe.runIf(browserThere())("the explorer", () => {
   let server: RunningServer;
@@ -150,6 +161,81 @@ describe.runIf(browserThere())("the explorer", () => {
     await expectQuiet();
   });
 
+  it("searches and sorts features, and opens one", async () => {
+    const page = await show(`#/features?d=${MP}`);
+    const list = page.getByRole("list", { name: `Features of ${MP}` });
+    await page.getByText("4,096 features").waitFor();
+    // Only those in sight exist; the end is reached without all before it.
+    expect(await list.getByRole("listitem").count()).toBeLessThan(80);
+    await list.focus();
+    await page.keyboard.press("End");
+    await list.getByText("4095", { exact: true }).waitFor();
+
+    await page.getByRole("button", { name: "Sort by rate" }).click();
+    await page.waitForURL(/sort=rate/);
+    const rates = (await (await fetch(`${server.base}/v1/dictionaries/${MP}/features?sort=rate&limit=1`)).json()) as {
+      features: { index: number }[];
+    };
+    await list.getByText(String(rates.features[0]!.index), { exact: true }).waitFor();
+
+    await page.getByLabel("Search words").fill("bird");
+    await page.getByText(/features match/).waitFor();
+    await page.waitForURL(/q=bird/);
+    await list
+      .getByRole("link", { name: /warm-blooded egg-laying/ })
+      .first()
+      .click();
+    await page.waitForURL(/#\/feature\?/);
+    await expectQuiet();
+  });
+
+  it("shows what a feature is, and finds rows like it", async () => {
+    const page = await show(`#/feature?d=${MP}&f=890`);
+    await page.getByRole("heading", { name: /^bird/ }).waitFor();
+    await page.getByRole("heading", { name: /Nearest atoms/ }).waitFor();
+    expect(await page.locator(".related a").count()).toBeGreaterThan(4);
+    await page.getByRole("button", { name: "Find rows like it" }).click();
+    await page.getByText(/^Active in \d+ of 64 examples/).waitFor();
+    await page.getByRole("link", { name: "Feature after" }).click();
+    await page.getByText("Feature 891").waitFor();
+    await expectQuiet();
+  });
+
+  it("steers a row and shows its code before and after", async () => {
+    const page = await show(`#/steer?d=${MP}&x=e4`);
+    await page.getByText("No edit yet").waitFor();
+    await page.getByLabel("Add a feature, by its words or its number").fill("890");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/edits=890\.add\.0\.5/);
+    const edited = page.getByRole("list", { name: "Features before and after" }).getByRole("listitem").first();
+    await edited.getByText("edited").waitFor();
+    expect(await edited.innerText()).toMatch(/890 bird/);
+    await page.getByLabel("What it does").selectOption("remove");
+    await page.waitForURL(/edits=890\.remove/);
+    await page.getByText("z = 0").waitFor();
+    await page.getByText("The request behind this view").click();
+    await page.getByText('"op":"remove"').waitFor();
+    await expectQuiet();
+  });
+
+  it("draws a map, marks what a search finds, and goes on by keyboard", async () => {
+    const page = await show(`#/map?d=${MP}&q=bird`);
+    const plane = page.locator("canvas[data-drawn='4096'], .map-plane .state");
+    await plane.waitFor();
+    await page.locator(".map-side .row-list button").first().click();
+    await page.waitForURL(/f=\d+/);
+    await page.getByText(/^Feature \d+/).waitFor();
+    await expectQuiet();
+  });
+
+  it("shows what the server does now", async () => {
+    const page = await show("#/live");
+    await page.getByText("rows a second").waitFor();
+    await page.getByRole("heading", { name: "Why rows ended" }).waitFor();
+    await page.getByText("the budget of atoms is spent").waitFor();
+    await expectQuiet();
+  });
+
   const LOOKS = [
     ["light", 1440],
     ["light", 390],
@@ -159,9 +245,9 @@ describe.runIf(browserThere())("the explorer", () => {
   it.each(sample(LOOKS, 2))(
     "has no fault that axe finds, in %s colours, %i pixels wide",
     async (colorScheme, width) => {
-      for (const hash of [encode(`&d2=${TOPK}`), "#/dictionaries", "#/nowhere"]) {
+      for (const hash of [encode(`&d2=${TOPK}`), ...HASHES]) {
         const page = await show(hash, { colorScheme, viewport: { width, height: 900 } });
-        await page.locator(".code-feature, .card, .state").first().waitFor();
+        await page.locator(READY).first().waitFor();
         expect([hash, await axeViolations(page)]).toEqual([hash, []]);
         expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
       }

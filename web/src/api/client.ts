@@ -94,5 +94,12 @@ export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
   return (answer.status === 204 ? undefined : await answer.json()) as T;
 }
 
+/** @throws Problem */
+export const askText = async (path: string, options: Ask = {}): Promise<string> => (await send(path, options)).text();
+
+/** @throws Problem */
+export const askBytes = async (path: string, options: Ask = {}): Promise<ArrayBuffer> =>
+  (await send(path, options)).arrayBuffer();
+
 /** `v1/dictionaries/{id}/rest`. */
 export const dictionaryPath = (id: string, rest = ""): string => `v1/dictionaries/${encodeURIComponent(id)}${rest}`;

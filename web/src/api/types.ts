@@ -1,5 +1,8 @@
 /** Answers of the server, as the routes' own schemas describe them. */
 import type { DictionaryWire } from "../../../src/routes/v1/dictionary-schemas.ts";
+import type { Static } from "typebox";
+import type { FeaturePageSchema, FeatureSchema } from "../../../src/routes/v1/feature-schemas.ts";
+import type { SteerAnswerSchema } from "../../../src/routes/v1/steer-schemas.ts";
 
 export type Dictionary = DictionaryWire;
 
@@ -30,3 +33,8 @@ export interface EncodeAnswer {
   readonly warning?: string;
   readonly codes: readonly Code[];
 }
+
+export type FeaturePage = Static<typeof FeaturePageSchema>;
+export type FeatureSummary = FeaturePage["features"][number];
+export type Feature = Static<typeof FeatureSchema>;
+export type SteerAnswer = Static<typeof SteerAnswerSchema>;

@@ -5,6 +5,11 @@ import { ask } from "../api/client.ts";
 import type { Dictionary } from "../api/types.ts";
 import { Empty, Shown } from "../parts/states.tsx";
 import { DictionariesView } from "../views/dictionaries.tsx";
+import { FeatureView } from "../views/feature/feature.tsx";
+import { FeaturesView } from "../views/features/features.tsx";
+import { LiveView } from "../views/live/live.tsx";
+import { SteerView } from "../views/steer/steer.tsx";
+import { lazy } from "./lazy.tsx";
 import { EncodeView } from "../views/encode/encode.tsx";
 import { Dictionaries } from "./dictionaries.ts";
 import { KeyDialog } from "./key-dialog.tsx";
@@ -16,10 +21,17 @@ interface View {
   readonly show: ComponentType;
   /** Whether the bar leads to it; a feature is reached from others. */
   readonly inBar: boolean;
+  /** The view of the bar that it belongs to. */
+  readonly under?: string;
 }
 
 const VIEWS: Readonly<Record<string, View>> = {
   encode: { name: "Encode", show: EncodeView, inBar: true },
+  features: { name: "Features", show: FeaturesView, inBar: true },
+  feature: { name: "Feature", show: FeatureView, inBar: false, under: "features" },
+  steer: { name: "Steer", show: SteerView, inBar: true },
+  map: { name: "Map", show: lazy(() => import("../views/map/map.tsx").then(({ MapView }) => MapView)), inBar: true },
+  live: { name: "Live", show: LiveView, inBar: true },
   dictionaries: { name: "Dictionaries", show: DictionariesView, inBar: true },
 };
 
@@ -63,7 +75,11 @@ export function App() {
           {Object.entries(VIEWS).flatMap(([path, { name, inBar }]) =>
             inBar
               ? [
-                  <a key={path} href={linkTo(path, kept)} aria-current={path === view ? "page" : undefined}>
+                  <a
+                    key={path}
+                    href={linkTo(path, kept)}
+                    aria-current={path === view ? "page" : path === shown?.under ? "true" : undefined}
+                  >
                     {name}
                   </a>,
                 ]

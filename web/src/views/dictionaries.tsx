@@ -104,6 +104,8 @@ function Card({ dictionary }: { readonly dictionary: Dictionary }) {
       {state !== "failed" && (
         <p class="card-links">
           <a href={linkTo("encode", { d: id })}>Encode</a>
+          <a href={linkTo("features", { d: id })}>Features</a>
+          <a href={linkTo("map", { d: id })}>Map</a>
         </p>
       )}
     </li>

@@ -90,7 +90,7 @@ export function RowsPane({
 }
 
 function Examples({ examples, x }: { readonly examples: Answer<readonly Example[]>; readonly x: string }) {
-  const { params } = place.value;
+  const { view, params } = place.value;
   return (
     <Shown answer={examples} what="examples" lines={12}>
       {(all) =>
@@ -103,7 +103,7 @@ function Examples({ examples, x }: { readonly examples: Answer<readonly Example[
             {all.map(({ text }, index) => (
               <li key={index}>
                 <a
-                  href={linkTo("encode", changed(params, { x: `e${index}` }))}
+                  href={linkTo(view, changed(params, { x: `e${index}` }))}
                   aria-current={x === `e${index}` ? "true" : undefined}
                   tabIndex={x === `e${index}` || (index === 0 && !x.startsWith("e")) ? 0 : -1}
                 >
@@ -171,7 +171,7 @@ function FileRows({
   readonly take: (file: File | undefined) => Promise<void>;
 }) {
   const file = droppedFile.value;
-  const { params } = place.value;
+  const { view, params } = place.value;
   return (
     <div class="file-rows">
       <label class="drop">
@@ -213,7 +213,7 @@ function FileRows({
             {Array.from({ length: Math.min(file.count, LISTED) }, (_, index) => (
               <li key={index}>
                 <a
-                  href={linkTo("encode", changed(params, { x: `f${index}` }))}
+                  href={linkTo(view, changed(params, { x: `f${index}` }))}
                   aria-current={x === `f${index}` ? "true" : undefined}
                   tabIndex={x === `f${index}` || (index === 0 && !x.startsWith("f")) ? 0 : -1}
                 >
