@@ -20,14 +20,21 @@ const IGNORED: ReadonlySet<string> = new Set([
  * `{indices, values}`, `{values: {"17": 0.3}}` (map) or `{values: […m]}` (dense), or columns `{indptr, indices,
  * values}` (csr). Any list of numbers may be `{data, dtype, shape: [k]}`.
  * @param sizes of the dictionary, null if not known yet
+ * @param field name of the codes in the body
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_INVALID_CODE, PURSUIT_TOO_MANY_ROWS
  */
-export function readCodes(codes: unknown, limits: RowLimits, sizes: Sizes | null = null): CodesToDecode {
-  if (typeof codes === "object" && codes !== null && "indptr" in codes) return readColumns(codes, limits);
-  if (!Array.isArray(codes)) throw invalid(`codes must be a list of {"indices", "values"}; it is ${describe(codes)}.`);
-  if (codes.length === 0) throw invalid("codes holds no codes.");
-  checkCount(codes.length, limits, "codes");
-  const rows = codes.map((code, row) => readCode(code, `codes[${row}]`, sizes));
+export function readCodes(
+  codes: unknown,
+  limits: RowLimits,
+  sizes: Sizes | null = null,
+  field = "codes",
+): CodesToDecode {
+  if (typeof codes === "object" && codes !== null && "indptr" in codes) return readColumns(codes, limits, field);
+  if (!Array.isArray(codes))
+    throw invalid(`${field} must be a list of {"indices", "values"}; it is ${describe(codes)}.`);
+  if (codes.length === 0) throw invalid(`${field} holds no codes.`);
+  checkCount(codes.length, limits, field);
+  const rows = codes.map((code, row) => readCode(code, `${field}[${row}]`, sizes));
   const indptr = new Uint32Array(rows.length + 1);
   for (const [i, { indices }] of rows.entries()) indptr[i + 1] = indptr[i]! + indices.length;
   const joined = {
@@ -42,50 +49,50 @@ export function readCodes(codes: unknown, limits: RowLimits, sizes: Sizes | null
   }
   const norm = joinNorms(
     rows.map((row) => row.norm),
-    "codes",
+    field,
   );
   return norm === null ? joined : { ...joined, norm };
 }
 
 /** Codes in compressed-row form. */
-function readColumns(codes: object, limits: RowLimits): CodesToDecode {
+function readColumns(codes: object, limits: RowLimits, field: string): CodesToDecode {
   const { indptr: pointers, indices, values, norm, ...rest } = codes as Record<string, unknown>;
-  checkKeys(rest, "codes", "indptr, indices, values and norm");
-  const indptr = readNumbers(pointers, "codes.indptr", "index");
+  checkKeys(rest, field, "indptr, indices, values and norm");
+  const indptr = readNumbers(pointers, `${field}.indptr`, "index");
   const count = indptr.length - 1;
-  if (count < 1) throw invalid("codes holds no codes: indptr has one entry more than there are rows.");
-  checkCount(count, limits, "codes");
-  const columns = readEntries(indices, values, "codes");
+  if (count < 1) throw invalid(`${field} holds no codes: indptr has one entry more than there are rows.`);
+  checkCount(count, limits, field);
+  const columns = readEntries(indices, values, field);
   if (indptr[0] !== 0 || indptr[count] !== columns.indices.length) {
-    const message = `codes.indptr goes from ${indptr[0]} to ${indptr[count]}; it must go from 0 to ${columns.indices.length}.`;
+    const message = `${field}.indptr goes from ${indptr[0]} to ${indptr[count]}; it must go from 0 to ${columns.indices.length}.`;
     throw new WireError("PURSUIT_INVALID_CODE", message);
   }
   for (let row = 0; row < count; row++) {
     if (indptr[row]! <= indptr[row + 1]!) continue;
-    throw new WireError("PURSUIT_INVALID_CODE", `codes.indptr falls after entry ${row}; it must ascend.`);
+    throw new WireError("PURSUIT_INVALID_CODE", `${field}.indptr falls after entry ${row}; it must ascend.`);
   }
-  const read = norm === undefined ? null : readNorms(norm, count);
+  const read = norm === undefined ? null : readNorms(norm, count, `${field}.norm`);
   return read === null ? { count, indptr, ...columns } : { count, indptr, ...columns, norm: read };
 }
 
 type Norms = NonNullable<CodesToDecode["norm"]>;
 
 /** Reads the norms of all rows: a list of `{shift, scale}`, as in JSON, or two columns, as in MessagePack. */
-function readNorms(norm: unknown, count: number): Norms | null {
+function readNorms(norm: unknown, count: number, at: string): Norms | null {
   if (Array.isArray(norm)) {
-    if (norm.length !== count) throw invalid(`codes.norm holds ${norm.length} norms; there are ${count} codes.`);
+    if (norm.length !== count) throw invalid(`${at} holds ${norm.length} norms; there are ${count} codes.`);
     return joinNorms(
-      norm.map((one, row) => readNorm(one, `codes.norm[${row}]`)),
-      "codes.norm",
+      norm.map((one, row) => readNorm(one, `${at}[${row}]`)),
+      at,
     );
   }
   const { shift, scale, ...rest } = (typeof norm === "object" && norm !== null ? norm : {}) as Record<string, unknown>;
   const columns = {
-    shift: readNumbers(shift, "codes.norm.shift", "float"),
-    scale: readNumbers(scale, "codes.norm.scale", "float"),
+    shift: readNumbers(shift, `${at}.shift`, "float"),
+    scale: readNumbers(scale, `${at}.scale`, "float"),
   };
   if (columns.shift.length !== count || columns.scale.length !== count || Object.keys(rest).length > 0) {
-    throw invalid(`codes.norm must be {"shift", "scale"}, ${count} numbers each, as encode gave them.`);
+    throw invalid(`${at} must be {"shift", "scale"}, ${count} numbers each, as encode gave them.`);
   }
   return columns;
 }

@@ -247,6 +247,9 @@ export const together = (a: Extent, b: Extent): Extent => ({
   fields: a.fields + b.fields,
 });
 
+/** The same contents inside one more object. */
+export const deeper = (extent: Extent): Extent => ({ ...extent, depth: extent.depth + 1 });
+
 /** Letters of a text that count as one entry. */
 const LETTERS = 64;
 

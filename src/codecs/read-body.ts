@@ -1,10 +1,10 @@
 import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
 import { readCodes } from "./codes.ts";
-import { checkFields, codesExtent, editsExtent, type Extent, rowsExtent, together } from "./extent.ts";
+import { checkFields, codesExtent, deeper, editsExtent, type Extent, rowsExtent, together } from "./extent.ts";
 import { parseOctets } from "./octets.ts";
 import { parseJsonRows } from "./parse-json.ts";
 import { parseMsgpack } from "./msgpack.ts";
-import { type BodyLimits, describe, invalid, named, type PostedRows } from "./codec-error.ts";
+import { type BodyLimits, checkCount, describe, invalid, named, type PostedRows } from "./codec-error.ts";
 import { readRows } from "./rows.ts";
 import { ANSWER_FIELDS } from "./write-codes.ts";
 
@@ -29,6 +29,16 @@ interface SearchBody {
 
 interface DecodeBody {
   readonly codes: CodesToDecode;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** One of two sets to compare: rows to encode, or codes. */
+export type PostedSet = { readonly rows: PostedRows } | { readonly codes: CodesToDecode };
+
+/** Two sets of rows or codes. */
+interface ContrastBody {
+  readonly a: PostedSet;
+  readonly b: PostedSet;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
@@ -75,6 +85,30 @@ const readSearch = ({ inputs, ...fields }: PostedObject, limits: BodyLimits): Se
   fields,
 });
 
+function readContrast({ a, b, ...fields }: PostedObject, limits: BodyLimits, sizes: Sizes | null): ContrastBody {
+  const sets = { a: readSet(a, "a", limits, sizes), b: readSet(b, "b", limits, sizes) };
+  const count = countOf(sets.a) + countOf(sets.b);
+  checkCount(count, limits, "a and b together");
+  return { ...sets, fields };
+}
+
+const countOf = (set: PostedSet): number => ("rows" in set ? set.rows.count : set.codes.count);
+
+/** @throws WireError PURSUIT_INVALID_FIELD, and what the readers of rows and of codes throw, about `inputs` or `codes` of the set */
+function readSet(set: unknown, name: string, limits: BodyLimits, sizes: Sizes | null): PostedSet {
+  if (typeof set !== "object" || set === null || Array.isArray(set)) {
+    throw invalid(`${name} must be {"inputs": rows} or {"codes": codes}; it is ${describe(set)}.`);
+  }
+  const { inputs, codes, ...rest } = set as Record<string, unknown>;
+  const unknown = Object.keys(rest)[0];
+  if (unknown !== undefined) throw invalid(`${name} has no field ${named(unknown)}; it takes inputs or codes.`);
+  if ((inputs === undefined) === (codes === undefined)) {
+    throw invalid(`${name} must hold either inputs or codes; it holds ${inputs === undefined ? "neither" : "both"}.`);
+  }
+  if (inputs !== undefined) return { rows: readRows(inputs, limits, `${name}.inputs`) };
+  return { codes: readCodes(codes, limits, sizes, `${name}.codes`) };
+}
+
 /**
  * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec serves every
  * kind. A kind with numbers at `inputs` may also come as octet-stream, with its other fields in the query.
@@ -88,6 +122,11 @@ export const BODY_READERS = {
   },
   search: { extent: rowsExtent, read: readSearch },
   fields: { extent: editsExtent, read: (posted: PostedObject): FieldsBody => ({ fields: posted }) },
+  contrast: {
+    // One level deeper: the sets.
+    extent: (limits, d) => deeper(together(codesExtent(limits), rowsExtent(limits, d))),
+    read: readContrast,
+  },
   decode: { extent: (limits, d) => together(codesExtent(limits), rowsExtent(limits, d)), read: readDecode },
 } as const satisfies Record<string, BodyReader<unknown>>;
 

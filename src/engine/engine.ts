@@ -1,4 +1,5 @@
 import type { RequestBudget } from "./core/budget.ts";
+import type { FeatureCodes } from "./core/contrast.ts";
 import type { Cancellation } from "./core/cancellation.ts";
 import type {
   CoherenceFigures,
@@ -87,6 +88,29 @@ export interface EncodeAnswer {
   readonly sha256: string;
 }
 
+/** One of two sets to compare: rows to encode, or codes of the dictionary. */
+export type ContrastSet = { readonly rows: Rows } | { readonly codes: CodesToDecode };
+
+export interface SetsRequest {
+  readonly a: ContrastSet;
+  readonly b: ContrastSet;
+  /** One for all rows of both sets. */
+  readonly budget: RequestBudget;
+  /** As in {@link EncodeRequest}. */
+  readonly encoder?: RequestEncoder;
+}
+
+/** Codes of two sets, of one version of a dictionary. */
+export interface SetsAnswer {
+  readonly a: FeatureCodes;
+  readonly b: FeatureCodes;
+  /** Number of features. */
+  readonly m: number;
+  /** As of {@link EncodeAnswer}; absent also where no rows were encoded. */
+  readonly pursuit?: PursuitChoice;
+  readonly sha256: string;
+}
+
 /** Rows to be carried from one dictionary to another over the same atoms: docs/transfer.md. */
 export interface TransferRequest {
   /** The dictionary that the rows belong to, and the one that they are wanted in; of equal m. */
@@ -166,6 +190,8 @@ export interface Engine {
    * @throws EngineError PURSUIT_NOT_TRANSFERABLE when they are of different m; and what encode and decode throw
    */
   transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer>;
+  /** Two sets of rows or codes → the codes of each, for a comparison. Checks what {@link encode} and {@link decode} check. */
+  encodeSets(id: string, request: SetsRequest, context: RequestContext): Promise<SetsAnswer>;
   /** Codes → rows [n, d]. */
   decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows>;
   /** Rows + edits → edited rows. Edits are checked before anything queues. @throws EngineError PURSUIT_INVALID_EDIT */

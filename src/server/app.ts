@@ -20,6 +20,7 @@ import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
 import { registerOperations } from "../routes/operations.ts";
 import { addTimes, patternOf, registerServerTiming } from "../routes/request-span.ts";
+import { registerContrast } from "../routes/v1/contrast.ts";
 import { registerSteer } from "../routes/v1/steer.ts";
 import { registerSteeringSets } from "../routes/v1/steering-sets.ts";
 import type { AppOptions } from "../routes/request-context.ts";
@@ -129,6 +130,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   registerFeatures(app, options);
   registerEncode(app, pool, unread, options);
   registerDecode(app, pool, options);
+  registerContrast(app, pool, options);
   registerSteer(app, pool, options);
   registerSteeringSets(app, unread, options);
   registerTransfer(app, pool, options);

@@ -45,6 +45,7 @@ const KEYS: Readonly<Record<BodyKind, string>> = {
   search: "inputs",
   steer: "edits",
   fields: "edits",
+  contrast: "a",
   decode: "codes",
 };
 

@@ -1,4 +1,5 @@
 import type {
+  ContrastSet,
   DictionaryStatus,
   EncodeAnswer,
   EncodeRequest,
@@ -6,6 +7,8 @@ import type {
   ExampleRows,
   Readiness,
   RequestContext,
+  SetsAnswer,
+  SetsRequest,
   TransferAnswer,
   TransferRequest,
 } from "../../src/engine/engine.ts";
@@ -124,6 +127,14 @@ export class FakeEngine implements Engine {
     this.decodes.push(codes);
     this.#fail();
     return { data: new Float32Array(codes.count * FAKE_D).fill(0.1), count: codes.count, width: FAKE_D };
+  }
+
+  async encodeSets(id: string, { a, b, budget }: SetsRequest, context: RequestContext): Promise<SetsAnswer> {
+    const codesOfSet = async (set: ContrastSet) =>
+      "codes" in set
+        ? set.codes
+        : (await this.encode(id, { rows: set.rows, budget, trace: false, reconstruction: false }, context)).codes;
+    return { a: await codesOfSet(a), b: await codesOfSet(b), m: FAKE_M, sha256: this.sha256 };
   }
 
   async transfer(request: TransferRequest, context: RequestContext): Promise<TransferAnswer> {

@@ -146,3 +146,17 @@ def test_load_and_unload(client):
     assert client.encode("twin", random_rows(1, 24), max_atoms=1).shape == (1, M)
     with pytest.raises(NotFound):
         client.load("missing")
+
+
+def test_contrast_of_rows_codes_and_matrices(client):
+    rows = random_rows(20)
+    options = {"budget": {"max_atoms": 4}, "limit": 5, "permutations": 20, "seed": 1}
+    found = client.contrast("random", rows[:8], rows[8:], **options)
+    assert [found["a"]["rows"], found["b"]["rows"]] == [8, 12]
+    assert len(found["features"]) == 5
+    assert found["chance"]["permutations"] == 20
+    codes = client.encode("random", rows, max_atoms=4)
+    assert client.contrast("random", codes[:8], codes[8:], **options) == found
+    assert client.contrast("random", codes[:8].csr, rows[8:], **options) == found
+    with pytest.raises(InvalidRequest, match="sort"):
+        client.contrast("random", codes[:8], codes[8:], sort="best")

@@ -8,6 +8,8 @@ import type {
   Readiness,
   ReadyRule,
   RequestContext,
+  SetsAnswer,
+  SetsRequest,
   TransferAnswer,
   TransferRequest,
 } from "../engine.ts";
@@ -28,6 +30,7 @@ import { warningOf } from "./reference-figures.ts";
 import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
 import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
+import { encodeSets } from "./encode-sets.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { freshEdits, ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
@@ -196,6 +199,16 @@ export class CatalogEngine implements Engine {
     checkTargets(targets, rows.count, dOut);
     const onTurn = (): void => checkStillWanted(context, this.now(), "encoded");
     return checkFinite(targets, { summary, onTurn, name: "Target" });
+  }
+
+  encodeSets(id: string, request: SetsRequest, context: RequestContext): Promise<SetsAnswer> {
+    return this.#dictionaries.byPresent([id], ([dictionary]) =>
+      encodeSets(request, {
+        manifest: dictionary!.serving().manifest,
+        sha256: dictionary!.serving().sha256,
+        encode: (encoded) => this.#encode(dictionary!, encoded, context),
+      }),
+    );
   }
 
   async decode(id: string, codes: CodesToDecode, context: RequestContext): Promise<Rows> {

@@ -8,28 +8,9 @@ import { checkGroup } from "./check-encode.ts";
  * Checks posted codes: an index beyond the dictionary would read past the atoms.
  * @throws EngineError PURSUIT_INVALID_CODE naming the row
  */
-export function checkCodes(
-  { count, indptr, indices, values, norm, inputs }: CodesToDecode,
-  { m, dIn, role, encoder }: DictionaryManifest,
-): void {
-  if (indptr.length !== count + 1 || indices.length !== values.length || indptr[count] !== indices.length) {
-    throw invalid("indices and values must be of one length in every row.");
-  }
-  // The last row that named each feature, counted from 1: millions of entries are checked on the main thread.
-  const namedBy = new Uint32Array(m);
-  for (let row = 0; row < count; row++) {
-    const from = indptr[row]!;
-    const to = indptr[row + 1]!;
-    for (let k = from; k < to; k++) {
-      const index = indices[k]!;
-      if (index >= m) throw invalid(`row ${row} names feature ${index}; the dictionary has features 0 to ${m - 1}.`);
-      if (namedBy[index] === row + 1)
-        throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`);
-      if (!Number.isFinite(values[k]!))
-        throw invalid(`row ${row}, feature ${index} is ${values[k]}; values must be finite float32.`);
-      namedBy[index] = row + 1;
-    }
-  }
+export function checkCodes(codes: CodesToDecode, { m, dIn, role, encoder }: DictionaryManifest): void {
+  const { count, norm, inputs } = codes;
+  checkIndices(codes, m);
   checkInputs(inputs, count, dIn, (encoder as Partial<OnePassSettings>).skip ?? false);
   // A transcoder's input norm is not undone: its output is another activation.
   const normed = encoder.inputNorm !== "none" && makesItsRow(role);
@@ -40,6 +21,37 @@ export function checkCodes(
   }
   if (!normed && norm !== undefined) {
     throw invalid('this dictionary does not norm its input: leave "norm" out.');
+  }
+}
+
+/**
+ * Checks the entries of posted codes: none beyond the dictionary, none twice, all finite.
+ * @param field where they are, for the error
+ * @throws EngineError PURSUIT_INVALID_CODE naming the row
+ */
+export function checkIndices(
+  { count, indptr, indices, values }: Pick<CodesToDecode, "count" | "indptr" | "indices" | "values">,
+  m: number,
+  field = "codes",
+): void {
+  if (indptr.length !== count + 1 || indices.length !== values.length || indptr[count] !== indices.length) {
+    throw invalid(`indices and values must be of one length in every row.`, field);
+  }
+  // The last row that named each feature, counted from 1: millions of entries are checked on the main thread.
+  const namedBy = new Uint32Array(m);
+  for (let row = 0; row < count; row++) {
+    const from = indptr[row]!;
+    const to = indptr[row + 1]!;
+    for (let k = from; k < to; k++) {
+      const index = indices[k]!;
+      if (index >= m)
+        throw invalid(`row ${row} names feature ${index}; the dictionary has features 0 to ${m - 1}.`, field);
+      if (namedBy[index] === row + 1)
+        throw invalid(`row ${row} names feature ${index} twice; sum its values into one entry.`, field);
+      if (!Number.isFinite(values[k]!))
+        throw invalid(`row ${row}, feature ${index} is ${values[k]}; values must be finite float32.`, field);
+      namedBy[index] = row + 1;
+    }
   }
 }
 
@@ -88,7 +100,8 @@ export function checkDecoded(rows: Float32Array, d: number): void {
   }
 }
 
-const invalid = (message: string): EngineError => new EngineError("PURSUIT_INVALID_CODE", `codes: ${message}`);
+const invalid = (message: string, field = "codes"): EngineError =>
+  new EngineError("PURSUIT_INVALID_CODE", `${field}: ${message}`);
 
 /** @throws EngineError PURSUIT_ROLE_MISMATCH; PURSUIT_NOT_TRANSFERABLE for different numbers of atoms */
 export function checkPair(

@@ -1,12 +1,13 @@
 import { availableParallelism } from "node:os";
 import type { Cancellation } from "../../engine/core/cancellation.ts";
+import { type Contrast, divisionSteps } from "../../engine/core/contrast.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import type { BodyForm, BodyKind, BodyOf } from "../../codecs/read-body.ts";
 import { type BodyLimits, WireError } from "../../codecs/codec-error.ts";
 import type { AnswerLine, LineGroup, LineReading, Lines } from "../../codecs/lines.ts";
 import type { InferBytes, InferRequest } from "../oip/read-infer.ts";
-import { runWireTask, type WireTask } from "./worker.ts";
+import { type ContrastedSets, runWireTask, type WireTask } from "./worker.ts";
 import { Lane } from "./lane.ts";
 import {
   checkAnswer,
@@ -168,6 +169,15 @@ export class WirePool {
     ]);
     if (!("infer" in result)) throw new Error("a read gives a request");
     return result.infer;
+  }
+
+  /** Compares two sets of codes. */
+  async contrast(sets: ContrastedSets, gone: Gone): Promise<Contrast> {
+    // A step takes about as long as two bytes of JSON.
+    const work = divisionSteps(sets.a, sets.b) * (1 + sets.options.permutations) * 2;
+    const result = await this.#run({ type: "contrast", sets }, work, gone);
+    if (!("contrast" in result)) throw new Error("a comparison gives a contrast");
+    return result.contrast;
   }
 
   async writeInfer(codes: SparseCodes, head: InferAnswerHead, gone: Gone): Promise<InferAnswer> {

@@ -1,3 +1,4 @@
+import { type Contrast, contrast, type ContrastOptions, type FeatureCodes } from "../../engine/core/contrast.ts";
 import type { Rows } from "../../engine/core/rows.ts";
 import type { SparseCodes } from "../../engine/core/sparse-codes.ts";
 import { type Body, type BodyForm, type BodyKind, readBody } from "../../codecs/read-body.ts";
@@ -17,6 +18,14 @@ import { NumberKernel } from "../../codecs/numbers/number-rows.ts";
 import { CODES_WRITERS, type CodesType, ROWS_WRITERS, type RowsType } from "../../codecs/answers.ts";
 import { type SteerAnswerHead, type Steered, writeSteered } from "../../codecs/write-steered.ts";
 import { move, transferableSymbol, valueSymbol } from "piscina";
+
+/** Codes of two sets over m features, and how to compare them. */
+export interface ContrastedSets {
+  readonly a: FeatureCodes;
+  readonly b: FeatureCodes;
+  readonly m: number;
+  readonly options: ContrastOptions;
+}
 
 /** Work on bytes that is worth a thread when there are many of them. */
 export type WireTask =
@@ -44,6 +53,7 @@ export type WireTask =
     }
   | { readonly type: "write_rows"; readonly rows: Rows; readonly as: RowsType }
   | { readonly type: "write_steered"; readonly steered: Steered; readonly head: SteerAnswerHead }
+  | { readonly type: "contrast"; readonly sets: ContrastedSets }
   | { readonly type: "read_infer"; readonly body: InferBytes }
   | { readonly type: "write_infer"; readonly codes: SparseCodes; readonly head: InferAnswerHead };
 
@@ -53,6 +63,7 @@ type WireResult =
   | { readonly lines: Lines }
   | { readonly text: string }
   | { readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly contrast: Contrast }
   | { readonly infer: InferRequest }
   | { readonly answer: InferAnswer }
   /** An error as data: its class does not survive the transfer between threads. */
@@ -79,6 +90,10 @@ export function runWireTask(task: WireTask): WireResult {
         return payloadOf(ROWS_WRITERS[task.as](task.rows));
       case "write_steered":
         return { text: writeSteered(task.steered, task.head) };
+      case "contrast": {
+        const { a, b, m, options } = task.sets;
+        return { contrast: contrast(a, b, m, options) };
+      }
       case "read_infer":
         return { infer: readInfer(task.body) };
       case "write_infer":

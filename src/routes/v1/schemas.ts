@@ -199,6 +199,9 @@ const ColumnsSchema = Type.Object(
   { title: "PostedCsrCodes", description: "As format csr" },
 );
 
+/** In any format of encode answers. */
+export const PostedCodesSchema = Type.Union([Type.Array(CodeSchema), ColumnsSchema]);
+
 export const DecodeBodySchema = Type.Object(
   {
     inputs: Type.Optional(
@@ -208,7 +211,8 @@ export const DecodeBodySchema = Type.Object(
       }),
     ),
     ...DecodeFieldsSchema.properties,
-    codes: Type.Union([Type.Array(CodeSchema), ColumnsSchema], {
+    codes: Type.Unsafe<unknown>({
+      ...PostedCodesSchema,
       description: "In any format; a code's other fields are ignored, so an encode answer may be posted back whole",
     }),
   },

@@ -65,6 +65,14 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, RequestExample>> = {
     parameters: { id: ID },
     body: json({ codes: [{ indices: [447, 1478, 2316, 3618], values: [0.385, 0.08, 0.107, 0.619] }] }),
   },
+  contrast: {
+    parameters: { id: ID },
+    body: json({
+      a: { inputs: INPUTS },
+      b: { codes: [{ indices: [447, 1478, 2316, 3618], values: [0.385, 0.08, 0.107, 0.619] }] },
+      limit: 5,
+    }),
+  },
   steer: {
     parameters: { id: ID },
     body: json({ edits: EDITS, budget: { max_atoms: 8 }, include: ["effect"], inputs: INPUTS }),

@@ -19,7 +19,19 @@ from .connection import Connection, EncodeJob, check_edits, httpx, unanswerable
 from .errors import InvalidRequest
 from .retry import Attempts
 from .rows import Array, Cutter, Inputs, RowPart, Rows, parts_of, rows_of, source_of
-from .types import Budgets, Dictionary, Edit, EncodeFields, Feature, FoundFeature, Steered, SteeringSet, Transferred
+from .types import (
+    Budget,
+    Budgets,
+    Contrast,
+    Dictionary,
+    Edit,
+    EncodeFields,
+    Feature,
+    FoundFeature,
+    Steered,
+    SteeringSet,
+    Transferred,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -182,6 +194,28 @@ class AsyncClient:
         source, target = await self.dictionary(from_), await self.dictionary(to)
         parts = self._ordered(self._cut(whole), lambda part: calls.transfer(from_, to, part, fields, source["m"]))
         return Transferred.joined([one async for one in parts], source, target)
+
+    async def contrast(
+        self,
+        dictionary: str,
+        a: Array | Codes | Any,
+        b: Array | Codes | Any,
+        *,
+        budget: Budget | None = None,
+        encoder: str | Mapping[str, Any] | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        permutations: int | None = None,
+        seed: int | None = None,
+        timeout_ms: float | None = None,
+        **options: Any,
+    ) -> Contrast:
+        """Features that tell two sets apart, best first (docs/contrast.md). A set is rows, `Codes` or a scipy sparse matrix.
+
+        Both sets go into one request. `sort` is "jensen_shannon", "average_precision", "rate" or "mean".
+        """
+        given = {"budget": budget, "encoder": encoder, "sort": sort, "limit": limit, "permutations": permutations, "seed": seed}
+        return await self._send(calls.contrast(dictionary, a, b, {**given, "timeout_ms": timeout_ms, **options}))
 
     # ── features and steering sets ──
 

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, issparse
 
 from .codes import Codes
 from .rows import Array, RowPart, Rows, rows_of
-from .types import Budgets, Dictionary, Edit, Feature, FoundFeature, Steered, SteeringSet, Transferred
+from .types import Budgets, Contrast, Dictionary, Edit, Feature, FoundFeature, Steered, SteeringSet, Transferred
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
@@ -253,6 +253,23 @@ def _rows_of(rows: Iterable[int], part: RowPart) -> list[int]:
     return [row - part.first for row in rows if part.first <= row < part.first + part.count]
 
 
+def contrast(dictionary: str, a: Array | Codes | Any, b: Array | Codes | Any, options: Mapping[str, Any]) -> Call[Contrast]:
+    """POST /v1/dictionaries/{id}/contrast"""
+    body = msgpack.packb({**named(options), "a": _set_of(a, "a"), "b": _set_of(b, "b")})
+    return Call("POST", f"{dictionary_path(dictionary)}/contrast", _json, {}, {"content-type": "application/msgpack"}, body)
+
+
+def _set_of(rows: Array | Codes | Any, name: str) -> dict[str, Any]:
+    """A set as a body holds it: codes, a scipy sparse matrix of them, or rows."""
+    if issparse(rows):
+        rows = Codes.of_matrix(csr_array(rows))
+    if isinstance(rows, Codes):
+        return {"codes": _columns_of(rows)}
+    whole = rows_of(rows, name)
+    data = whole.read(0, whole.count)
+    return {"inputs": {"data": data, "dtype": whole.dtype, "shape": [whole.count, whole.width]}}
+
+
 def transfer(source: str, target: str, part: RowPart, fields: Fields, features: int) -> Call[Transferred]:
     """POST /v1/transfer"""
 
@@ -302,11 +319,7 @@ def code_parts(codes: Codes | Any, inputs: Array | None, most: int) -> Iterator[
 def decode(dictionary: str, part: CodePart, options: Mapping[str, Any]) -> Call[Floats]:
     """POST /v1/dictionaries/{id}/decode"""
     codes = part.codes
-    columns: dict[str, Any] = {
-        "indptr": _column(codes.indptr, "<u4"),
-        "indices": _column(codes.indices, "<u4"),
-        "values": _column(codes.values, "<f4"),
-    }
+    columns = _columns_of(codes)
     if codes.norm_shift is not None and codes.norm_scale is not None:
         columns["norm"] = {"shift": _column(codes.norm_shift, "<f4"), "scale": _column(codes.norm_scale, "<f4")}
     body: dict[str, Any] = {**options, "codes": columns}
@@ -319,6 +332,14 @@ def decode(dictionary: str, part: CodePart, options: Mapping[str, Any]) -> Call[
     path = f"{dictionary_path(dictionary)}/decode"
     read = lambda content: _floats(content, part.count)  # noqa: E731
     return Call("POST", path, read, {}, headers, msgpack.packb(body), first_row=part.first)
+
+
+def _columns_of(codes: Codes) -> dict[str, Any]:
+    return {
+        "indptr": _column(codes.indptr, "<u4"),
+        "indices": _column(codes.indices, "<u4"),
+        "values": _column(codes.values, "<f4"),
+    }
 
 
 def _column(array: npt.NDArray[Any], dtype: str) -> dict[str, Any]:

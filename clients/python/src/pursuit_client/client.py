@@ -21,7 +21,9 @@ from .errors import InvalidRequest
 from .retry import Attempts
 from .rows import Array, Inputs, RowPart, Rows, parts_of, rows_of, source_of
 from .types import (
+    Budget,
     Budgets,
+    Contrast,
     Dictionary,
     Edit,
     EncodeFields,
@@ -201,6 +203,28 @@ class Client:
         parts = parts_of(whole, self._connection.limits)
         found = list(self._ordered(parts, lambda part: calls.transfer(from_, to, part, fields, source["m"])))
         return Transferred.joined(found, source, target)
+
+    def contrast(
+        self,
+        dictionary: str,
+        a: Array | Codes | Any,
+        b: Array | Codes | Any,
+        *,
+        budget: Budget | None = None,
+        encoder: str | Mapping[str, Any] | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        permutations: int | None = None,
+        seed: int | None = None,
+        timeout_ms: float | None = None,
+        **options: Any,
+    ) -> Contrast:
+        """Features that tell two sets apart, best first (docs/contrast.md). A set is rows, `Codes` or a scipy sparse matrix.
+
+        Both sets go into one request. `sort` is "jensen_shannon", "average_precision", "rate" or "mean".
+        """
+        given = {"budget": budget, "encoder": encoder, "sort": sort, "limit": limit, "permutations": permutations, "seed": seed}
+        return self._send(calls.contrast(dictionary, a, b, {**given, "timeout_ms": timeout_ms, **options}))
 
     # ── features and steering sets ──
 

@@ -103,6 +103,33 @@ class FoundFeature(TypedDict, total=False):
     relevance: float
 
 
+class ContrastedFeature(TypedDict, total=False):
+    """A feature that tells two sets apart; `set` is the one in which its mean is larger."""
+
+    index: int
+    label: str
+    set: str
+    jensen_shannon: float
+    p_value: float
+    average_precision: float
+    rate: dict[str, float]
+    mean: dict[str, float]
+
+
+class Contrast(TypedDict, total=False):
+    """How two sets of codes differ (docs/contrast.md)."""
+
+    dictionary: str
+    sha256: str
+    encoder: dict[str, Any]
+    a: dict[str, float]
+    b: dict[str, float]
+    features_in_both: int
+    overlap: float | None
+    chance: dict[str, Any]
+    features: list[ContrastedFeature]
+
+
 class SteeringSet(TypedDict, total=False):
     """A named set of edits. In a list, `edits` is their number."""
 
