@@ -1,9 +1,9 @@
 import { tableFromIPC } from "apache-arrow";
-import { ParquetFile, type RecordBatch } from "parquet-wasm";
+import type { ParquetFile, RecordBatch } from "parquet-wasm";
 import type { Rows } from "../engine/core/rows.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
-import { openPlainFile, readExactly } from "../engine/dictionaries/formats/plain-file.ts";
 import { type ArrowSource, blocksOf, chooseColumn, readSegments, rowsOf } from "./arrow-rows.ts";
+import { attempt, openParquet } from "./parquet-file.ts";
 import type { RowChoice, RowFile } from "./row-file.ts";
 
 /** Numbers that are decoded at once: 16 MiB of float32. */
@@ -25,10 +25,8 @@ interface Group {
  * the library holds the stored bytes of one group.
  */
 export async function openParquetRows(path: string, choice: RowChoice): Promise<RowFile> {
-  const { handle, size } = await openPlainFile(path);
+  const { file, close } = await openParquet(path);
   try {
-    const blob = blobOf(size, (from, length) => readExactly(handle, path, from, length));
-    const file = await attempt(path, () => ParquetFile.fromFile(blob));
     const column = chooseColumn(path, tableFromIPC(file.schema().intoIPCStream()).schema, choice).name;
     const found = await findGroups(path, file, column, choice);
     return {
@@ -41,13 +39,10 @@ export async function openParquetRows(path: string, choice: RowChoice): Promise<
           if (start < end) yield* groupBlocks({ path, file, column, group, choice }, start, end, most);
         }
       },
-      async close() {
-        file.free();
-        await handle.close();
-      },
+      close,
     };
   } catch (error) {
-    await handle.close();
+    await close();
     throw error;
   }
 }
@@ -137,24 +132,4 @@ function segmentsOf(path: string, batch: RecordBatch, choice: RowChoice) {
     read: (from, length) => Promise.resolve(bytes.subarray(from, from + length)),
   };
   return readSegments(source, choice);
-}
-
-/** What the library asks of a Blob: its size, and the bytes of a part. */
-function blobOf(size: number, read: (from: number, length: number) => Promise<Buffer>): Blob {
-  const part = (from: number, to: number) => ({
-    size: to - from,
-    // With memory of its own: small buffers share theirs.
-    arrayBuffer: async () => Uint8Array.from(await read(from, to - from)).buffer,
-  });
-  return { size, slice: (from = 0, to = size) => part(from, to) } as unknown as Blob;
-}
-
-/** The library throws texts as well as errors. */
-async function attempt<T>(path: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    if (error instanceof FormatError) throw error;
-    throw new FormatError(path, `cannot be read as Parquet: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }

@@ -24,16 +24,19 @@ export interface LocalEncoder extends Encoder {
   readonly sha256: string;
 }
 
+/** The engine of the server without its HTTP, over one dictionary. */
+export interface LocalEngine {
+  readonly engine: CatalogEngine;
+  /** Version that it loaded. */
+  readonly sha256: string;
+}
+
 /**
- * @param expected version that the answers are compared by
+ * Loads a dictionary into an engine of this process. Close the engine when it is no longer needed.
+ * @param expected version that it must be
  * @throws Error when the dictionary is broken, or is another version
  */
-export async function encodeHere(
-  id: string,
-  encoder: RequestEncoder | undefined,
-  settings: Settings,
-  expected?: string,
-): Promise<LocalEncoder> {
+export async function openEngine(id: string, settings: Settings, expected?: string): Promise<LocalEngine> {
   const telemetry = new Telemetry();
   const options = servingOptions(settings, telemetry, () => {});
   const engine = new CatalogEngine([new ServedDictionary(id, await dictionaryFolder(id, settings), options)], {
@@ -52,6 +55,20 @@ export async function encodeHere(
         : `The files of ${id} changed while they were read twice. Run the command again when nothing writes to them.`,
     );
   }
+  return { engine, sha256 };
+}
+
+/**
+ * @param expected version that the answers are compared by
+ * @throws Error when the dictionary is broken, or is another version
+ */
+export async function encodeHere(
+  id: string,
+  encoder: RequestEncoder | undefined,
+  settings: Settings,
+  expected?: string,
+): Promise<LocalEncoder> {
+  const { engine, sha256 } = await openEngine(id, settings, expected);
   const context = { span: {}, cancellation: new Cancellation() };
   return {
     sha256,

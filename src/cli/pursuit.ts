@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { registerDoctor } from "./doctor.ts";
 import { registerEncode } from "./encode.ts";
+import { registerEncodeFiles } from "./encode-files.ts";
 import { registerImport } from "./import.ts";
 import { registerPull } from "./pull.ts";
 import { registerSearch } from "./search.ts";
@@ -21,6 +22,7 @@ const withoutValues = (text: string): string => text.replace(/(unknown option '-
 program.configureOutput({ outputError: (text, write) => write(redact(withoutValues(text))) });
 registerServe(program);
 registerEncode(program);
+registerEncodeFiles(program);
 registerImport(program);
 registerVerify(program);
 registerPull(program);

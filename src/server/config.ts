@@ -116,6 +116,19 @@ export function tracingHeaders(): string | null {
   return secrets["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] ?? secrets["OTEL_EXPORTER_OTLP_HEADERS"] ?? "";
 }
 
+/** Place of this process in an array of jobs; null outside of one. `count` is missing where the array does not tell it. */
+export function jobArray(): { readonly index: number; readonly count?: number } | null {
+  const { JOB_COMPLETION_INDEX: kubernetes, SLURM_ARRAY_TASK_ID: id } = process.env;
+  if (kubernetes !== undefined) return { index: Number(kubernetes) };
+  if (id === undefined) return null;
+  const {
+    SLURM_ARRAY_TASK_MIN: first = "0",
+    SLURM_ARRAY_TASK_STEP: step = "1",
+    SLURM_ARRAY_TASK_COUNT: count,
+  } = process.env;
+  return { index: (Number(id) - Number(first)) / Number(step), ...(count !== undefined && { count: Number(count) }) };
+}
+
 /** Set variables that start with PURSUIT_ and are not settings. */
 export function misspeltVariables(): readonly string[] {
   return unknownVariables({ ...process.env, ...secrets });
