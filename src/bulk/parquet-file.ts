@@ -7,7 +7,7 @@ import { openPlainFile, readExactly } from "../engine/dictionaries/formats/plain
 /** An open Parquet file, whose footer the library has read. */
 export interface OpenParquet {
   readonly file: ParquetFile;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** @throws FormatError when it is no Parquet file; the system's error when it cannot be read */
