@@ -55,7 +55,7 @@ export function registerEncodeFiles(program: Command): void {
 async function run(patterns: readonly string[], flags: Flags): Promise<void> {
   const { dictionary, out, column, layer, rowsPerShard, format, encoder, modelsDir } = flags;
   const part = partOf(flags.shard);
-  const settings = readSettings({
+  const settings = await readSettings({
     logLevel: "error",
     maxWaitMs: MAX_WAIT_MS,
     ...(modelsDir !== undefined && { modelsDir }),
