@@ -1,7 +1,8 @@
 import { extname } from "node:path";
 import { FLOAT_BYTES, type FloatType } from "../engine/core/float-formats.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
-import { elements, floatTypeOf, NPY_HEAD_BYTES, parseNpyHeader } from "../engine/dictionaries/formats/npy.ts";
+import { elements, NPY_HEAD_BYTES } from "../engine/core/npy-header.ts";
+import { floatTypeOf, readNpyHeader } from "../engine/dictionaries/formats/npy.ts";
 import { openPlainFile, readExactly } from "../engine/dictionaries/formats/plain-file.ts";
 import { SafetensorsFile } from "../engine/dictionaries/formats/safetensors.ts";
 import { isFloatType, openTensorFile, type TensorHead } from "../engine/dictionaries/formats/tensor-file.ts";
@@ -20,7 +21,7 @@ export function openTensorRows(path: string, choice: RowChoice): Promise<RowFile
 async function openNpyRows(path: string, choice: RowChoice): Promise<RowFile> {
   const { handle, size } = await openPlainFile(path);
   try {
-    const header = parseNpyHeader(path, await readExactly(handle, path, 0, Math.min(size, NPY_HEAD_BYTES)));
+    const header = readNpyHeader(path, await readExactly(handle, path, 0, Math.min(size, NPY_HEAD_BYTES)));
     const { shape, dtype, dataStart, fortranOrder } = header;
     const type = floatTypeOf(path, header);
     const bytes = FLOAT_BYTES[type];

@@ -2,7 +2,6 @@ import { Presets, SingleBar } from "cli-progress";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { EncodeProgress, FailedFile } from "../bulk/encode-files.ts";
 import { SHARD_FORMATS, type ShardFormat } from "../bulk/shard-file.ts";
-import { Cancellation } from "../engine/core/cancellation.ts";
 import { snakeCase } from "../engine/core/json-object.ts";
 import { jobArray, readSettings } from "../server/config.ts";
 import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.ts";
@@ -63,7 +62,7 @@ async function run(patterns: readonly string[], flags: Flags): Promise<void> {
   // Loaded here: they would slow every other command.
   const { findRowFiles } = await import("../bulk/find-files.ts");
   const { encodeFiles } = await import("../bulk/encode-files.ts");
-  const { openEngine } = await import("./encode-here.ts");
+  const { encoderOfRows, openEngine } = await import("./encode-here.ts");
   const files = await findRowFiles(patterns);
   const { engine, sha256 } = await openEngine(dictionary, settings);
   const progress = process.stderr.isTTY ? new ProgressBar() : new ProgressLines();
@@ -71,11 +70,7 @@ async function run(patterns: readonly string[], flags: Flags): Promise<void> {
     const { manifest } = engine.status(dictionary);
     const width = manifest!.dIn;
     const budget = budgetOf(flags);
-    const context = { span: {}, cancellation: new Cancellation() };
-    const encode = async (rows: { readonly data: Float32Array; readonly count: number; readonly width: number }) => {
-      const work = { rows, budget, trace: false, reconstruction: false, ...(encoder && { encoder }) };
-      return (await engine.encode(dictionary, work, context)).codes;
-    };
+    const encode = encoderOfRows(engine, dictionary, budget, encoder);
     // Refuses a budget or an encoder before any file is read.
     await encode({ data: new Float32Array(width), count: 1, width });
     const made = {

@@ -9,6 +9,7 @@ import { type ServedCode, servedCodes } from "../engine/dictionaries/verify/step
 import { systemClock } from "../engine/core/clock.ts";
 import { Telemetry } from "../engine/core/telemetry.ts";
 import type { Rows } from "../engine/core/rows.ts";
+import type { SparseCodes } from "../engine/core/sparse-codes.ts";
 import { servingOptions } from "../server/serving-options.ts";
 import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
@@ -56,6 +57,20 @@ export async function openEngine(id: string, settings: Settings, expected?: stri
     );
   }
   return { engine, sha256 };
+}
+
+/** Encodes rows by an engine of this process, as a request without anything to include would. */
+export function encoderOfRows(
+  engine: CatalogEngine,
+  id: string,
+  budget: Budget | null,
+  encoder: RequestEncoder | undefined,
+): (rows: Rows) => Promise<SparseCodes> {
+  const context = { span: {}, cancellation: new Cancellation() };
+  return async (rows) => {
+    const work = { rows, budget, trace: false, reconstruction: false, ...(encoder && { encoder }) };
+    return (await engine.encode(id, work, context)).codes;
+  };
 }
 
 /**

@@ -1,5 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
-import type { RequestEncoder } from "../engine/core/dictionary.ts";
+import { type Command, Option } from "commander";
 import { type Labels, labelsFor, readLabels } from "../engine/dictionaries/labels.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
@@ -8,15 +7,17 @@ import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { embedSentences } from "./embed-sentences.ts";
 import type { Encoder } from "./encode-here.ts";
-import { encoderOption } from "./encoder-option.ts";
+import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
 
-interface Flags {
+/** Atoms of a sentence, unless --max-atoms says otherwise. */
+const SENTENCE_ATOMS = 8;
+
+interface Flags extends BudgetFlags {
   readonly dictionary: string;
-  readonly maxAtoms: number;
-  readonly group?: number;
-  readonly encoder?: RequestEncoder;
+  readonly rows?: string;
+  readonly out?: string;
   readonly python: string;
   readonly url?: string;
   readonly modelsDir?: string;
@@ -34,35 +35,49 @@ interface Source {
 
 /** `pursuit encode`: sentences of your own, embedded as the shipped dictionary's rows were, and what they are made of. */
 export function registerEncode(program: Command): void {
-  program
-    .command("encode <sentences...>")
-    .description("embed sentences with all-MiniLM-L6-v2 (needs Python) and show the atoms that they are made of")
+  const command = program
+    .command("encode [sentences...]")
+    .description(
+      "embed sentences with all-MiniLM-L6-v2 (needs Python) and show the atoms that they are made of; or encode a file of rows",
+    )
     .option("--dictionary <id>", "a dictionary over those embeddings", "minilm-wordnet-mp")
-    .option("--max-atoms <n>", "atoms of one sentence at most", parseCount, 8)
-    .option("--group <n>", "use the first n atoms only: one of the dictionary's groups", parseCount)
-    .addOption(encoderOption())
     .option("--python <command>", "the Python that has the embedder installed", "python3")
     .addOption(
       new Option("--url <base>", "ask a running server instead of loading the dictionary here").conflicts("modelsDir"),
     )
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
-    .action(async (sentences: readonly string[], flags: Flags) => {
-      const { modelsDir, maxAtoms, group } = flags;
-      const budget = { maxAtoms, ...(group !== undefined && { group }) };
-      const settings = await readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
-      const { d, open, textOf } = await (flags.url === undefined
-        ? findHere(flags, settings)
-        : askServer(flags, new ServerClient(flags.url, settings.apiKeys[0])));
-      const rows = { data: await embedSentences(sentences, d, flags.python), count: sentences.length, width: d };
-      const encoder = await open();
-      try {
-        for (const [i, code] of (await encoder.encode(rows, budget)).entries()) {
-          console.log(`${sentences[i]}\n${show(code, (atom) => textOf(code, atom) ?? "—")}\n`);
-        }
-      } finally {
-        await encoder.close();
+    .option("--rows <file>", "rows to encode: .npy, .safetensors, Arrow, Parquet or .pt")
+    .option("--out <file>", "file for the codes of --rows: .safetensors or .parquet");
+  addBudgetOptions(command).action(async (sentences: readonly string[], flags: Flags) => {
+    const { modelsDir, rows: rowFile, out } = flags;
+    const settings = await readSettings({ logLevel: "error", ...(modelsDir !== undefined && { modelsDir }) });
+    if ((rowFile === undefined) !== (out === undefined)) throw new Error("--rows <file> and --out <file> go together.");
+    if ((rowFile === undefined) === (sentences.length === 0)) {
+      throw new Error("Give sentences, or --rows <file> and --out <file>.");
+    }
+    if (rowFile !== undefined && out !== undefined) {
+      const from = flags.url === undefined ? settings : new ServerClient(flags.url, settings.apiKeys[0]);
+      const { dictionary, encoder } = flags;
+      // Loaded here: it would slow every other command.
+      const { encodeRows } = await import("./encode-rows.ts");
+      const work = { dictionary, rows: rowFile, out, budget: budgetOf(flags), ...(encoder && { encoder }) };
+      console.log(`${out}: the codes of ${await encodeRows(work, from)} rows`);
+      return;
+    }
+    const budget = { maxAtoms: SENTENCE_ATOMS, ...budgetOf(flags) };
+    const { d, open, textOf } = await (flags.url === undefined
+      ? findHere(flags, settings)
+      : askServer(flags, new ServerClient(flags.url, settings.apiKeys[0])));
+    const rows = { data: await embedSentences(sentences, d, flags.python), count: sentences.length, width: d };
+    const encoder = await open();
+    try {
+      for (const [i, code] of (await encoder.encode(rows, budget)).entries()) {
+        console.log(`${sentences[i]}\n${show(code, (atom) => textOf(code, atom) ?? "—")}\n`);
       }
-    });
+    } finally {
+      await encoder.close();
+    }
+  });
 }
 
 async function findHere({ dictionary, encoder }: Flags, settings: Settings): Promise<Source> {
@@ -104,9 +119,4 @@ function show({ trace, residualNorms, stop }: ServedCode, textOf: (atom: number)
     return `  ${String(k + 1).padStart(4)} ${String(atom).padStart(6)} ${trace.values[k]!.toFixed(4).padStart(8)} ${left}  ${textOf(atom)}`;
   });
   return ["  step   atom    value      ‖r‖  label", ...lines, `  stopped by ${stop}`].join("\n");
-}
-
-function parseCount(given: string): number {
-  if (/^[1-9]\d{0,6}$/.test(given)) return Number(given);
-  throw new InvalidArgumentError("It must be an integer ≥ 1.");
 }

@@ -1,6 +1,7 @@
-import { FLOAT_BYTES } from "../engine/core/float-formats.ts";
+import { FLOAT_BYTES, type FloatType } from "../engine/core/float-formats.ts";
+import { NpyError, npyFloatType, parseNpyHeader } from "../engine/core/npy-header.ts";
 import { type Dtype, DTYPES } from "./rows.ts";
-import type { BodyForm, Query } from "./read-body.ts";
+import type { OctetsForm, Query } from "./read-body.ts";
 import { invalid, named, WireError } from "./codec-error.ts";
 import { fieldsExtent } from "./extent.ts";
 import { parseJson } from "./parse-json.ts";
@@ -13,10 +14,7 @@ const COUNT = /^\d{1,10}$/;
  * other fields from the query.
  * @throws WireError PURSUIT_INVALID_FIELD, PURSUIT_WRONG_LENGTH
  */
-export function parseOctets(
-  bytes: Uint8Array,
-  { query, width }: Extract<BodyForm, { type: "octet-stream" }>,
-): Record<string, unknown> {
+export function parseOctets(bytes: Uint8Array, { query, width }: OctetsForm): Record<string, unknown> {
   const { dtype, rows, ...rest } = query;
   if (typeof dtype !== "string" || !Object.hasOwn(DTYPES, dtype)) {
     const said = dtype === undefined ? "it is missing" : `it is ${named(String(dtype))}`;
@@ -35,6 +33,30 @@ export function parseOctets(
   }
   return { ...fieldsOfQuery(rest), inputs: { data: bytes, dtype, shape: [count, columns] } };
 }
+
+/**
+ * Wraps a .npy body as {@link parseOctets} does; its header says dtype and shape. Fields are in the query.
+ * @throws WireError PURSUIT_MALFORMED_BODY where it is no .npy file of little-endian floats in C order
+ */
+export function parseNpy(bytes: Uint8Array, query: Query): Record<string, unknown> {
+  try {
+    const header = parseNpyHeader(bytes);
+    const dtype = NAMES[npyFloatType(header)];
+    const { shape, fortranOrder, dataStart } = header;
+    if (fortranOrder && shape.filter((size) => size !== 1).length > 1) {
+      throw new NpyError("is in Fortran order. Save numpy.ascontiguousarray(array).");
+    }
+    return { ...fieldsOfQuery(query), inputs: { data: bytes.subarray(dataStart), dtype, shape } };
+  } catch (error) {
+    throw error instanceof NpyError ? new WireError("PURSUIT_MALFORMED_BODY", `The .npy body ${error.message}`) : error;
+  }
+}
+
+/** Names of the types that a .npy body may have. numpy has none for bfloat16. */
+const NAMES = { F64: "float64", F32: "float32", F16: "float16", BF16: "bfloat16" } as const satisfies Record<
+  FloatType,
+  Dtype
+>;
 
 interface Length {
   readonly bytes: number;

@@ -1,7 +1,8 @@
 import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
 import { readCodes } from "./codes.ts";
 import { checkFields, codesExtent, deeper, editsExtent, type Extent, rowsExtent, together } from "./extent.ts";
-import { parseOctets } from "./octets.ts";
+import { isNpy } from "../engine/core/npy-header.ts";
+import { parseNpy, parseOctets } from "./octets.ts";
 import { parseJsonRows } from "./parse-json.ts";
 import { parseMsgpack } from "./msgpack.ts";
 import { type BodyLimits, checkCount, describe, invalid, named, type PostedRows } from "./codec-error.ts";
@@ -111,7 +112,7 @@ function readSet(set: unknown, name: string, limits: BodyLimits, sizes: Sizes | 
 
 /**
  * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec serves every
- * kind. A kind with numbers at `inputs` may also come as octet-stream, with its other fields in the query.
+ * kind. A kind with numbers at `inputs` may also come as octet-stream or .npy, with its other fields in the query.
  */
 export const BODY_READERS = {
   encode: { extent: (limits, d) => together(rowsExtent(limits, d), rowsExtent(limits, d)), read: readEncode },
@@ -135,7 +136,7 @@ export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]["re
 export type Body = BodyOf<BodyKind>;
 
 /** Kinds with numbers at `inputs`. */
-export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode"]);
+export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode", "steer"]);
 
 type PostedObject = Readonly<Record<string, unknown>>;
 
@@ -154,7 +155,8 @@ export function readBody<K extends BodyKind>(
 }
 
 function parse(bytes: Uint8Array, form: BodyForm, extent: Extent, limits: BodyLimits): PostedObject {
-  if (form.type === "octet-stream") return parseOctets(bytes, form);
+  if ("query" in form)
+    return form.type === "npy" || isUnsaidNpy(bytes, form) ? parseNpy(bytes, form.query) : parseOctets(bytes, form);
   const [name, body] =
     form.type === "json" ? ["JSON object", parseJsonRows(bytes, extent, limits)] : ["map", parseMsgpack(bytes, extent)];
   if (typeof body !== "object" || body === null || Array.isArray(body) || body instanceof Uint8Array) {
@@ -163,8 +165,11 @@ function parse(bytes: Uint8Array, form: BodyForm, extent: Extent, limits: BodyLi
   return body as PostedObject;
 }
 
+/** A .npy file sent as bytes: its header says what the query would. */
+const isUnsaidNpy = (bytes: Uint8Array, { query }: OctetsForm): boolean => query["dtype"] === undefined && isNpy(bytes);
+
 /** Types of body bytes, without their HTTP names. */
-export const BODY_TYPES = ["json", "msgpack", "octet-stream"] as const;
+export const BODY_TYPES = ["json", "msgpack", "octet-stream", "npy"] as const;
 export type BodyType = (typeof BODY_TYPES)[number];
 
 /** A parsed query string: a repeated name holds a list. */
@@ -181,13 +186,13 @@ export interface Sizes {
 export type BodyForm = {
   /** Sizes of the dictionary in the path, or the largest that the body may name; null if not known yet. */
   readonly sizes: Sizes | null;
-} & (
-  | { readonly type: "json" | "msgpack" }
-  | {
-      readonly type: "octet-stream";
-      /** Holds `dtype`, `rows` and every field that another body would hold itself. */
-      readonly query: Query;
-      /** Required row length; null: as `rows` says. */
-      readonly width: number | null;
-    }
-);
+} & ({ readonly type: "json" | "msgpack" } | OctetsForm);
+
+/** A body of numbers alone. */
+export interface OctetsForm {
+  readonly type: "octet-stream" | "npy";
+  /** Holds every field that another body would hold itself; without a .npy header also `dtype` and `rows`. */
+  readonly query: Query;
+  /** Required row length; null: as `rows` says. */
+  readonly width: number | null;
+}

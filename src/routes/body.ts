@@ -7,7 +7,7 @@ import { askForBody } from "./clients.ts";
 import { type Inflater, inflaterFor } from "./codings.ts";
 import type { Intake } from "./intake.ts";
 import { type AppOptions, cancellationOf } from "./request-context.ts";
-import { BODY_MEDIA, LINES_MEDIA, SHOWN } from "./media-types.ts";
+import { BODY_MEDIA, LINES_MEDIA, NPY_MEDIA, SHOWN } from "./media-types.ts";
 import {
   type Body,
   type BodyForm,
@@ -15,6 +15,7 @@ import {
   type BodyOf,
   type BodyType,
   KINDS_OF_ROWS,
+  type OctetsForm,
   type Query,
   type Sizes,
 } from "../codecs/read-body.ts";
@@ -46,10 +47,9 @@ export function registerBodies(
   const read = async (request: FastifyRequest, type: BodyType): Promise<Body | undefined> => {
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;
-    if (type === "octet-stream" && !KINDS_OF_ROWS.has(kind)) {
-      throw notTaken(request);
-    }
-    if (type !== "octet-stream" && KINDS_OF_ROWS.has(kind)) checkQuery(request);
+    const numbersAlone = hasFieldsInQuery(type);
+    if (numbersAlone && !KINDS_OF_ROWS.has(kind)) throw notTaken(request);
+    if (!numbersAlone && KINDS_OF_ROWS.has(kind)) checkQuery(request);
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { bytes, claim } = await intake.read(request.raw, inflater);
     holdBody(request, claim);
@@ -62,7 +62,7 @@ export function registerBodies(
   const formOf = (request: FastifyRequest, type: BodyType): BodyForm => {
     const { id } = request.params as { id?: string };
     const sizes = largest(id === undefined ? engine.list() : [engine.status(id)]);
-    if (type !== "octet-stream") return { type, sizes };
+    if (!hasFieldsInQuery(type)) return { type, sizes };
     const width = id === undefined ? undefined : engine.status(id).manifest?.dIn;
     return { type, sizes, query: request.query as Query, width: width ?? null };
   };
@@ -111,11 +111,15 @@ export interface LinesBody {
 export const isLines = (body: unknown): body is LinesBody =>
   typeof body === "object" && body !== null && "inflater" in body;
 
+/** Whether a body of that type is numbers alone. */
+const hasFieldsInQuery = (type: BodyType | undefined): type is OctetsForm["type"] =>
+  type === "octet-stream" || type === "npy";
+
 /** A content type that the route does not take. */
 function notTaken(request: FastifyRequest): WireError {
   const { body: kind, lines } = request.routeOptions.config;
   const taken = ["application/json", "application/msgpack"];
-  if (kind !== undefined && KINDS_OF_ROWS.has(kind)) taken.push("application/octet-stream");
+  if (kind !== undefined && KINDS_OF_ROWS.has(kind)) taken.push("application/octet-stream", NPY_MEDIA);
   if (lines) taken.push(LINES_MEDIA);
   const message = `This route takes no ${request.headers["content-type"]?.slice(0, SHOWN)}: send ${taken.join(" or ")}.`;
   return new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
@@ -157,7 +161,7 @@ export function fieldsValidator(schema: TSchema, whole = schema): FastifySchemaC
       const error: InvalidFields = new Error("The body is not valid.");
       error.validation = validate.errors;
       error.schema = whole;
-      error.inQuery = contentType === LINES_MEDIA || BODY_MEDIA.get(contentType) === "octet-stream";
+      error.inQuery = contentType === LINES_MEDIA || hasFieldsInQuery(BODY_MEDIA.get(contentType));
       return { error };
     };
   };

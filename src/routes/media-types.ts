@@ -14,6 +14,9 @@ declare module "fastify" {
   }
 }
 
+/** numpy registered no type; this is what others send. */
+export const NPY_MEDIA = "application/x-npy";
+
 /** Content types of bodies. msgpack was in use for years before it was registered. */
 export const BODY_MEDIA: ReadonlyMap<string, BodyType> = new Map([
   ["application/json", "json"],
@@ -21,6 +24,7 @@ export const BODY_MEDIA: ReadonlyMap<string, BodyType> = new Map([
   ["application/x-msgpack", "msgpack"],
   ["application/vnd.msgpack", "msgpack"],
   ["application/octet-stream", "octet-stream"],
+  [NPY_MEDIA, "npy"],
 ]);
 
 export const LINES_MEDIA = "application/x-ndjson";

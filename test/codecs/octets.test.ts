@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type Dtype, DTYPES } from "../../src/codecs/rows.ts";
 import { type Query, readBody } from "../../src/codecs/read-body.ts";
 import { WireError } from "../../src/codecs/codec-error.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
 
 const LIMITS = { maxRows: 1000, maxUnpacked: 1 << 20 };
 const WIDTH = 3;
@@ -20,6 +21,55 @@ function faultOf(bytes: Uint8Array, query: Query, width: number | null = WIDTH):
   }
   return expect.unreachable("the bytes were taken");
 }
+
+describe("a .npy body", () => {
+  const readNpy = (bytes: Uint8Array, query: Query = {}, type: "npy" | "octet-stream" = "npy") =>
+    readBody("encode", bytes, { type, query, width: WIDTH, sizes: null }, LIMITS);
+  const said = (bytes: Uint8Array, query: Query = {}): string => {
+    try {
+      readNpy(bytes, query);
+    } catch (error) {
+      expect(error).toBeInstanceOf(WireError);
+      return `${(error as WireError).code} ${(error as WireError).message}`;
+    }
+    return expect.unreachable("the file was taken");
+  };
+
+  it.each(["<f2", "<f4", "<f8"])("of %s gives its rows, whatever their shape", (dtype) => {
+    const numbers = Array.from({ length: 12 }, (_, i) => i / 4);
+    for (const shape of [
+      [4, 3],
+      [2, 2, 3],
+    ]) {
+      const { rows, fields } = readNpy(npyBytes(shape, numbers, { dtype }), { max_atoms: "2" });
+      expect(rows).toEqual({ data: Float32Array.from(numbers), count: 4, width: 3, shape });
+      expect(fields).toEqual({ budget: { max_atoms: 2 } });
+    }
+    // numpy marks one row so where the array was a column before.
+    expect(readNpy(npyBytes([1, 3], [1, 2, 3], { fortran: true }), {}, "octet-stream").rows.count).toBe(1);
+  });
+
+  it("is not copied where it is float32: numpy aligns its data", () => {
+    const bytes = Uint8Array.from(npyBytes([2, 3], [1, 2, 3, 4, 5, 6]));
+    expect(readNpy(bytes).rows.data.buffer).toBe(bytes.buffer);
+  });
+
+  it("is refused with what to do", () => {
+    const file = npyBytes([2, 3], [1, 2, 3, 4, 5, 6]);
+    expect(said(Buffer.from("[[1, 2, 3]]"))).toMatch(/^PURSUIT_MALFORMED_BODY The \.npy body is no \.npy file/);
+    expect(said(file.subarray(0, 40))).toMatch(/ends within its header/);
+    expect(said(file.subarray(0, -4))).toMatch(
+      /^PURSUIT_WRONG_LENGTH .*is 20 bytes; shape \[2, 3\] of float32 takes 24/,
+    );
+    expect(said(npyBytes([2, 3], [1, 2, 3, 4, 5, 6], { dtype: ">f4" }))).toMatch(/astype\(numpy\.float32\)/);
+    expect(said(npyBytes([2, 3], [1, 2, 3, 4, 5, 6], { fortran: true }))).toMatch(/numpy\.ascontiguousarray/);
+    expect(said(npyBytes([3], [1, 2, 3]))).toMatch(/inputs\.shape must be a list of 2 to 8 sizes/);
+    expect(said(npyBytes([2 ** 30, 3], []))).toMatch(/inputs holds 1073741824 rows; at most 1000/);
+    const claims = Uint8Array.from(npyBytes([1, 3], [1, 2, 3], { version: 2 }));
+    new DataView(claims.buffer).setUint32(8, 2 ** 31, true);
+    expect(said(claims)).toMatch(/claims a header of 2147483648 bytes; the limit is 65536/);
+  });
+});
 
 describe("a body of bytes", () => {
   it("is its float32 values, in place", () => {

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { pack, unpack } from "msgpackr";
 import { EngineError } from "../../src/engine/core/errors.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 const STEER = "/v1/dictionaries/small/steer";
@@ -29,6 +30,44 @@ const send = (method: "POST" | "PUT" | "DELETE" | "GET", url: string, payload?: 
   });
 
 describe("steer", () => {
+  const edits = JSON.stringify([EDIT, { vector: [0, 1], op: "project_out" }]);
+  const asked = `set=calm&max_atoms=3&encoder=matching_pursuit&edits=${encodeURIComponent(edits)}`;
+  const bytes = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
+
+  it.each([
+    ["bytes", "application/octet-stream", bytes, "&dtype=float32&rows=2", undefined],
+    [".npy", "application/x-npy", Buffer.from(npyBytes([2, 2], [1, 2, 3, 4])), "&rows=[1]", [1]],
+    [".npy as bytes", "application/octet-stream", Buffer.from(npyBytes([2, 2], [1, 2, 3, 4])), "", undefined],
+  ] as const)("takes rows as %s, the other fields in the query", async (_, type, payload, rest, only) => {
+    const answer = await test.app.inject({
+      method: "POST",
+      url: `${STEER}?${asked}${rest}`,
+      headers: { "content-type": type, accept: "application/octet-stream" },
+      payload,
+    });
+    expect(answer.statusCode, answer.body).toBe(200);
+    expect([...new Float32Array(Uint8Array.from(answer.rawPayload).buffer)]).toEqual([2, 3, 4, 5]);
+    const [steered] = test.engine.steers;
+    expect(steered).toMatchObject({ set: "calm", budget: { maxAtoms: 3 }, encoder: { kind: "matching_pursuit" } });
+    expect(steered!.edits).toEqual([EDIT, { vector: [0, 1], op: "project_out" }]);
+    expect(steered!.rows.data).toEqual(Float32Array.of(1, 2, 3, 4));
+    expect(steered!.only).toEqual(only);
+  });
+
+  it("refuses fields of the query beside a body that holds fields, and unknown ones", async () => {
+    const beside = await send("POST", `${STEER}?set=calm`, { inputs: [[1, 2]], edits: [EDIT] });
+    expect(beside.statusCode).toBe(422);
+    expect(beside.json().detail).toMatch(/set is in the query, but the body is application\/json/);
+    const unknown = await test.app.inject({
+      method: "POST",
+      url: `${STEER}?dtype=float32&rows=2&edit=1`,
+      headers: { "content-type": "application/octet-stream" },
+      payload: bytes,
+    });
+    expect(unknown.statusCode).toBe(422);
+    expect(unknown.json().detail).toMatch(/no field edit/);
+  });
+
   it("hands rows, edits, set, mask and budget on, and answers rows with their changes", async () => {
     const answer = await send("POST", STEER, {
       inputs: [

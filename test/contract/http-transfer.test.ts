@@ -1,4 +1,5 @@
 /** POST /v1/transfer over the application, with a fake engine: what is asked of the engine, and what comes back. */
+import { npyBytes } from "../support/npy-bytes.ts";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EngineError } from "../../src/engine/core/errors.ts";
 import { testApp, type TestApp } from "../support/test-app.ts";
@@ -47,6 +48,17 @@ describe("POST /v1/transfer", () => {
     await transfer({ from: "small", to: "small", inputs: [[2, 0]], budget: { max_atoms: 3 }, encoder: "own" });
     expect(running.engine.transfers.at(-1)).toMatchObject({ budget: { maxAtoms: 3 } });
     expect(running.engine.transfers.at(-1)).not.toHaveProperty("encoder");
+  });
+
+  it("takes a .npy file, the other fields in the query", async () => {
+    const answer = await running.app.inject({
+      method: "POST",
+      url: "/v1/transfer?from=small&to=small&max_atoms=3",
+      headers: { "content-type": "application/x-npy" },
+      payload: Buffer.from(npyBytes([2, 2], [1, 2, 3, 4])),
+    });
+    expect(answer.statusCode).toBe(200);
+    expect(running.engine.transfers.at(-1)!.rows.data).toEqual(Float32Array.of(1, 2, 3, 4));
   });
 
   it.each(["from", "to", "encoder"])("refuses %s in the query beside a body of fields", async (field) => {

@@ -1,4 +1,5 @@
 /** The same rows and budgets give the same codes, whatever they are sent as and answered in: bit for bit in float32. */
+import { npyBytes } from "../support/npy-bytes.ts";
 import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import { pack, unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -76,7 +77,15 @@ const REQUESTS: Readonly<Record<string, (asked: Asked) => Sent>> = {
   "msgpack float64": (asked) => msgpack({ inputs: array(Float64Array.from(data)), ...asked }),
   "octet-stream float32": (asked) => octets(data, "float32", asked),
   "octet-stream float64": (asked) => octets(Float64Array.from(data), "float64", asked),
+  ".npy float32": (asked) => npy("<f4", "application/x-npy", asked),
+  ".npy float64 as octet-stream": (asked) => npy("<f8", "application/octet-stream", asked),
 };
+
+const npy = (dtype: string, type: string, asked: Asked): Sent => ({
+  payload: Buffer.from(npyBytes([ROWS, data.length / ROWS], Array.from(data), { dtype })),
+  type,
+  query: queryOf(asked),
+});
 
 const lines = (asked: Asked): Sent => {
   const { budget, ...rest } = asked;

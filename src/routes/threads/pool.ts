@@ -101,7 +101,7 @@ export class WirePool {
     gone: Gone = null,
   ): Promise<BodyOf<K>> {
     // Raw numbers need no parsing that a thread could take over.
-    const raw = form.type === "octet-stream" && form.query["dtype"] === "float32";
+    const raw = "query" in form && form.query["dtype"] === "float32";
     const work = raw ? 0 : kind === "encode" ? bytes.length / ROWS_FASTER : bytes.length;
     const result = await this.#run({ type: "read", kind, bytes, form, limits }, work, gone, () => [bytes.buffer]);
     if (!("body" in result)) throw new Error("a read gives a body");

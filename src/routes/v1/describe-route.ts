@@ -4,7 +4,7 @@ import { DICTIONARY_ID_PATTERN } from "../../engine/core/dictionary.ts";
 import { DTYPES } from "../../codecs/rows.ts";
 import { FORMATS } from "../../codecs/write-codes.ts";
 import { BudgetSchema, oneOf, PROBLEM_SCHEMA_ID } from "./schemas.ts";
-import { BODY_MEDIA, LINES_MEDIA } from "../media-types.ts";
+import { BODY_MEDIA, LINES_MEDIA, NPY_MEDIA } from "../media-types.ts";
 
 interface RouteDescription {
   readonly summary: string;
@@ -87,6 +87,11 @@ const BytesSchema = Type.Unsafe<string>({
   contentMediaType: "application/octet-stream",
   description: "Rows, row-major and little-endian; dtype, rows and every field of the JSON body in the query",
 });
+const NpySchema = Type.Unsafe<string>({
+  type: "string",
+  contentMediaType: NPY_MEDIA,
+  description: "A .npy file of rows, C order; every field of the JSON body in the query. octet-stream takes it too",
+});
 const LinesSchema = Type.Unsafe<string>({
   type: "string",
   description: 'A line is a row […] or {"input": […], "budget": {…}, "encoder", "id"}; the other fields in the query',
@@ -99,6 +104,7 @@ export function bodySchemas(
 ): Record<string, TSchema> {
   const schemas = [...BODY_MEDIA].flatMap(([media, type]): [string, TSchema][] => {
     if (type === "octet-stream") return rows ? [[media, BytesSchema]] : [];
+    if (type === "npy") return rows ? [[media, NpySchema]] : [];
     return [[media, type === "json" ? json : MsgpackSchema]];
   });
   return { ...Object.fromEntries(schemas), ...(lines && { [LINES_MEDIA]: LinesSchema }) };
@@ -134,6 +140,18 @@ export const FieldsQuerySchema = Type.Object({
   correlations: queryText("How many of each row, where include names them", Type.Integer({ minimum: 1 })),
   timeout_ms: queryText("Of each group, where lines are streamed", Type.Number({ exclusiveMinimum: 0 })),
   on_overload: queryText("", oneOf(["reject", "degrade"])),
+});
+
+/** The same of steer, whose `rows` beside a .npy file are those that edits apply to. */
+export const SteerQuerySchema = Type.Object({
+  ...Type.Omit(FieldsQuerySchema, ["format", "include", "on_overload", "rows"]).properties,
+  rows: queryText(
+    "octet-stream: how many. .npy: the rows that edits apply to, as a JSON list",
+    Type.Union([Type.Integer({ minimum: 0 }), Type.String()]),
+  ),
+  edits: queryText("A JSON list of edits"),
+  set: queryText("A kept set, whose edits come before edits"),
+  include: queryText("effect"),
 });
 
 const binary = (contentMediaType: string, description: string): TSchema =>

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { checkRowNumbers, readEdits } from "../../engine/core/edits.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
-import { bodySchemas, describeRoute, ROWS_ANSWERS } from "./describe-route.ts";
+import { bodySchemas, describeRoute, ROWS_ANSWERS, SteerQuerySchema } from "./describe-route.ts";
 import { requestBudget } from "./request-fields.ts";
 import { answerOf, mediaOf } from "../media-types.ts";
 import { type AppOptions, contextOf } from "../request-context.ts";
@@ -23,7 +23,8 @@ export function registerSteer(app: FastifyInstance, pool: WirePool, options: App
         summary: "Edit rows by their features",
         operationId: "steer",
         id: true,
-        body: bodySchemas(SteerBodySchema, { rows: false, lines: false }),
+        body: bodySchemas(SteerBodySchema, { rows: true, lines: false }),
+        query: SteerQuerySchema,
         answer: SteerAnswerSchema,
         answers: ROWS_ANSWERS,
         problems: [404, 409, 500, 504],

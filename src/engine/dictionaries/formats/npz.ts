@@ -1,6 +1,7 @@
 import { FLOAT_BYTES, FloatDecoder } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
-import { elements, floatTypeOf, inRowMajor, NPY_HEAD_BYTES, type NpyHeader, parseNpyHeader } from "./npy.ts";
+import { elements, NPY_HEAD_BYTES, type NpyHeader } from "../../core/npy-header.ts";
+import { floatTypeOf, inRowMajor, readNpyHeader } from "./npy.ts";
 import { checkPlainFile, floatArray } from "./plain-file.ts";
 import type { TensorFile } from "./tensor-file.ts";
 import { ZipArchive, type ZipMember } from "./zip.ts";
@@ -71,7 +72,7 @@ export async function openNpz(path: string): Promise<TensorFile> {
 
 function headerOrFault(file: string, head: Uint8Array): NpyHeader | FormatError {
   try {
-    return parseNpyHeader(file, head);
+    return readNpyHeader(file, head);
   } catch (error) {
     if (error instanceof FormatError) return error;
     throw error;
