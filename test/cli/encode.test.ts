@@ -1,9 +1,12 @@
 /** `pursuit encode` with a stand-in for Python: what it shows, and what it says where the embedder is missing. */
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { SafetensorsFile } from "../../src/engine/dictionaries/formats/safetensors.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
 import { runCli } from "../support/run-cli.ts";
+import { startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const folder = temporaryFolder();
@@ -48,5 +51,40 @@ describe("pursuit encode", () => {
     const { code, stderr } = await encode(python("wide", rows(1, 2, 3)));
     expect(code).toBe(1);
     expect(stderr).toContain("rows of 3; this dictionary takes rows of 2");
+  });
+
+  it("encodes a file of rows into a file of codes, here and by a server alike", { timeout: 60_000 }, async () => {
+    const numbers = [3, 4, 0, -1, 0.5, 0.25, 1, 1];
+    const [npy, here, there, table] = ["x.npy", "here.safetensors", "there.safetensors", "codes.parquet"].map((name) =>
+      join(folder, name),
+    ) as [string, string, string, string];
+    writeFileSync(npy, npyBytes([4, 2], numbers));
+    const encodeRows = (out: string, ...flags: readonly string[]) =>
+      runCli(["encode", "--dictionary", "axes", "--rows", npy, "--out", out, "--tolerance", "0.7", ...flags]);
+    expect(await encodeRows(here, "--models-dir", models)).toMatchObject({
+      code: 0,
+      stdout: `${here}: the codes of 4 rows\n`,
+    });
+    const server = await startServer(models, temporaryFolder());
+    try {
+      expect(await encodeRows(there, "--url", server.base)).toMatchObject({ code: 0 });
+    } finally {
+      await server.stop();
+    }
+    expect(readFileSync(there)).toEqual(readFileSync(here));
+    const codes = await SafetensorsFile.open(here);
+    expect(codes.metadata).toMatchObject({ dictionary: "axes", shape: "[4,2]", budget: '{"tolerance":0.7}' });
+    expect(await codes.readFloats("values")).toEqual(Float32Array.of(4, 0.5, 1, 1));
+    await codes.close();
+
+    expect((await encodeRows(table, "--models-dir", models)).code).toBe(0);
+    expect(readFileSync(table).subarray(0, 4).toString()).toBe("PAR1");
+    const said = async (...args: readonly string[]): Promise<string> =>
+      (await runCli(["encode", "--models-dir", models, ...args])).stderr;
+    expect(await said("--rows", npy)).toBe("--rows <file> and --out <file> go together.\n");
+    expect(await said()).toBe("Give sentences, or --rows <file> and --out <file>.\n");
+    expect(await said("--dictionary", "axes", "--rows", npy, "--out", "codes.csv")).toMatch(
+      /ends in neither \.safetensors/,
+    );
   });
 });
