@@ -585,7 +585,7 @@ export interface components {
             warning?: string;
         };
         DecodedRows: {
-            outputs: number[][];
+            outputs: number[][] | number[][][];
         };
         DecodeRequest: {
             /** @description In any format; a code's other fields are ignored, so an encode answer may be posted back whole */
@@ -655,6 +655,17 @@ export interface components {
             dictionaries: components["schemas"]["Dictionary"][];
         };
         Dictionary: {
+            /** @description Atoms that read one layer each; absent: every atom reads all layers */
+            blocks?: {
+                /** @description First atom */
+                from: number;
+                /** @description Layer that the atoms read */
+                layer: number;
+                /** @description Atom after the last */
+                to: number;
+                /** @description Layers that they write to */
+                writes: number[];
+            }[];
             coherence?: {
                 /** @description Largest |cosine| of two atoms; null where m is too large */
                 max_cosine: number | null;
@@ -663,7 +674,7 @@ export interface components {
             };
             /** @description Row length, the same as d_in */
             d?: number;
-            /** @description Row length */
+            /** @description Row length, of all layers together */
             d_in?: number;
             /** @description Length of a decoded row */
             d_out?: number;
@@ -745,6 +756,8 @@ export interface components {
             /** @enum {string} */
             kind?: "matching_pursuit" | "orthogonal_matching_pursuit" | "relu" | "jumprelu" | "gated" | "topk" | "abs_topk" | "groupmax";
             labels: boolean;
+            /** @description Layers side by side in a row: [n, layers, d] or flattened; outputs are [n, layers, d] */
+            layers?: number;
             /** @description Atoms */
             m?: number;
             /** @description Selections of one row at most */
@@ -763,10 +776,10 @@ export interface components {
                 release?: string;
             };
             /**
-             * @description autoencoder: decodes to the row itself; transcoder: to another activation
+             * @description autoencoder: decodes to the row itself; transcoder: to another activation; crosscoder and cross_layer_transcoder: the same over several layers
              * @enum {string}
              */
-            role?: "autoencoder" | "transcoder";
+            role?: "autoencoder" | "transcoder" | "crosscoder" | "cross_layer_transcoder";
             /** @enum {string} */
             runtime?: "cpu" | "cuda";
             /**
@@ -1270,7 +1283,7 @@ export interface components {
             dictionary: string;
             /** @description The pursuit that made the codes; absent: the dictionary's own encoder */
             encoder?: components["schemas"]["MatchingPursuit"] | components["schemas"]["OrthogonalMatchingPursuit"];
-            outputs: number[][];
+            outputs: number[][] | number[][][];
             sha256: string;
             shape?: number[];
         };
@@ -1860,6 +1873,7 @@ export interface operations {
                 "application/x-msgpack": unknown;
                 /** @example {"id":"a","budget":{"max_atoms":8},"input":[0.014,0.091,0.003,0.062,-0.047,-0.051,-0.001,0.063,0.011,0.017,0.023,-0.006,-0.084,0.055,0.01,-0.054,0.031,-0.051,0.036,0.037,-0.02,-0.01,0.007,0.087,-0.006,-0.072,0.016,0.081,-0.051,-0.038,0.017,0.024,0.003,-0.033,-0.03,-0.077,0.149,0.034,0.085,0.08,0.036,-0.052,0.017,-0.017,0.052,0.068,-0.064,0.057,0,0.005,-0.035,-0.041,0.007,0.02,0.043,-0.033,0.024,-0.043,-0.022,-0.015,0.013,0.026,-0.058,0.058,-0.071,-0.135,-0.048,0.02,-0.037,0.069,-0.014,-0.063,-0.041,-0.06,-0.049,-0.046,0.052,0.027,0.068,-0.008,-0.04,0.03,-0.05,-0.029,-0.075,-0.023,0.019,-0.024,-0.078,-0.068,-0.04,-0.057,-0.011,0.013,0.024,0.005,-0.005,-0.025,-0.033,0.071,0.024,-0.012,0.057,-0.106,-0.015,0.031,-0.078,0.037,0.094,-0.025,-0.088,0.035,-0.015,0.053,0.062,0.052,-0.008,-0.077,-0.08,-0.013,0.036,0.045,0.052,0.018,-0.013,0.027,0.061,0,-0.024,-0.085,-0.041,-0.039,0.104,0.002,-0.087,-0.042,-0.033,0.079,0.009,-0.109,0.024,-0.018,0.029,-0.088,-0.071,0.021,-0.024,-0.042,-0.093,0.039,0.068,0.001,0.003,0.006,0.032,-0.122,-0.015,0.026,0.021,0.035,0.029,-0.058,-0.048,-0.014,0.026,-0.081,-0.022,0.042,0.023,-0.015,0.057,0.044,-0.017,0.067,-0.009,0.061,-0.083,-0.02,0.032,0.072,0.12,-0.05,-0.011,-0.019,0.014,-0.035,-0.028,-0.067,0.066,0.068,-0.038,-0.005,-0.123,-0.032,-0.008,-0.058,0.054,0.021,-0.056,-0.019,0.023,-0.023,0.002,-0.004,0.009,0.045,-0.001,-0.043,-0.06,0.04,0.008,0.042,0.015,-0.001,-0.008,-0.063,0.069,0.035,-0.182,0.002,-0.012,-0.007,0.1,0,0.021,0.055,0.025,0.103,0.019,-0.066,0.057,0.036,0.044,0.017,-0.058,-0.043,-0.061,-0.026,0.146,0.019,0.063,0.06,0.024,-0.007,0.041,-0.069,-0.038,0.019,0.014,0.084,0.023,-0.075,-0.037,-0.094,0.018,-0.074,-0.034,-0.098,-0.051,0.021,-0.026,0.04,-0.02,-0.031,0.091,-0.022,-0.009,0.107,-0.007,-0.064,-0.065,0.008,-0.045,0.016,0.01,0.041,0.054,0.033,0.032,-0.057,-0.003,-0.032,-0.039,0.035,-0.027,0.046,-0.001,-0.005,0.116,0.018,-0.041,0.007,-0.014,0.005,0.003,0.008,0.013,0.093,0.025,0.067,-0.013,-0.037,0.034,0.085,-0.066,-0.14,0.058,0.033,0.039,0.036,-0.016,0.094,0.024,0.005,-0.023,-0.01,0.039,-0.033,0.067,0,0.034,-0.081,-0.062,0.052,-0.037,0.024,-0.061,-0.069,-0.026,0.013,-0.027,0.103,0.022,0.102,-0.069,0.015,0.007,0.018,-0.049,-0.017,-0.023,-0.026,-0.008,-0.017,-0.029,-0.1,-0.068,0.085,0.012,0.04,0.036,0.075,-0.051,0.041,0.054,0.033,-0.066,0.018,0.026,-0.021,-0.08,-0.072,0.096,-0.002,0.016,-0.052,0.005,0.059,-0.008,-0.007,-0.009,0.032,0.107,0.076,0.017,-0.015,-0.009,-0.051,-0.001,-0.012,0.03,-0.046,0.04,0.05]} */
                 "application/x-ndjson": string;
+                "application/x-npy": string;
             };
         };
         responses: {
@@ -2469,7 +2483,45 @@ export interface operations {
     };
     steer: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Only for bodies of bytes or lines, which have no fields of their own: the fields of the JSON body, each as a parameter of that name. Leave it empty for JSON and MessagePack.
+                 * @example {}
+                 */
+                fields?: {
+                    /** @description The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body */
+                    budget?: string;
+                    /** @description How many of each row, where include names them */
+                    correlations?: number;
+                    /**
+                     * @description octet-stream: the numbers' type
+                     * @enum {string}
+                     */
+                    dtype?: "float32" | "float64" | "float16" | "bfloat16";
+                    /** @description A JSON list of edits */
+                    edits?: string;
+                    /** @description own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON */
+                    encoder?: string;
+                    /** @description Use the first so many atoms only: one of the dictionary's groups */
+                    group?: number;
+                    /** @description effect */
+                    include?: string;
+                    /** @description A part of the budget, as are the next four */
+                    max_atoms?: number;
+                    /** @description Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off */
+                    min_gain?: number;
+                    /** @description Stop once ‖r‖ ≤ this; 0 is off */
+                    residual_norm?: number;
+                    /** @description octet-stream: how many. .npy: the rows that edits apply to, as a JSON list */
+                    rows?: number | string;
+                    /** @description A kept set, whose edits come before edits */
+                    set?: string;
+                    /** @description Of each group, where lines are streamed */
+                    timeout_ms?: number;
+                    /** @description Stop once ‖r‖ ≤ tolerance · ‖x − b‖; 0 is off */
+                    tolerance?: number;
+                };
+            };
             header?: never;
             path: {
                 /** @example minilm-wordnet-mp */
@@ -2510,8 +2562,10 @@ export interface operations {
                  */
                 "application/json": components["schemas"]["SteerRequest"];
                 "application/msgpack": unknown;
+                "application/octet-stream": string;
                 "application/vnd.msgpack": unknown;
                 "application/x-msgpack": unknown;
+                "application/x-npy": string;
             };
         };
         responses: {
@@ -3160,6 +3214,7 @@ export interface operations {
                 "application/octet-stream": string;
                 "application/vnd.msgpack": unknown;
                 "application/x-msgpack": unknown;
+                "application/x-npy": string;
             };
         };
         responses: {
