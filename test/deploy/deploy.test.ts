@@ -117,3 +117,45 @@ describe("Python packages", () => {
     }
   });
 });
+
+describe("the Ray job", () => {
+  interface Container {
+    readonly name: string;
+    readonly env?: readonly { readonly name: string; readonly value: string }[];
+    readonly volumeMounts?: readonly { readonly name: string }[];
+    readonly securityContext?: object;
+  }
+  interface WorkerGroup {
+    readonly rayStartParams: { readonly resources: string };
+    readonly template: {
+      readonly spec: { readonly containers: readonly Container[]; readonly volumes: readonly { name: string }[] };
+    };
+  }
+  const job = parse(read("deploy/ray/rayjob.yaml")) as {
+    readonly spec: {
+      readonly entrypoint: string;
+      readonly rayClusterSpec: { readonly workerGroupSpecs: readonly WorkerGroup[] };
+    };
+  };
+  const [workers] = job.spec.rayClusterSpec.workerGroupSpecs;
+
+  it("offers the resource that each actor takes, and a server beside it where the job looks for it", () => {
+    const { RESOURCE } = /^RESOURCE = "(?<RESOURCE>\w+)"$/m.exec(
+      read("clients/python/src/pursuit_client/ray.py"),
+    )!.groups!;
+    // Ray takes JSON in quotes, which the shell of its start command takes off.
+    expect(JSON.parse(JSON.parse(workers!.rayStartParams.resources) as string)).toEqual({ [RESOURCE!]: 1 });
+    const { containers, volumes } = workers!.template.spec;
+    const server = containers.find(({ name }) => name === "pursuit")!;
+    expect(server.env).toContainEqual({ name: "PURSUIT_HOST", value: "127.0.0.1" });
+    expect(server.securityContext).toMatchObject({ readOnlyRootFilesystem: true, runAsNonRoot: true });
+    expect(server.volumeMounts!.map(({ name }) => name)).toEqual(volumes.map(({ name }) => name));
+    expect(job.spec.entrypoint).toContain("--url http://127.0.0.1:8080");
+  });
+
+  it("gives encode.py flags that it has", () => {
+    const flags = [...job.spec.entrypoint.matchAll(/--[a-z-]+/g)].map(([flag]) => flag);
+    const known = [...read("deploy/ray/encode.py").matchAll(/add_argument\("(--[a-z-]+)"/g)].map(([, flag]) => flag);
+    expect(known).toEqual(expect.arrayContaining(flags));
+  });
+});
