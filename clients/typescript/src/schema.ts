@@ -89,6 +89,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/dictionaries/{id}/contrast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Features that tell two sets of rows apart */
+        post: operations["contrast"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/dictionaries/{id}/decode": {
         parameters: {
             query?: never;
@@ -541,6 +558,107 @@ export interface components {
                 max?: number;
                 min?: number;
             };
+        };
+        ContrastAnswer: {
+            a: components["schemas"]["ContrastSetFigures"];
+            b: components["schemas"]["ContrastSetFigures"];
+            /** @description What random divisions of the same rows give; absent without any */
+            chance?: {
+                /** @description Over the divisions: mean, and quantiles 0.05 and 0.95 */
+                largest_jensen_shannon: components["schemas"]["ContrastChance"];
+                /** @description Over the divisions: mean, and quantiles 0.05 and 0.95 */
+                overlap: components["schemas"]["ContrastChance"];
+                /** @description Share of divisions with as little overlap */
+                overlap_p_value: number;
+                permutations: number;
+                seed: number;
+            };
+            dictionary: string;
+            /** @description The pursuit that made the codes; absent: the dictionary's own encoder */
+            encoder?: components["schemas"]["MatchingPursuit"] | components["schemas"]["OrthogonalMatchingPursuit"];
+            /** @description Best first */
+            features: components["schemas"]["ContrastedFeature"][];
+            features_in_both: number;
+            /** @description Σ min(rate_a, rate_b) / Σ max(rate_a, rate_b); null where no feature is active */
+            overlap: number | null;
+            /** @description Version of the dictionary: a digest of its weights and encoder settings */
+            sha256: string;
+        };
+        ContrastBudget: {
+            /** @description Use the first so many atoms only: one of the dictionary's groups */
+            group?: number;
+            /** @description Selections at most, up to the dictionary's max_atoms */
+            max_atoms?: number;
+            /** @description Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off */
+            min_gain?: number;
+            /** @description Stop once ‖r‖ ≤ this; 0 is off */
+            residual_norm?: number;
+            /** @description Stop once ‖r‖ ≤ tolerance · ‖x − b‖; 0 is off */
+            tolerance?: number;
+        };
+        ContrastChance: {
+            high: number;
+            low: number;
+            mean: number;
+        };
+        ContrastedFeature: {
+            /** @description Of finding the rows of `set` by its value */
+            average_precision: number;
+            index: number;
+            /** @description Distance of its distributions in the two sets, base 2: 0 to 1 */
+            jensen_shannon: number;
+            label?: string;
+            /** @description Over all rows, 0 where it is not active */
+            mean: {
+                a: number;
+                b: number;
+            };
+            /** @description Share of divisions in which some feature's distance is as large */
+            p_value?: number;
+            /** @description Share of rows in which it is active */
+            rate: {
+                a: number;
+                b: number;
+            };
+            /**
+             * @description Where its mean is larger
+             * @enum {string}
+             */
+            set: "a" | "b";
+        };
+        ContrastRequest: {
+            /** @description Rows, or codes in any format */
+            a: components["schemas"]["ContrastSet"];
+            /** @description Rows, or codes in any format */
+            b: components["schemas"]["ContrastSet"];
+            /** @description Of all rows. Without it the dictionary's default_budget holds */
+            budget?: components["schemas"]["ContrastBudget"];
+            /** @description own if not given. matching_pursuit: over the decoder. orthogonal: every selection re-solves all coefficients. Autoencoders only */
+            encoder?: components["schemas"]["Encoder"];
+            /** @description Features listed; 20 if not given */
+            limit?: number;
+            /** @description Random divisions of all rows, which show what chance gives; 100 if not given, fewer where the sets are very large */
+            permutations?: number;
+            /** @description Of the divisions; 0 if not given */
+            seed?: number;
+            /**
+             * @description Features with the largest such figure come first; rate and mean: the largest difference. jensen_shannon if not given
+             * @enum {string}
+             */
+            sort?: "jensen_shannon" | "average_precision" | "rate" | "mean";
+            /** @description 504 if a row is not encoded by then */
+            timeout_ms?: number;
+        };
+        ContrastSet: {
+            inputs: components["schemas"]["Rows"];
+        } | {
+            codes: (components["schemas"]["PostedSparseCode"] | components["schemas"]["PostedMapCode"] | components["schemas"]["PostedDenseCode"])[] | components["schemas"]["PostedCsrCodes"];
+        };
+        ContrastSetFigures: {
+            /** @description Active in some row */
+            features: number;
+            mean_atoms: number;
+            rows: number;
         };
         CsrCodes: {
             atoms?: number[];
@@ -1379,6 +1497,13 @@ export interface components {
 export type Base64Rows = components['schemas']['Base64Rows'];
 export type Budget = components['schemas']['Budget'];
 export type CodeEdit = components['schemas']['CodeEdit'];
+export type ContrastAnswer = components['schemas']['ContrastAnswer'];
+export type ContrastBudget = components['schemas']['ContrastBudget'];
+export type ContrastChance = components['schemas']['ContrastChance'];
+export type ContrastedFeature = components['schemas']['ContrastedFeature'];
+export type ContrastRequest = components['schemas']['ContrastRequest'];
+export type ContrastSet = components['schemas']['ContrastSet'];
+export type ContrastSetFigures = components['schemas']['ContrastSetFigures'];
 export type CsrCodes = components['schemas']['CsrCodes'];
 export type DecodedRows = components['schemas']['DecodedRows'];
 export type DecodeRequest = components['schemas']['DecodeRequest'];
@@ -1633,6 +1758,186 @@ export interface operations {
             };
             /** @description Problem */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contrast: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example minilm-wordnet-mp */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "a": {
+                 *         "inputs": {
+                 *           "data": "QmBlPDVeuj2mm0Q7tvN9PRKDQL1g5VC9bxKDuiUGgT1YOTQ8lkOLPH9qvDymm8S7MQisva5HYT0K1yM8Gy9dvbbz/Txg5VC9vHQTPVCNFz0K16O8CtcjvEJg5TsOLbI9ppvEu7x0k71vEoM8VOOlPWDlUL3jpRu9lkOLPKabxDymm0Q7AisHvY/C9bwtsp29dZMYPpZDCz17FK49CtejPbx0Ez30/VS9lkOLPJZDi7z0/VQ9lkOLPW8Sg73VeGk9AAAAAArXozspXA+9nu8nvUJg5TsK16M8xSAwPQIrB72mm8Q8xSAwvVg5tLyPwnW89P1UPPT91DxokW29aJFtPXNokb1xPQq+pptEvQrXozxQjRe930+NPUJgZbwlBoG9nu8nvY/Cdb05tEi9f2o8vfT9VD0bL908lkOLPW8SA7wK1yO9j8L1PM3MTL1oke28mpmZvX9qvLzjpZs8ppvEvHe+n72WQ4u9CtcjvdV4ab1YOTS89P1UPKabxDwK16M7Cteju83MzLwCKwe9c2iRPaabxDymm0S81XhpPYcW2b2PwnW8tvP9PHe+n71QjRc9EoPAPc3MzLxYObS9KVwPPY/CdbyHFlk9tvN9PfT9VD1vEgO8LbKdvQrXo730/VS8vHQTPexROD30/VQ9vHSTPPT9VLwbL908I9t5PQAAAACmm8S8exSuvZ7vJ713vh+99P3UPW8SAzsOLbK9MQgsvQIrB73ByqE9vHQTPGQ7372mm8Q8vHSTvGiR7TxYObS9c2iRvTEIrDymm8S8MQgsvcl2vr13vh89lkOLPW8Sgzqmm0Q7ppvEO28SAz0j2/m9j8J1vPT91DwxCKw8KVwPPWiR7TxokW29pptEvUJgZbz0/dQ8VOOlvVg5tLwxCCw9f2q8PI/CdbzVeGk9WDk0PZZDi7xMN4k9vHQTvCPbeT3n+6m9CtejvG8SAz28dJM9j8L1Pc3MTL1YOTS846WbvEJgZTwpXA+9QmDlvEw3ib0CK4c9lkOLPeOlG70K16O7bef7vW8SA71vEgO8aJFtvRsvXT0xCKw8QmBlveOlm7x/arw8f2q8vG8SAztvEoO7vHQTPOxROD1vEoO6xSAwvY/Cdb0K1yM9bxIDPDEILD2PwnU8bxKDum8SA7wlBoG930+NPSlcDz01Xjq+bxIDO6abRLxCYOW7zczMPQAAAAAxCKw8rkdhPc3MzDyq8dI946WbPAIrh73VeGk9vHQTPVg5ND2WQ4s8aJFtvcUgML0j23m99P3UvAaBFT7jpZs8JQaBPY/CdT2mm8Q8QmDlu57vJz3fT42946UbveOlmzxCYGU8MQisPX9qvDyamZm9UI0XvRKDwL28dJM8UI2XvZZDC705tMi9YOVQvTEIrDz0/dS8CtcjPQrXo7y28/28NV66PVg5tLy8dBO80SLbPUJg5btvEoO9uB6FvW8SAzzsUTi9bxKDPArXIzye7yc9Gy9dPQIrBz1vEgM91XhpvaabRLtvEgO9d74fvSlcDz0bL928f2o8PW8Sg7oK16O7aJHtPbx0kzye7ye9QmDlO0JgZbwK16M7pptEO28SAzz0/VQ8yXa+Pc3MzDxMN4k99P1UvFCNF72WQws9exSuPQIrh70pXA++aJFtPQIrBz13vh89vHQTPW8Sg7wSg8A9ppvEPArXozt/ary8CtcjvHe+Hz0CKwe9TDeJPQAAAACWQws9VOOlvbbzfb30/VQ9UI0XvaabxDwj23m930+NvfT91Lz0/VQ8Gy/dvKrx0j1YObQ8YOXQPd9Pjb2PwnU8QmDlO7x0kzw5tEi9lkOLvH9qvLz0/dS8bxIDvJZDi7xoke28zczMvZZDi717FK49pptEPArXIz28dBM9mpmZPWDlUL2e7yc9Gy9dPQIrBz0CK4e9vHSTPPT91DwxCKy8Ctejvbx0k72mm8Q9bxIDu28Sgzz0/VS9CtejO/ypcT1vEgO8QmDlu7x0E7xvEgM90SLbPeOlmz2WQ4s8j8J1vLx0E7xg5VC9bxKDuqabRLyPwvU8f2o8vQrXIz3NzEw9",
+                 *           "dtype": "float32",
+                 *           "shape": [
+                 *             1,
+                 *             384
+                 *           ]
+                 *         }
+                 *       },
+                 *       "b": {
+                 *         "codes": [
+                 *           {
+                 *             "indices": [
+                 *               447,
+                 *               1478,
+                 *               2316,
+                 *               3618
+                 *             ],
+                 *             "values": [
+                 *               0.385,
+                 *               0.08,
+                 *               0.107,
+                 *               0.619
+                 *             ]
+                 *           }
+                 *         ]
+                 *       },
+                 *       "limit": 5
+                 *     }
+                 */
+                "application/json": components["schemas"]["ContrastRequest"];
+                "application/msgpack": unknown;
+                "application/vnd.msgpack": unknown;
+                "application/x-msgpack": unknown;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContrastAnswer"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
