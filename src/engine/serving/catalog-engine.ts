@@ -120,7 +120,7 @@ export class CatalogEngine implements Engine {
       const { pursuit: served } = dictionary.serving();
       // A budget that is refused should not wait for what is being made.
       budgetColumns(budget, rows.count, served.rule);
-      await served.prepare(context);
+      await served.prepare(context, (needed, start) => this.#dictionaries.admit(dictionary.id, needed, start));
     }
     // Only now: checking may have taken turns, and from here to the queue nothing may come between.
     const serving = dictionary.serving();

@@ -45,12 +45,12 @@ export class Eviction {
    * @param needed bytes; null: unknown, as for a folder that cannot be read
    * @throws EngineError PURSUIT_NOT_READY when no request waits for the dictionary any more
    */
-  async admit(id: string, needed: number | null, start: () => Promise<void>): Promise<void> {
+  async admit<T>(id: string, needed: number | null, start: () => Promise<T>): Promise<T> {
     const before = this.#turn;
     let pass = (): void => {};
     this.#turn = new Promise((resolve) => (pass = resolve));
     await before;
-    let started: Promise<void>;
+    let started: Promise<T>;
     try {
       if (needed !== null) await this.#makeRoom(id, needed);
       // It claims its memory before it waits for anything.
@@ -58,7 +58,7 @@ export class Eviction {
     } finally {
       pass();
     }
-    await started;
+    return started;
   }
 
   /** Memory was loaded, unloaded or released: waiting loads check again. */

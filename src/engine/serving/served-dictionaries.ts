@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { DictionaryStatus, Readiness, ReadyRule } from "../engine.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, Fault } from "../core/errors.ts";
 import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
 import { Eviction } from "./eviction.ts";
 import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
@@ -126,6 +126,25 @@ export class ServedDictionaries {
    */
   hold(id: string): Promise<() => void> | null {
     return this.#onDemand === null ? null : this.#hold(id, this.#onDemand, this.#eviction!);
+  }
+
+  /**
+   * Starts what takes more memory for a dictionary in use, after unloading idle ones where dictionaries are loaded on demand.
+   * @param needed bytes
+   * @throws EngineError PURSUIT_NOT_READY when no request waits for it any more, or others take more memory than foreseen
+   */
+  async admit<T>(id: string, needed: number, start: () => Promise<T>): Promise<T> {
+    if (this.#eviction === null) return start();
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#eviction.admit(id, needed, start);
+      } catch (error) {
+        const full = error instanceof Fault && error.code === "memory_limit";
+        // What can never fit stays refused, with both numbers.
+        if (!full || needed > this.#onDemand!.memory.allowed) throw error;
+        if (tries === LOAD_TRIES) throw noRoom(id);
+      }
+    }
   }
 
   /** @throws EngineError PURSUIT_NOT_READY when it takes too long, PURSUIT_DRAINING, PURSUIT_DICTIONARY_NOT_FOUND */
@@ -255,8 +274,7 @@ export class ServedDictionaries {
       if (!dictionary.outOfMemory || needed === null || needed > memory.allowed) return;
       await dictionary.rest();
       if (tries < LOAD_TRIES) continue;
-      const message = `Dictionary ${id} found no room: others turned out to need more memory than foreseen. Ask again.`;
-      throw new EngineError("PURSUIT_NOT_READY", message, { retryAfter: 1 });
+      throw noRoom(id);
     }
   }
 
@@ -278,6 +296,11 @@ export class ServedDictionaries {
       this.#eviction?.changed();
     }
   }
+}
+
+function noRoom(id: string): EngineError {
+  const message = `Dictionary ${id} found no room: others turned out to need more memory than foreseen. Ask again.`;
+  return new EngineError("PURSUIT_NOT_READY", message, { retryAfter: 1 });
 }
 
 /** @example "small (failed): center is missing." */

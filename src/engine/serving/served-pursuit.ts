@@ -7,7 +7,7 @@ import type { GramProgress } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import type { BatchQueue } from "../scheduler/batch-queue.ts";
-import type { MemoryNeeds } from "../scheduler/memory-ledger.ts";
+import { type MemoryNeeds, totalBytes } from "../scheduler/memory-ledger.ts";
 import { decoderBudgetRule } from "./choose-encoder.ts";
 import type { RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
@@ -31,6 +31,9 @@ interface Made {
   readonly gramTask: GramTask;
   readonly memory: DictionaryMemory;
 }
+
+/** Starts what claims so many bytes, once there is room for them (see {@link ServedDictionaries.admit}). */
+export type Admit = <T>(needed: number, start: () => Promise<T>) => Promise<T>;
 
 /** Milliseconds for which a failure is answered before another try. */
 const RETRY_AFTER = 5_000;
@@ -88,20 +91,21 @@ export class ServedPursuit {
   /**
    * Resolves when rows can be queued. The first call starts the process. Waits until the deadline, PURSUIT_MAX_WAIT_MS at
    * most.
+   * @param admit makes room for its memory first, where dictionaries are loaded on demand
    * @throws EngineError PURSUIT_NOT_READY (what is being made), PURSUIT_MEMORY_FULL, PURSUIT_DICTIONARY_FAILED,
    *   PURSUIT_CLIENT_CLOSED
    */
-  async prepare({
-    cancellation,
-    deadline = Infinity,
-  }: Pick<RequestContext, "cancellation" | "deadline">): Promise<void> {
+  async prepare(
+    { cancellation, deadline = Infinity }: Pick<RequestContext, "cancellation" | "deadline">,
+    admit: Admit,
+  ): Promise<void> {
     if (this.#made !== null) return;
     const { clock, maxWaitMs } = this.#options;
     const now = clock.now();
     if (this.#failed !== null && now < this.#failed.until) throw this.#failed.error;
     if (this.#making === null) {
       this.#began = now;
-      this.#making = this.#make().finally(() => (this.#making = null));
+      this.#making = this.#make(admit).finally(() => (this.#making = null));
     }
     const making = this.#making;
     await new Promise<void>((resolve, reject) => {
@@ -147,10 +151,11 @@ export class ServedPursuit {
     return new EngineError("PURSUIT_NOT_READY", message, { retryAfter: seconds });
   }
 
-  async #make(): Promise<void> {
+  async #make(admit: Admit): Promise<void> {
     const { id, manifest } = this.#source;
     const { memory: ledger, loads, load, clock } = this.#options;
     const { signal } = this.#givenUp;
+    const needs = pursuitNeeds(manifest);
     const retry = new LoadRetry(`${id} (pursuit over its decoder)`, this.#options, signal);
     const pursuit = { ...manifest, kind: "matching_pursuit", encoder: decoderSettings(manifest.encoder) };
     const words = { subject: `The pursuit over the decoder of ${id}`, again: "send the request again" };
@@ -158,12 +163,14 @@ export class ServedPursuit {
     for (;;) {
       try {
         this.#stage = "it waits for memory";
-        memory ??= await DictionaryMemory.claim(ledger, pursuit, pursuitNeeds(manifest), load, words);
+        memory ??= await admit(totalBytes(needs), () => DictionaryMemory.claim(ledger, pursuit, needs, load, words));
         const granted = memory;
         this.#stage = "it waits for other loads";
         await loads.run(`${id} (pursuit)`, () => this.#start(granted));
         return;
       } catch (error) {
+        // Every request for it gave up before there was room: the next one tries again.
+        if (error instanceof EngineError && error.code === "PURSUIT_NOT_READY") throw error;
         const faults = await retry.after(error, memory);
         if (faults === null && !signal.aborted) continue;
         memory?.release();

@@ -1,9 +1,10 @@
 /** The process of a pursuit over a decoder: made at the first request, refused with reasons, given up at an unload. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
+import { EngineError } from "../../../src/engine/core/errors.ts";
 import { MemoryLedger } from "../../../src/engine/scheduler/memory-ledger.ts";
 import { gramBytes, pursuitNeeds } from "../../../src/engine/serving/dictionary-memory.ts";
-import { ServedPursuit } from "../../../src/engine/serving/served-pursuit.ts";
+import { type Admit, ServedPursuit } from "../../../src/engine/serving/served-pursuit.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fakeServing } from "../../support/fake-serving.ts";
 import { manifestOf, writeModelFolder } from "../../support/model-folder.ts";
@@ -38,6 +39,8 @@ function setup(behaviour: string, { limit = GiB, gramLimit = GiB, maxWaitMs = 10
   return { pursuit, memory, lines, clock };
 }
 
+/** Dictionaries are loaded at the start: nothing makes room. */
+const atOnce: Admit = (_needed, start) => start();
 const patient = () => ({ cancellation: new Cancellation() });
 const refusal = (code: string, message: RegExp) =>
   expect.objectContaining({ code, message: expect.stringMatching(message) });
@@ -47,7 +50,7 @@ describe("a pursuit over a decoder", () => {
     const { pursuit, memory, lines } = setup("ok");
     expect([memory.free, pursuit.chosen]).toEqual([GiB, null]);
     expect(() => pursuit.queue).toThrow(refusal("PURSUIT_NOT_READY", /./));
-    await Promise.all([pursuit.prepare(patient()), pursuit.prepare(patient())]);
+    await Promise.all([pursuit.prepare(patient(), atOnce), pursuit.prepare(patient(), atOnce)]);
     expect(pursuit.queue).toBe(pursuit.queue);
     expect(memory.held.gram).toBe(gramBytes(2));
     expect(lines.filter((line) => line.includes("is ready"))).toEqual([
@@ -59,7 +62,7 @@ describe("a pursuit over a decoder", () => {
 
   it("lets a request wait until its deadline, and then says what is being made and when to come again", async () => {
     const { pursuit, clock } = setup("mute");
-    const waiting = pursuit.prepare({ ...patient(), deadline: clock.now() + 3000 });
+    const waiting = pursuit.prepare({ ...patient(), deadline: clock.now() + 3000 }, atOnce);
     const refused = expect(waiting).rejects.toEqual(
       expect.objectContaining({
         code: "PURSUIT_NOT_READY",
@@ -73,7 +76,9 @@ describe("a pursuit over a decoder", () => {
 
   it("lets no request wait longer than PURSUIT_MAX_WAIT_MS", async () => {
     const { pursuit, clock } = setup("mute", { maxWaitMs: 2000 });
-    const refused = expect(pursuit.prepare(patient())).rejects.toEqual(refusal("PURSUIT_NOT_READY", /2 s so far/));
+    const refused = expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(
+      refusal("PURSUIT_NOT_READY", /2 s so far/),
+    );
     clock.advance(2000);
     await refused;
   });
@@ -81,16 +86,18 @@ describe("a pursuit over a decoder", () => {
   it("lets a client that has gone go", async () => {
     const { pursuit } = setup("mute");
     const cancellation = new Cancellation();
-    const gone = expect(pursuit.prepare({ cancellation })).rejects.toEqual(refusal("PURSUIT_CLIENT_CLOSED", /./));
+    const gone = expect(pursuit.prepare({ cancellation }, atOnce)).rejects.toEqual(
+      refusal("PURSUIT_CLIENT_CLOSED", /./),
+    );
     cancellation.cancel();
     await gone;
-    await expect(pursuit.prepare({ cancellation })).rejects.toEqual(refusal("PURSUIT_CLIENT_CLOSED", /./));
+    await expect(pursuit.prepare({ cancellation }, atOnce)).rejects.toEqual(refusal("PURSUIT_CLIENT_CLOSED", /./));
   });
 
   it("is refused with both numbers where it can never fit", async () => {
     const { runtime = 0 } = pursuitNeeds(manifest);
     const { pursuit, memory } = setup("ok", { limit: runtime - 1 });
-    await expect(pursuit.prepare(patient())).rejects.toEqual(
+    await expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(
       refusal(
         "PURSUIT_MEMORY_FULL",
         /^encoder: The pursuit over the decoder of one needs 65 MiB of memory; .* may have 65 MiB\. .*then send the request again/,
@@ -99,10 +106,24 @@ describe("a pursuit over a decoder", () => {
     expect(memory.free).toBe(runtime - 1);
   });
 
+  it("starts once there is room for what it needs, and asks again where no request waited for that", async () => {
+    const { pursuit, memory } = setup("ok");
+    const { runtime = 0 } = pursuitNeeds(manifest);
+    const asked: number[] = [];
+    const noneWaits: Admit = (needed) => {
+      asked.push(needed);
+      return Promise.reject(new EngineError("PURSUIT_NOT_READY", "No request waits.", { retryAfter: 1 }));
+    };
+    await expect(pursuit.prepare(patient(), noneWaits)).rejects.toEqual(refusal("PURSUIT_NOT_READY", /No request/));
+    expect([asked, memory.free]).toEqual([[runtime], GiB]);
+    await pursuit.prepare(patient(), atOnce);
+    expect(pursuit.queue).toBe(pursuit.queue);
+  });
+
   it("runs without its Gram matrix where that does not fit, and warns", async () => {
     const { runtime = 0 } = pursuitNeeds(manifest);
     const { pursuit, lines } = setup("greedy", { limit: runtime + 100 });
-    await pursuit.prepare(patient());
+    await pursuit.prepare(patient(), atOnce);
     expect(pursuit.warning).toMatch(/^The pursuit over the decoder of one is served without its Gram matrix/);
     expect(lines).toContain(`warn: ${pursuit.warning!}`);
   });
@@ -110,25 +131,27 @@ describe("a pursuit over a decoder", () => {
   it("answers a failed start for a while, and then tries again", async () => {
     const { pursuit, lines, clock, memory } = setup("broken");
     const failed = refusal("PURSUIT_DICTIONARY_FAILED", /decoder of one cannot run: atoms: 3 of them are zero\./);
-    await expect(pursuit.prepare(patient())).rejects.toEqual(failed);
-    await expect(pursuit.prepare(patient())).rejects.toEqual(failed);
+    await expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(failed);
+    await expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(failed);
     const tries = (): number => lines.filter((line) => line.startsWith("error:")).length;
     expect(tries()).toBe(1);
     clock.advance(5000);
-    await expect(pursuit.prepare(patient())).rejects.toEqual(failed);
+    await expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(failed);
     expect([tries(), memory.free]).toEqual([2, GiB]);
   });
 
   it("refuses weights that are not those of the served version", async () => {
     const { pursuit } = setup("changing");
-    await expect(pursuit.prepare(patient())).rejects.toEqual(
+    await expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(
       refusal("PURSUIT_DICTIONARY_FAILED", /weights file changed.*POST \/v2\/repository\/models\/one\/load/),
     );
   });
 
   it("is given up when its dictionary is unloaded", async () => {
     const { pursuit, memory } = setup("mute");
-    const refused = expect(pursuit.prepare(patient())).rejects.toEqual(refusal("PURSUIT_DRAINING", /being unloaded/));
+    const refused = expect(pursuit.prepare(patient(), atOnce)).rejects.toEqual(
+      refusal("PURSUIT_DRAINING", /being unloaded/),
+    );
     await pursuit.close();
     await refused;
     expect(memory.free).toBe(GiB);
