@@ -1,0 +1,57 @@
+/**
+ * Mixed traffic for a given time (docs/load-testing.md), every answer checked: memory, open files and waits by the minute.
+ *
+ *     npm run soak -- --minutes 60
+ */
+import { writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { Command } from "commander";
+import { chaosPage, isClean, type Spell } from "./chaos/report.ts";
+import { pause, Traffic } from "./chaos/traffic.ts";
+import { startWatched } from "./chaos/watched-server.ts";
+import { MATCHING_PURSUIT, TOPK } from "./scenario.ts";
+
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const MODELS = fromRoot("models");
+const CLIENTS = 6;
+/** Lines of the table. */
+const PARTS = 10;
+
+const { minutes, out } = new Command("soak")
+  .description("mixed traffic on a built server, every answer checked")
+  .option("--minutes <n>", "of traffic", "60")
+  .option("--out <name>", "of the page in load-tests/results", `${new Date().toISOString().slice(0, 10)}-soak`)
+  .parse()
+  .opts<{ minutes: string; out: string }>();
+
+const server = await startWatched(MODELS);
+const traffic = await Traffic.prepare(server.base, MODELS, [MATCHING_PURSUIT, TOPK]);
+traffic.start(CLIENTS);
+await traffic.answered(500);
+traffic.take();
+const spells: Spell[] = [];
+const part = (Number(minutes) * 60_000) / PARTS;
+for (let i = 0; i < PARTS; i++) {
+  const before = server.held();
+  await pause(part);
+  const name = `minute ${((i + 1) * part) / 60_000}`;
+  const last = i === PARTS - 1;
+  spells.push({
+    name,
+    injected: "–",
+    tally: last ? await traffic.stop() : traffic.take(),
+    before,
+    after: server.held(),
+  });
+  process.stderr.write(`${name}\n`);
+}
+await server.end();
+const page = chaosPage(
+  `Soak of ${minutes} minutes`,
+  `${CLIENTS} clients encode 1 to 32 rows by either shipped dictionary in three codecs and compare every code with that of the row alone.`,
+  spells,
+  [],
+);
+console.log(page);
+await writeFile(fromRoot(`load-tests/results/${out}.md`), page);
+process.exitCode = isClean(spells) ? 0 : 1;
