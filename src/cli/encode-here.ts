@@ -4,7 +4,7 @@ import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import { Cancellation } from "../engine/core/cancellation.ts";
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
-import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
+import { stateStore } from "../server/state.ts";
 import { type ServedCode, servedCodes } from "../engine/dictionaries/verify/step-margins.ts";
 import { systemClock } from "../engine/core/clock.ts";
 import { Telemetry } from "../engine/core/telemetry.ts";
@@ -44,7 +44,8 @@ export async function openEngine(id: string, settings: Settings, expected?: stri
     clock: systemClock,
     telemetry,
     open: () => Promise.resolve(null),
-    sets: new SteeringStore(join(resolve(settings.stateDir), "steering"), settings.stateLimit, () => {}),
+    // Never opened: nothing is steered here.
+    state: stateStore(settings, () => {}),
   });
   await engine.start();
   const { sha256, faults } = engine.status(id);

@@ -12,7 +12,7 @@ import type {
   RuntimeState,
   ValueRange,
 } from "./core/dictionary.ts";
-import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "./core/features.ts";
+import type { Feature, FeaturePage, FeatureQuery, FeatureSummary, OwnLabels } from "./core/features.ts";
 import type { Span } from "./core/telemetry.ts";
 import type { Rows } from "./core/rows.ts";
 import type { CodesToDecode, SparseCodes } from "./core/sparse-codes.ts";
@@ -197,6 +197,7 @@ export interface Engine {
   /** Rows + edits → edited rows. Edits are checked before anything queues. @throws EngineError PURSUIT_INVALID_EDIT */
   steer(id: string, request: SteerRequest, context: RequestContext): Promise<SteerAnswer>;
   readonly steering: SteeringSets;
+  readonly ownLabels: OwnLabels;
   /** @throws EngineError PURSUIT_FEATURE_NOT_FOUND when index ≥ m. */
   feature(id: string, index: number, context: RequestContext): Promise<Feature>;
   /** Texts of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */

@@ -15,6 +15,7 @@ import {
   Unmatched,
 } from "../routes/error-handler.ts";
 import { meetExpectations, registerLastAnswers } from "../routes/clients.ts";
+import { registerOwnLabels } from "../routes/v1/own-labels.ts";
 import { registerFeatures } from "../routes/v1/features.ts";
 import { registerHeadCheck, registerRequestHooks } from "../routes/hooks.ts";
 import { Intake } from "../routes/intake.ts";
@@ -128,6 +129,7 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
   registerBodies(app, pool, intake, options);
   registerDictionaries(app, options);
   registerFeatures(app, options);
+  registerOwnLabels(app, options);
   registerEncode(app, pool, unread, options);
   registerDecode(app, pool, options);
   registerContrast(app, pool, options);

@@ -1,12 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { CatalogEngine } from "../engine/serving/catalog-engine.ts";
 import { findDictionaryFolder, scanModels } from "../engine/dictionaries/scan-models.ts";
 import type { ServingOptions } from "../engine/serving/serving-options.ts";
 import { ServedDictionary } from "../engine/serving/served-dictionary.ts";
-import { SteeringStore } from "../engine/serving/steering/steering-store.ts";
+import { PersonLabels } from "../engine/serving/state/person-labels.ts";
 import { systemClock } from "../engine/core/clock.ts";
 import { Telemetry } from "../engine/core/telemetry.ts";
 import { processLimit, threadsThatFit, webAssemblyFits } from "../engine/core/process-limits.ts";
@@ -22,7 +22,7 @@ import { servingOptions } from "./serving-options.ts";
 import { EXPLORER_FOLDER } from "./plugins/explorer.ts";
 import { isLoopback } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
-import { lockStateFolder } from "./state-lock.ts";
+import { openState } from "./state.ts";
 import { startTracing } from "./tracing.ts";
 
 /** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
@@ -30,7 +30,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   const started = performance.now();
   outliveTerminal();
   growHeapFreely();
-  const logger = createLogger(settings.logLevel, [...settings.apiKeys, ...settings.adminKeys]);
+  const logger = createLogger(settings.logLevel, [...settings.apiKeys, ...settings.adminKeys, ...passwordOf(settings)]);
   const modelsDir = resolve(settings.modelsDir);
   const { dictionaries, warnings } = await scanModels(modelsDir);
   for (const warning of warnings) logger.warn(warning);
@@ -46,13 +46,14 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   const stopTracing =
     tracing === null ? null : await startTracing(telemetry, { headers: tracing, version: released, logger });
   const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
-  const stateDir = resolve(settings.stateDir);
-  await lockStateFolder(stateDir, (message) => logger.warn(message));
-  const sets = await SteeringStore.open(join(stateDir, "steering"), settings.stateLimit, log);
+  const state = await openState(settings, log);
+  const ownLabels = new PersonLabels(state);
+  const stopLabels = await ownLabels.start(systemClock);
   const options: ServingOptions = {
     ...servingOptions(settings, telemetry, log),
     // Earlier releases bound sets to the digest of the weights file.
-    onVersion: (id, { sha256, fileSha256 }) => sets.rebind(id, fileSha256, sha256),
+    onVersion: (id, { sha256, fileSha256 }) => state.rebind(id, fileSha256, sha256),
+    ownLabels,
   };
   metrics.showVersion(released);
   metrics.showMemory(options.memory);
@@ -65,7 +66,8 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, {
     clock: systemClock,
-    sets,
+    state,
+    ownLabels,
     telemetry,
     ready: settings.ready,
     ...(settings.load === "lazy" && {
@@ -89,7 +91,11 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   });
 
   const base = await listen(app, settings);
-  closeOnSignals(app, engine, settings, logger, stopTracing);
+  closeOnSignals(app, engine, settings, logger, async () => {
+    stopLabels();
+    await state.close();
+    await stopTracing?.();
+  });
   warnIfOpen(app, settings, logger);
 
   await engine.start();
@@ -134,7 +140,7 @@ function closeOnSignals(
   engine: CatalogEngine,
   settings: Settings,
   logger: Logger,
-  stopTracing: (() => Promise<void>) | null,
+  stop: () => Promise<void>,
 ): void {
   const { drainMs, closeMs } = settings;
   endOnSignals({
@@ -145,9 +151,16 @@ function closeOnSignals(
       if ("signal" in cause && drainMs > 0) await new Promise((done) => setTimeout(done, drainMs));
       await app.close();
       await engine.close();
-      await stopTracing?.();
+      await stop();
     },
   });
+}
+
+/** The password of the database of state, which errors of its driver could hold. */
+function passwordOf({ stateUrl }: Settings): readonly string[] {
+  if (stateUrl === "") return [];
+  const { password, searchParams } = new URL(stateUrl);
+  return [password, decodeURIComponent(password), searchParams.get("password") ?? ""].filter((one) => one !== "");
 }
 
 async function version(): Promise<string> {

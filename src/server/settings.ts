@@ -67,6 +67,9 @@ const isOrigin = (given: string): boolean =>
 const isHost = (given: string): boolean =>
   given === "*" || /^(?:\[[\da-f:.]+\]|[a-z\d_](?:[a-z\d._-]*[a-z\d_])?)(?::\d{1,5})?$/.test(given);
 
+const isPostgres = (given: string): boolean =>
+  URL.canParse(given) && /^postgres(?:ql)?:$/.test(new URL(given).protocol);
+
 const MiB = 2 ** 20;
 
 /** The rest is for file pages, for bursts, and for what nobody foresaw. */
@@ -89,8 +92,19 @@ export const SETTINGS = Type.Object({
   port: integer("port to listen on; 0 takes a free one", 8080, 0, 65_535),
   modelsDir: text("folder of dictionary folders", "models"),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
-  stateDir: text("folder for saved steering sets; use it for one server only", ".state"),
-  stateLimit: integer("maximum bytes of all saved steering sets", 256 * MiB, 4096),
+  stateDir: text("folder for saved steering sets and labels; use it for one server only", ".state"),
+  stateUrl: checked(
+    Type.String({
+      description:
+        "PostgreSQL for saved steering sets and labels, shared by replicas, as postgres://user@host/database",
+      default: "",
+      secret: true,
+      words: "SQLite in the state folder",
+    }),
+    (value) =>
+      value === "" || isPostgres(value) ? undefined : "must be an address such as postgres://user@host/database",
+  ),
+  stateLimit: integer("maximum bytes of all saved steering sets and labels", 256 * MiB, 4096),
   runtime: choice("runtime: auto uses CUDA if it works", "auto", ["auto", "cpu", "cuda"]),
   path: choice("path of the pursuit: auto chooses by size", "auto", ["auto", ...PURSUIT_PATHS]),
   memoryLimit: integer(

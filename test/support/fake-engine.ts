@@ -14,6 +14,8 @@ import type {
 } from "../../src/engine/engine.ts";
 import type { Neighbour } from "../../src/engine/core/dictionary.ts";
 import type {
+  OwnLabel,
+  OwnLabels,
   Feature,
   FeatureLabel,
   FeaturePage,
@@ -60,6 +62,7 @@ export class FakeEngine implements Engine {
   readonly transfers: TransferRequest[] = [];
   readonly steers: SteerRequest[] = [];
   readonly sets = new Map<string, SteeringSet>();
+  readonly written = new Map<number, OwnLabel>();
   /** Loads and unloads asked for. */
   readonly changes: (readonly ["load" | "unload", string])[] = [];
 
@@ -182,11 +185,11 @@ export class FakeEngine implements Engine {
   }
 
   readonly steering: SteeringSets = {
-    list: (_id, { after, limit }) => {
+    list: async (_id, { after, limit }) => {
       const names = [...this.sets.keys()].toSorted().filter((name) => name > after);
       return names.slice(0, limit).map((name) => this.#summary(name));
     },
-    find: (_id, name) => {
+    find: async (_id, name) => {
       this.#fail();
       return this.#summary(name);
     },
@@ -204,9 +207,31 @@ export class FakeEngine implements Engine {
       return { set, created: present === undefined };
     },
     delete: async (id, name, expects) => {
-      const { version } = this.steering.find(id, name);
+      const { version } = await this.steering.find(id, name);
       if (!expects(version)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
       this.sets.delete(name);
+    },
+  };
+
+  readonly ownLabels: OwnLabels = {
+    get: async (_id, feature) => {
+      this.#fail();
+      const label = this.written.get(feature);
+      if (label === undefined) throw new EngineError("PURSUIT_LABEL_NOT_FOUND", `Nobody has labelled ${feature}.`);
+      return label;
+    },
+    save: async (_id, feature, text, expects) => {
+      this.#fail();
+      const present = this.written.get(feature);
+      if (!expects(present?.version ?? null)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
+      const label = { text, sha256: "ab".repeat(32), version: `v${text.length}`, stale: false };
+      this.written.set(feature, label);
+      return { label, created: present === undefined };
+    },
+    delete: async (id, feature, expects) => {
+      const { version } = await this.ownLabels.get(id, feature);
+      if (!expects(version)) throw new EngineError("PURSUIT_PRECONDITION_FAILED", "It is another.");
+      this.written.delete(feature);
     },
   };
 

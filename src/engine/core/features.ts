@@ -109,3 +109,35 @@ export interface Feature extends Partial<FeatureRecord> {
   /** Labels of `firesWith`, in its order. */
   readonly firesWithLabels?: readonly (FeatureLabel | undefined)[];
 }
+
+/** A label that a person wrote while the server ran. It belongs to one version of the dictionary. */
+export interface OwnLabel {
+  readonly text: string;
+  readonly sha256: string;
+  /** Changes with everything that the label says. */
+  readonly version: string;
+  /** The dictionary is another version now: the label is not shown with its features. */
+  readonly stale: boolean;
+}
+
+/**
+ * Labels that people write. Every method rejects with PURSUIT_DICTIONARY_NOT_FOUND, PURSUIT_FEATURE_NOT_FOUND,
+ * PURSUIT_STATE_FAILED or PURSUIT_STATE_UNAVAILABLE.
+ */
+export interface OwnLabels {
+  /** @throws EngineError PURSUIT_LABEL_NOT_FOUND */
+  get(id: string, feature: number): Promise<OwnLabel>;
+  /**
+   * Resolves once the label is on the disk, and shown by this server.
+   * @param expects whether this version, null for none, may be replaced
+   * @throws EngineError PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL
+   */
+  save(
+    id: string,
+    feature: number,
+    text: string,
+    expects: (version: string | null) => boolean,
+  ): Promise<{ label: OwnLabel; created: boolean }>;
+  /** @throws EngineError PURSUIT_LABEL_NOT_FOUND, PURSUIT_PRECONDITION_FAILED */
+  delete(id: string, feature: number, expects: (version: string | null) => boolean): Promise<void>;
+}

@@ -87,13 +87,13 @@ export type Expects = (version: string | null) => boolean;
 /** Named sets of edits of every dictionary. */
 export interface SteeringSets {
   /** By name. @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
-  list(id: string, page: SetPage): readonly SetSummary[];
+  list(id: string, page: SetPage): Promise<readonly SetSummary[]>;
   /** @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND */
-  find(id: string, name: string): SetSummary;
+  find(id: string, name: string): Promise<SetSummary>;
   /** @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND, PURSUIT_STATE_FAILED */
   get(id: string, name: string): Promise<SteeringSet>;
   /**
-   * Resolves once the set is on the disk.
+   * Resolves once the set is on the disk. Every method rejects with PURSUIT_STATE_UNAVAILABLE while the database is lost.
    * @throws EngineError PURSUIT_INVALID_EDIT, PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL, PURSUIT_STATE_FAILED
    */
   save(

@@ -34,13 +34,17 @@ import { encodeSets } from "./encode-sets.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { freshEdits, ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
-import type { SteeringStore } from "./steering/steering-store.ts";
+import { PersonLabels, ServedLabels } from "./state/person-labels.ts";
+import type { StateStore } from "./state/state-store.ts";
 
 export interface CatalogOptions {
   readonly clock: Clock;
   /** A version of the dictionary in the models folder's folder of that name, not yet loaded; null where there is none. */
   readonly open: (id: string) => Promise<ServedDictionary | null>;
-  readonly sets: SteeringStore;
+  /** Steering sets and people's labels. */
+  readonly state: StateStore;
+  /** The same that the dictionaries show; absent: none are shown. */
+  readonly ownLabels?: PersonLabels;
   readonly telemetry: Telemetry;
   /** Rule of readiness; `all` unless given. */
   readonly ready?: ReadyRule;
@@ -54,19 +58,29 @@ export class CatalogEngine implements Engine {
   readonly #clock: Clock;
   readonly #telemetry: Telemetry;
   readonly steering: ServedSets;
+  readonly ownLabels: ServedLabels;
 
   constructor(
     dictionaries: readonly ServedDictionary[],
-    { clock, open, sets, telemetry, ready = "all", onDemand }: CatalogOptions,
+    { clock, open, state, ownLabels, telemetry, ready = "all", onDemand }: CatalogOptions,
   ) {
     this.#dictionaries = new ServedDictionaries(dictionaries, open, ready, onDemand);
     this.#clock = clock;
     this.#telemetry = telemetry;
-    this.steering = new ServedSets(sets, {
+    this.steering = new ServedSets(state, {
       sha256: (id) => this.status(id).sha256,
       serving: (id) => {
         const { manifest, sha256 } = this.#dictionaries.find(id).serving();
         return { d: manifest.dIn, m: manifest.m, sha256 };
+      },
+    });
+    const labels = ownLabels ?? new PersonLabels(state);
+    labels.subscribe((id, feature, label) => this.#dictionaries.present(id)?.showLabel(feature, label));
+    this.ownLabels = new ServedLabels(state, labels, {
+      serving: (id, feature) => {
+        const { manifest, sha256 } = this.#dictionaries.find(id).serving();
+        checkFeature(id, feature, manifest.m);
+        return { sha256 };
       },
     });
   }
@@ -299,11 +313,7 @@ export class CatalogEngine implements Engine {
 
   async feature(id: string, index: number, { span }: RequestContext): Promise<Feature> {
     const dictionary = this.#dictionaries.find(id);
-    const { manifest } = dictionary.serving();
-    if (!Number.isInteger(index) || index < 0 || index >= manifest.m) {
-      const message = `Dictionary ${id} has features 0 to ${manifest.m - 1}; there is no ${index}.`;
-      throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
-    }
+    checkFeature(id, index, dictionary.serving().manifest.m);
     return dictionary.feature(index, span);
   }
 
@@ -368,4 +378,11 @@ export class CatalogEngine implements Engine {
   close(): Promise<void> {
     return this.#dictionaries.close();
   }
+}
+
+/** @throws EngineError PURSUIT_FEATURE_NOT_FOUND */
+function checkFeature(id: string, index: number, m: number): void {
+  if (Number.isInteger(index) && index >= 0 && index < m) return;
+  const message = `Dictionary ${id} has features 0 to ${m - 1}; there is no ${index}.`;
+  throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
 }

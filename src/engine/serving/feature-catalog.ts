@@ -7,6 +7,8 @@ export class FeatureCatalog {
   readonly #m: number;
   readonly #facts: ReadonlyMap<number, FeatureFacts>;
   readonly #search: LabelSearch;
+  /** Texts that people wrote, by feature. */
+  readonly #own = new Map<number, string>();
 
   private constructor(m: number, facts: ReadonlyMap<number, FeatureFacts>, search: LabelSearch) {
     this.#m = m;
@@ -31,10 +33,22 @@ export class FeatureCatalog {
     return this.#search.size > 0;
   }
 
-  /** Labels of a feature, the best first. */
+  /** Labels of a feature, the best first: a person's own comes before all others. */
   labels(index: number): readonly FeatureLabel[] {
     const facts = this.#facts.get(index);
-    return facts?.text === undefined ? [] : [labelOf(facts.text, facts)];
+    const own = this.#own.get(index);
+    return [
+      ...(own === undefined ? [] : [{ text: own, source: "person" }]),
+      ...(facts?.text === undefined ? [] : [labelOf(facts.text, facts)]),
+    ];
+  }
+
+  /** Shows a person's label from now on; null shows it no longer. */
+  setOwn(index: number, text: string | null): void {
+    if (index >= this.#m || (text === null && !this.#own.has(index))) return;
+    if (text === null) this.#own.delete(index);
+    else this.#own.set(index, text);
+    this.#search.set(index, this.labels(index));
   }
 
   label(index: number): FeatureLabel | undefined {

@@ -68,6 +68,11 @@ export class ServedDictionaries {
     return [...this.#present.values()].map((dictionary) => dictionary.currentLoad());
   }
 
+  /** The version that is served or loading first; undefined where there is no such dictionary. */
+  present(id: string): ServedDictionary | undefined {
+    return this.#present.get(id);
+  }
+
   /** @throws EngineError PURSUIT_DICTIONARY_NOT_FOUND */
   find(id: string): ServedDictionary {
     const dictionary = this.#present.get(id);

@@ -24,6 +24,7 @@ import { FeatureCatalog } from "./feature-catalog.ts";
 import { faultsOf, LoadRetry } from "./load-queue.ts";
 import { ServedPursuit } from "./served-pursuit.ts";
 import type { ServingOptions } from "./serving-options.ts";
+import type { ShownLabel } from "./state/person-labels.ts";
 
 /** What a loaded dictionary answers with. */
 interface Loaded {
@@ -233,6 +234,8 @@ export class ServedDictionary {
       await onVersion?.(this.id, facts);
       const own = labels === null ? null : labelsFor(labels, facts.sha256);
       this.#features = await this.#catalogOf(manifest.m, own, warnings);
+      for (const [feature, label] of this.#options.ownLabels?.of(this.id) ?? [])
+        if (label.sha256 === facts.sha256) this.#features.setOwn(feature, label.text);
     } catch (error) {
       await runtime.close();
       throw error;
@@ -438,6 +441,11 @@ export class ServedDictionary {
       "PURSUIT_NO_LABELS",
       `Dictionary ${this.id} has no labels: its folder has no labels.json, or none of this version; GET /v1/dictionaries/${this.id} warns of the latter.`,
     );
+  }
+
+  /** Shows a person's label; null, or one of another version, shows none. */
+  showLabel(feature: number, label: ShownLabel | null): void {
+    this.#features?.setOwn(feature, label?.sha256 === this.#facts?.sha256 ? (label?.text ?? null) : null);
   }
 
   /** Answers what was accepted, then ends the runtime process. */

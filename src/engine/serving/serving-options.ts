@@ -5,6 +5,7 @@ import type { Background, CoreLease } from "../scheduler/core-lease.ts";
 import type { MemoryLedger } from "../scheduler/memory-ledger.ts";
 import type { WatchdogRule } from "./dictionary-executor.ts";
 import type { LoadQueue } from "./load-queue.ts";
+import type { PersonLabels } from "./state/person-labels.ts";
 
 /** What every dictionary of one server is served with. */
 export interface ServingOptions extends WatchdogRule {
@@ -23,6 +24,8 @@ export interface ServingOptions extends WatchdogRule {
   readonly log: (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
   /** Called with each version that was loaded, before it is served; must not reject. */
   readonly onVersion?: (id: string, version: Pick<LoadedFacts, "sha256" | "fileSha256">) => Promise<void>;
+  /** What people wrote of its features. */
+  readonly ownLabels?: Pick<PersonLabels, "of">;
   /** Selections of one row at most, where the manifest sets no cap of its own. */
   readonly maxAtoms: number;
   readonly batchMs: number;

@@ -47,14 +47,14 @@ export function registerSteeringSets(
           { additionalProperties: false },
         ),
         answer: SteeringSetsSchema,
-        problems: [404, 422],
+        problems: [404, 422, 500],
         tag,
       }),
     },
-    (request) => {
+    async (request) => {
       const { after = "", limit: given } = request.query;
       const limit = given === undefined ? LISTED : limitOf(given, MOST_LISTED);
-      const found = steering.list(request.params.id, { after, limit: limit + 1 });
+      const found = await steering.list(request.params.id, { after, limit: limit + 1 });
       const sets = found.slice(0, limit).map(({ edits, bytes, ...set }) => ({ ...toWire(set), edits, bytes }));
       return { sets, ...(found.length > limit && { next: sets.at(-1)!.name }) };
     },
@@ -70,14 +70,14 @@ export function registerSteeringSets(
         id: true,
         params,
         answer: SteeringSetSchema,
-        problems: [404],
+        problems: [404, 500],
         conditional: true,
         tag,
       }),
     },
     async (request, reply) => {
       const { id, name } = request.params;
-      const { version, bytes } = steering.find(id, name);
+      const { version, bytes } = await steering.find(id, name);
       if (isKnown(request.headers, version)) return reply.code(304).header("etag", etagOf(version)).send();
       // Before its file is read: requests cost a client little, and these answers much.
       unread.admit(request, reply, bytes);
@@ -144,7 +144,7 @@ const toWire = ({ name, sha256, stale, version }: Omit<SteeringSet, "edits">) =>
 const textOf = (set: SteeringSet): string => `${JSON.stringify(toWire(set)).slice(0, -1)},"edits":${set.edits}}`;
 
 /** A version as a strong entity tag (RFC 9110 §8.8.3). */
-const etagOf = (version: string): string => `"${version}"`;
+export const etagOf = (version: string): string => `"${version}"`;
 
 /** Strong or weak tags in a list. */
 const TAG = /(?:W\/)?"[^"]*"/g;

@@ -5,7 +5,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { Cancellation } from "../../../src/engine/core/cancellation.ts";
 import { CatalogEngine } from "../../../src/engine/serving/catalog-engine.ts";
 import { ServedDictionary } from "../../../src/engine/serving/served-dictionary.ts";
-import { SteeringStore } from "../../../src/engine/serving/steering/steering-store.ts";
+import { sqliteBackend } from "../../../src/engine/serving/state/database.ts";
+import { StateStore } from "../../../src/engine/serving/state/state-store.ts";
 import { type Clock, systemClock } from "../../../src/engine/core/clock.ts";
 import { Telemetry } from "../../../src/engine/core/telemetry.ts";
 import type { DictionaryStatus, EncodeRequest, ReadyRule } from "../../../src/engine/engine.ts";
@@ -43,7 +44,8 @@ function version(
   return new ServedDictionary(id, folder, serving);
 }
 
-const sets = (): SteeringStore => new SteeringStore(`${root}/steering`, 1 << 20, () => {});
+const state = (): StateStore =>
+  new StateStore(sqliteBackend(`${root}/state.db`), { limit: 1 << 20, log: () => {}, files: `${root}/steering` });
 
 const engines: CatalogEngine[] = [];
 afterEach(async () => {
@@ -59,7 +61,7 @@ async function started(
   const engine = new CatalogEngine(first, {
     clock: systemClock,
     telemetry: new Telemetry(),
-    sets: sets(),
+    state: state(),
     ready,
     open: () => Promise.resolve(later.shift() ?? null),
   });
@@ -270,7 +272,7 @@ describe("start", () => {
     const engine = new CatalogEngine(dictionaries, {
       clock: systemClock,
       telemetry: new Telemetry(),
-      sets: sets(),
+      state: state(),
       open: () => Promise.resolve(null),
       ready: "any",
     });
@@ -446,7 +448,7 @@ describe("readiness", () => {
   it.each(["all", "any"] as const)("by the rule %s waits for the first load", (ready) => {
     const open = (): Promise<null> => Promise.resolve(null);
     const telemetry = new Telemetry();
-    const options = { clock: systemClock, telemetry, sets: sets(), open, ready };
+    const options = { clock: systemClock, telemetry, state: state(), open, ready };
     const engine = new CatalogEngine([version("one", "ok")], options);
     expect(engine.readiness()).toMatchObject({
       ready: false,

@@ -5,7 +5,7 @@ import { EngineError } from "../../core/errors.ts";
 import type { Expects, SetPage, SetSummary, SteeringSet, SteeringSets } from "../../core/steering.ts";
 import { checkEdits } from "./edit-codes.ts";
 import { editsOf, storedSet, type StoredSet } from "./set-file.ts";
-import type { SetEntry, SteeringStore } from "./steering-store.ts";
+import type { SetEntry, StateStore } from "../state/state-store.ts";
 
 /** What sets need to know of the dictionaries that they are for. */
 export interface SetDictionaries {
@@ -35,7 +35,7 @@ interface ParsedSet extends StoredSet {
 
 /** Named sets over a store, each bound to the version that it was saved for. */
 export class ServedSets implements SteeringSets {
-  readonly #store: SteeringStore;
+  readonly #store: StateStore;
   readonly #dictionaries: SetDictionaries;
   /** By version, which changes with everything that a set says. */
   readonly #parsed = new LRUCache<string, ParsedSet>({
@@ -45,19 +45,20 @@ export class ServedSets implements SteeringSets {
   /** Sets on their way, so that requests which need one at once read it once. */
   readonly #reading = new Map<string, Promise<ParsedSet>>();
 
-  constructor(store: SteeringStore, dictionaries: SetDictionaries) {
+  constructor(store: StateStore, dictionaries: SetDictionaries) {
     this.#store = store;
     this.#dictionaries = dictionaries;
   }
 
-  list(id: string, { after, limit }: SetPage): readonly SetSummary[] {
+  async list(id: string, { after, limit }: SetPage): Promise<readonly SetSummary[]> {
     const sha256 = this.#dictionaries.sha256(id);
-    return this.#store.names(id, after, limit).map((name) => asServed(name, this.#store.entry(id, name)!, sha256));
+    const found = await this.#store.page(id, after, limit);
+    return found.map(({ name, ...entry }) => asServed(name, entry, sha256));
   }
 
-  find(id: string, name: string): SetSummary {
+  async find(id: string, name: string): Promise<SetSummary> {
     const sha256 = this.#dictionaries.sha256(id);
-    const entry = this.#store.entry(id, name);
+    const entry = await this.#store.entry(id, name);
     if (entry === undefined) throw notFound(id, name);
     return asServed(name, entry, sha256);
   }
@@ -71,7 +72,7 @@ export class ServedSets implements SteeringSets {
 
   /** Edits of a set that is to be used, and the version that they are for. @throws EngineError PURSUIT_STEERING_SET_NOT_FOUND */
   async use(id: string, name: string): Promise<UsedSet> {
-    const { version } = this.find(id, name);
+    const { version } = await this.find(id, name);
     const { parsed, sha256 } = this.#parsed.get(version) ?? (await this.#read(id, name, version));
     return { name, edits: parsed, sha256 };
   }
@@ -151,6 +152,7 @@ function checkName(name: string): void {
   );
 }
 
+/** @throws EngineError PURSUIT_PRECONDITION_FAILED where it is not the version that the request expects */
 function check(name: string, present: SetEntry | undefined, expects: Expects): void {
   if (expects(present?.version ?? null)) return;
   const what =

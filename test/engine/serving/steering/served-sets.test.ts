@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { expect, it, vi } from "vitest";
 import { storedSet } from "../../../../src/engine/serving/steering/set-file.ts";
 import { freshEdits, ServedSets } from "../../../../src/engine/serving/steering/served-sets.ts";
-import { SteeringStore } from "../../../../src/engine/serving/steering/steering-store.ts";
+import { sqliteBackend } from "../../../../src/engine/serving/state/database.ts";
+import { StateStore } from "../../../../src/engine/serving/state/state-store.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const root = temporaryFolder();
@@ -10,9 +11,13 @@ const always = (): boolean => true;
 const edits = [{ feature: 3, op: "remove" } as const];
 
 /** Sets over a dictionary whose weights may be replaced. */
-function sets(name: string): { served: ServedSets; store: SteeringStore; weights: { sha256: string } } {
+function sets(name: string): { served: ServedSets; store: StateStore; weights: { sha256: string } } {
   const weights = { sha256: "a".repeat(64) };
-  const store = new SteeringStore(join(root, name), 1 << 28, () => {});
+  const store = new StateStore(sqliteBackend(join(root, name, "state.db")), {
+    limit: 1 << 28,
+    log: () => {},
+    files: join(root, name, "steering"),
+  });
   const served = new ServedSets(store, {
     sha256: () => weights.sha256,
     serving: () => ({ d: 2, m: 4, sha256: weights.sha256 }),
@@ -29,10 +34,10 @@ it("lists sets by name, each with a version that changes with what it says", asy
   await served.save("one", "b", edits, always);
   const { set, created } = await served.save("one", "a", edits, always);
   expect(created).toBe(true);
-  expect(served.list("one", ALL).map(({ name }) => name)).toEqual(["a", "b"]);
-  expect(served.list("one", { after: "a", limit: 1 }).map(({ name }) => name)).toEqual(["b"]);
+  expect((await served.list("one", ALL)).map(({ name }) => name)).toEqual(["a", "b"]);
+  expect((await served.list("one", { after: "a", limit: 1 })).map(({ name }) => name)).toEqual(["b"]);
   expect(await served.get("one", "a")).toEqual(set);
-  expect(served.find("one", "a")).toEqual({ ...set, edits: 1, bytes: expect.any(Number) });
+  expect(await served.find("one", "a")).toEqual({ ...set, edits: 1, bytes: expect.any(Number) });
   const again = await served.save("one", "a", [{ feature: 2, op: "remove" }], (version) => version === set.version);
   expect([again.created, again.set.version === set.version]).toEqual([false, false]);
 });
@@ -42,7 +47,7 @@ it("refuses a set after its dictionary was replaced, until it is saved again", a
   const { set } = await served.save("one", "a", edits, always);
   expect(await usedEdits(served, weights.sha256)).toEqual(edits);
   weights.sha256 = "b".repeat(64);
-  expect(served.list("one", ALL)).toMatchObject([{ name: "a", version: set.version, stale: true }]);
+  expect(await served.list("one", ALL)).toMatchObject([{ name: "a", version: set.version, stale: true }]);
   await expect(usedEdits(served, weights.sha256)).rejects.toMatchObject({ code: "PURSUIT_STEERING_SET_STALE" });
   const saved = await served.save("one", "a", edits, (version) => version === set.version);
   expect(saved.set.version).not.toBe(set.version);
@@ -74,13 +79,13 @@ it("keeps a bounded part of the sets in memory", async () => {
     storedSet(weights.sha256, JSON.stringify(long).replace("1", name.slice(1))),
   );
   for (let i = 0; i < count; i++) {
-    store.entry = () => ({ sha256: weights.sha256, version: `v${i}`, edits: 256, bytes });
+    store.entry = async () => ({ sha256: weights.sha256, version: `v${i}`, edits: 256, bytes });
     await served.use("one", `s${i + 1}`);
   }
   read.mockClear();
   for (let i = 0; i < count; i++) {
     const { version } = storedSet(weights.sha256, JSON.stringify(long).replace("1", String(i + 1)));
-    store.entry = () => ({ sha256: weights.sha256, version, edits: 256, bytes });
+    store.entry = async () => ({ sha256: weights.sha256, version, edits: 256, bytes });
     await served.use("one", `s${i + 1}`);
   }
   expect(read.mock.calls.length).toBeGreaterThan(count / 2 - 1);
@@ -103,7 +108,7 @@ it.each([
     code: "PURSUIT_INVALID_EDIT",
     message: expect.stringMatching(message),
   });
-  expect(served.list("one", ALL)).toEqual([]);
+  expect(await served.list("one", ALL)).toEqual([]);
 });
 
 it("never makes a file of a name that is none", async () => {

@@ -2,7 +2,31 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { postgresBackend, sqliteBackend } from "../engine/serving/state/database.ts";
+import { StateStore, type StoreLog } from "../engine/serving/state/state-store.ts";
+import type { Settings } from "./settings.ts";
+
+type StateSettings = Pick<Settings, "stateDir" | "stateUrl" | "stateLimit">;
+
+/** Steering sets and labels of a server: in PostgreSQL where it is set, else in SQLite. It is opened when first used. */
+export function stateStore({ stateDir, stateUrl, stateLimit: limit }: StateSettings, log: StoreLog): StateStore {
+  const folder = resolve(stateDir);
+  const backend = stateUrl === "" ? sqliteBackend(join(folder, "state.db")) : postgresBackend(stateUrl);
+  return new StateStore(backend, { limit, log, files: join(folder, "steering") });
+}
+
+/**
+ * Opens the state of a server. A folder is locked for this process first; replicas share a PostgreSQL database.
+ * @throws Error that names the process holding the folder
+ */
+export async function openState(settings: StateSettings, log: StoreLog): Promise<StateStore> {
+  if (settings.stateUrl === "")
+    await lockStateFolder(resolve(settings.stateDir), (message) => log("warn", message, {}));
+  const store = stateStore(settings, log);
+  await store.open();
+  return store;
+}
 
 const LOCK_FILE = "lock";
 
@@ -16,7 +40,7 @@ const TAKEN = 1;
  * @param warn called with the reason if the folder cannot be locked; the server still serves
  * @throws Error that names the process holding the folder
  */
-export async function lockStateFolder(folder: string, warn: (message: string) => void): Promise<void> {
+async function lockStateFolder(folder: string, warn: (message: string) => void): Promise<void> {
   const path = join(folder, LOCK_FILE);
   const unlocked = (why: string): void =>
     warn(`${folder} could not be locked (${why}): see that no other server has it as its PURSUIT_STATE_DIR.`);
