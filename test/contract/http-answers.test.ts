@@ -236,6 +236,7 @@ describe("operations", () => {
       "/metrics",
       "/v1/dictionaries",
       "/v1/dictionaries/{id}",
+      "/v1/dictionaries/{id}/contrast",
       "/v1/dictionaries/{id}/decode",
       "/v1/dictionaries/{id}/encode",
       "/v1/dictionaries/{id}/examples",
