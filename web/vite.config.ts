@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 export default defineConfig({
   // Relative addresses: the page also works behind the path of a proxy.
   base: "./",
-  logLevel: "warn",
+  logLevel: "error",
   build: {
     outDir: "../dist/ui",
     emptyOutDir: true,

@@ -20,6 +20,7 @@ const HASHES = [
   `#/feature?d=${MP}&f=890`,
   `#/steer?d=${MP}&x=e4&edits=890.add.0.5`,
   `#/map?d=${MP}&f=890`,
+  `#/contrast?d=${MP}&a=0-5&b=6-12`,
   "#/live",
   "#/dictionaries",
   "#/nowhere",
@@ -225,6 +226,23 @@ describe.runIf(browserThere())("the explorer", () => {
     await page.locator(".map-side .row-list button").first().click();
     await page.waitForURL(/f=\d+/);
     await page.getByText(/^Feature \d+/).waitFor();
+    await expectQuiet();
+  });
+
+  it("contrasts two sets of examples", async () => {
+    const { paths } = (await (await fetch(`${server.base}/openapi.json`)).json()) as { paths: object };
+    if (!("/v1/dictionaries/{id}/contrast" in paths)) return console.log("SKIPPED: the server has no contrast");
+    const page = await show(`#/contrast?d=${MP}&a=0`);
+    await page.getByText("Set B is empty").waitFor();
+    await page.getByLabel("Examples with the words").fill("position");
+    await page.getByRole("button", { name: /^All [1-9]\d* to B$/ }).click();
+    await page.waitForURL(/b=\d/);
+    const first = page
+      .getByRole("list", { name: /^Features that tell the sets apart/ })
+      .getByRole("listitem")
+      .first();
+    await first.waitFor();
+    expect(await first.innerText()).toMatch(/%/);
     await expectQuiet();
   });
 

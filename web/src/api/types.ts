@@ -15,7 +15,9 @@ export interface Code {
   readonly stop: string;
   readonly residual_norm?: number;
   readonly relative_error?: number;
-  readonly labels?: readonly LabelWire[];
+  readonly labels?: readonly (string | null)[];
+  /** Where each comes from. */
+  readonly label_sources?: readonly (string | null)[];
   readonly trace: {
     readonly indices: readonly number[];
     readonly values: readonly number[];
@@ -23,9 +25,6 @@ export interface Code {
     readonly residual_norms?: readonly number[];
   };
 }
-
-/** Text of a feature; from examples where nobody has labelled it. */
-export type LabelWire = string | { readonly text: string; readonly source?: string } | null;
 
 export interface EncodeAnswer {
   readonly dictionary: string;
@@ -37,4 +36,25 @@ export interface EncodeAnswer {
 export type FeaturePage = Static<typeof FeaturePageSchema>;
 export type FeatureSummary = FeaturePage["features"][number];
 export type Feature = Static<typeof FeatureSchema>;
+/** As POST …/contrast answers. */
+export interface ContrastAnswer {
+  readonly a: { readonly rows: number };
+  readonly b: { readonly rows: number };
+  /** Σ min(rate_a, rate_b) / Σ max(rate_a, rate_b) */
+  readonly overlap: number | null;
+  readonly chance?: {
+    readonly overlap: { readonly low: number; readonly high: number };
+    /** Share of divisions with as little overlap. */
+    readonly overlap_p_value: number;
+  };
+  readonly features: readonly {
+    readonly index: number;
+    readonly label?: string;
+    readonly label_source?: string;
+    readonly jensen_shannon: number;
+    readonly p_value?: number;
+    readonly rate: { readonly a: number; readonly b: number };
+  }[];
+}
+
 export type SteerAnswer = Static<typeof SteerAnswerSchema>;

@@ -4,6 +4,7 @@ import { useAnswer } from "../api/answer.ts";
 import { ask } from "../api/client.ts";
 import type { Dictionary } from "../api/types.ts";
 import { Empty, Shown } from "../parts/states.tsx";
+import { ContrastView } from "../views/contrast/contrast.tsx";
 import { DictionariesView } from "../views/dictionaries.tsx";
 import { FeatureView } from "../views/feature/feature.tsx";
 import { FeaturesView } from "../views/features/features.tsx";
@@ -31,6 +32,7 @@ const VIEWS: Readonly<Record<string, View>> = {
   feature: { name: "Feature", show: FeatureView, inBar: false, under: "features" },
   steer: { name: "Steer", show: SteerView, inBar: true },
   map: { name: "Map", show: lazy(() => import("../views/map/map.tsx").then(({ MapView }) => MapView)), inBar: true },
+  contrast: { name: "Contrast", show: ContrastView, inBar: true },
   live: { name: "Live", show: LiveView, inBar: true },
   dictionaries: { name: "Dictionaries", show: DictionariesView, inBar: true },
 };
@@ -48,6 +50,8 @@ export function App() {
     // A new view begins at its start, for eyes and for screen readers.
     if (before.current !== view) main.current?.focus();
     before.current = view;
+    // On a narrow screen the bar is longer than the screen.
+    document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [view]);
   const kept = { d: params.get("d") };
   return (

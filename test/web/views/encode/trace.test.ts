@@ -59,18 +59,11 @@ describe("a trace", () => {
 
 describe("words of a label", () => {
   it.each([
-    ["cut: a piece of meat", { head: "cut", gloss: "a piece of meat", guessed: false }],
-    ["no gloss", { head: "no gloss", gloss: "", guessed: false }],
-    ["ratio 3:1 of things", { head: "ratio 3:1 of things", gloss: "", guessed: false }],
-    [
-      { text: "meat, beef", source: "examples" },
-      { head: "meat, beef", gloss: "", guessed: true },
-    ],
-    [
-      { text: "a: b", source: "person" },
-      { head: "a", gloss: "b", guessed: false },
-    ],
-    [null, null],
-    [undefined, null],
-  ])("%j", (label, words) => expect(wordsOf(label)).toEqual(words));
+    ["cut: a piece of meat", undefined, { head: "cut", gloss: "a piece of meat", guessed: false }],
+    ["no gloss", "labels.json", { head: "no gloss", gloss: "", guessed: false }],
+    ["ratio 3:1 of things", null, { head: "ratio 3:1 of things", gloss: "", guessed: false }],
+    ["meat, beef", "examples", { head: "meat, beef", gloss: "", guessed: true }],
+    [null, "examples", null],
+    [undefined, undefined, null],
+  ])("%j from %j", (text, source, words) => expect(wordsOf(text, source)).toEqual(words));
 });

@@ -1,5 +1,5 @@
 /** A row's trace as the page shows it: the code of every smaller budget is its beginning. */
-import type { Code, LabelWire } from "../../api/types.ts";
+import type { Code } from "../../api/types.ts";
 
 /** One selection. */
 export interface Selection {
@@ -30,22 +30,26 @@ export interface Trace {
   readonly start: number | null;
 }
 
-export function wordsOf(label: LabelWire | undefined): Words | null {
-  if (label === null || label === undefined) return null;
-  const { text, source } = typeof label === "string" ? { text: label } : label;
+/** Source of words that a feature's top examples share, where it has no label. */
+const FROM_EXAMPLES = "examples";
+
+export function wordsOf(text: string | null | undefined, source?: string | null): Words | null {
+  if (text === null || text === undefined) return null;
   const [, head, gloss] = /^([^:]{1,60}): (.+)$/s.exec(text) ?? [];
-  return { head: head ?? text, gloss: gloss ?? "", guessed: source === "examples" };
+  return { head: head ?? text, gloss: gloss ?? "", guessed: source === FROM_EXAMPLES };
 }
 
-export function traceOf({
+/** Words of each feature of a code. */
+export const wordsOfCode = ({
   indices,
   labels = [],
-  trace,
-  stop,
-  residual_norm: end,
-  relative_error: relative,
-}: Code): Trace {
-  const words = new Map(indices.map((feature, k) => [feature, wordsOf(labels[k])]));
+  label_sources: sources = [],
+}: Pick<Code, "indices" | "labels" | "label_sources">): Map<number, Words | null> =>
+  new Map(indices.map((feature, k) => [feature, wordsOf(labels[k], sources[k])]));
+
+export function traceOf(code: Code): Trace {
+  const { trace, stop, residual_norm: end, relative_error: relative } = code;
+  const words = wordsOfCode(code);
   const norms = trace.residual_norms;
   const start = end === undefined || relative === undefined ? null : relative > 0 ? end / relative : 0;
   const seen = new Set<number>();

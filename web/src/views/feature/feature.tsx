@@ -83,7 +83,8 @@ function Shape({ dictionary, feature, reload }: ShapeProps) {
     fires_with: firesWith = [],
     classes = [],
   } = feature;
-  const words = wordsOf(label === undefined ? null : { text: label, ...(source !== undefined && { source }) });
+  const most = Math.max(...examples.map(({ value }) => Math.abs(value)), 1e-9);
+  const words = wordsOf(label, source);
   return (
     <>
       <header class="feature-top">
@@ -126,8 +127,8 @@ function Shape({ dictionary, feature, reload }: ShapeProps) {
               features that it fires with.
             </Empty>
           )}
-          {examples.length > 0 && <Examples title="Top examples" rows={examples} />}
-          {sample.length > 0 && <Examples title="Over its range" rows={sample} />}
+          {examples.length > 0 && <Examples title="Top examples" rows={examples} most={most} />}
+          {sample.length > 0 && <Examples title="Over its range" rows={sample} most={most} />}
           <OwnRows dictionary={dictionary} feature={index} />
         </div>
         <div class="feature-side">
@@ -194,8 +195,16 @@ function Quantiles({ quantiles }: { readonly quantiles: Readonly<Record<string, 
   );
 }
 
-function Examples({ title, rows }: { readonly title: string; readonly rows: NonNullable<Feature["examples"]> }) {
-  const most = Math.max(...rows.map(({ value }) => Math.abs(value)), 1e-9);
+function Examples({
+  title,
+  rows,
+  most,
+}: {
+  /** Length of the whole bar. */
+  readonly most: number;
+  readonly title: string;
+  readonly rows: NonNullable<Feature["examples"]>;
+}) {
   const name = title.toLowerCase().replaceAll(" ", "-");
   return (
     <section aria-labelledby={name}>
@@ -252,9 +261,7 @@ function Related({
                 <span class="bar" style={{ width: `${Math.max(0, share) * 100}%` }} />
               </span>
               <span class="code-feature">{index}</span>
-              <WordsOf
-                words={wordsOf(label === undefined ? null : { text: label, ...(source !== undefined && { source }) })}
-              />
+              <WordsOf words={wordsOf(label, source)} />
             </a>
           </li>
         ))}
@@ -271,7 +278,7 @@ function Labels({ dictionary, feature: { index, labels }, reload }: ShapeProps) 
   const change = async (method: "PUT" | "DELETE", text?: string): Promise<void> => {
     setFault(null);
     try {
-      await ask(path, { method, ...(text !== undefined && { body: { text } }) });
+      await ask(path, { method, ...(text !== undefined && { body: { label: text } }) });
       setSaved(method === "PUT");
       reload();
     } catch (error) {
@@ -287,7 +294,7 @@ function Labels({ dictionary, feature: { index, labels }, reload }: ShapeProps) 
         <ul class="labels">
           {labels.map(({ text, source, score, author }) => (
             <li key={`${source} ${text}`}>
-              <WordsOf words={wordsOf(text)} />
+              <WordsOf words={wordsOf(text, source)} />
               <span class="fine">
                 {source === "examples" ? "words of its examples" : source}
                 {author !== undefined && `, by ${author}`}
@@ -306,7 +313,7 @@ function Labels({ dictionary, feature: { index, labels }, reload }: ShapeProps) 
       >
         <label class="field">
           <span class="field-name">Your own label</span>
-          <input name="label" required maxLength={1000} defaultValue={own?.text ?? ""} autocomplete="off" />
+          <input name="label" required maxLength={2000} defaultValue={own?.text ?? ""} autocomplete="off" />
         </label>
         <button type="submit" class="button">
           Save

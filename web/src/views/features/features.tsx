@@ -176,9 +176,7 @@ function Row({ feature, id }: { readonly feature: FeatureSummary | undefined; re
     <a class="feature-row" href={linkTo("feature", { d: id, f: index })}>
       <span class="feature-index">{index}</span>
       <span class="feature-words">
-        <WordsOf
-          words={wordsOf(label === undefined ? null : { text: label, ...(source !== undefined && { source }) })}
-        />
+        <WordsOf words={wordsOf(label, source)} />
       </span>
       {COLUMNS.map(({ sort, name, of }) => (
         <span key={sort} class={`feature-figure figure-${name}`}>

@@ -112,12 +112,7 @@ function Mapped({ dictionary, map }: { readonly dictionary: Dictionary; readonly
                     aria-pressed={String(index) === feature}
                     onClick={() => setParams({ f: index })}
                   >
-                    <span class="code-feature">{index}</span>{" "}
-                    <WordsOf
-                      words={wordsOf(
-                        label === undefined ? null : { text: label, ...(source !== undefined && { source }) },
-                      )}
-                    />
+                    <span class="code-feature">{index}</span> <WordsOf words={wordsOf(label, source)} />
                   </button>
                 </li>
               ))}
@@ -149,23 +144,7 @@ function Shown({ dictionary, index }: { readonly dictionary: Dictionary; readonl
       {fault ? (
         <Fault fault={fault} />
       ) : (
-        <h2>
-          {current ? (
-            <WordsOf
-              words={wordsOf(
-                current.label === undefined
-                  ? null
-                  : {
-                      text: current.label,
-                      ...(current.label_source !== undefined && { source: current.label_source }),
-                    },
-              )}
-              missing="no label"
-            />
-          ) : (
-            "…"
-          )}
-        </h2>
+        <h2>{current ? <WordsOf words={wordsOf(current.label, current.label_source)} missing="no label" /> : "…"}</h2>
       )}
       {current?.rate !== undefined && <p class="fine">active in {percent(current.rate)} of rows</p>}
       <ul class="examples-short">

@@ -13,7 +13,7 @@ import { Empty, Shown } from "../../parts/states.tsx";
 import { WordsOf } from "../../parts/words.tsx";
 import { shortNumbers } from "../../rows/row-text.ts";
 import { RowsPane } from "../encode/rows-pane.tsx";
-import { type Words, wordsOf } from "../encode/trace.ts";
+import { type Words, wordsOf, wordsOfCode } from "../encode/trace.ts";
 import { type ChosenRow, FIRST_ROW, useExamples, useRow } from "../encode/use-row.ts";
 import { type Edit, editsFromText, editsToText, editWire, inOrder, type Moved, OPS, type Op } from "./edits.ts";
 
@@ -138,16 +138,7 @@ function EditLine({ dictionary, edit, change }: EditLineProps) {
         <span class="edit-about">{OPS.find((one) => one.op === op)?.about}</span>
       )}
       <a class="edit-feature" href={linkTo("feature", { d: dictionary.id, f: feature })}>
-        {feature}{" "}
-        {data && (
-          <WordsOf
-            words={wordsOf(
-              data.label === undefined
-                ? null
-                : { text: data.label, ...(data.label_source !== undefined && { source: data.label_source }) },
-            )}
-          />
-        )}
+        {feature} {data && <WordsOf words={wordsOf(data.label, data.label_source)} />}
       </a>
       <button
         type="button"
@@ -203,10 +194,7 @@ function AddEdit({ dictionary, add }: { readonly dictionary: Dictionary; readonl
           {data.features.map(({ index: feature, label, label_source: source }) => (
             <li key={feature}>
               <button type="button" onClick={() => take(feature)}>
-                <span class="code-feature">{feature}</span>{" "}
-                <WordsOf
-                  words={wordsOf(label === undefined ? null : { text: label, ...(source !== undefined && { source }) })}
-                />
+                <span class="code-feature">{feature}</span> <WordsOf words={wordsOf(label, source)} />
               </button>
             </li>
           ))}
@@ -255,9 +243,7 @@ async function steer(
     },
     signal,
   });
-  const words = new Map(
-    codes.flatMap(({ indices, labels = [] }) => indices.map((feature, k) => [feature, wordsOf(labels[k])] as const)),
-  );
+  const words = new Map(codes.flatMap((code) => [...wordsOfCode(code)]));
   const { norm, moved = [] } = changes[0]!;
   const listed = new Set(moved.map(({ feature }) => feature));
   const kept = codes[0]!.indices.flatMap((feature, k) =>
