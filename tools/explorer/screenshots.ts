@@ -2,13 +2,13 @@
  * `npm run screenshots` takes a picture of every view of the explorer, over the shipped dictionaries, in light and dark, wide and narrow,
  * into docs/images; `--all FOLDER` takes all of them into a folder, to be looked at.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { openPage, browserThere, startBrowser } from "../../test/support/browser.ts";
 import { startServer } from "../../test/support/running-server.ts";
-import { temporaryFolder } from "../../test/support/temporary-folder.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const MP = "minilm-wordnet-mp";
@@ -32,6 +32,7 @@ const SHOTS: readonly Shot[] = [
   { name: "feature", hash: `#/feature?d=${MP}&f=890`, ready: ".related a" },
   { name: "steer", hash: `#/steer?d=${MP}&x=e4&edits=890.add.0.6`, ready: ".moved li" },
   { name: "map", hash: `#/map?d=${MP}&q=bird&f=890`, ready: "canvas[data-drawn], .map-plane .state" },
+  { name: "contrast", hash: `#/contrast?d=${MP}&a=0-15&b=16-31`, ready: ".contrast li, .encode-main .state" },
   { name: "live", hash: "#/live", ready: ".meter-value" },
   { name: "dictionaries", hash: "#/dictionaries", ready: ".card" },
 ];
@@ -53,7 +54,8 @@ async function main(): Promise<void> {
   if (!browserThere()) return;
   if (values.all === undefined) rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const [server, browser] = await Promise.all([startServer(join(ROOT, "models"), temporaryFolder()), startBrowser()]);
+  const cache = mkdtempSync(join(tmpdir(), "pursuit-screenshots-"));
+  const [server, browser] = await Promise.all([startServer(join(ROOT, "models"), cache), startBrowser()]);
   try {
     for (const { name, hash, ready } of SHOTS) {
       const kept = KEPT[name];
@@ -79,6 +81,7 @@ async function main(): Promise<void> {
   } finally {
     await browser.close();
     await server.stop();
+    rmSync(cache, { recursive: true });
   }
 }
 await main();
