@@ -19,13 +19,12 @@ import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
 import { batchOf } from "../../test/support/batch.ts";
 import { npyBytes } from "../../test/support/npy-bytes.ts";
-import { childrenOf, residentMiB } from "../../test/support/process-figures.ts";
+import { childrenOf, cpuSeconds, residentMiB } from "../../test/support/process-figures.ts";
 import { CLI } from "../../test/support/run-cli.ts";
 import { random } from "../../test/support/seeded.ts";
 import { buildGramFully } from "./build-gram-fully.ts";
 import { createEncoderSession } from "./built.ts";
 import { busyShare } from "./busy-share.ts";
-import { median } from "./in-turn.ts";
 
 process.env["ORT_DISABLE_TELEMETRY"] = "1";
 
@@ -76,8 +75,15 @@ async function writeInput(to: string): Promise<void> {
   }
 }
 
-/** Rows a second of the engine's session, the median of its batches. */
-async function engineAlone(): Promise<number> {
+interface Pace {
+  /** Rows a second. */
+  readonly rate: number;
+  /** Microseconds of CPU a row, of all threads. Other programs change the rate more than this. */
+  readonly cpu: number;
+}
+
+/** The pace of the engine's session over all of its batches. */
+async function engineAlone(): Promise<Pace> {
   const session = await createEncoderSession(weights, {
     runtime: "cpu",
     threads: availableParallelism(),
@@ -85,14 +91,14 @@ async function engineAlone(): Promise<number> {
   });
   await buildGramFully(session);
   const batch = { ...batchOf(unitRows(BATCH, 7), d, { maxAtoms: steps }), trace: false };
-  const taken: number[] = [];
-  for (const started = performance.now(); performance.now() - started < SECONDS * 1000;) {
-    const before = performance.now();
-    await session.encode(batch);
-    taken.push((performance.now() - before) / 1000);
-  }
+  await session.encode(batch);
+  const [started, used] = [performance.now(), process.cpuUsage()];
+  let rows = 0;
+  for (; performance.now() - started < SECONDS * 1000; rows += BATCH) await session.encode(batch);
+  const { user, system } = process.cpuUsage(used);
+  const pace = { rate: (rows * 1000) / (performance.now() - started), cpu: (user + system) / rows };
   await session.release();
-  return BATCH / median(taken);
+  return pace;
 }
 
 interface Line {
@@ -105,6 +111,10 @@ const memoryOf = ({ pid }: ChildProcess): string => {
   const [own, runtime] = [residentMiB(pid!), childrenOf(pid!).reduce((sum, child) => sum + residentMiB(child), 0)];
   return `${own.toFixed(0)} + ${runtime.toFixed(0)} MiB`;
 };
+
+/** CPU seconds of the job and its runtime process so far. */
+const cpuOf = ({ pid }: ChildProcess): number =>
+  [pid!, ...childrenOf(pid!)].reduce((sum, child) => sum + cpuSeconds(child), 0);
 
 const input = join(scratch, "in");
 await writeInput(input);
@@ -133,10 +143,13 @@ const job = spawn(
 const exited = once(job, "exit");
 let done: Line | null = null;
 let shown = 0;
+/** CPU seconds at the first and the last line of progress, between which the rows were encoded. */
+const used: { readonly rows: number; readonly seconds: number }[] = [];
 for await (const text of createInterface({ input: job.stdout })) {
   const line = JSON.parse(text) as Line;
   if (line.event === "done") done = line;
-  else if (line.rows >= shown) {
+  else used.push({ rows: line.rows, seconds: cpuOf(job) });
+  if (line.event === "progress" && line.rows >= shown) {
     console.log(`  ${line.rows} rows, ${line.rows_per_second} a second; server + runtime ${memoryOf(job)}`);
     shown = line.rows + wanted / 10;
   }
@@ -144,9 +157,17 @@ for await (const text of createInterface({ input: job.stdout })) {
 await exited;
 const after = await engineAlone();
 await rm(scratch, { recursive: true });
-const alone = (before + after) / 2;
-console.log(`engine alone: ${before.toFixed(0)} rows a second before the job, ${after.toFixed(0)} after`);
+const alone = (before.rate + after.rate) / 2;
+const cpuAlone = (before.cpu + after.cpu) / 2;
+const [first, last] = [used[0], used.at(-1)];
+console.log(
+  `engine alone: ${before.rate.toFixed(0)} rows a second before the job, ${after.rate.toFixed(0)} after; ${cpuAlone.toFixed(1)} µs of CPU a row`,
+);
 if (done === null) throw new Error("the job did not end");
 console.log(
   `encode-files: ${done.rows} rows, ${done.rows_per_second} a second: ${(done.rows_per_second / alone).toFixed(2)} of the engine alone`,
 );
+if (first !== undefined && last !== undefined && last.rows > first.rows) {
+  const cpu = ((last.seconds - first.seconds) * 1e6) / (last.rows - first.rows);
+  console.log(`  ${cpu.toFixed(1)} µs of CPU a row: the engine alone takes ${(cpuAlone / cpu).toFixed(2)} of that`);
+}
