@@ -1,4 +1,3 @@
-import { join, resolve } from "node:path";
 import type { Budget } from "../engine/core/budget.ts";
 import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import { Cancellation } from "../engine/core/cancellation.ts";
