@@ -69,6 +69,8 @@ export interface EncodeRequest {
   readonly reconstruction: boolean;
   /** Of each row's D·(x − b), the so many largest; none if absent. Autoencoders and crosscoders only. */
   readonly correlations?: number;
+  /** Whether to compare the rows with the dictionary's reference rows; not if absent. Rows of one budget only. */
+  readonly typicality?: boolean;
   /** Whether the answer has `totalVariance`; not if absent. */
   readonly summary?: boolean;
   /** Another encoder than the dictionary's own; absent: its own. */

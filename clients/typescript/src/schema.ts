@@ -191,6 +191,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/dictionaries/{id}/features/{index}/label": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The label that a person wrote for a feature */
+        get: operations["getFeatureLabel"];
+        /** Label a feature; observes if-match and if-none-match */
+        put: operations["putFeatureLabel"];
+        post?: never;
+        /** Delete the label that a person wrote; observes if-match */
+        delete: operations["deleteFeatureLabel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/dictionaries/{id}/features/search": {
         parameters: {
             query?: never;
@@ -698,6 +717,14 @@ export interface components {
                 residual_norms?: number[];
                 values: number[];
             }[];
+            typicality?: {
+                /** @description Of the number of distinct atoms */
+                atoms: number;
+                /** @description Of ‖x‖ as posted */
+                norm: number;
+                /** @description Of ‖r‖ / ‖x − b‖ */
+                relative_error: number;
+            }[];
             values: number[];
             /** @description These rows are explained less than half as well as the dictionary's held-out rows are by as many atoms: are they of its model, layer and scale? */
             warning?: string;
@@ -749,6 +776,15 @@ export interface components {
                 /** @description ‖r‖ after each selection */
                 residual_norms?: number[];
                 values: number[];
+            };
+            /** @description At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1 */
+            typicality?: {
+                /** @description Of the number of distinct atoms */
+                atoms: number;
+                /** @description Of ‖x‖ as posted */
+                norm: number;
+                /** @description Of ‖r‖ / ‖x − b‖ */
+                relative_error: number;
             };
             /** @description m numbers, format dense */
             values: number[];
@@ -958,7 +994,7 @@ export interface components {
              */
             format?: "sparse" | "csr" | "dense" | "map";
             /** @description summary: mean_atoms and explained_variance over the rows of this request */
-            include?: ("trace" | "reconstruction" | "labels" | "summary" | "correlations")[];
+            include?: ("trace" | "reconstruction" | "labels" | "summary" | "correlations" | "typicality")[];
             inputs: components["schemas"]["Rows"];
             /**
              * @description reject if not given: 429 where the wait would be too long. degrade: fewer atoms then, and stop degraded on each row that was cut short; an encoder of one pass spends the same whatever its budget, and is not shortened
@@ -1035,6 +1071,9 @@ export interface components {
             /** @description Where it comes from; examples: words that the feature's top examples share, not a label */
             source: string;
             text: string;
+        };
+        FeatureLabelRequest: {
+            label: string;
         };
         FeatureNeighbour: {
             cosine: number;
@@ -1214,6 +1253,15 @@ export interface components {
                 residual_norms?: number[];
                 values: number[];
             };
+            /** @description At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1 */
+            typicality?: {
+                /** @description Of the number of distinct atoms */
+                atoms: number;
+                /** @description Of ‖x‖ as posted */
+                norm: number;
+                /** @description Of ‖r‖ / ‖x − b‖ */
+                relative_error: number;
+            };
             /** @description format map */
             values: {
                 [key: string]: number;
@@ -1274,6 +1322,15 @@ export interface components {
              * @enum {string}
              */
             score?: "absolute" | "relu";
+        };
+        PersonLabel: {
+            etag: string;
+            feature: number;
+            label: string;
+            /** @description Version of the dictionary that it was written for */
+            sha256: string;
+            /** @description The dictionary is another version now: the label is not shown with it */
+            stale: boolean;
         };
         PostedCsrCodes: {
             indices: number[];
@@ -1353,6 +1410,15 @@ export interface components {
                 /** @description ‖r‖ after each selection */
                 residual_norms?: number[];
                 values: number[];
+            };
+            /** @description At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1 */
+            typicality?: {
+                /** @description Of the number of distinct atoms */
+                atoms: number;
+                /** @description Of ‖x‖ as posted */
+                norm: number;
+                /** @description Of ‖r‖ / ‖x − b‖ */
+                relative_error: number;
             };
             /** @description One per index */
             values: number[];
@@ -1521,6 +1587,7 @@ export type FeatureClass = components['schemas']['FeatureClass'];
 export type FeatureCoFiring = components['schemas']['FeatureCoFiring'];
 export type FeatureExample = components['schemas']['FeatureExample'];
 export type FeatureLabel = components['schemas']['FeatureLabel'];
+export type FeatureLabelRequest = components['schemas']['FeatureLabelRequest'];
 export type FeatureNeighbour = components['schemas']['FeatureNeighbour'];
 export type FeaturePage = components['schemas']['FeaturePage'];
 export type FeatureSearch = components['schemas']['FeatureSearch'];
@@ -1538,6 +1605,7 @@ export type ModelMetadata = components['schemas']['ModelMetadata'];
 export type ModelStatistics = components['schemas']['ModelStatistics'];
 export type ModelTensor = components['schemas']['ModelTensor'];
 export type OrthogonalMatchingPursuit = components['schemas']['OrthogonalMatchingPursuit'];
+export type PersonLabel = components['schemas']['PersonLabel'];
 export type PostedCsrCodes = components['schemas']['PostedCsrCodes'];
 export type PostedDenseCode = components['schemas']['PostedDenseCode'];
 export type PostedMapCode = components['schemas']['PostedMapCode'];
@@ -2126,7 +2194,7 @@ export interface operations {
                     format?: "sparse" | "csr" | "dense" | "map";
                     /** @description Use the first so many atoms only: one of the dictionary's groups */
                     group?: number;
-                    /** @description trace, reconstruction, labels, summary and correlations, with commas */
+                    /** @description trace, reconstruction, labels, summary, correlations and typicality, with commas */
                     include?: string;
                     /** @description A part of the budget, as are the next four */
                     max_atoms?: number;
@@ -2540,6 +2608,351 @@ export interface operations {
             };
             /** @description Problem */
             406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFeatureLabel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                /** @description 0 to m − 1 */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonLabel"];
+                };
+            };
+            /** @description Unchanged: if-none-match names its etag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putFeatureLabel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                /** @description 0 to m − 1 */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeatureLabelRequest"];
+                "application/msgpack": unknown;
+                "application/vnd.msgpack": unknown;
+                "application/x-msgpack": unknown;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonLabel"];
+                };
+            };
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonLabel"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteFeatureLabel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                /** @description 0 to m − 1 */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3078,6 +3491,15 @@ export interface operations {
                 };
             };
             /** @description Problem */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3147,6 +3569,15 @@ export interface operations {
             };
             /** @description Problem */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3474,7 +3905,7 @@ export interface operations {
                     from?: string;
                     /** @description Use the first so many atoms only: one of the dictionary's groups */
                     group?: number;
-                    /** @description trace, reconstruction, labels, summary and correlations, with commas */
+                    /** @description trace, reconstruction, labels, summary, correlations and typicality, with commas */
                     include?: string;
                     /** @description A part of the budget, as are the next four */
                     max_atoms?: number;

@@ -55,6 +55,17 @@ export interface SparseCodes {
   /** [n · d] x̂, in the space of the posted rows. */
   readonly reconstruction?: Float32Array;
   readonly correlations?: Correlations;
+  readonly typicality?: Typicality;
+}
+
+/** At which quantile of the dictionary's reference rows, encoded the same way, figures of each row lie: 0 to 1. */
+export interface Typicality {
+  /** [n] ||r|| / ||x − b|| */
+  readonly relativeErrors: Float32Array;
+  /** [n] ||x|| of the row as it was posted. */
+  readonly norms: Float32Array;
+  /** [n] */
+  readonly atoms: Float32Array;
 }
 
 /** The k largest numbers of D·(x − b) of each row, in pursuit space, by ascending index: row i has k entries from i · k on. */
@@ -74,7 +85,7 @@ export type CodeColumn = Uint8Array<ArrayBuffer> | Uint32Array | Float32Array;
 type Extent = "pointers" | "entries" | "rows" | "trace_pointers" | "trace_entries" | "values";
 
 /** Columns that belong together are one object of codes and of answers. */
-type ColumnGroup = "norm" | "trace" | "correlations";
+type ColumnGroup = "norm" | "trace" | "correlations" | "typicality";
 
 export interface ColumnRule {
   /** Path in {@link SparseCodes}. */
@@ -145,6 +156,9 @@ export const CODE_COLUMNS: readonly ColumnRule[] = [
   columnRule("reconstruction", "reconstruction", Float32Array, "values", "x̂, d_out numbers", OPTIONAL),
   columnRule("correlations.indices", "correlations.indices", Uint32Array, "values", "Ascending and distinct"),
   columnRule("correlations.values", "correlations.values", Float32Array, "values", "One per index"),
+  columnRule("typicality.relativeErrors", "typicality.relative_error", Float32Array, "rows", "Of ‖r‖ / ‖x − b‖"),
+  columnRule("typicality.norms", "typicality.norm", Float32Array, "rows", "Of ‖x‖ as posted"),
+  columnRule("typicality.atoms", "typicality.atoms", Float32Array, "rows", "Of the number of distinct atoms"),
   // Last, because its entries are single bytes: the others stay aligned.
   columnRule("stops", "stop", Uint8Array, "rows", "What ended the row", { names: STOP_REASONS }),
 ];

@@ -32,6 +32,7 @@ import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
 import { joinCodes } from "./split-codes.ts";
 import { encodeSets } from "./encode-sets.ts";
 import { checkStillWanted } from "./still-wanted.ts";
+import { checkTypical, References, typicalityOf } from "./typicality.ts";
 import { freshEdits, ServedSets } from "./steering/served-sets.ts";
 import { steer } from "./steering/steer.ts";
 import { PersonLabels, ServedLabels } from "./state/person-labels.ts";
@@ -59,6 +60,7 @@ export class CatalogEngine implements Engine {
   readonly #telemetry: Telemetry;
   readonly steering: ServedSets;
   readonly ownLabels: ServedLabels;
+  readonly #references = new References();
 
   constructor(
     dictionaries: readonly ServedDictionary[],
@@ -125,6 +127,7 @@ export class CatalogEngine implements Engine {
   async #encode(dictionary: ServedDictionary, request: EncodeRequest, context: RequestContext): Promise<EncodeAnswer> {
     const { rows, targets, budget, trace, reconstruction, encoder, summary = false, degrade = false } = request;
     if (request.correlations !== undefined) checkCorrelated(dictionary.id, dictionary.serving().manifest);
+    if (request.typicality) checkTypical(dictionary.id, dictionary.serving().manifest.role, budget);
     const checked = this.#check(dictionary, rows, context, summary && targets === undefined);
     // Few rows are in the queue before this returns: what was asked before an unload is answered.
     let totalVariance = checked instanceof Promise ? await checked : checked;
@@ -165,6 +168,18 @@ export class CatalogEngine implements Engine {
     this.#stage("queue", dictionary.id, context, submitted, started);
     this.#stage("encode", dictionary.id, context, started);
     const warning = warningOf(codes, manifest);
+    if (request.typicality) {
+      const reference = await this.#references.of(dictionary, request, (asked) =>
+        this.#encode(dictionary, asked, context),
+      );
+      return {
+        codes: { ...codes, typicality: typicalityOf(rows, codes, reference) },
+        totalVariance,
+        sha256,
+        ...(pursuit && { pursuit }),
+        ...(warning && { warning }),
+      };
+    }
     return { codes, totalVariance, sha256, ...(pursuit && { pursuit }), ...(warning && { warning }) };
   }
 

@@ -202,8 +202,8 @@ export class WirePool {
 }
 
 /** Memory that holds one column only: requests that share a batch share its columns' memory. */
-function memoryOf({ norm, trace, correlations, ...columns }: SparseCodes): ArrayBuffer[] {
-  const whole = [columns, norm, trace, correlations]
+function memoryOf({ norm, trace, correlations, typicality, ...columns }: SparseCodes): ArrayBuffer[] {
+  const whole = [columns, norm, trace, correlations, typicality]
     .flatMap((group) => Object.values(group ?? {}) as unknown[])
     .filter((value) => ArrayBuffer.isView(value))
     .filter(({ buffer, byteLength }) => buffer instanceof ArrayBuffer && buffer.byteLength === byteLength);

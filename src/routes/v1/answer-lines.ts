@@ -96,6 +96,7 @@ export async function answerLines(
           trace,
           reconstruction,
           ...(correlations > 0 && { correlations }),
+          typicality: include.includes("typicality"),
           degrade,
           ...(by && { encoder: by }),
         };

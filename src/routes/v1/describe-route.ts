@@ -136,7 +136,7 @@ export const FieldsQuerySchema = Type.Object({
   ),
   encoder: queryText('own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON'),
   format: queryText("If not given: csr in a MessagePack answer, else sparse", oneOf(FORMATS)),
-  include: queryText("trace, reconstruction, labels, summary and correlations, with commas"),
+  include: queryText("trace, reconstruction, labels, summary, correlations and typicality, with commas"),
   correlations: queryText("How many of each row, where include names them", Type.Integer({ minimum: 1 })),
   timeout_ms: queryText("Of each group, where lines are streamed", Type.Number({ exclusiveMinimum: 0 })),
   on_overload: queryText("", oneOf(["reject", "degrade"])),

@@ -73,6 +73,7 @@ export function registerEncode(app: FastifyInstance, pool: WirePool, unread: Unr
         trace: include.includes("trace"),
         reconstruction,
         ...(correlations !== undefined && { correlations }),
+        typicality: include.includes("typicality"),
         summary: include.includes("summary"),
         ...(chosen && { encoder: chosen }),
         degrade: onOverload === "degrade",

@@ -113,7 +113,7 @@ const encodeFields = {
   budget: Type.Optional(Type.Union([BudgetSchema, Type.Array(BudgetSchema)], { description: BUDGET })),
   format: Type.Optional(oneOf(FORMATS, { description: "If not given: csr in a MessagePack answer, else sparse" })),
   include: Type.Optional(
-    Type.Array(oneOf(["trace", "reconstruction", "labels", "summary", "correlations"]), {
+    Type.Array(oneOf(["trace", "reconstruction", "labels", "summary", "correlations", "typicality"]), {
       uniqueItems: true,
       description: "summary: mean_atoms and explained_variance over the rows of this request",
     }),
@@ -221,6 +221,8 @@ export const DecodeBodySchema = Type.Object(
 
 const GROUPS: Readonly<Record<string, string>> = {
   norm: "What decode needs to undo the input norm",
+  typicality:
+    "At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1",
   correlations:
     "The largest numbers of D·(x − b), in pursuit space, over all atoms as decode uses them: by value, not by magnitude",
   trace:
