@@ -243,6 +243,7 @@ describe("operations", () => {
       "/v1/dictionaries/{id}/features",
       "/v1/dictionaries/{id}/features/search",
       "/v1/dictionaries/{id}/features/{index}",
+      "/v1/dictionaries/{id}/features/{index}/label",
       "/v1/dictionaries/{id}/map",
       "/v1/dictionaries/{id}/steer",
       "/v1/dictionaries/{id}/steering",
