@@ -129,7 +129,7 @@ const GROUP_BYTES = 640 * 2 ** 20;
 
 const memoryLimit: Fault = {
   name: "memory limit",
-  does: "in a control group of 640 MiB, another process takes memory until the kernel ends something, three times",
+  does: "in a control group of 640 MiB, other processes take memory until the kernel ends a runtime process, three times",
   env: { PURSUIT_MEMORY_LIMIT: String(620 * 2 ** 20) },
   options: { prefix: ["sh", "-c", `echo $$ > ${GROUP}/cgroup.procs; exec "$@"`, "sh"] },
   missing: () =>
@@ -145,26 +145,32 @@ const memoryLimit: Fault = {
     const times = Math.max(1, Math.round(3 * share));
     const ended: string[] = [];
     for (let i = 0; i < times; i++) {
-      const before = new Set(server.runtimes());
-      const hog = takeMemory();
-      await Promise.race([once(hog, "exit"), pause(5_000)]);
-      ended.push(
-        hog.exitCode === null && hog.signalCode === null ? "a runtime process or nothing" : "the other process",
-      );
-      hog.kill("SIGKILL");
+      ended.push(await squeeze(server));
       await server.settled();
-      if (server.runtimes().some((pid) => !before.has(pid))) ended[i] = "a runtime process";
       await traffic.answered(20);
     }
-    return { times, seen: `the kernel ended: ${ended.join(", ")}` };
+    return { times, seen: `the kernel ended ${ended.join(", ")}` };
   },
 };
 
-/** A process in the group that takes 48 MiB at a time, as one that the kernel spares. */
-function takeMemory(): ChildProcess {
-  const script = `const held = []; setInterval(() => { held.push(Buffer.alloc(48 * 2 ** 20, 1)); }, 100);`;
-  const start = `echo $$ > ${GROUP}/cgroup.procs; echo -900 > /proc/self/oom_score_adj; exec "$@"`;
-  return spawn("sh", ["-c", start, "sh", process.execPath, "-e", script], { stdio: "ignore" });
+/** Starts processes of 32 MiB in the group until the kernel ends a runtime process, the largest that it may. @returns what it ended */
+async function squeeze(server: WatchedServer): Promise<string> {
+  // tail keeps a line that does not end.
+  const script = `echo $$ > ${GROUP}/cgroup.procs; head -c 32M /dev/zero | tail | sleep 60`;
+  const others: ChildProcess[] = [];
+  const before = server.runtimes();
+  try {
+    for (let i = 0; i < 40; i++) {
+      others.push(spawn("sh", ["-c", script], { stdio: "ignore", detached: true }));
+      await pause(200);
+      const now = server.runtimes();
+      if (before.some((pid) => !now.includes(pid))) return `a runtime process after ${i + 1} others`;
+    }
+    return "no runtime process";
+  } finally {
+    for (const other of others) process.kill(-other.pid!, "SIGKILL");
+    await Promise.all(others.map((other) => other.exitCode ?? other.signalCode ?? once(other, "exit")));
+  }
 }
 
 const LIBFAKETIME = [
