@@ -16,7 +16,7 @@ export interface Held {
 export interface WatchedServer extends RunningServer {
   readonly folder: string;
   readonly held: () => Held;
-  /** Resolves when every dictionary answers again with all runtime processes running. */
+  /** Resolves when every dictionary answers again with all runtime processes running. @throws Error when the server ended */
   readonly settled: () => Promise<void>;
   /** Ends it and removes its folders. @throws Error when it does not end with 0 */
   readonly end: () => Promise<void>;
@@ -41,6 +41,8 @@ export async function startWatched(
     }),
     async settled() {
       for (;;) {
+        if (server.process.exitCode !== null || server.process.signalCode !== null)
+          throw new Error(`the server ended: ${server.log()}`);
         const answer = await fetch(`${server.base}/health/ready`).catch(() => null);
         const body = (await answer?.json().catch(() => null)) as { dictionaries?: unknown } | null;
         if (answer?.status === 200 && body !== null && body.dictionaries === undefined) return;
