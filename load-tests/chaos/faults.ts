@@ -169,7 +169,8 @@ async function squeeze(server: WatchedServer): Promise<string> {
     return "no runtime process";
   } finally {
     for (const other of others) process.kill(-other.pid!, "SIGKILL");
-    await Promise.all(others.map((other) => other.exitCode ?? other.signalCode ?? once(other, "exit")));
+    const running = others.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    await Promise.all(running.map((other) => once(other, "exit")));
   }
 }
 
