@@ -9,7 +9,7 @@ export interface StoredTensor {
   readonly dtype: string;
   readonly shape: readonly number[];
   /** The stored bytes, in order. */
-  readonly pieces: readonly Uint8Array[];
+  readonly pieces: Iterable<Uint8Array>;
 }
 
 /** A hash takes less than 2 GiB at once. */

@@ -2,11 +2,11 @@ import { Fault, isSystemError } from "../core/errors.ts";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../core/dictionary.ts";
-import { byteViews } from "../core/float-formats.ts";
+import { byteViews, narrowed } from "../core/float-formats.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { specOf } from "../encoders/registry.ts";
 import { FormatError } from "./formats/format-error.ts";
-import { SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
+import { type Room, SafetensorsFile, type TensorEntry } from "./formats/safetensors.ts";
 import { type StoredTensor, versionDigest } from "./version.ts";
 
 export const WEIGHTS_FILE = "weights.safetensors";
@@ -27,15 +27,16 @@ export interface LoadedWeights {
 /**
  * Reads the weights of a dictionary folder once and checks them against its manifest. Weights and digests come from the
  * same bytes, so that a file replaced meanwhile cannot be served under another's digest.
+ * @param room memory to read tensors into, where they are to stay in a certain one
  * @throws Fault with every fault found.
  */
-export async function loadWeights(folder: string, manifest: DictionaryManifest): Promise<LoadedWeights> {
+export async function loadWeights(folder: string, manifest: DictionaryManifest, room?: Room): Promise<LoadedWeights> {
   const path = join(folder, WEIGHTS_FILE);
   try {
     const file = await SafetensorsFile.open(path);
     try {
       const warnings = checkTensors(file, manifest);
-      const { floats, stored, fileSha256 } = await readTensors(file, tensorShapes(manifest));
+      const { floats, stored, fileSha256 } = await readTensors(file, tensorShapes(manifest), room);
       const weights = weightsOf(manifest, floats);
       warnings.push(...checkValues(weights));
       return { weights, sha256: versionDigest(manifest, stored), fileSha256, warnings };
@@ -109,7 +110,11 @@ interface ReadTensors {
 }
 
 /** The whole file in one pass; tensors that are used are decoded. */
-async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unknown>): Promise<ReadTensors> {
+async function readTensors(
+  file: SafetensorsFile,
+  used: ReadonlyMap<string, unknown>,
+  room?: Room,
+): Promise<ReadTensors> {
   const hash = createHash("sha256").update(file.head);
   const floats = new Map<string, Float32Array>();
   const stored: StoredTensor[] = [];
@@ -118,17 +123,33 @@ async function readTensors(file: SafetensorsFile, used: ReadonlyMap<string, unkn
       for await (const bytes of file.pieces(name)) hash.update(bytes);
       continue;
     }
-    const pieces: Uint8Array[] = [];
-    const data = await file.readFloats(name, (bytes) => {
+    const wide: Uint8Array[] = [];
+    const read = (bytes: Uint8Array): void => {
       hash.update(bytes);
-      if (dtype !== "F32") pieces.push(bytes);
-    });
-    // Stored float32 is what is in memory now, so no second copy is kept until it is hashed.
-    if (dtype === "F32") pieces.push(...byteViews(data));
+      if (dtype === "F64") wide.push(bytes);
+    };
+    const data = await file.readFloats(name, read, room);
+    const pieces = dtype === "F64" ? wide : storedBytes(data, dtype);
     floats.set(name, data);
     stored.push({ name, dtype, shape, pieces });
   }
   return { floats, stored, fileSha256: hash.digest("hex") };
+}
+
+/** Numbers of a half precision turned back into their bytes at once. */
+const NARROWED_AT_ONCE = 1 << 20;
+
+/** The stored bytes of finite numbers, from the numbers: keeping the bytes until they are hashed would take half as much again. */
+function* storedBytes(data: Float32Array, dtype: string): Generator<Uint8Array> {
+  if (dtype !== "F16" && dtype !== "BF16") {
+    yield* byteViews(data);
+    return;
+  }
+  for (let from = 0; from < data.length; from += NARROWED_AT_ONCE) {
+    const halves = narrowed(data.subarray(from, from + NARROWED_AT_ONCE), dtype);
+    if (halves === null) throw new Error(`numbers of ${dtype} do not fit into it`);
+    yield new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength);
+  }
 }
 
 function weightsOf(manifest: DictionaryManifest, floats: ReadonlyMap<string, Float32Array>): DictionaryWeights {

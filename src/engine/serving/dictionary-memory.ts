@@ -15,8 +15,11 @@ const MiB = 2 ** 20;
 /** A runtime process without weights: measured 35 to 50 MiB. */
 const PROCESS_BYTES = 64 * MiB;
 
-/** Copies of the weights as float32 at the peak of a load: measured 4.0 to 4.4. */
+/** Copies of the weights as float32 at the peak of a load: measured 4.0 to 4.4 of a pursuit's. */
 const WEIGHT_COPIES = 4.5;
+
+/** Those of a one-pass encoder's encoder and decoder: measured 2.2; the runtime copies weights that are in memory. */
+const ONE_PASS_COPIES = 2.4;
 
 /** What a session needs beside its Gram matrix to make and use it: measured 10 MiB at 32 atoms, 45 at 8,192. */
 const gramExtra = (m: number): number => Math.min(32 * MiB, 4_096 * m) + 12 * MiB;
@@ -39,7 +42,9 @@ export async function memoryNeeds(folder: string, manifest: DictionaryManifest):
     ({ size }) => size,
     () => 0,
   );
-  return { runtime: PROCESS_BYTES + Math.ceil(WEIGHT_COPIES * bytesInMemory(manifest)), text: TEXT_FACTOR * labels };
+  const onePass = specOf(manifest).family === "one_pass" && manifest.blocks === undefined;
+  const copies = onePass ? ONE_PASS_COPIES : WEIGHT_COPIES;
+  return { runtime: PROCESS_BYTES + Math.ceil(copies * bytesInMemory(manifest)), text: TEXT_FACTOR * labels };
 }
 
 /** Copies of an encoder's weights, which a pursuit over the decoder reads and frees again. */

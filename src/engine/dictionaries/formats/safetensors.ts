@@ -52,6 +52,9 @@ export interface TensorEntry {
   readonly to: number;
 }
 
+/** Memory for the numbers of a tensor; null: any. */
+export type Room = (name: string, length: number) => Float32Array | null;
+
 /** An open safetensors file whose header has been checked; no tensor is read yet. */
 export class SafetensorsFile {
   readonly path: string;
@@ -92,9 +95,14 @@ export class SafetensorsFile {
   /**
    * One tensor as float32, row-major.
    * @param onBytes gets the stored bytes that the numbers come from, piece by piece; it may keep them.
+   * @param room memory for that many numbers, to read them into; null: new memory
    * @throws FormatError when it is absent or not of a floating-point type.
    */
-  async readFloats(name: string, onBytes: (bytes: Uint8Array) => void = () => {}): Promise<Float32Array> {
+  async readFloats(
+    name: string,
+    onBytes: (bytes: Uint8Array) => void = () => {},
+    room: Room = () => null,
+  ): Promise<Float32Array> {
     const entry = this.#entry(name);
     if (!(entry.dtype in FLOAT_BYTES)) {
       throw new FormatError(
@@ -104,7 +112,7 @@ export class SafetensorsFile {
     }
     const type = entry.dtype as FloatType;
     const count = (entry.to - entry.from) / FLOAT_BYTES[type];
-    const into = floatArray(this.path, `tensor "${name}"`, count);
+    const into = room(name, count) ?? floatArray(this.path, `tensor "${name}"`, count);
     let at = 0;
     for await (const bytes of this.pieces(name)) {
       onBytes(bytes);

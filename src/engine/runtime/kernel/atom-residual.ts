@@ -33,25 +33,35 @@ export interface SharedAtoms {
   readonly rows: number;
 }
 
+/** What {@link allocateAtoms} has made, by memory. */
+const allocated = new WeakMap<ArrayBufferLike, SharedAtoms>();
+
 /**
- * Moves the atoms into WebAssembly memory, where SIMD subtracts them. Where that memory is not available, where it is too
- * small, and where d is no multiple of 4, the atoms stay, and `shared` is null.
+ * [m, d] room for atoms in WebAssembly memory, where SIMD subtracts them. Null where that memory is not available, where it is
+ * too small, and where d is no multiple of 4.
  * @param threads that will each make a residual
  */
+export function allocateAtoms({ m, d }: Pick<Atoms, "m" | "d">, threads: number): Float32Array | null {
+  const rows = LINE;
+  const atoms = rows + threads * rowBytes(d);
+  const bytes = atoms + 4 * m * d;
+  if (d % 4 !== 0 || bytes > MAX_MEMORY || !webAssemblyFits()) return null;
+  const memory = createMemory(bytes);
+  allocated.set(memory.buffer, { module: compilePursuitKernel(), memory, d, atoms, rows });
+  return new Float32Array(memory.buffer, atoms, m * d);
+}
+
+/** Moves atoms that are not there yet into such memory. Where there is none they stay, and `shared` is null. */
 export function placeAtoms<W extends Atoms>(
   weights: W,
   threads: number,
 ): { readonly weights: W; readonly shared: SharedAtoms | null } {
-  const { atoms, m, d } = weights;
-  const rows = LINE;
-  const atomsAt = rows + threads * rowBytes(d);
-  const bytes = atomsAt + 4 * m * d;
-  if (d % 4 !== 0 || bytes > MAX_MEMORY || !webAssemblyFits()) return { weights, shared: null };
-  const memory = createMemory(bytes);
-  const placed = new Float32Array(memory.buffer, atomsAt, m * d);
-  placed.set(atoms);
-  const shared = { module: compilePursuitKernel(), memory, d, atoms: atomsAt, rows };
-  return { weights: { ...weights, atoms: placed }, shared };
+  const known = allocated.get(weights.atoms.buffer);
+  if (known !== undefined) return { weights, shared: known };
+  const atoms = allocateAtoms(weights, threads);
+  if (atoms === null) return { weights, shared: null };
+  atoms.set(weights.atoms);
+  return { weights: { ...weights, atoms }, shared: allocated.get(atoms.buffer)! };
 }
 
 /** The residual of one thread, over atoms that all threads share. */

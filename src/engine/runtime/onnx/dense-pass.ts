@@ -1,7 +1,8 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import type { Block } from "../../core/dictionary.ts";
-import { createOnnxSession, encodeModel, type OnnxSessionOptions } from "./onnx-session.ts";
+import { createOnnxSession, encodeModel, MAX_IN_MEMORY, type OnnxSessionOptions } from "./onnx-session.ts";
 import { type ExternalTensor, GraphBuilder } from "./graph-builder.ts";
+import type { Value } from "./protos.ts";
 
 /** Computes rows · atomsᵀ + bias by the runtime's matrix product. */
 export class DensePass {
@@ -13,8 +14,11 @@ export class DensePass {
     this.#d = d;
   }
 
-  static async create(weights: DenseWeights, options: OnnxSessionOptions): Promise<DensePass> {
-    return new DensePass(await createOnnxSession(buildDenseModel(weights), options), weights.d);
+  /** @param freed called when the runtime no longer needs the matrix in the caller's memory */
+  static async create(weights: DenseWeights, options: DenseOptions, freed?: () => void): Promise<DensePass> {
+    const partBytes = options.partBytes ?? (weights.atoms.byteLength > MAX_IN_MEMORY ? PART : Infinity);
+    const session = await createOnnxSession(buildDenseModel(weights, partBytes), options, freed);
+    return new DensePass(session, weights.d);
   }
 
   /**
@@ -38,6 +42,17 @@ export class DensePass {
   }
 }
 
+/**
+ * Bytes of the parts of a matrix that reaches the runtime in files. It packs one tensor at a time and then frees its source, so
+ * at the peak of a load only one part is there twice.
+ */
+const PART = 1 << 28;
+
+interface DenseOptions extends OnnxSessionOptions {
+  /** Bytes of a part, whatever the size of the matrix. */
+  readonly partBytes?: number;
+}
+
 /** A matrix [m, d] to multiply rows with, and a bias [m] to add. */
 interface DenseWeights {
   readonly m: number;
@@ -52,23 +67,24 @@ interface DenseWeights {
 }
 
 /** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ + bias. */
-function buildDenseModel({ atoms, bias, m, d, layers = 1, blocks }: DenseWeights): {
-  readonly model: Uint8Array;
-  readonly external: readonly ExternalTensor[];
-} {
+function buildDenseModel(
+  { atoms, bias, m, d, layers = 1, blocks }: DenseWeights,
+  partBytes: number,
+): { readonly model: Uint8Array; readonly external: readonly ExternalTensor[] } {
   const g = new GraphBuilder("dense");
   const rows = g.input("rows", "float32", ["n", d]);
-  if (blocks === undefined) {
-    const added = bias && g.weights("bias", bias, [m]);
-    g.outputAs("products", g.matmulTransposed(rows, g.weights("atoms", atoms, [m, d]), added), "float32", ["n", m]);
-  } else {
-    const width = d / layers;
-    const products = blocks.map(({ from, to, layer }, i) => {
-      const added = bias && g.weights(`bias_${i}`, bias.subarray(from, to), [to - from]);
-      const matrix = g.weights(`atoms_${i}`, atoms.subarray(from * width, to * width), [to - from, width]);
-      return g.matmulTransposed(g.sliceColumns(rows, layer * width, (layer + 1) * width), matrix, added);
-    });
-    g.outputAs("products", g.concat(products, 1), "float32", ["n", m]);
+  const width = d / layers;
+  const height = Math.max(1, Math.min(m, Math.floor(partBytes / (4 * width))));
+  const products: Value[] = [];
+  for (const { from, to, layer } of blocks ?? [{ from: 0, to: m, layer: 0 }]) {
+    const read = blocks === undefined ? rows : g.sliceColumns(rows, layer * width, (layer + 1) * width);
+    for (let first = from; first < to; first += height) {
+      const last = Math.min(first + height, to);
+      const added = bias && g.weights(`bias_${first}`, bias.subarray(first, last), [last - first]);
+      const matrix = g.weights(`atoms_${first}`, atoms.subarray(first * width, last * width), [last - first, width]);
+      products.push(g.matmulTransposed(read, matrix, added));
+    }
   }
+  g.outputAs("products", products.length === 1 ? products[0]! : g.concat(products, 1), "float32", ["n", m]);
   return { model: encodeModel(g.build()), external: g.externalTensors };
 }

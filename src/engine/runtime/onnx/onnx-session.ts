@@ -16,10 +16,10 @@ export interface OnnxSessionOptions {
 }
 
 /**
- * The runtime refuses larger weights in memory ("declares a size which exceeds the 2147483648 byte limit"), but not in
- * a file.
+ * Weights of more bytes reach the runtime in files, which it maps: weights in memory it copies. It also refuses tensors in
+ * memory over 2 GiB ("declares a size which exceeds the 2147483648 byte limit").
  */
-const MAX_IN_MEMORY = 2 ** 31 - 1;
+export const MAX_IN_MEMORY = 1 << 30;
 
 /** A model in memory, and its external weights. */
 interface Model {
@@ -27,25 +27,41 @@ interface Model {
   readonly external: readonly ExternalTensor[];
 }
 
-/** Creates a session over a model. @throws Error when the runtime refuses, or when large weights cannot be written */
-export async function createOnnxSession(model: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
-  if (model.external.some(({ data }) => data.byteLength > MAX_IN_MEMORY)) return createFromFiles(model, options);
-  return InferenceSession.create(model.model, {
+/**
+ * Creates a session over a model.
+ * @param freed called when the weights need not stay in the caller's memory
+ * @throws Error when the runtime refuses, or when large weights cannot be written
+ */
+export async function createOnnxSession(
+  model: Model,
+  options: OnnxSessionOptions,
+  freed: () => void = () => {},
+): Promise<InferenceSession> {
+  const bytes = model.external.reduce((sum, { data }) => sum + data.byteLength, 0);
+  if (bytes > MAX_IN_MEMORY) return createFromFiles(model, options, freed);
+  const session = await InferenceSession.create(model.model, {
     ...sessionOptions(options),
     externalData: model.external.map(({ name, data }) => ({
       path: name,
       data: byteViews(data)[0] ?? new Uint8Array(),
     })),
   });
+  freed();
+  return session;
 }
 
 /** Deletes the files once the session exists: it has read them, or holds them open. */
-async function createFromFiles({ model, external }: Model, options: OnnxSessionOptions): Promise<InferenceSession> {
-  const scratch = options.cacheDir ?? tmpdir();
-  await mkdir(scratch, { recursive: true });
-  const folder = await mkdtemp(join(scratch, "pursuit-weights-"));
+async function createFromFiles(
+  { model, external }: Model,
+  options: OnnxSessionOptions,
+  freed: () => void,
+): Promise<InferenceSession> {
+  const cache = options.cacheDir ?? tmpdir();
+  await mkdir(cache, { recursive: true });
+  const folder = await mkdtemp(join(cache, "pursuit-weights-"));
   try {
     for (const { name, data } of external) await writeLarge(join(folder, name), data);
+    freed();
     const path = join(folder, "model.onnx");
     await writeFile(path, model);
     return await InferenceSession.create(path, sessionOptions(options));

@@ -1,5 +1,8 @@
 import { Fault, shortageOf } from "../../core/errors.ts";
+import type { Room } from "../../dictionaries/formats/safetensors.ts";
 import { loadWeights } from "../../dictionaries/weights.ts";
+import { specOf } from "../../encoders/registry.ts";
+import { allocateAtoms } from "../kernel/atom-residual.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
 import type { LoadedFacts, LoadFailureCause, LoadOptions, WarmUp } from "../protocol/messages.ts";
 import type { BatchSession, EncoderSession } from "./encoder-session.ts";
@@ -15,13 +18,24 @@ export async function loadSession(options: LoadOptions): Promise<{
   session: BatchSession | EncoderSession;
   facts: LoadedFacts;
 }> {
-  const { weights, sha256, fileSha256, warnings } = await loadWeights(options.folder, options.manifest);
+  const { weights, sha256, fileSha256, warnings } = await loadWeights(
+    options.folder,
+    options.manifest,
+    roomFor(options),
+  );
   const notes: string[] = [];
   const session = await createOnRuntime(weights, options, notes);
   const warmUp = await encodeOneRow(session, weights);
   const { chosen, coherence } = session;
   const facts = { chosen, coherence, ...thresholdsOf(weights), sha256, fileSha256, warnings, notes, warmUp };
   return { session, facts };
+}
+
+/** Atoms of a one-pass encoder are read to where they stay, if that is in shared memory. */
+function roomFor({ manifest, threads, overDecoder = false }: LoadOptions): Room | undefined {
+  if (overDecoder || specOf(manifest).family === "pursuit") return undefined;
+  const { m, dOut: d } = manifest;
+  return (name) => (name === "atoms" ? allocateAtoms({ m, d }, threads) : null);
 }
 
 function thresholdsOf({ tensors }: DictionaryWeights): Pick<LoadedFacts, "thresholds"> {
@@ -58,7 +72,8 @@ async function createOnRuntime(
   const { threads, gramLimit, cacheDir, overDecoder = false } = options;
   const create = (runtime: "cpu" | "cuda"): Promise<BatchSession | EncoderSession> => {
     const path = options.path === "auto" ? choosePath(weights.m, { runtime, gramLimit }) : options.path;
-    const how = { runtime, path, threads, cacheDir };
+    // A session on CUDA may fail, and one on CPU then needs the weights.
+    const how = { ownsWeights: runtime === "cpu", runtime, path, threads, cacheDir };
     return overDecoder ? createDecoderPursuit(weights, how) : createEncoderSession(weights, how);
   };
   if (overDecoder) return create("cpu");

@@ -15,6 +15,8 @@ export interface SessionOptions extends OnnxSessionOptions {
   /** Form of the pursuit graph; one-pass encoders have one form only. */
   readonly path: PursuitPath;
   readonly unroll?: number;
+  /** Whether the session may free weights that it holds elsewhere: nobody else will read them. */
+  readonly ownsWeights?: boolean;
 }
 
 /** A session for a dictionary, by its encoder's kind. @throws Error when the runtime refuses. */

@@ -25,6 +25,8 @@ const SCORES_AT_ONCE = 1 << 23;
 const HELP_FROM = 1 << 25;
 
 export interface OnePassOptions extends OnnxSessionOptions {
+  /** Whether the session may free the encoder's matrix: nobody else will read it. */
+  readonly ownsWeights?: boolean;
   /** Bytes of atoms from which helpers start; unless given, more than a cache holds. */
   readonly helpFrom?: number;
 }
@@ -71,7 +73,8 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     const scan = blockScan(given, stored) ?? createScan(activation.screen, m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * m));
     const bias = tensors["encoder_bias"];
     const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) };
-    const dense = await DensePass.create({ ...encoder, ...(blocks && { blocks, layers }) }, options);
+    const freed = options.ownsWeights === true ? () => freeMemory(encoder.atoms) : undefined;
+    const dense = await DensePass.create({ ...encoder, ...(blocks && { blocks, layers }) }, options, freed);
     const skip = tensors["skip"];
     // A dictionary with blocks has a skip of each layer to the same layer.
     const perLayer = blocks && { layers, blocks: evenBlocks(d, layers) };
