@@ -27,7 +27,7 @@ export class BaselineProcess {
   readonly #gone: Promise<unknown>;
   #complaints = "";
 
-  constructor(python: string, file: "baselines.py" | "orthogonal.py" = "baselines.py") {
+  constructor(python: string, file: "baselines.py" | "orthogonal.py" | "one_pass.py" = "baselines.py") {
     // OpenBLAS's switches are there for other programs on the machine: baselines run as they would for their users.
     const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
     const script = fileURLToPath(new URL(`../baselines/${file}`, import.meta.url));

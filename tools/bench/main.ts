@@ -12,6 +12,8 @@ import { Command, InvalidArgumentError } from "commander";
 import { resolveSettings } from "../../src/server/settings.ts";
 import { busyShare, QUIET } from "./busy-share.ts";
 import { measureScaling } from "./scaling-checks.ts";
+import { measureOnePass } from "./measure-one-pass.ts";
+import { measureOwnCpu } from "./measure-own-cpu.ts";
 import { measureOrthogonal } from "./measure-orthogonal.ts";
 import { type Bench, measureShape, type ShapeResult } from "./measure-shape.ts";
 import { ReadBandwidth } from "./read-bandwidth.ts";
@@ -28,16 +30,18 @@ interface Flags {
   readonly python: string;
   readonly shapes?: string;
   readonly orthogonal: boolean;
+  readonly onePass: boolean;
   readonly batch: number;
   readonly rounds?: number;
 }
 
-const { quick, json, python, shapes, orthogonal, batch, rounds } = new Command()
+const { quick, json, python, shapes, orthogonal, onePass, batch, rounds } = new Command()
   .option("--quick", "the first two shapes, fewer rounds, without torch.compile and the scaling checks", false)
   .option("--json", "an array of the lines instead of the tables; without scaling checks", false)
   .option("--python <path>", "Python that has tools/baselines/requirements.txt", "python3")
   .option("--shapes <list>", "which shapes, counted from 1: 1,3")
   .option("--orthogonal", "orthogonal pursuit too, where --quick or --shapes leave it out", false)
+  .option("--one-pass", "one-pass encoders alone", false)
   .option("--batch <rows>", "rows of one call", atLeastOne, 128)
   .option("--rounds <count>", "rounds of which the median counts", atLeastOne)
   .parse()
@@ -77,12 +81,18 @@ const lines: ResultLine[] = [];
 try {
   say(`${cpus()[0]?.model.trim() ?? "unknown CPU"}, ${threads} threads; Node ${process.version}; microseconds a row`);
   say(`\n${tableHead()}`);
-  for (const shape of asked) {
+  for (const shape of onePass ? [] : asked) {
     bench.progress(`${shape.d} × ${shape.m}, ${shape.steps} steps`);
     await print(await measureShape(shape, bench));
   }
-  if (orthogonal || (!quick && shapes === undefined)) await print(await measureOrthogonal(bench, python));
-  if (!quick && !json) {
+  if (orthogonal || (!quick && !onePass && shapes === undefined)) await print(await measureOrthogonal(bench, python));
+  if (!json && (onePass || (!quick && shapes === undefined))) {
+    const measured = await measureOnePass(bench, python);
+    console.log(`\n${measured.lines}`);
+    for (const note of measured.notes) say(`    ${note}`);
+    say(`    ${await measureOwnCpu(scratch)}`);
+  }
+  if (!quick && !json && !onePass) {
     const { checks, notes } = await measureScaling(bench);
     const body = checks.map(({ check, value, goal, of }) => [
       check,
