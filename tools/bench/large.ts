@@ -43,7 +43,9 @@ const folder = await mkdtemp(join(tmpdir(), "pursuit-large-"));
 try {
   await writeDictionary();
   const script = fileURLToPath(new URL("load-once.js", import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [script, folder], { maxBuffer: 1 << 24 });
+  const { stdout } = await promisify(execFile)(process.execPath, [script, folder], {
+    env: { ...process.env, ORT_DISABLE_TELEMETRY: "1" },
+  });
   const { seconds, peak, anonymous, after } = JSON.parse(stdout) as Record<
     "seconds" | "peak" | "anonymous" | "after",
     number
@@ -96,8 +98,9 @@ async function writeDictionary(): Promise<void> {
       await file.writeFile(new Uint8Array(stored.buffer, 0, bytes * left * d));
       if (left < rows) written += left - rows;
     }
-    await file.writeFile(new Float32Array(m));
-    await file.writeFile(new Float32Array(m).fill(2.7));
+    for (const values of [new Float32Array(m), new Float32Array(m).fill(2.7)]) {
+      await file.writeFile(new Uint8Array(values.buffer));
+    }
   } finally {
     await file.close();
   }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 
-process.env["ORT_DISABLE_TELEMETRY"] = "1";
+// large.ts sets ORT_DISABLE_TELEMETRY.
 const { loadSession } = await import("#dist/engine/runtime/process/load-session.js");
 const { readManifest } = await import("#dist/engine/dictionaries/manifest.js");
 
@@ -20,9 +20,8 @@ const watch = () => {
 const watching = setInterval(watch, 20);
 const manifest = await readManifest(folder);
 const started = performance.now();
-const options = { folder, manifest, runtime: "cpu", path: "auto", gramLimit: 0, gramLimitBytes: 0 };
-const places = { threads: availableParallelism(), cacheDir: tmpdir(), scratchDir: tmpdir() };
-const { session } = await loadSession({ ...options, ...places });
+const options = { folder, manifest, runtime: "cpu", path: "auto", gramLimit: 0, cacheDir: tmpdir() };
+const { session } = await loadSession({ ...options, threads: availableParallelism() });
 const seconds = (performance.now() - started) / 1000;
 watch();
 clearInterval(watching);
