@@ -21,6 +21,12 @@ const WEIGHT_COPIES = 4.5;
 /** Those of a one-pass encoder's encoder and decoder: measured 2.2; the runtime copies weights that are in memory. */
 const ONE_PASS_COPIES = 2.4;
 
+/** The same where the encoder reaches the runtime in files: measured 1.08. */
+const MAPPED_COPIES = 1.3;
+
+/** Bytes of an encoder beyond which it does (docs/decisions/0004). */
+const MAPPED = 2 ** 30;
+
 /** What a session needs beside its Gram matrix to make and use it: measured 10 MiB at 32 atoms, 45 at 8,192. */
 const gramExtra = (m: number): number => Math.min(32 * MiB, 4_096 * m) + 12 * MiB;
 
@@ -42,9 +48,18 @@ export async function memoryNeeds(folder: string, manifest: DictionaryManifest):
     ({ size }) => size,
     () => 0,
   );
-  const onePass = specOf(manifest).family === "one_pass" && manifest.blocks === undefined;
-  const copies = onePass ? ONE_PASS_COPIES : WEIGHT_COPIES;
+  const copies = copiesOf(manifest);
   return { runtime: PROCESS_BYTES + Math.ceil(copies * bytesInMemory(manifest)), text: TEXT_FACTOR * labels };
+}
+
+/** Copies of the weights at the peak of a load. */
+function copiesOf(manifest: DictionaryManifest): number {
+  const { m, dIn, encoder, blocks } = manifest;
+  // Decoders of blocks are joined in a copy.
+  if (specOf(manifest).family === "pursuit" || blocks !== undefined) return WEIGHT_COPIES;
+  // Such a dictionary's atoms are divided by their norms, in a copy.
+  const scaled = (encoder as { readonly scaleByDecoderNorm?: unknown }).scaleByDecoderNorm === true;
+  return 4 * m * dIn > MAPPED && !scaled ? MAPPED_COPIES : ONE_PASS_COPIES;
 }
 
 /** Copies of an encoder's weights, which a pursuit over the decoder reads and frees again. */

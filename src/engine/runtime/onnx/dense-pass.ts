@@ -67,7 +67,7 @@ interface DenseWeights {
 }
 
 /** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ + bias. */
-function buildDenseModel(
+export function buildDenseModel(
   { atoms, bias, m, d, layers = 1, blocks }: DenseWeights,
   partBytes: number,
 ): { readonly model: Uint8Array; readonly external: readonly ExternalTensor[] } {

@@ -90,9 +90,12 @@ function sessionOptions({ runtime, threads }: OnnxSessionOptions): InferenceSess
   };
 }
 
-/** From opset 18 reductions take their axes as an input; ReduceMax takes int32 from opset 20. Its IR version is 9. */
-const OPSET = 20n;
-const IR_VERSION = 9n;
+/**
+ * Reductions take their axes as an input from opset 18. Opset 19 has a new Equal and opset 20 a new ReduceMax, for which the
+ * CUDA provider of ONNX Runtime 1.30 has no kernels: each step of the loop would copy to the CPU and back.
+ */
+const OPSET = 18n;
+const IR_VERSION = 8n;
 
 /** Encodes a graph as the bytes of an ONNX model. */
 export function encodeModel(graph: GraphProto): Uint8Array {
