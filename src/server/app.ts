@@ -28,6 +28,7 @@ import type { AppOptions } from "../routes/request-context.ts";
 import { registerTransfer } from "../routes/v1/transfer.ts";
 import { registerV2 } from "../routes/oip/register-v2.ts";
 import { WirePool } from "../routes/threads/pool.ts";
+import type { Certificate } from "./tls.ts";
 import { Connections } from "./plugins/connections.ts";
 import { registerDocs, registerPageHeaders } from "./plugins/docs.ts";
 import { registerExplorer } from "./plugins/explorer.ts";
@@ -48,6 +49,8 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 export const BODY_HIGH_WATER = 64 * 1024;
 
 export interface ServerOptions extends AppOptions {
+  /** TLS certificate and key; plain HTTP without. */
+  readonly tls?: Certificate | null;
   /** Threads for large bodies, closed with the application; created on demand if not given. */
   readonly pool?: WirePool;
   /** Folder of the built explorer; absent: / leads to /docs. */
@@ -64,7 +67,9 @@ export async function buildApp(options: ServerOptions): Promise<FastifyInstance>
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request_id" }),
     // Node's timeout would also end a stream of lines; routes/intake.ts times each body.
     requestTimeout: 0,
-    http: { highWaterMark: BODY_HIGH_WATER },
+    ...(options.tls
+      ? { https: { ...options.tls, highWaterMark: BODY_HIGH_WATER, handshakeTimeout: options.limits.stallMs } }
+      : { http: { highWaterMark: BODY_HIGH_WATER } }),
     // While draining, our own hook refuses requests with a problem.
     return503OnClosing: false,
     frameworkErrors: answerUnroutable,

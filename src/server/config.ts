@@ -21,7 +21,7 @@ import {
 
 /** Variables that may hold a key, misspelt ones included. */
 const SECRET = new RegExp(
-  `^PURSUIT_.*(?:KEY|TOKEN|SECRET|PASSWORD|STATE_URL)|^OTEL_EXPORTER_OTLP_(?:TRACES_)?HEADERS$|^(?:${HUB_TOKENS.join("|")})$`,
+  `^PURSUIT_(?!TLS_KEY$).*(?:KEY|TOKEN|SECRET|PASSWORD|STATE_URL)|^OTEL_EXPORTER_OTLP_(?:TRACES_)?HEADERS$|^(?:${HUB_TOKENS.join("|")})$`,
 );
 
 /** Secrets by variable, after their removal from the environment. */

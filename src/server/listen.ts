@@ -1,11 +1,14 @@
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
+import { lstat, rm } from "node:fs/promises";
 import type { Server as HttpServer } from "node:http";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import type { FastifyBaseLogger, FastifyInstance } from "fastify";
 import { processLimit } from "../engine/core/process-limits.ts";
 import { shortageOf } from "../engine/core/errors.ts";
 import { BODY_HIGH_WATER } from "./app.ts";
+import { connectionEvent } from "./plugins/connections.ts";
+import { localSockets } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
 
 /** Error codes for an address that a name has but this machine does not. */
@@ -17,7 +20,10 @@ const NOT_HERE = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
  * @returns the base URL of the first
  * @throws Error with a sentence, when an address cannot be used
  */
-export async function listen(app: FastifyInstance, { host, port }: Pick<Settings, "host" | "port">): Promise<string> {
+export async function listen(
+  app: FastifyInstance,
+  { host, port, socket = "" }: Pick<Settings, "host" | "port"> & Partial<Pick<Settings, "socket">>,
+): Promise<string> {
   const others: Server[] = [];
   app.server.once("close", () => {
     for (const server of others) server.close();
@@ -36,15 +42,21 @@ export async function listen(app: FastifyInstance, { host, port }: Pick<Settings
       const server = await forward(app.server, at, taken);
       if (server !== null) others.push(server);
     }
+    if (socket !== "") {
+      others.push(await listenLocally(app.server, (at = socket)));
+      app.log.info(`Listening at ${socket}.`);
+    }
     for (const server of [app.server, ...others]) surviveAccept(server, app.log);
     return base;
   } catch (error) {
     await app.close();
     const { code } = error as NodeJS.ErrnoException;
     const message =
-      code === "EADDRINUSE"
-        ? `${at}:${port} is in use by another process. Choose another port with PURSUIT_PORT or --port.`
-        : `Cannot listen on ${at}:${port} (${code ?? String(error)}). Check PURSUIT_HOST and PURSUIT_PORT.`;
+      at === socket && socket !== ""
+        ? `Cannot listen on ${socket}: ${code === "EADDRINUSE" ? "it is in use" : (error as Error).message}. Check PURSUIT_SOCKET.`
+        : code === "EADDRINUSE"
+          ? `${at}:${port} is in use by another process. Choose another port with PURSUIT_PORT or --port.`
+          : `Cannot listen on ${at}:${port} (${code ?? String(error)}). Check PURSUIT_HOST and PURSUIT_PORT.`;
     throw new Error(message, { cause: error });
   }
 }
@@ -69,6 +81,40 @@ const OTHER_FILES = 256;
 export function connectionLimit({ maxConnections }: Pick<Settings, "maxConnections">): number {
   const files = processLimit("openFiles");
   return Math.min(maxConnections, Math.max(1, Math.floor(files - Math.min(OTHER_FILES, files / 2))));
+}
+
+/**
+ * Listens on a Unix socket, in plain HTTP. One that a process left behind is replaced.
+ * @throws Error EADDRINUSE where a process listens on it, or another kind of file is there
+ */
+async function listenLocally(to: HttpServer, path: string): Promise<Server> {
+  const event = connectionEvent(to);
+  const server = createServer({ allowHalfOpen: true, highWaterMark: BODY_HIGH_WATER }, (connection) => {
+    localSockets.add(connection);
+    to.emit(event, connection);
+  });
+  try {
+    await once(server.listen(path), "listening");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE" || !(await isLeftBehind(path))) throw error;
+    await rm(path, { force: true });
+    await once(server.listen(path), "listening");
+  }
+  return server;
+}
+
+/** Whether a path is a socket that no process listens on. */
+async function isLeftBehind(path: string): Promise<boolean> {
+  if (!(await lstat(path)).isSocket()) return false;
+  const client = connect(path);
+  try {
+    await once(client, "connect");
+    return false;
+  } catch {
+    return true;
+  } finally {
+    client.destroy();
+  }
 }
 
 async function addressesOf(name: string): Promise<readonly string[]> {

@@ -23,6 +23,7 @@ import { EXPLORER_FOLDER } from "./plugins/explorer.ts";
 import { isLoopback } from "./plugins/host.ts";
 import type { Settings } from "./settings.ts";
 import { openState } from "./state.ts";
+import { followCertificate, readCertificate } from "./tls.ts";
 import { startTracing } from "./tracing.ts";
 
 /** Everything wired together: listens, loads the dictionaries, and closes cleanly on SIGINT and SIGTERM. */
@@ -70,6 +71,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
     ownLabels,
     telemetry,
     ready: settings.ready,
+    readyWaitMs: settings.readyWaitMs,
     ...(settings.load === "lazy" && {
       onDemand: { clock: systemClock, memory: options.memory, maxWaitMs: settings.maxWaitMs },
     }),
@@ -78,12 +80,14 @@ export async function serve(settings: Settings, tracing: string | null): Promise
       return folder === null ? null : new ServedDictionary(id, folder, options);
     },
   });
+  const tls = readCertificate(settings);
   const app = await buildApp({
     engine,
     limits: { ...settings, maxConnections: connectionLimit(settings) },
     pool: await startThreads(settings, logger),
     telemetry,
     access: settings,
+    tls,
     explorer: EXPLORER_FOLDER,
     metrics,
     logger,
@@ -91,6 +95,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   });
 
   const base = await listen(app, settings);
+  followCertificate(app, settings);
   closeOnSignals(app, engine, settings, logger, async () => {
     stopLabels();
     await state.close();

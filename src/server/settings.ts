@@ -21,6 +21,9 @@ const text = (description: string, fallback: string) =>
     return /\p{Cc}/u.test(value) ? "must not hold control characters" : undefined;
   });
 
+/** A text that may be left out. */
+const optional = (description: string) => Type.String({ description, default: "" });
+
 const integer = (
   description: string,
   fallback: number,
@@ -90,6 +93,9 @@ const MAX_BODY = 64 * MiB;
 export const SETTINGS = Type.Object({
   host: text("address to listen on", "127.0.0.1"),
   port: integer("port to listen on; 0 takes a free one", 8080, 0, 65_535),
+  socket: optional("Unix socket to listen on, too"),
+  tlsCert: optional("file of the TLS certificate chain, PEM; reread when it changes"),
+  tlsKey: optional("file of the key of the TLS certificate, PEM"),
   modelsDir: text("folder of dictionary folders", "models"),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
   stateDir: text("folder for saved steering sets and labels; use it for one server only", ".state"),
@@ -174,6 +180,11 @@ export const SETTINGS = Type.Object({
     "readiness: all needs every dictionary of the start and of later loads, any needs one",
     "all",
     READY_RULES,
+  ),
+  readyWaitMs: integer(
+    "predicted wait in milliseconds above which the server is not ready, so that a load balancer turns away; 0: never",
+    0,
+    0,
   ),
   drainMs: integer(
     "delay between failing readiness and refusing connections on shutdown, in milliseconds",

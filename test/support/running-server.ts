@@ -75,7 +75,7 @@ export async function startServer(
   const server = spawnServer(modelsDir, cacheDir, env, options);
   const { stdout } = server.process;
   for await (const line of createInterface({ input: stdout! })) {
-    const base = /^Pursuit serves .* at (http:\S+)/.exec(line)?.[1];
+    const base = /^Pursuit serves .* at (https?:\S+)/.exec(line)?.[1];
     if (base === undefined) continue;
     stdout!.resume();
     return { ...server, base, port: Number(new URL(base).port) };

@@ -49,6 +49,8 @@ export interface CatalogOptions {
   readonly telemetry: Telemetry;
   /** Rule of readiness; `all` unless given. */
   readonly ready?: ReadyRule;
+  /** Predicted wait in milliseconds above which the engine is not ready; absent or 0: never. */
+  readonly readyWaitMs?: number;
   /** Absent: dictionaries are loaded at the start. */
   readonly onDemand?: OnDemand;
 }
@@ -57,6 +59,7 @@ export interface CatalogOptions {
 export class CatalogEngine implements Engine {
   readonly #dictionaries: ServedDictionaries;
   readonly #clock: Clock;
+  readonly #readyWaitMs: number;
   readonly #telemetry: Telemetry;
   readonly steering: ServedSets;
   readonly ownLabels: ServedLabels;
@@ -64,10 +67,11 @@ export class CatalogEngine implements Engine {
 
   constructor(
     dictionaries: readonly ServedDictionary[],
-    { clock, open, state, ownLabels, telemetry, ready = "all", onDemand }: CatalogOptions,
+    { clock, open, state, ownLabels, telemetry, ready = "all", readyWaitMs = 0, onDemand }: CatalogOptions,
   ) {
     this.#dictionaries = new ServedDictionaries(dictionaries, open, ready, onDemand);
     this.#clock = clock;
+    this.#readyWaitMs = readyWaitMs;
     this.#telemetry = telemetry;
     this.steering = new ServedSets(state, {
       sha256: (id) => this.status(id).sha256,
@@ -105,7 +109,16 @@ export class CatalogEngine implements Engine {
   }
 
   readiness(): Readiness {
-    return this.#dictionaries.readiness();
+    const readiness = this.#dictionaries.readiness();
+    if (!readiness.ready || this.#readyWaitMs === 0) return readiness;
+    const over = this.loads().find(({ predictedWait }) => predictedWait > this.#readyWaitMs);
+    if (over === undefined) return readiness;
+    const wait = `Requests for ${over.id} would wait about ${Math.ceil(over.predictedWait)} ms`;
+    return {
+      ...readiness,
+      ready: false,
+      reason: `${wait}; the limit is ${this.#readyWaitMs} ms (PURSUIT_READY_WAIT_MS).`,
+    };
   }
 
   get draining(): boolean {

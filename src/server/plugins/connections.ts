@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { Server as TlsServer } from "node:tls";
 import { answerBare } from "../../routes/error-handler.ts";
 
 export interface ConnectionLimit {
@@ -13,6 +14,13 @@ const BEGINNING = "HTTP/1.1 ";
 /** Milliseconds between the first two probe bytes, and the growth of later intervals. */
 const FIRST_INTERVAL = 50;
 const INTERVAL_GROWTH = 4;
+
+/** Event of a connection that is ready for requests. */
+export const connectionEvent = (server: Server): string =>
+  server instanceof TlsServer ? "secureConnection" : "connection";
+
+/** Connections in their TLS handshake beside those that are counted. */
+const HANDSHAKES = 64;
 
 /** What is known of a connection. */
 interface Connection {
@@ -41,11 +49,14 @@ export class Connections {
 
   /** Applies the rules to a server, before it listens. */
   guard(server: Server): void {
-    const accept = server.listeners("connection") as ((socket: Socket) => void)[];
-    server.removeAllListeners("connection");
+    const event = connectionEvent(server);
+    // A client in its handshake has no place yet; a few may wait for one.
+    if (server instanceof TlsServer) server.maxConnections = this.#limit + HANDSHAKES;
+    const accept = server.listeners(event) as ((socket: Socket) => void)[];
+    server.removeAllListeners(event);
     // An option of Node that its types lack.
     Object.assign(server, { httpAllowHalfOpen: true });
-    server.on("connection", (socket: Socket) => {
+    server.on(event, (socket: Socket) => {
       if (!this.#admit(socket)) return;
       for (const one of accept) one.call(server, socket);
       // Runs after Node's own listener, which refuses a request that was cut off.

@@ -1,4 +1,4 @@
-import { type AddressInfo, BlockList, isIP } from "node:net";
+import { type AddressInfo, BlockList, isIP, type Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { WireError } from "../../codecs/codec-error.ts";
 import { isHealth } from "./routes.ts";
@@ -13,6 +13,8 @@ export interface Reached {
   readonly listening: string;
   readonly address: string;
   readonly port: number;
+  /** Whether over TLS. */
+  readonly secure?: boolean;
 }
 
 const loopback = new BlockList();
@@ -30,6 +32,10 @@ export function isLoopback(address: string): boolean {
 
 /** Port of a Host header without one. */
 const HTTP_PORT = 80;
+const HTTPS_PORT = 443;
+
+/** Connections over a Unix socket. A browser cannot make one, so their Host header says nothing. */
+export const localSockets = new WeakSet<Socket>();
 
 interface Host {
   /** In lower case, an IPv6 address without brackets. */
@@ -53,7 +59,7 @@ export function hostTest({ allowedHosts }: HostRule): (given: string, reached: R
   const allowed = allowedHosts.map(parseHost);
   const any = allowedHosts.includes("*");
   let last = { listening: "", local: false };
-  return (given, { listening, address, port }) => {
+  return (given, { listening, address, port, secure = false }) => {
     if (any) return true;
     // A server keeps its address: it is judged once, not at each request.
     if (listening !== last.listening) last = { listening, local: isLoopback(listening) };
@@ -61,7 +67,7 @@ export function hostTest({ allowedHosts }: HostRule): (given: string, reached: R
     if (!local && allowed.length === 0) return true;
     const host = parseHost(given);
     if (host === null) return false;
-    const hostPort = host.port ?? HTTP_PORT;
+    const hostPort = host.port ?? (secure ? HTTPS_PORT : HTTP_PORT);
     if (allowed.some((one) => one?.name === host.name && (one.port === null || one.port === hostPort))) return true;
     // An address cannot be rebound, and scrapers and probes use it.
     const isOwn =
@@ -75,14 +81,16 @@ export function registerHostCheck(app: FastifyInstance, rule: HostRule): void {
   const accepts = hostTest(rule);
   let listening: string | null = null;
   app.addHook("onRequest", (request, _reply, next) => {
-    // Null before listening; a string on a Unix socket, which browsers cannot reach.
+    if (localSockets.has(request.socket)) return next();
+    // Null before listening.
     listening ??= (app.server.address() as AddressInfo | null)?.address ?? null;
     const { localAddress: address = "", localPort: port = 0 } = request.socket;
     const given = request.headers.host ?? "";
-    if (isHealth(request) || accepts(given, { listening: listening ?? "", address, port })) return next();
+    const secure = request.protocol === "https";
+    if (isHealth(request) || accepts(given, { listening: listening ?? "", address, port, secure })) return next();
     const hint =
       listening !== null && isLoopback(listening)
-        ? `Use ${new URL(`http://127.0.0.1:${port}`).origin}, or add the name to PURSUIT_ALLOWED_HOSTS.`
+        ? `Use ${new URL(`${request.protocol}://127.0.0.1:${port}`).origin}, or add the name to PURSUIT_ALLOWED_HOSTS.`
         : "Add the name to PURSUIT_ALLOWED_HOSTS.";
     throw new WireError(
       "PURSUIT_HOST_REFUSED",

@@ -30,7 +30,7 @@ export async function registerRateLimit(
     timeWindow: 60_000,
     store: Windows,
     enableDraftSpec: true,
-    keyGenerator: apiKeys.length > 0 ? keyOf : ({ ip }) => normalizeIP(ip),
+    keyGenerator: apiKeys.length > 0 ? keyOf : addressOf,
     errorResponseBuilder: (_request, { ttl }) =>
       new WireError("PURSUIT_RATE_LIMITED", `More than ${max} requests came from this client in a minute.`, ttl / 1000),
   });
@@ -62,6 +62,9 @@ class Windows implements FastifyRateLimitStore {
     return this;
   }
 }
+
+/** Clients of a Unix socket have no address: they are counted together. */
+const addressOf = ({ ip }: { readonly ip: string | undefined }): string => (ip ? normalizeIP(ip) : "unix");
 
 const SCHEME = "Bearer ".length;
 
