@@ -445,6 +445,28 @@ describe("readiness", () => {
     expect(engine.readiness()).toMatchObject({ ready: false, missing: [{ id: "one", state: "failed" }] });
   });
 
+  it("fails while a predicted wait is above the limit, where one is set", async () => {
+    const open = (): Promise<null> => Promise.resolve(null);
+    const options = { clock: systemClock, telemetry: new Telemetry(), state: state(), open };
+    for (const [readyWaitMs, wait, ready] of [
+      [100, 101, false],
+      [100, 100, true],
+      [0, 101, true],
+    ] as const) {
+      const engine = new CatalogEngine([version("one", "ok")], { ...options, readyWaitMs });
+      await engine.start();
+      const [load] = engine.loads();
+      vi.spyOn(engine, "loads").mockReturnValue([{ ...load!, predictedWait: wait }]);
+      expect(engine.readiness()).toMatchObject({
+        ready,
+        ...(!ready && {
+          reason: expect.stringMatching(/^Requests for one would wait about 101 ms; the limit is 100 ms/),
+        }),
+      });
+      await engine.close();
+    }
+  });
+
   it.each(["all", "any"] as const)("by the rule %s waits for the first load", (ready) => {
     const open = (): Promise<null> => Promise.resolve(null);
     const telemetry = new Telemetry();
