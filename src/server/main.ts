@@ -47,13 +47,13 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   const stopTracing =
     tracing === null ? null : await startTracing(telemetry, { headers: tracing, version: released, logger });
   const log: ServingOptions["log"] = (level, message, details) => logger[level](details, message);
-  const state = await openState(settings, log);
-  const ownLabels = new PersonLabels(state);
+  const store = await openState(settings, log);
+  const ownLabels = new PersonLabels(store);
   const stopLabels = await ownLabels.start(systemClock);
   const options: ServingOptions = {
     ...servingOptions(settings, telemetry, log),
     // Earlier releases bound sets to the digest of the weights file.
-    onVersion: (id, { sha256, fileSha256 }) => state.rebind(id, fileSha256, sha256),
+    onVersion: (id, { sha256, fileSha256 }) => store.rebind(id, fileSha256, sha256),
     ownLabels,
   };
   metrics.showVersion(released);
@@ -67,7 +67,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   const served = dictionaries.map(({ id, folder }) => new ServedDictionary(id, folder, options));
   engine = new CatalogEngine(served, {
     clock: systemClock,
-    state,
+    state: store,
     ownLabels,
     telemetry,
     ready: settings.ready,
@@ -98,7 +98,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   followCertificate(app, settings);
   closeOnSignals(app, engine, settings, logger, async () => {
     stopLabels();
-    await state.close();
+    await store.close();
     await stopTracing?.();
   });
   warnIfOpen(app, settings, logger);

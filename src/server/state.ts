@@ -4,7 +4,8 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync 
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { postgresBackend, sqliteBackend } from "../engine/serving/state/database.ts";
-import { StateStore, type StoreLog } from "../engine/serving/state/state-store.ts";
+import { StateStore } from "../engine/serving/state/state-store.ts";
+import type { StoreLog } from "../engine/serving/state/steering-files.ts";
 import type { Settings } from "./settings.ts";
 
 type StateSettings = Pick<Settings, "stateDir" | "stateUrl" | "stateLimit">;

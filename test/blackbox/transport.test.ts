@@ -78,7 +78,7 @@ describe.skipIf(!hasOpenssl())("TLS", () => {
     expect([status, (JSON.parse(answer) as { codes: unknown[] }).codes.length]).toEqual([200, 1]);
     expect((await encode({ origin: server.base }))[0]).toBe(200);
     expect((await encode({ origin: "https://other.example" }))[0]).toBe(403);
-    await expect(fetch(server.base.replace("https", "http"))).rejects.toThrow();
+    await expect(fetch(server.base.replace("https", "http"))).rejects.toThrow("fetch failed");
   });
 
   it("keeps its certificate while the files do not belong together, and takes new ones that do", async () => {

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Backend, postgresBackend, sqliteBackend } from "../../src/engine/serving/state/database.ts";
-import { MAX_SET_BYTES, type SetEntry, StateStore } from "../../src/engine/serving/state/state-store.ts";
-import { setFileText, storedSet } from "../../src/engine/serving/steering/set-file.ts";
+import { type SetEntry, StateStore } from "../../src/engine/serving/state/state-store.ts";
+import { MAX_SET_BYTES, setFileText, storedSet } from "../../src/engine/serving/steering/set-file.ts";
 import { findPostgres, type Postgres, startPostgres } from "../support/postgres.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

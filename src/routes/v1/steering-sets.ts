@@ -51,12 +51,13 @@ export function registerSteeringSets(
         tag,
       }),
     },
-    async (request) => {
+    (request) => {
       const { after = "", limit: given } = request.query;
       const limit = given === undefined ? LISTED : limitOf(given, MOST_LISTED);
-      const found = await steering.list(request.params.id, { after, limit: limit + 1 });
-      const sets = found.slice(0, limit).map(({ edits, bytes, ...set }) => ({ ...toWire(set), edits, bytes }));
-      return { sets, ...(found.length > limit && { next: sets.at(-1)!.name }) };
+      return steering.list(request.params.id, { after, limit: limit + 1 }).then((found) => {
+        const sets = found.slice(0, limit).map(({ edits, bytes, ...set }) => ({ ...toWire(set), edits, bytes }));
+        return { sets, ...(found.length > limit && { next: sets.at(-1)!.name }) };
+      });
     },
   );
 

@@ -44,7 +44,7 @@ function version(
   return new ServedDictionary(id, folder, serving);
 }
 
-const state = (): StateStore =>
+const stateStore = (): StateStore =>
   new StateStore(sqliteBackend(`${root}/state.db`), { limit: 1 << 20, log: () => {}, files: `${root}/steering` });
 
 const engines: CatalogEngine[] = [];
@@ -61,7 +61,7 @@ async function started(
   const engine = new CatalogEngine(first, {
     clock: systemClock,
     telemetry: new Telemetry(),
-    state: state(),
+    state: stateStore(),
     ready,
     open: () => Promise.resolve(later.shift() ?? null),
   });
@@ -272,7 +272,7 @@ describe("start", () => {
     const engine = new CatalogEngine(dictionaries, {
       clock: systemClock,
       telemetry: new Telemetry(),
-      state: state(),
+      state: stateStore(),
       open: () => Promise.resolve(null),
       ready: "any",
     });
@@ -447,7 +447,7 @@ describe("readiness", () => {
 
   it("fails while a predicted wait is above the limit, where one is set", async () => {
     const open = (): Promise<null> => Promise.resolve(null);
-    const options = { clock: systemClock, telemetry: new Telemetry(), state: state(), open };
+    const options = { clock: systemClock, telemetry: new Telemetry(), state: stateStore(), open };
     for (const [readyWaitMs, wait, ready] of [
       [100, 101, false],
       [100, 100, true],
@@ -470,7 +470,7 @@ describe("readiness", () => {
   it.each(["all", "any"] as const)("by the rule %s waits for the first load", (ready) => {
     const open = (): Promise<null> => Promise.resolve(null);
     const telemetry = new Telemetry();
-    const options = { clock: systemClock, telemetry, state: state(), open, ready };
+    const options = { clock: systemClock, telemetry, state: stateStore(), open, ready };
     const engine = new CatalogEngine([version("one", "ok")], options);
     expect(engine.readiness()).toMatchObject({
       ready: false,

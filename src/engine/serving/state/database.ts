@@ -97,7 +97,7 @@ async function connect(dialect: Dialect, name: NameType): Promise<Kysely<Tables>
       db,
       provider: { getMigrations: () => Promise.resolve(migrations(name)) },
     }).migrateToLatest();
-    if (error !== undefined) throw error;
+    if (error !== undefined) throw error instanceof Error ? error : new Error(JSON.stringify(error));
     return db;
   } catch (error) {
     await db.destroy();

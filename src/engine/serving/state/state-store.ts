@@ -1,14 +1,9 @@
 import type { Kysely } from "kysely";
 import { invalidEdit } from "../../core/edits.ts";
 import { EngineError } from "../../core/errors.ts";
-import { editsOf, storedSet, type StoredSet } from "../steering/set-file.ts";
+import { editsOf, MAX_SET_BYTES, storedSet, type StoredSet } from "../steering/set-file.ts";
 import type { Backend, Queries, Tables } from "./database.ts";
-import { readSteeringFiles, setFilesAside } from "./steering-files.ts";
-
-export type StoreLog = (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
-
-/** Bytes of one set at most: 256 edits by vectors of 1,024 numbers fit. A larger one holds the event loop for long. */
-export const MAX_SET_BYTES = 8 * 2 ** 20;
+import { readSteeringFiles, setFilesAside, type StoreLog } from "./steering-files.ts";
 
 /** No set counts for less than a page. */
 const PAGE = 4096;
@@ -158,7 +153,7 @@ export class StateStore {
           .select(({ fn }) => fn.max("revision").as("last"))
           .executeTakeFirstOrThrow();
         const { text, sha256, version } = changed ?? { text: null, sha256: "", version: "" };
-        const values = { text, sha256, version, revision: Number(last ?? 0) + 1, cost };
+        const values = { text, sha256, version, revision: (last ?? 0) + 1, cost };
         await queries
           .insertInto("feature_labels")
           .values({ dictionary, feature, ...values })

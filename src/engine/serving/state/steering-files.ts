@@ -1,8 +1,9 @@
 import { lstat, readdir, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DICTIONARY_ID_PATTERN } from "../../core/dictionary.ts";
-import { readSetFile, type StoredSet } from "../steering/set-file.ts";
-import { MAX_SET_BYTES, type StoreLog } from "./state-store.ts";
+import { MAX_SET_BYTES, readSetFile, type StoredSet } from "../steering/set-file.ts";
+
+export type StoreLog = (level: "info" | "warn" | "error", message: string, details: Record<string, unknown>) => void;
 
 /** Steering sets of earlier releases: a file `<folder>/<dictionary>/<name>.json` each. */
 const SUFFIX = ".json";

@@ -14,6 +14,9 @@ export interface StoredSet {
   readonly version: string;
 }
 
+/** Bytes of one set at most: 256 edits by vectors of 1,024 numbers fit. A larger one holds the event loop for long. */
+export const MAX_SET_BYTES = 8 * 2 ** 20;
+
 const FORMAT = 1;
 
 /** A set of these edits, given as JSON. */
