@@ -202,6 +202,17 @@ describe.runIf(browserThere())("the explorer", () => {
     await expectQuiet();
   });
 
+  it("keeps a person's own label", async () => {
+    const page = await show(`#/feature?d=${MP}&f=17`);
+    await page.getByLabel("Your own label").fill("small things that fly");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved.").waitFor();
+    await page.locator(".labels").getByText("small things that fly").waitFor();
+    await page.getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("button", { name: "Remove" }).waitFor({ state: "detached" });
+    await expectQuiet();
+  });
+
   it("steers a row and shows its code before and after", async () => {
     const page = await show(`#/steer?d=${MP}&x=e4`);
     await page.getByText("No edit yet").waitFor();

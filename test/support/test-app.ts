@@ -21,6 +21,7 @@ export async function testApp(
   limits: Partial<Limits> = {},
   access: Partial<ServerOptions["access"]> = {},
   engine = new FakeEngine(),
+  explorer?: string,
 ): Promise<TestApp> {
   const requests: TestApp["requests"] = [];
   const stages: string[] = [];
@@ -54,6 +55,7 @@ export async function testApp(
     },
     telemetry: engine.telemetry,
     logger,
+    ...(explorer !== undefined && { explorer }),
     access: { apiKeys: [], adminKeys: [], corsOrigins: [], allowedHosts: ["*"], rateLimit: 0, ...access },
     metrics: {
       text: () => Promise.resolve("pursuit_up 1\n"),

@@ -22,15 +22,15 @@ interface Shot {
 }
 
 const SHOTS: readonly Shot[] = [
-  { name: "encode", hash: `#/encode?d=${MP}&x=e17&k=8`, ready: ".code-feature" },
+  { name: "encode", hash: `#/encode?d=${MP}&x=e56&k=8`, ready: ".code-feature" },
   {
     name: "compare",
-    hash: `#/encode?d=${MP}&x=e4&k=8&d2=${TOPK}`,
+    hash: `#/encode?d=${MP}&x=e56&k=8&d2=${TOPK}`,
     ready: ".codes.two section:nth-child(2) .code-feature",
   },
   { name: "features", hash: `#/features?d=${MP}&q=bird`, ready: "a.feature-row" },
   { name: "feature", hash: `#/feature?d=${MP}&f=890`, ready: ".related a" },
-  { name: "steer", hash: `#/steer?d=${MP}&x=e4&edits=890.add.0.6`, ready: ".moved li" },
+  { name: "steer", hash: `#/steer?d=${MP}&x=e56&edits=447.remove~890.add.0.6`, ready: ".moved li" },
   { name: "map", hash: `#/map?d=${MP}&q=bird&f=890`, ready: "canvas[data-drawn], .map-plane .state" },
   { name: "contrast", hash: `#/contrast?d=${MP}&a=0-15&b=16-31`, ready: ".contrast li, .encode-main .state" },
   { name: "live", hash: "#/live", ready: ".meter-value" },
@@ -43,7 +43,7 @@ const KEPT: Readonly<Record<string, readonly ["light" | "dark", number]>> = {
   compare: ["dark", 1280],
   feature: ["light", 1280],
   steer: ["light", 1280],
-  map: ["dark", 1280],
+  contrast: ["dark", 1280],
   features: ["light", 1280],
 };
 

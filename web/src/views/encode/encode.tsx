@@ -45,7 +45,7 @@ export function EncodeView() {
         Choose one of <a href={linkTo("dictionaries")}>those that the server has</a>.
       </Empty>
     );
-  const firstTitle = compared ? `${dictionary.id}, first` : "Dictionary";
+  const firstTitle = compared ? "First dictionary" : "Dictionary";
   return (
     <div class="encode">
       {quiet === null ? <RowsPane dictionary={dictionary} examples={examples} x={x} /> : <aside class="rows" />}

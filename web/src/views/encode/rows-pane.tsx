@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Answer } from "../../api/answer.ts";
 import type { Example } from "../../api/examples.ts";
 import type { Dictionary } from "../../api/types.ts";
@@ -91,6 +91,10 @@ export function RowsPane({
 
 function Examples({ examples, x }: { readonly examples: Answer<readonly Example[]>; readonly x: string }) {
   const { view, params } = place.value;
+  const frame = useRef<HTMLUListElement>(null);
+  const there = examples.data !== undefined;
+  // A link may name a row far down the list.
+  useEffect(() => frame.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" }), [there]);
   return (
     <Shown answer={examples} what="examples" lines={12}>
       {(all) =>
@@ -99,7 +103,7 @@ function Examples({ examples, x }: { readonly examples: Answer<readonly Example[
             The folder of this dictionary has none. Paste the numbers of a row, or drop a file.
           </Empty>
         ) : (
-          <ul class="row-list" onKeyDown={roveOnKey}>
+          <ul class="row-list" ref={frame} onKeyDown={roveOnKey}>
             {all.map(({ text }, index) => (
               <li key={index}>
                 <a
