@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Presets, SingleBar } from "cli-progress";
 import type { Command } from "commander";
-import { bytesInWords } from "../engine/dictionaries/hub/hub-cache.ts";
+import { bytesInWords } from "../engine/dictionaries/disk-space.ts";
 import type { HubFile } from "../engine/dictionaries/hub/hub.ts";
 import type { PullPlan } from "../engine/dictionaries/hub/pull.ts";
 import { idOfTarget, parseTarget } from "../engine/dictionaries/hub/pull-target.ts";

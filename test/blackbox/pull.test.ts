@@ -208,6 +208,9 @@ describe("a name of the registry", () => {
         async (id) => (await loadWeights(join(models, id), await readManifest(join(models, id)))).weights,
       ),
     );
+    // The registry's own figure: an answer far outside it carries a warning.
+    expect(manifestOf("plain").provenance).toMatchObject({ held_out: [{ atoms: 47, explained_variance: 0.999 }] });
+    expect(manifestOf("scaled").provenance).not.toHaveProperty("held_out");
     expect(scaled!.atoms[5]).toBeCloseTo(plain!.atoms[5]! / normFactor!, 6);
     expect(scaled!.center![2]).toBeCloseTo(plain!.center![2]! / normFactor!, 6);
     expect(scaled!.tensors!["encoder_weight"]![5]).toBeCloseTo(plain!.tensors!["encoder_weight"]![5]! * normFactor!, 6);
@@ -498,6 +501,16 @@ describe("a download", () => {
     const { code, stderr } = await pull([GEMMA]);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/has .*B free, and this needs 9010 TB/)]);
     expect(ranges()).toEqual([]);
+  });
+
+  it("whose weights are written wider than they are fetched needs the room for that, too", async () => {
+    const entry = registry.entries.find(({ layout }) => layout === "llama_scope")!;
+    const names = [`${entry.path}/hyperparams.json`, `${entry.path}/checkpoints/final.safetensors`] as const;
+    const files = { [names[0]]: Buffer.from("{}"), [names[1]]: weights() };
+    hub.add(entry.repo, files, { announced: { [names[1]]: { size: 2 ** 52 } } });
+    const { code, stderr } = await pull([entry.name]);
+    // Fetched once, and written as float32 instead of bfloat16.
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/has .*B free, and this needs 13500 TB/)]);
   });
 
   it("is tried again after 503 and 429, and not after 404", async () => {

@@ -34,6 +34,7 @@ interface Release {
     readonly l0?: number;
     readonly neuronpedia?: string;
     readonly norm_scaling_factor?: number;
+    readonly variance_explained?: number;
   }[];
 }
 
@@ -138,6 +139,7 @@ function releaseOf(
     kinds: new Set(kinds).size === 1 ? kinds[0]! : kinds,
     ...column("l0", (sae) => sae.l0),
     ...column("normFactors", (sae) => sae.norm_scaling_factor),
+    ...column("explained", (sae) => sae.variance_explained),
     ...column("neuronpedia", (sae) => sae.neuronpedia),
   };
 }

@@ -7,7 +7,8 @@ import type { Understood } from "../importing/understood.ts";
 import { layoutOf, type LayoutFiles } from "../registry/layouts.ts";
 import { registeredHooks, registeredLayer } from "../registry/search.ts";
 import { download } from "./download.ts";
-import { bytesInWords, checkSpace, HubCache } from "./hub-cache.ts";
+import { bytesInWords, checkSpace } from "../disk-space.ts";
+import { HubCache } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
 import { Hub, type HubFile } from "./hub.ts";
 import type { PullTarget } from "./pull-target.ts";
@@ -24,9 +25,17 @@ export interface PullPlan {
   /** The folder or file to import, in the repository, and the layer of a set. */
   readonly open: string;
   readonly layer?: number;
+  /** Bytes that the dictionary takes on disk, about. */
+  readonly written: number;
   /** Number of layers, where a whole set of them is fetched. */
   readonly layers?: number;
 }
+
+/** Whether files are of a layout that stores 16 bits and whose norm is folded: what is folded is written as float32. */
+const foldsBfloat16 = (required: readonly string[]): boolean => {
+  const names = new Set(required.map((path) => posix.basename(path)));
+  return names.has("hyperparams.json") || (names.has("config.json") && names.has("sae_weights.safetensors"));
+};
 
 /** Stored bytes are the least that a set takes in memory. @throws Fault where that is too much */
 function checkWhole(layers: number | undefined, files: readonly HubFile[], memoryLimit: number): void {
@@ -68,7 +77,7 @@ export class Puller {
         required.filter((_, i) => found[i] === null),
         "the cache",
       );
-      return { target, commit, missing: [], cached: paths.filter((_, i) => found[i] !== null), ...opened };
+      return { target, commit, missing: [], cached: paths.filter((_, i) => found[i] !== null), written: 0, ...opened };
     }
     const files = await this.#hub.filesOf(repo, commit, paths);
     const there = new Set(files.map(({ path }) => path));
@@ -84,6 +93,7 @@ export class Puller {
       commit,
       missing: files.filter(({ size }, i) => sizes[i] !== size),
       cached: files.filter(({ size }, i) => sizes[i] === size).map(({ path }) => path),
+      written: files.reduce((sum, { size }) => sum + size, 0) * (foldsBfloat16(required) ? 2 : 1),
       ...opened,
     };
   }
@@ -94,14 +104,14 @@ export class Puller {
    * @param onBytes called with a file and the number of its bytes that are there
    */
   async fetch(
-    { target: { repo, revision }, commit, missing }: PullPlan,
+    { target: { repo, revision }, commit, missing, written }: PullPlan,
     modelsDir: string,
     onBytes: (file: HubFile, done: number) => void,
   ): Promise<void> {
     const bytes = missing.reduce((sum, { size }) => sum + size, 0);
     await checkSpace([
       [this.#cache.folder, bytes],
-      [modelsDir, bytes],
+      [modelsDir, written],
     ]);
     const { timeoutMs } = this.#settings;
     for (const file of missing) {
@@ -174,6 +184,9 @@ export class Puller {
       ...(provenance["layer"] === undefined && layer !== null && { layer }),
       ...(hook !== undefined && provenance["hook_name"] === undefined && { hook_name: hook }),
       ...(hookOut !== undefined && provenance["hook_name_out"] === undefined && { hook_name_out: hookOut }),
+      ...(entry.explained !== undefined &&
+        entry.l0 !== undefined &&
+        entry.explained > 0 && { held_out: [{ atoms: entry.l0, explained_variance: entry.explained }] }),
       ...(Object.keys(entry.overrides).length > 0 && { registry_overrides: entry.overrides }),
     };
   }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { DictionaryManifest } from "../../core/dictionary.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
 import type { HalfType } from "../../core/float-formats.ts";
+import { checkSpace } from "../disk-space.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
 import { atomsByBlock, type LoadedWeights, loadWeights, tensorShapes, WEIGHTS_FILE } from "../weights.ts";
 import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
@@ -37,7 +38,9 @@ export async function writeDictionary(
   const partial = join(modelsDir, `.${id}.importing-${process.pid}`);
   try {
     await mkdir(partial, { recursive: true });
-    await writeSynced(join(partial, WEIGHTS_FILE), encodeSafetensors(tensorsOf(weights, manifest, stored)));
+    const chunks = encodeSafetensors(tensorsOf(weights, manifest, stored));
+    await checkSpace([[modelsDir, chunks.reduce((bytes, chunk) => bytes + chunk.byteLength, 0)]]);
+    await writeSynced(join(partial, WEIGHTS_FILE), chunks);
     await writeSynced(join(partial, MANIFEST_FILE), [Buffer.from(manifestText(manifest))]);
     const warnings: string[] = [];
     const loaded = await loadWeights(partial, await readManifest(partial, (warning) => warnings.push(warning)));

@@ -22,6 +22,8 @@ export interface RegistryRelease {
   readonly kinds: readonly string[] | string;
   readonly l0?: readonly (number | null)[];
   readonly normFactors?: readonly (number | null)[];
+  /** Variance explained. */
+  readonly explained?: readonly (number | null)[];
   readonly neuronpedia?: readonly (string | null)[];
 }
 
@@ -47,6 +49,8 @@ export interface RegistryEntry {
   /** Mean number of active atoms, as registered. */
   readonly l0?: number;
   readonly normFactor?: number;
+  /** Share of the variance explained with `l0` atoms, as registered; below 0 for some. */
+  readonly explained?: number;
   readonly neuronpedia?: string;
 }
 
@@ -94,7 +98,20 @@ export class Registry {
 }
 
 function entriesOf(release: RegistryRelease): readonly RegistryEntry[] {
-  const { name, repo, model, layout, overrides = {}, ids, paths, kinds, l0, normFactors, neuronpedia } = release;
+  const {
+    name,
+    repo,
+    model,
+    layout,
+    overrides = {},
+    ids,
+    paths,
+    kinds,
+    l0,
+    normFactors,
+    explained,
+    neuronpedia,
+  } = release;
   return ids.map((id, i) => ({
     name: `${name}/${id}`,
     release: name,
@@ -107,6 +124,7 @@ function entriesOf(release: RegistryRelease): readonly RegistryEntry[] {
     overrides,
     ...at("l0", l0, i),
     ...at("normFactor", normFactors, i),
+    ...at("explained", explained, i),
     ...at("neuronpedia", neuronpedia, i),
   }));
 }

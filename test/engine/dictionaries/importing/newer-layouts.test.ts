@@ -150,6 +150,12 @@ const REFUSED: readonly (readonly [what: string, path: () => string, flags: Impo
     /a LayerNorm over its scores/,
   ],
   [
+    "a convolutional encoder",
+    () => overcomplete({ ...LINEAR, "encoder.resnet.conv1.weight": [M, D] }),
+    { k: 2, normalize: "l2" },
+    /a convolutional encoder, which needs whole images/,
+  ],
+  [
     "an attention encoder",
     () => overcomplete({ ...LINEAR, "encoder.attention_blocks.0.attn.in_proj_weight": [3, D] }),
     { k: 2, normalize: "l2" },
