@@ -29,8 +29,8 @@ const BARS = 32;
 
 interface Built {
   readonly record: StoredRecord;
-  /** Rows of the largest values that were kept, for the words. */
-  readonly top: readonly number[];
+  /** Rows of the largest values that were kept, with their values. */
+  readonly top: readonly (readonly [number, number])[];
 }
 
 /** Records of all features that were ever active, by feature. */
@@ -42,11 +42,9 @@ export function recordsOf({ tally, pairs, classes }: Gathered, lengths: RecordLe
     if (rows === 0) continue;
     const bars = barsOf(tally, j);
     const top = topOf(tally, j);
-    const separations = classes?.separations(j, CLASSES).map(({ class: own, distance, averagePrecision }) => [
-      own,
-      significant(distance),
-      significant(averagePrecision),
-    ]);
+    const separations = classes
+      ?.separations(j, CLASSES)
+      .map(({ class: own, distance, averagePrecision }) => [own, significant(distance), significant(averagePrecision)]);
     const examples = top.slice(0, lengths.examples);
     records.set(j, {
       record: {
@@ -58,7 +56,7 @@ export function recordsOf({ tally, pairs, classes }: Gathered, lengths: RecordLe
         with: partners[j]!.flatMap(({ other, count }) => [other, count]),
         ...(separations && { classes: separations.flat() }),
       },
-      top: top.map(([row]) => row),
+      top,
     });
   }
   return records;
@@ -97,14 +95,14 @@ function barsOf(tally: Gathered["tally"], j: number): Bar[] {
   const add = (from: number, to: number, held: number): void => {
     if (held > 0 || (bars.length > 0 && from > bars[0]!.from)) bars.push({ from, to, count: held });
   };
-  for (let bin = BINS - 1; bin >= 0; bin--)
-    add(-tally.edgeOf(bin + 1), -tally.edgeOf(bin), negative[j * BINS + bin]!);
+  for (let bin = BINS - 1; bin >= 0; bin--) add(-tally.edgeOf(bin + 1), -tally.edgeOf(bin), negative[j * BINS + bin]!);
   for (let bin = 0; bin < BINS; bin++) add(tally.edgeOf(bin), tally.edgeOf(bin + 1), positive[j * BINS + bin]!);
   while (bars.at(-1)?.count === 0) bars.pop();
   // The largest magnitude is known exactly, and may lie beyond the last bin.
   const last = max[j]! > 0 ? bars.length - 1 : 0;
   const own = bars[last];
-  if (own !== undefined && count[j]! > 0) bars[last] = max[j]! > 0 ? { ...own, to: max[j]! } : { ...own, from: max[j]! };
+  if (own !== undefined && count[j]! > 0)
+    bars[last] = max[j]! > 0 ? { ...own, to: max[j]! } : { ...own, from: max[j]! };
   return bars;
 }
 
@@ -251,13 +249,14 @@ function fillLabels(db: Database.Database, labels: ReadonlyMap<number, readonly 
 
 /** Descriptions of features by the words of their top texts, as labels of source `examples`. */
 export function describeFeatures(
-  tops: ReadonlyMap<number, readonly number[]>,
+  tops: ReadonlyMap<number, Built["top"]>,
   texts: ReadonlyMap<number, string>,
   rates: WordRates,
 ): Map<number, FeatureLabel[]> {
   const labels = new Map<number, FeatureLabel[]>();
-  for (const [feature, rows] of tops) {
-    const text = rates.describe(rows.flatMap((row) => texts.get(row) ?? []));
+  for (const [feature, pairs] of tops) {
+    const own = pairs.map(([row, value]) => ({ text: texts.get(row) ?? "", value }));
+    const text = rates.describe(own);
     if (text !== null) labels.set(feature, [{ text, source: "examples" }]);
   }
   return labels;

@@ -70,7 +70,8 @@ export async function gatherStatistics(work: GatherWork): Promise<Gathered> {
     const before = await readCheckpoint(checkpoint.path, checkpoint.key);
     const tally = new FeatureTally(m, top, before?.tally);
     const pairs = new PairCounts(m, before?.pairs);
-    const counts = classes === undefined ? null : new ClassCounts(m, classes.names.length, before?.classes ?? undefined);
+    const counts =
+      classes === undefined ? null : new ClassCounts(m, classes.names.length, before?.classes ?? undefined);
     const reference = new ReferenceRows(choice.width, before?.reference);
     let done = before?.done ?? 0;
     let saved = performance.now();
@@ -87,7 +88,12 @@ export async function gatherStatistics(work: GatherWork): Promise<Gathered> {
       done = first + rows.count;
       onProgress(done, total);
       if (performance.now() - saved < every) return;
-      const state = { tally: tally.state, pairs: pairs.state, classes: counts?.state ?? null, reference: reference.state };
+      const state = {
+        tally: tally.state,
+        pairs: pairs.state,
+        classes: counts?.state ?? null,
+        reference: reference.state,
+      };
       await writeCheckpoint(checkpoint.path, { key: checkpoint.key, done, ...state });
       saved = performance.now();
     };

@@ -93,7 +93,9 @@ async function run(id: string, flags: Flags): Promise<void> {
   const built = recordsOf(gathered, flags);
   const tops = new Map(Array.from(built, ([index, { top }]) => [index, top.slice(0, DESCRIBED_BY)]));
   const named = new Set(
-    Array.from(built.values(), ({ record }) => [...record.examples, ...record.sample].filter((_, at) => at % 2 === 0)).flat(),
+    Array.from(built.values(), ({ record }) =>
+      [...record.examples, ...record.sample].filter((_, at) => at % 2 === 0),
+    ).flat(),
   );
   const { texts, rates } = await textsOf(flags.texts, gathered.rows, named, tops);
   const described = rates === null ? new Map<number, FeatureLabel[]>() : describeFeatures(tops, texts, rates);
@@ -127,7 +129,8 @@ async function run(id: string, flags: Flags): Promise<void> {
   await writeFeatures(folder, { meta, columns, records, texts, labels });
   await rm(checkpoint.path, { force: true });
   const { meanAtoms, explainedVariance } = meta.figures!;
-  const variance = explainedVariance === null ? "" : `, ${(100 * explainedVariance).toFixed(1)} % of the variance explained`;
+  const variance =
+    explainedVariance === null ? "" : `, ${(100 * explainedVariance).toFixed(1)} % of the variance explained`;
   console.log(
     `${folder}/features.db: ${records.size} of ${m} features are active in ${gathered.rows} rows; ${meanAtoms.toFixed(1)} atoms a row${variance}.`,
   );
@@ -138,13 +141,13 @@ async function textsOf(
   path: string | undefined,
   rows: number,
   named: ReadonlySet<number>,
-  tops: ReadonlyMap<number, readonly number[]>,
+  tops: ReadonlyMap<number, readonly (readonly [number, number])[]>,
 ) {
   const texts = new Map<number, string>();
   if (path === undefined) return { texts, rates: null };
   const { readTexts } = await import("../bulk/read-texts.ts");
   const { WordRates } = await import("../bulk/example-words.ts");
-  const wanted = new Set([...named, ...Array.from(tops.values()).flat()]);
+  const wanted = new Set([...named, ...Array.from(tops.values()).flatMap((pairs) => pairs.map(([row]) => row))]);
   const rates = new WordRates();
   let row = 0;
   for await (const text of readTexts(path)) {
@@ -162,7 +165,11 @@ async function keptLabels(folder: string, m: number, sha256: string): Promise<Ma
   if (file === null) return new Map();
   const labels = file.meta.sha256 === sha256 ? file.labels() : new Map<number, FeatureLabel[]>();
   file.close();
-  for (const [index, own] of labels) labels.set(index, own.filter(({ source }) => source !== "examples"));
+  for (const [index, own] of labels)
+    labels.set(
+      index,
+      own.filter(({ source }) => source !== "examples"),
+    );
   return labels;
 }
 

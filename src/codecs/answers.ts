@@ -114,9 +114,10 @@ function binaryBytes(codes: SparseCodes, format: Format): number {
   return bytes;
 }
 
-/** Maximum bytes of labels: six per letter, four for `null`. */
+/** Maximum bytes of labels with their sources: six per letter, four for `null`. */
 const labelsBytes = (labels: EncodeAnswerHead["labels"]): number =>
-  labels?.reduce((bytes, text) => bytes + (text?.length ?? 1) * 6 + 14, 0) ?? 0;
+  labels?.reduce((bytes, label) => bytes + ((label?.text.length ?? 1) + (label?.source.length ?? 1)) * 6 + 2 * 14, 0) ??
+  0;
 
 /** Upper bound of an encode answer's bytes. */
 export function codesAnswerBytes(

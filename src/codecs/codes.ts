@@ -9,6 +9,7 @@ const IGNORED: ReadonlySet<string> = new Set([
   ...CODE_COLUMNS.map(({ key: [field] }) => field),
   "atoms",
   "labels",
+  "label_sources",
   // A line names its row.
   "id",
   // A csr answer has them beside its columns.

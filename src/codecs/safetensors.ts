@@ -6,7 +6,7 @@ import {
   type SparseCodes,
   STOP_REASONS,
 } from "../engine/core/sparse-codes.ts";
-import { denseRow, type EncodeAnswerHead, shapeOf, summaryFields } from "./write-codes.ts";
+import { denseRow, type EncodeAnswerHead, labelColumns, shapeOf, summaryFields } from "./write-codes.ts";
 
 interface Tensor {
   readonly name: string;
@@ -45,7 +45,8 @@ export function writeSafetensors(codes: SparseCodes, head: EncodeAnswerHead): Bu
       Object.entries(summaryFields(codes, totalVariance)).map(([name, value]) => [name, String(value)]),
     ),
     ...(shape && { inputs_shape: JSON.stringify(shape) }),
-    ...(labels && { labels: JSON.stringify(labels) }),
+    ...(labels &&
+      Object.fromEntries(Object.entries(labelColumns(labels)).map(([name, texts]) => [name, JSON.stringify(texts)]))),
   });
 }
 

@@ -1,4 +1,5 @@
 import type { PursuitChoice } from "../engine/core/dictionary.ts";
+import type { FeatureLabel } from "../engine/core/features.ts";
 import {
   CODE_COLUMNS,
   type CodeColumn,
@@ -24,9 +25,21 @@ export interface EncodeAnswerHead {
   readonly totalVariance: number | null;
   /** Set where the rows lie far outside the dictionary's reference figures. */
   readonly warning?: string;
-  /** Text of each of the codes' indices, null for none; null if labels were not asked for. */
-  readonly labels: readonly (string | null)[] | null;
+  /** Label of each of the codes' indices, null for none; null if labels were not asked for. */
+  readonly labels: CodeLabels | null;
 }
+
+/** Labels beside indices. */
+export type CodeLabels = readonly (FeatureLabel | null)[];
+
+/** Fields of labels in an answer: their texts, and where each comes from. */
+const LABEL_FIELDS = { labels: "text", label_sources: "source" } as const;
+
+/** Labels of all codes in columns, as a csr answer has them. */
+export const labelColumns = (labels: CodeLabels): Record<string, readonly (string | null)[]> =>
+  Object.fromEntries(
+    Object.entries(LABEL_FIELDS).map(([field, part]) => [field, labels.map((label) => label?.[part] ?? null)]),
+  );
 
 /** How a codec writes numbers: decimals and lists in JSON, raw numbers and arrays in MessagePack. */
 export interface NumberForm {
@@ -93,7 +106,7 @@ export function writeCodes(codes: SparseCodes, head: EncodeAnswerHead): string {
   if (format === "csr") {
     const add = rowFields(codes, JSON_NUMBERS);
     const columns = columnsOf(rows.map((i) => add({}, i)));
-    return JSON.stringify({ ...fields, ...csr(codes), ...(labels && { labels }), ...columns });
+    return JSON.stringify({ ...fields, ...csr(codes), ...(labels && labelColumns(labels)), ...columns });
   }
   const around = JSON.stringify({ ...fields, ...(shape && { shape }), codes: [] });
   const write = codeWriter(codes, { ...head, format });
@@ -160,7 +173,7 @@ export function codeWriter(
   const add = rowFields(codes, numbers);
   return (i) => {
     const row = layOut(codes, i, numbers);
-    if (labels !== null) row["labels"] = labelsOf(codes, i, labels, format);
+    if (labels !== null) addLabels(row, codes, i, labels, format);
     return add(row, i);
   };
 }
@@ -192,11 +205,15 @@ const LAYOUTS: Readonly<Record<RowFormat, (codes: SparseCodes, i: number, number
   },
 };
 
-/** A row's labels in the layout of its values: a list, or an object by index. */
-function labelsOf(codes: SparseCodes, i: number, labels: readonly (string | null)[], format: RowFormat): object {
+/** Adds a row's labels in the layout of its values: lists, or objects by index. */
+function addLabels(row: Fields, codes: SparseCodes, i: number, labels: CodeLabels, format: RowFormat): void {
   const [from, to] = span(codes, i);
-  const texts = labels.slice(from, to);
-  return format === "map" ? Object.fromEntries(texts.map((text, k) => [codes.indices[from + k]!, text])) : texts;
+  const own = labels.slice(from, to);
+  for (const [field, part] of Object.entries(LABEL_FIELDS)) {
+    const texts = own.map((label) => label?.[part] ?? null);
+    row[field] =
+      format === "map" ? Object.fromEntries(texts.map((text, k) => [codes.indices[from + k]!, text])) : texts;
+  }
 }
 
 const span = ({ indptr }: SparseCodes, i: number): [number, number] => [indptr[i]!, indptr[i + 1]!];

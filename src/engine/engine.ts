@@ -12,7 +12,7 @@ import type {
   RuntimeState,
   ValueRange,
 } from "./core/dictionary.ts";
-import type { Feature, FeaturePage, FeatureQuery, FeatureSummary, OwnLabels } from "./core/features.ts";
+import type { Feature, FeatureLabel, FeaturePage, FeatureQuery, FeatureSummary, OwnLabels } from "./core/features.ts";
 import type { Span } from "./core/telemetry.ts";
 import type { Rows } from "./core/rows.ts";
 import type { CodesToDecode, SparseCodes } from "./core/sparse-codes.ts";
@@ -202,8 +202,8 @@ export interface Engine {
   readonly ownLabels: OwnLabels;
   /** @throws EngineError PURSUIT_FEATURE_NOT_FOUND when index ≥ m. */
   feature(id: string, index: number, context: RequestContext): Promise<Feature>;
-  /** Texts of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */
-  labels(id: string, indices: Uint32Array): readonly (string | null)[];
+  /** Best labels of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */
+  labels(id: string, indices: Uint32Array): readonly (FeatureLabel | null)[];
   /** A page of the features. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no words to search */
   features(id: string, query: FeatureQuery, context: RequestContext): Promise<FeaturePage>;
   /**

@@ -71,7 +71,7 @@ async function byLabels(engine: Engine, id: string, { rows, texts }: Examples, w
     let all = 0;
     for (let k = codes.indptr[i]!; k < codes.indptr[i + 1]!; k++) {
       all += Math.abs(codes.values[k]!);
-      if (labels[k] !== null) labelled += Math.abs(codes.values[k]!);
+      if (labels[k] !== null && labels[k]?.source !== "examples") labelled += Math.abs(codes.values[k]!);
     }
     return all === 0 ? 0 : labelled / all;
   });

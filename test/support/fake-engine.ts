@@ -275,9 +275,9 @@ export class FakeEngine implements Engine {
     };
   }
 
-  labels(id: string, indices: Uint32Array): readonly (string | null)[] {
+  labels(id: string, indices: Uint32Array): readonly (FeatureLabel | null)[] {
     if (!this.labelled) throw new EngineError("PURSUIT_NO_LABELS", `Dictionary ${id} has no labels.`);
-    return Array.from(indices, (index) => (index === 0 ? "the first" : null));
+    return Array.from(indices, (index) => (index === 0 ? FIRST : null));
   }
 
   async features(id: string, { query, after, limit }: FeatureQuery): Promise<FeaturePage> {

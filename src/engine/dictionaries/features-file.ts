@@ -23,7 +23,7 @@ export const FEATURES_SCHEMA = `
   create table texts (row integer primary key, text text not null);
   create table labels (feature integer not null, text text not null, source text not null, score real, author text);
   create index labels_by_feature on labels (feature);
-  create virtual table words using fts5 (text, content='', detail=column, tokenize='unicode61 remove_diacritics 2');
+  create virtual table words using fts5 (text, content='', tokenize='unicode61 remove_diacritics 2');
 `;
 
 /** A record as it is stored: short names, pairs as flat lists. */
@@ -186,7 +186,11 @@ export class FeaturesFile {
     if (words.length === 0) return new Map();
     // Quoted, a word is never an operator of the query language.
     const match = words.map((word) => `"${word}"*`).join(" OR ");
-    const found = this.#rows("select rowid, bm25(words) from words where words match ? order by 2 limit ?", match, most);
+    const found = this.#rows(
+      "select rowid, bm25(words) from words where words match ? order by 2 limit ?",
+      match,
+      most,
+    );
     return new Map(found.map(([feature, score]) => [feature as number, -(score as number)]));
   }
 
@@ -221,7 +225,10 @@ export class FeaturesFile {
 
   /** Rows as lists of values. The statement is kept by the database's own cache. */
   #rows(sql: string, ...values: (string | number)[]): unknown[][] {
-    return this.#db.prepare(sql).raw(true).all(...values) as unknown[][];
+    return this.#db
+      .prepare(sql)
+      .raw(true)
+      .all(...values) as unknown[][];
   }
 }
 

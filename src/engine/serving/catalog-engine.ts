@@ -14,7 +14,7 @@ import type {
   TransferRequest,
 } from "../engine.ts";
 import type { Neighbour } from "../core/dictionary.ts";
-import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "../core/features.ts";
+import type { Feature, FeatureLabel, FeaturePage, FeatureQuery, FeatureSummary } from "../core/features.ts";
 import type { CodesToDecode, SparseCodes } from "../core/sparse-codes.ts";
 import { EngineError } from "../core/errors.ts";
 import type { Stage, Telemetry } from "../core/telemetry.ts";
@@ -345,9 +345,9 @@ export class CatalogEngine implements Engine {
     return dictionary.feature(index, span);
   }
 
-  labels(id: string, indices: Uint32Array): readonly (string | null)[] {
+  labels(id: string, indices: Uint32Array): readonly (FeatureLabel | null)[] {
     const features = this.#dictionaries.find(id).labels();
-    return Array.from(indices, (index) => features.label(index)?.text ?? null);
+    return Array.from(indices, (index) => features.label(index) ?? null);
   }
 
   features(id: string, query: FeatureQuery, { span }: RequestContext): Promise<FeaturePage> {
@@ -369,7 +369,8 @@ export class CatalogEngine implements Engine {
   }
 
   async map(id: string): Promise<Float32Array> {
-    this.#dictionaries.find(id).serving();
+    const map = this.#dictionaries.find(id).map();
+    if (map !== null) return map;
     throw new EngineError("PURSUIT_NO_STATISTICS", `Dictionary ${id} has no map: pursuit stats ${id} makes one.`);
   }
 

@@ -2,6 +2,7 @@ import { Fault } from "../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DictionaryManifest, RuntimeChoice } from "../core/dictionary.ts";
+import { FEATURES_FILE } from "../dictionaries/features-file.ts";
 import { LABELS_FILE } from "../dictionaries/labels.ts";
 import { bytesInMemory } from "../dictionaries/weights.ts";
 import { specOf } from "../encoders/registry.ts";
@@ -33,6 +34,9 @@ const gramExtra = (m: number): number => Math.min(32 * MiB, 4_096 * m) + 12 * Mi
 /** Labels and their index, for each byte of labels.json: measured 8 to 12. */
 const TEXT_FACTOR = 12;
 
+/** Labels and figures of features.db, for each byte of the file: the rest of it stays on the disk. */
+const FEATURES_SHARE = 0.5;
+
 /** Room for batches beyond what a process holds when it is measured: scores of 256 rows, 64 MiB at most, and the rest. */
 const workingBytes = (m: number): number => Math.min(64 * MiB, 4 * 256 * m) + 8 * MiB;
 
@@ -44,12 +48,14 @@ export const gramBytes = (m: number): number => 4 * m * BLOCK * Math.ceil(m / BL
 
 /** Bytes that a load takes, from the manifest and the size of its labels. */
 export async function memoryNeeds(folder: string, manifest: DictionaryManifest): Promise<MemoryNeeds> {
-  const labels = await stat(join(folder, LABELS_FILE)).then(
-    ({ size }) => size,
-    () => 0,
-  );
+  const sizeOf = (name: string): Promise<number> =>
+    stat(join(folder, name)).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  const text = TEXT_FACTOR * (await sizeOf(LABELS_FILE)) + FEATURES_SHARE * (await sizeOf(FEATURES_FILE));
   const copies = copiesOf(manifest);
-  return { runtime: PROCESS_BYTES + Math.ceil(copies * bytesInMemory(manifest)), text: TEXT_FACTOR * labels };
+  return { runtime: PROCESS_BYTES + Math.ceil(copies * bytesInMemory(manifest)), text };
 }
 
 /** Copies of the weights at the peak of a load. */

@@ -1,7 +1,7 @@
 import type { DictionaryManifest, Neighbour } from "../core/dictionary.ts";
 import type { Feature, FeaturePage, FeatureQuery, FeatureSummary } from "../core/features.ts";
 import type { DictionaryState, DictionaryStatus } from "../engine.ts";
-import { EngineError, Fault } from "../core/errors.ts";
+import { EngineError, Fault, isSystemError, shortageOf } from "../core/errors.ts";
 import type { GramProgress, LoadedFacts } from "../runtime/protocol/messages.ts";
 import { RuntimeProcess } from "../runtime/supervisor/runtime-process.ts";
 import { SupervisedRuntime, type SupervisedRuntimeOptions } from "../runtime/supervisor/supervised-runtime.ts";
@@ -12,6 +12,7 @@ import type { Rows } from "../core/rows.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
 import type { EncodeWork } from "./encode-work.ts";
+import { FeaturesFile } from "../dictionaries/features-file.ts";
 import { type Examples, readExamples } from "../dictionaries/examples.ts";
 import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";
 import { readManifest } from "../dictionaries/manifest.ts";
@@ -20,7 +21,7 @@ import { encodersOf } from "./choose-encoder.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, memoryNeeds } from "./dictionary-memory.ts";
 import { GramTask, RuntimeCalls } from "./runtime-calls.ts";
-import { FeatureCatalog } from "./feature-catalog.ts";
+import { FeatureCatalog, featuresFault } from "./feature-catalog.ts";
 import { faultsOf, LoadRetry } from "./load-queue.ts";
 import { ServedPursuit } from "./served-pursuit.ts";
 import type { ServingOptions } from "./serving-options.ts";
@@ -232,8 +233,9 @@ export class ServedDictionary {
     const [runtime, facts] = await SupervisedRuntime.start(supervision, this.#givenUp.signal);
     try {
       await onVersion?.(this.id, facts);
-      const own = labels === null ? null : labelsFor(labels, facts.sha256);
-      this.#features = await this.#catalogOf(manifest.m, own, warnings);
+      this.#folderWarnings = warnings;
+      this.#features?.close();
+      this.#features = await this.#catalogOf(manifest.m, labels, facts.sha256);
       for (const [feature, label] of this.#options.ownLabels?.of(this.id) ?? [])
         if (label.sha256 === facts.sha256) this.#features.setOwn(feature, label.text);
     } catch (error) {
@@ -381,6 +383,8 @@ export class ServedDictionary {
 
   async feature(index: number, span: Span): Promise<Feature> {
     const { calls, manifest, features } = this.serving();
+    // Read before anything is waited for: an unload closes the file.
+    const record = features.record(index);
     const norms = await this.#atomNorms(span);
     const neighbours = await calls.make(timeOf(manifest.m * manifest.dOut), (runtime, time) =>
       runtime.neighbours(index, NEIGHBOURS, time, span),
@@ -391,6 +395,8 @@ export class ServedDictionary {
       norm: norms[index]!,
       labels: features.labels(index),
       ...(rate !== undefined && { rate }),
+      ...record,
+      ...(record && { firesWithLabels: record.firesWith.map((other) => features.label(other.index)) }),
       neighbours: neighbours.map((neighbour) => {
         const label = features.label(neighbour.index);
         return { ...neighbour, ...(label && { label }) };
@@ -399,9 +405,9 @@ export class ServedDictionary {
   }
 
   async listFeatures(query: FeatureQuery, span: Span): Promise<FeaturePage> {
-    const { features } = this.serving();
     if (query.query !== undefined) this.labels();
-    return features.list(query, await this.#atomNorms(span));
+    const norms = await this.#atomNorms(span);
+    return this.serving().features.list(query, norms);
   }
 
   /** Features nearest to a row [d_out] less the centre, by cosine with the atom. */
@@ -416,6 +422,11 @@ export class ServedDictionary {
       runtime.nearest(row, count, time, span),
     );
     return found.map(({ index, cosine }) => ({ ...features.summary(index, norms), cosine }));
+  }
+
+  /** Coordinates of all atoms [m, 2]; null where there are none. */
+  map(): Float32Array | null {
+    return this.serving().features.map();
   }
 
   /** Held-out rows to try, with their texts; null if there are none. */
@@ -439,7 +450,7 @@ export class ServedDictionary {
     if (this.#features?.labelled === true) return this.#features;
     throw new EngineError(
       "PURSUIT_NO_LABELS",
-      `Dictionary ${this.id} has no labels: its folder has no labels.json, or none of this version; GET /v1/dictionaries/${this.id} warns of the latter.`,
+      `Dictionary ${this.id} has no labels: its folder has no labels.json and no features.db, or none of this version; GET /v1/dictionaries/${this.id} warns of the latter.`,
     );
   }
 
@@ -457,14 +468,42 @@ export class ServedDictionary {
     await loaded?.calls.end();
     await loaded?.runtime.close();
     this.#releaseMemory();
+    this.#features?.close();
+    this.#features = null;
     this.#loaded = null;
     this.#state = "unloaded";
     this.#faults = [];
   }
 
-  async #catalogOf(m: number, labels: Labels | null, warnings: readonly string[]): Promise<FeatureCatalog> {
-    this.#folderWarnings = [...warnings, ...(labels?.warnings ?? [])];
-    return FeatureCatalog.create(m, labels?.facts ?? new Map(), this.#givenUp.signal);
+  /** What is known of the features of that version, from the folder's files. */
+  async #catalogOf(m: number, labels: Labels | null, sha256: string): Promise<FeatureCatalog> {
+    const own = labels === null ? null : labelsFor(labels, sha256);
+    const file = await this.#featuresFile(m, sha256);
+    this.#folderWarnings = [...this.#folderWarnings, ...(own?.warnings ?? [])];
+    try {
+      return await FeatureCatalog.create({ m, facts: own?.facts ?? new Map(), file }, this.#givenUp.signal);
+    } catch (error) {
+      file?.close();
+      throw error;
+    }
+  }
+
+  /** The folder's features file, if it is whole and of that version; otherwise a warning says why not. */
+  async #featuresFile(m: number, sha256: string): Promise<FeaturesFile | null> {
+    const unused = (warning: string): null => {
+      this.#folderWarnings = [...this.#folderWarnings, warning];
+      return null;
+    };
+    try {
+      const file = await FeaturesFile.open(this.#folder, m);
+      const fault = file === null ? null : featuresFault(file, sha256);
+      if (fault === null) return file;
+      file?.close();
+      return unused(fault);
+    } catch (error) {
+      if (isSystemError(error) && shortageOf(error) !== null) throw error;
+      return unused(`${(error as Error).message} It is not used.`);
+    }
   }
 
   /**

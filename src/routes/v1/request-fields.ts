@@ -2,7 +2,7 @@ import type { Budget, RequestBudget } from "../../engine/core/budget.ts";
 import type { BudgetWire, EncodeFields } from "./schemas.ts";
 import type { DictionaryStatus, EncodeAnswer, EncodeRequest, Engine, RequestContext } from "../../engine/engine.ts";
 import { WireError } from "../../codecs/codec-error.ts";
-import type { Format } from "../../codecs/write-codes.ts";
+import type { CodeLabels, Format } from "../../codecs/write-codes.ts";
 import type { DictionaryManifest } from "../../engine/core/dictionary.ts";
 import { EngineError } from "../../engine/core/errors.ts";
 
@@ -71,7 +71,7 @@ export function correlationsOf(
  * Labels, unless the dictionary was replaced since encoding.
  * @throws EngineError PURSUIT_BEING_REPLACED
  */
-export function labelsOf(engine: Engine, id: string, sha256: string, indices: Uint32Array): readonly (string | null)[] {
+export function labelsOf(engine: Engine, id: string, sha256: string, indices: Uint32Array): CodeLabels {
   if (engine.status(id).sha256 !== sha256) throw replaced(id);
   return engine.labels(id, indices);
 }

@@ -266,6 +266,10 @@ const labelMap = Type.Optional(
   Type.Record(Type.String(), label, { description: "Texts of the features; null for none" }),
 );
 
+const SOURCES = "Where each label comes from; examples: words of the feature's top examples, where it has no label";
+const sourceList = Type.Optional(Type.Array(label, { description: SOURCES }));
+const sourceMap = Type.Optional(Type.Record(Type.String(), label, { description: SOURCES }));
+
 export const VERSION = "Version of the dictionary: a digest of its weights and encoder settings";
 
 export const AnsweredEncoderSchema = Type.Optional(
@@ -307,16 +311,16 @@ const column = (schema: TSchema) => Type.Array(schema);
 
 /** Written by codecs/write-codes.ts as text: here for the document. */
 export const EncodeAnswerSchema = Type.Union([
-  coded("Sparse", numbers("One per index"), { indices, labels: labelList }),
+  coded("Sparse", numbers("One per index"), { indices, labels: labelList, label_sources: sourceList }),
   coded("Dense", numbers("m numbers, format dense")),
-  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" }), { labels: labelMap }),
+  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" }), { labels: labelMap, label_sources: sourceMap }),
   Type.Object(
     {
       ...answerFields,
       indptr: Type.Array(Type.Integer()),
       indices: Type.Array(Type.Integer()),
       values: Type.Array(Type.Number()),
-      labels: labelList,
+      labels: labelList, label_sources: sourceList,
       shape: Type.Array(Type.Integer(), { description: "[n, m]" }),
       ...Object.fromEntries(Object.entries(rowFields).map(([name, schema]) => [name, Type.Optional(column(schema))])),
     },
@@ -370,7 +374,7 @@ export const TransferAnswerSchema = Type.Object(
       sha256: Type.String({ description: VERSION }),
       input_norm: oneOf(INPUT_NORMS, { description: "Other than none: outputs are rows as normed by this" }),
     }),
-    from: coded("Sparse", numbers("One per index"), { indices, labels: labelList }),
+    from: coded("Sparse", numbers("One per index"), { indices, labels: labelList, label_sources: sourceList }),
   },
   { title: "TransferredRows" },
 );

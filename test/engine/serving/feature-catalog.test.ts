@@ -9,7 +9,7 @@ const FACTS = new Map<number, FeatureFacts>([
   [2, { text: "Apple", rate: 0.3 }],
   [3, { rate: 0.2 }],
 ]);
-const catalog = await FeatureCatalog.create(4, FACTS);
+const catalog = await FeatureCatalog.create({ m: 4, facts: FACTS, file: null });
 const list = (query: Partial<FeatureQuery>) => catalog.list({ limit: 10, after: 0, ...query }, NORMS);
 const order = (query: Partial<FeatureQuery>): number[] => list(query).features.map(({ index }) => index);
 
@@ -43,8 +43,20 @@ describe("a list of features", () => {
 });
 
 describe("a catalog", () => {
+  it("puts a person's own label before all others, and finds the feature by it", async () => {
+    const own = await FeatureCatalog.create({ m: 4, facts: FACTS, file: null });
+    own.setOwn(0, { text: "a striped horse", source: "ada" });
+    expect(own.labels(0).map(({ text }) => text)).toEqual(["a striped horse", "zebra"]);
+    const find = (query: string) => own.list({ query, limit: 9, after: 0 }, NORMS).features.map(({ index }) => index);
+    expect([find("striped"), find("zebra")]).toEqual([[0], [0]]);
+    own.setOwn(0, null);
+    expect([own.label(0)?.text, find("striped")]).toEqual(["zebra", []]);
+  });
+
   it("is labelled where a feature has a text", async () => {
     expect(catalog.labelled).toBe(true);
-    expect((await FeatureCatalog.create(4, new Map([[0, { rate: 0.1 }]]))).labelled).toBe(false);
+    expect((await FeatureCatalog.create({ m: 4, facts: new Map([[0, { rate: 0.1 }]]), file: null })).labelled).toBe(
+      false,
+    );
   });
 });
