@@ -86,7 +86,9 @@ async function run(id: string, flags: Flags): Promise<void> {
     },
     checkpoint,
     onProgress: (done, total) => progress.show("rows", done, total),
-  }).finally(() => engine.close());
+  }).finally(async () => {
+    await engine.close();
+  });
   progress.end("rows", gathered.rows);
 
   const { recordsOf, describeFeatures, writeFeatures } = await import("../bulk/features-writer.ts");

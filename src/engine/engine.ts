@@ -204,6 +204,8 @@ export interface Engine {
   feature(id: string, index: number, context: RequestContext): Promise<Feature>;
   /** Best labels of features, null where one has none. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no labels */
   labels(id: string, indices: Uint32Array): readonly (FeatureLabel | null)[];
+  /** Version of what is known of the features: it changes with the weights, the statistics and the labels. */
+  featuresVersion(id: string): string;
   /** A page of the features. @throws EngineError PURSUIT_NO_LABELS when the dictionary has no words to search */
   features(id: string, query: FeatureQuery, context: RequestContext): Promise<FeaturePage>;
   /**

@@ -149,6 +149,16 @@ describe("a search by a row", () => {
   });
 });
 
+describe("a client that has an answer already", () => {
+  it.each(["/features", "/features/2", "/map"])("is told so of %s", async (path) => {
+    const { headers } = await get(path);
+    expect(headers["etag"]).toBe('"v1"');
+    const again = await get(path, { "if-none-match": headers["etag"] });
+    expect([again.statusCode, again.body, again.headers["etag"]]).toEqual([304, "", '"v1"']);
+    expect((await get(path, { "if-none-match": '"v0"' })).statusCode).toBe(200);
+  });
+});
+
 describe("the map", () => {
   it("is [m, 2] float32", async () => {
     const answer = await get("/map");

@@ -280,6 +280,10 @@ export class FakeEngine implements Engine {
     return Array.from(indices, (index) => (index === 0 ? FIRST : null));
   }
 
+  featuresVersion(): string {
+    return "v1";
+  }
+
   async features(id: string, { query, after, limit }: FeatureQuery): Promise<FeaturePage> {
     this.#fail();
     if (query !== undefined) this.labels(id, new Uint32Array());

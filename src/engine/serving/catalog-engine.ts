@@ -350,6 +350,11 @@ export class CatalogEngine implements Engine {
     return Array.from(indices, (index) => features.label(index) ?? null);
   }
 
+  featuresVersion(id: string): string {
+    const { sha256, features } = this.#dictionaries.find(id).serving();
+    return `${sha256.slice(0, 16)}-${features.version}`;
+  }
+
   features(id: string, query: FeatureQuery, { span }: RequestContext): Promise<FeaturePage> {
     return this.#dictionaries.find(id).listFeatures(query, span);
   }

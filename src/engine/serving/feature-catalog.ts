@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { FeatureFacts } from "../core/dictionary.ts";
 import type {
   FeatureLabel,
@@ -34,6 +35,8 @@ export class FeatureCatalog {
   readonly #stored: ReadonlyMap<number, readonly FeatureLabel[]>;
   /** Texts that people wrote, by feature. */
   readonly #own = new Map<number, string>();
+  readonly #files: string;
+  #version: string | null = null;
   readonly #search = new LabelSearch();
 
   private constructor({ m, facts, file }: CatalogSources) {
@@ -41,6 +44,13 @@ export class FeatureCatalog {
     this.#facts = facts;
     this.#file = file;
     this.#stored = file?.labels() ?? new Map();
+    this.#files = digestOf([file?.digest ?? null, [...facts]]);
+  }
+
+  /** Changes with whatever is known of the features. */
+  get version(): string {
+    this.#version ??= digestOf([this.#files, [...this.#own].sort(([a], [b]) => a - b)]);
+    return this.#version;
   }
 
   /** Indexes the labels, between other work. @param signal ends it */
@@ -62,6 +72,7 @@ export class FeatureCatalog {
     if (text === null) this.#own.delete(index);
     else this.#own.set(index, text);
     this.#search.set(index, this.labels(index));
+    this.#version = null;
   }
 
   /** Labels of a feature, the best first: people's own, then those of the files by score, then words of examples. */
@@ -173,6 +184,9 @@ export class FeatureCatalog {
     });
   }
 }
+
+const digestOf = (value: unknown): string =>
+  createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
 
 const scoreOf = ({ score }: FeatureLabel): number => score ?? -Number.MAX_VALUE;
 

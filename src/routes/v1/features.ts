@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Type from "typebox";
 import { EngineError } from "../../engine/core/errors.ts";
 import {
@@ -21,6 +21,7 @@ import {
   SearchFieldsSchema,
 } from "./feature-schemas.ts";
 import { oneOf } from "./schemas.ts";
+import { etagOf, isKnown } from "./entity-tags.ts";
 import { checkAnswer, leastBytes } from "../../codecs/answers.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { shortestFloats } from "../../codecs/write-codes.ts";
@@ -69,12 +70,14 @@ export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOp
         ),
         answer: FeaturePageSchema,
         problems: [404, 422, 500],
+        conditional: true,
       }),
     },
     async (request, reply) => {
       const { limit: given, after: from = "0", ...query } = request.query;
       const limit = given === undefined ? LISTED : limitOf(given, MOST_LISTED);
       if (!/^\d{1,9}$/.test(from)) throw new WireError("PURSUIT_INVALID_FIELD", "after must be `next` of a page.");
+      if (isUnchanged(request, reply, engine.featuresVersion(request.params.id))) return reply;
       const after = Number(from);
       const context = contextOf(request, reply, engine);
       const { features, total } = await engine.features(request.params.id, { ...query, limit, after }, context);
@@ -94,6 +97,7 @@ export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOp
         params: { index: textParameter("0 to m − 1", Type.Integer({ minimum: 0 })) },
         answer: FeatureSchema,
         problems: [404, 500],
+        conditional: true,
       }),
     },
     async (request, reply) => {
@@ -102,6 +106,7 @@ export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOp
         const message = `${JSON.stringify(index)} is not the number of a feature.`;
         throw new EngineError("PURSUIT_FEATURE_NOT_FOUND", message);
       }
+      if (isUnchanged(request, reply, engine.featuresVersion(id))) return reply;
       return featureWire(await engine.feature(id, Number(index), contextOf(request, reply, engine)));
     },
   );
@@ -149,10 +154,13 @@ export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOp
         contentType: "application/octet-stream",
         answer: binary("application/octet-stream", "[m, 2] float32, row-major and little-endian"),
         problems: [404],
+        conditional: true,
       }),
     },
     async (request, reply) => {
-      const map = await engine.map(request.params.id);
+      const { id } = request.params;
+      const map = await engine.map(id);
+      if (isUnchanged(request, reply, engine.featuresVersion(id))) return reply;
       return answerOf(reply, "application/octet-stream", octetsOf(map));
     },
   );
@@ -184,6 +192,14 @@ export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOp
       return answerOf(reply, "application/json", JSON.stringify({ inputs, texts }));
     },
   );
+}
+
+/** Sets the entity tag; answers 304 where the client has that version already. */
+function isUnchanged({ headers }: FastifyRequest, reply: FastifyReply, version: string): boolean {
+  void reply.header("etag", etagOf(version));
+  if (!isKnown(headers, version)) return false;
+  void reply.code(304).send();
+  return true;
 }
 
 const octetsOf = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer =>

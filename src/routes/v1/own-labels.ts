@@ -7,7 +7,7 @@ import { bodyOf, fieldsValidator } from "../body.ts";
 import type { AppOptions } from "../request-context.ts";
 import { bodySchemas, describeRoute, textParameter } from "./describe-route.ts";
 import { closed } from "./schemas.ts";
-import { etagOf, isKnown, preconditionOf } from "./steering-sets.ts";
+import { etagOf, isKnown, preconditionOf } from "./entity-tags.ts";
 
 const PATH = "/v1/dictionaries/:id/features/:index/label";
 

@@ -5,11 +5,11 @@ import { readEdits } from "../../engine/core/edits.ts";
 import type { SteeringSet } from "../../engine/core/steering.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { bodySchemas, describeRoute, textParameter } from "./describe-route.ts";
+import { etagOf, isKnown, preconditionOf } from "./entity-tags.ts";
 import { limitOf } from "./features.ts";
 import type { UnreadAnswers } from "../unread-answers.ts";
 import type { AppOptions } from "../request-context.ts";
 import { SetBodySchema, SetFieldsSchema, SteeringSetSchema, SteeringSetsSchema } from "./steer-schemas.ts";
-import type { IncomingHttpHeaders } from "node:http";
 
 const PATH = "/v1/dictionaries/:id/steering/:name";
 const tag = "steering";
@@ -143,32 +143,3 @@ const toWire = ({ name, sha256, stale, version }: Omit<SteeringSet, "edits">) =>
 
 /** Its edits go out as they lie on the disk, and not through a serializer that knows them by their schema. */
 const textOf = (set: SteeringSet): string => `${JSON.stringify(toWire(set)).slice(0, -1)},"edits":${set.edits}}`;
-
-/** A version as a strong entity tag (RFC 9110 §8.8.3). */
-export const etagOf = (version: string): string => `"${version}"`;
-
-/** Strong or weak tags in a list. */
-const TAG = /(?:W\/)?"[^"]*"/g;
-
-/**
- * What If-Match and If-None-Match ask of the version that is there, null for none (RFC 9110 §13.1). `*` is any version
- * at all. If-Match compares strongly: a weak tag never matches.
- */
-export function preconditionOf(headers: IncomingHttpHeaders): (version: string | null) => boolean {
-  const match = headers["if-match"];
-  const noneMatch = headers["if-none-match"];
-  return (version) =>
-    (match === undefined || names(match, version, true)) &&
-    (noneMatch === undefined || !names(noneMatch, version, false));
-}
-
-/** Whether If-None-Match says that the client has this version already. */
-export const isKnown = ({ "if-none-match": noneMatch }: IncomingHttpHeaders, version: string): boolean =>
-  noneMatch !== undefined && names(noneMatch, version, false);
-
-function names(header: string, version: string | null, strong: boolean): boolean {
-  if (version === null) return false;
-  if (header.trim() === "*") return true;
-  const tags = header.match(TAG) ?? [];
-  return tags.some((one) => (strong ? one : one.replace(/^W\//, "")) === etagOf(version));
-}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isKnown, preconditionOf } from "../../../src/routes/v1/steering-sets.ts";
+import { isKnown, preconditionOf } from "../../../src/routes/v1/entity-tags.ts";
 
 describe("preconditionOf", () => {
   it.each([
