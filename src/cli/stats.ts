@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import type { Gathered } from "../bulk/gather-statistics.ts";
 import { Cancellation } from "../engine/core/cancellation.ts";
 import type { FeatureLabel } from "../engine/core/features.ts";
 import { snakeCase } from "../engine/core/json-object.ts";
@@ -47,7 +48,7 @@ export function registerStats(program: Command): void {
 
 async function run(id: string, flags: Flags): Promise<void> {
   const { column, layer, encoder, modelsDir } = flags;
-  const settings = readSettings({
+  const settings = await readSettings({
     logLevel: "error",
     maxWaitMs: MAX_WAIT_MS,
     ...(modelsDir !== undefined && { modelsDir }),
@@ -74,21 +75,24 @@ async function run(id: string, flags: Flags): Promise<void> {
     path: resolve(settings.cacheDir, `stats-${id}-${sha256.slice(0, 12)}`),
     key: JSON.stringify({ ...made, sha256, column, layer, files, classes: classes?.names, version: 1 }),
   };
-  const gathered = await gatherStatistics({
-    files,
-    choice: { width: dIn, ...(column !== undefined && { column }), ...(layer !== undefined && { layer }) },
-    m,
-    top: Math.max(flags.examples, DESCRIBED_BY),
-    ...(classes && { classes }),
-    encode: async (rows) => {
-      const work = { rows, budget, trace: false, reconstruction: false, ...(encoder && { encoder }) };
-      return (await engine.encode(id, work, context)).codes;
-    },
-    checkpoint,
-    onProgress: (done, total) => progress.show("rows", done, total),
-  }).finally(async () => {
+  let gathered: Gathered;
+  try {
+    gathered = await gatherStatistics({
+      files,
+      choice: { width: dIn, ...(column !== undefined && { column }), ...(layer !== undefined && { layer }) },
+      m,
+      top: Math.max(flags.examples, DESCRIBED_BY),
+      ...(classes && { classes }),
+      encode: async (rows) => {
+        const work = { rows, budget, trace: false, reconstruction: false, ...(encoder && { encoder }) };
+        return (await engine.encode(id, work, context)).codes;
+      },
+      checkpoint,
+      onProgress: (done, total) => progress.show("rows", done, total),
+    });
+  } finally {
     await engine.close();
-  });
+  }
   progress.end("rows", gathered.rows);
 
   const { recordsOf, describeFeatures, writeFeatures } = await import("../bulk/features-writer.ts");

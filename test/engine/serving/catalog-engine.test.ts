@@ -364,13 +364,15 @@ describe("labels", () => {
 
   it("of the version that is served are used", async () => {
     const engine = await started([labelled("0".repeat(64))]);
-    expect(engine.labels("one", Uint32Array.of(0, 1))).toEqual(["a bird", null]);
+    expect(engine.labels("one", Uint32Array.of(0, 1))).toEqual([{ text: "a bird", source: "labels.json" }, null]);
     expect(engine.status("one")).toMatchObject({ labels: true, warnings: [] });
   });
 
   it("of another version are not", async () => {
     const engine = await started([labelled("1".repeat(64))]);
-    expect(() => engine.labels("one", Uint32Array.of(0))).toThrow(/no labels.json, or none of this version/);
+    expect(() => engine.labels("one", Uint32Array.of(0))).toThrow(
+      /no labels.json and no features.db, or none of this version/,
+    );
     expect(engine.status("one")).toMatchObject({
       labels: false,
       warnings: [expect.stringMatching(/made for the version 111111111111… and the dictionary is 000000000000…/)],
