@@ -3,7 +3,14 @@ import { invalid, WireError } from "./codec-error.ts";
 import { type Extent, Measure } from "./extent.ts";
 import { CODE_COLUMNS, type CodeColumn, columnOfCodes, type SparseCodes } from "../engine/core/sparse-codes.ts";
 import type { Rows } from "../engine/core/rows.ts";
-import { codeWriter, type EncodeAnswerHead, headFields, labelColumns, type NumberForm, shapeOf } from "./write-codes.ts";
+import {
+  codeWriter,
+  type EncodeAnswerHead,
+  headFields,
+  labelColumns,
+  type NumberForm,
+  shapeOf,
+} from "./write-codes.ts";
 
 /** 64-bit integers become doubles: values beyond 2^53 are out of every range of the API. */
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });

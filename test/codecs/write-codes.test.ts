@@ -101,7 +101,7 @@ describe("an encode answer", () => {
       totalVariance: 8,
       warning: "far off",
       encoder: { kind: "matching_pursuit", score: "relu", reselect: "add" },
-      ...(format !== "dense" && { labels: ["one", null] }),
+      ...(format !== "dense" && { labels: [{ text: "one", source: "tests" }, null] }),
     };
     const { codes, ...fields } = write(ROWS, head);
     const known: readonly string[] = ANSWER_FIELDS;

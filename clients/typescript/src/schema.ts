@@ -694,6 +694,8 @@ export interface components {
             explained_variance?: number | null;
             indices: number[];
             indptr: number[];
+            /** @description Where each label comes from; examples: words of the feature's top examples, where it has no label */
+            label_sources?: (string | null)[];
             /** @description Texts of the features, one per index; null for none */
             labels?: (string | null)[];
             /** @description Included by summary */
@@ -1224,6 +1226,10 @@ export interface components {
                 /** @description One per index */
                 values: number[];
             };
+            /** @description Where each label comes from; examples: words of the feature's top examples, where it has no label */
+            label_sources?: {
+                [key: string]: string | null;
+            };
             /** @description Texts of the features; null for none */
             labels?: {
                 [key: string]: string | null;
@@ -1384,6 +1390,8 @@ export interface components {
             };
             /** @description Ascending and distinct */
             indices: number[];
+            /** @description Where each label comes from; examples: words of the feature's top examples, where it has no label */
+            label_sources?: (string | null)[];
             /** @description Texts of the features, one per index; null for none */
             labels?: (string | null)[];
             /** @description What decode needs to undo the input norm */
@@ -2497,6 +2505,13 @@ export interface operations {
                     "application/json": components["schemas"]["FeaturePage"];
                 };
             };
+            /** @description Unchanged: if-none-match names its etag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description Problem */
             401: {
                 headers: {
@@ -2587,6 +2602,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Feature"];
                 };
+            };
+            /** @description Unchanged: if-none-match names its etag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Problem */
             401: {
@@ -3151,6 +3173,13 @@ export interface operations {
                 content: {
                     "application/octet-stream": string;
                 };
+            };
+            /** @description Unchanged: if-none-match names its etag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Problem */
             401: {

@@ -313,14 +313,18 @@ const column = (schema: TSchema) => Type.Array(schema);
 export const EncodeAnswerSchema = Type.Union([
   coded("Sparse", numbers("One per index"), { indices, labels: labelList, label_sources: sourceList }),
   coded("Dense", numbers("m numbers, format dense")),
-  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" }), { labels: labelMap, label_sources: sourceMap }),
+  coded("Map", Type.Record(Type.String(), Type.Number(), { description: "format map" }), {
+    labels: labelMap,
+    label_sources: sourceMap,
+  }),
   Type.Object(
     {
       ...answerFields,
       indptr: Type.Array(Type.Integer()),
       indices: Type.Array(Type.Integer()),
       values: Type.Array(Type.Number()),
-      labels: labelList, label_sources: sourceList,
+      labels: labelList,
+      label_sources: sourceList,
       shape: Type.Array(Type.Integer(), { description: "[n, m]" }),
       ...Object.fromEntries(Object.entries(rowFields).map(([name, schema]) => [name, Type.Optional(column(schema))])),
     },
