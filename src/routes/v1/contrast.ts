@@ -57,7 +57,7 @@ export function registerContrast(app: FastifyInstance, pool: WirePool, { engine,
       const found = await pool.contrast({ a: sets.a, b: sets.b, m: sets.m, options }, request.cancellation);
       const { labels } = engine.status(id);
       const indices = Uint32Array.from(found.features, ({ index }) => index);
-      const texts = labels ? labelsOf(engine, id, sets.sha256, indices) : null;
+      const texts = labels ? labelsOf(engine, id, sets.sha256, indices).map((label) => label?.text ?? null) : null;
       telemetry.stage("write", request.span, writing);
       return {
         dictionary: id,

@@ -45,7 +45,7 @@ describe("a list of features", () => {
 describe("a catalog", () => {
   it("puts a person's own label before all others, and finds the feature by it", async () => {
     const own = await FeatureCatalog.create({ m: 4, facts: FACTS, file: null });
-    own.setOwn(0, { text: "a striped horse", source: "ada" });
+    own.setOwn(0, "a striped horse");
     expect(own.labels(0).map(({ text }) => text)).toEqual(["a striped horse", "zebra"]);
     const find = (query: string) => own.list({ query, limit: 9, after: 0 }, NORMS).features.map(({ index }) => index);
     expect([find("striped"), find("zebra")]).toEqual([[0], [0]]);
