@@ -28,6 +28,7 @@ beforeAll(async () => {
   folder = temporaryFolder();
   models = join(folder, "models");
   writeModelFolder(models, "small", { atoms, d: D });
+  writeModelFolder(models, "bare", { atoms, d: D });
   await writeFile(join(folder, "rows.npy"), npyBytes([ROWS, D], rows.flat()));
   await writeFile(join(folder, "texts.txt"), texts.join("\n"));
   await writeFile(join(folder, "classes.json"), JSON.stringify(rows.map((_, i) => (i % 4 === 0 ? "animal" : "thing"))));
@@ -92,6 +93,15 @@ describe("statistics of a dictionary", () => {
     const answer = await fetch(`${server.base}${PATH}/map`);
     expect([answer.status, (await answer.arrayBuffer()).byteLength]).toEqual([200, 4 * 2 * M]);
   });
+});
+
+it.each([
+  ["map", "PURSUIT_NO_STATISTICS"],
+  ["features?query=bird", "PURSUIT_NO_LABELS"],
+  ["examples", "PURSUIT_NO_EXAMPLES"],
+])("a dictionary without statistics answers %s by %s", async (path, code) => {
+  const answer = await fetch(`${server.base}/v1/dictionaries/bare/${path}`);
+  expect([answer.status, await answer.json()]).toMatchObject([404, { code }]);
 });
 
 describe("pursuit stats", () => {

@@ -274,14 +274,14 @@ describe("what is served", () => {
     expect(near.features[0]!.cosine).toBeGreaterThan(near.features[1]!.cosine!);
   });
 
-  it("offers the examples of its folder, and refuses what it has no data for", async () => {
+  it("offers the examples of its folder, and a map of its atoms", async () => {
     const { inputs, texts } = await get<{ inputs: number[][]; texts: string[] }>(
       server.base,
       `/v1/dictionaries/${ID}/examples`,
     );
     expect([inputs.length, inputs[0]!.length]).toEqual([texts.length, 384]);
     const answer = await fetch(`${server.base}/v1/dictionaries/${ID}/map`);
-    expect([answer.status, await answer.json()]).toMatchObject([404, { code: "PURSUIT_NO_STATISTICS" }]);
+    expect([answer.status, (await answer.arrayBuffer()).byteLength]).toEqual([200, 4 * 2 * M]);
   });
 
   it("is live, and not ready by the default rule: the broken dictionary and its faults are named", async () => {
