@@ -21,6 +21,7 @@ import { Metrics } from "./metrics.ts";
 import { servingOptions } from "./serving-options.ts";
 import { EXPLORER_FOLDER } from "./plugins/explorer.ts";
 import { isLoopback } from "./plugins/host.ts";
+import { modelsFolder } from "./models-folder.ts";
 import type { Settings } from "./settings.ts";
 import { openState } from "./state.ts";
 import { followCertificate, readCertificate } from "./tls.ts";
@@ -32,7 +33,7 @@ export async function serve(settings: Settings, tracing: string | null): Promise
   outliveTerminal();
   growHeapFreely();
   const logger = createLogger(settings.logLevel, [...settings.apiKeys, ...settings.adminKeys, ...passwordOf(settings)]);
-  const modelsDir = resolve(settings.modelsDir);
+  const modelsDir = modelsFolder(settings.modelsDir);
   const { dictionaries, warnings } = await scanModels(modelsDir);
   for (const warning of warnings) logger.warn(warning);
   if (dictionaries.length === 0)

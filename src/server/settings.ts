@@ -73,6 +73,9 @@ const isHost = (given: string): boolean =>
 const isPostgres = (given: string): boolean =>
   URL.canParse(given) && /^postgres(?:ql)?:$/.test(new URL(given).protocol);
 
+/** Where dictionaries are if nothing else is said. */
+export const MODELS = "models";
+
 const MiB = 2 ** 20;
 
 /** The rest is for file pages, for bursts, and for what nobody foresaw. */
@@ -96,7 +99,7 @@ export const SETTINGS = Type.Object({
   socket: optional("Unix socket to listen on, too"),
   tlsCert: optional("file of the TLS certificate chain, PEM; reread when it changes"),
   tlsKey: optional("file of the key of the TLS certificate, PEM"),
-  modelsDir: text("folder of dictionary folders", "models"),
+  modelsDir: text("folder of dictionary folders", MODELS),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
   stateDir: text("folder for saved steering sets and labels; use it for one server only", ".state"),
   stateUrl: checked(
