@@ -7,5 +7,6 @@ const sections = read("CHANGELOG.md").split(/^## /m).slice(1);
 const section =
   sections.find((text) => text.startsWith(`[${version}]`) || text.startsWith(version)) ??
   sections.find((text) => text.startsWith("Unreleased"));
-if (section === undefined) throw new Error(`CHANGELOG.md has no section of ${version}, and none of what is unreleased.`);
+if (section === undefined)
+  throw new Error(`CHANGELOG.md has no section of ${version}, and none of what is unreleased.`);
 console.log(section.slice(section.indexOf("\n")).trim());
