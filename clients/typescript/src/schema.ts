@@ -2671,8 +2671,12 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example minilm-wordnet-mp */
                 id: string;
-                /** @description 0 to m − 1 */
+                /**
+                 * @description 0 to m − 1
+                 * @example 2316
+                 */
                 index: number;
             };
             cookie?: never;
@@ -2756,14 +2760,23 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example minilm-wordnet-mp */
                 id: string;
-                /** @description 0 to m − 1 */
+                /**
+                 * @description 0 to m − 1
+                 * @example 2316
+                 */
                 index: number;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "label": "agreement"
+                 *     }
+                 */
                 "application/json": components["schemas"]["FeatureLabelRequest"];
                 "application/msgpack": unknown;
                 "application/vnd.msgpack": unknown;
@@ -2922,8 +2935,12 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example minilm-wordnet-mp */
                 id: string;
-                /** @description 0 to m − 1 */
+                /**
+                 * @description 0 to m − 1
+                 * @example 2316
+                 */
                 index: number;
             };
             cookie?: never;

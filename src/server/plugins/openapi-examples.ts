@@ -52,6 +52,9 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, RequestExample>> = {
   searchFeatures: { parameters: { id: ID, query: "bird", limit: 5 } },
   getFeature: { parameters: { id: ID, index: 2316 } },
   findFeatures: { parameters: { id: ID }, body: json({ n: 5, inputs: INPUTS }) },
+  getFeatureLabel: { parameters: { id: ID, index: 2316 } },
+  putFeatureLabel: { parameters: { id: ID, index: 2316 }, body: json({ label: "agreement" }) },
+  deleteFeatureLabel: { parameters: { id: ID, index: 2316 } },
   getMap: { parameters: { id: ID } },
   getExamples: { parameters: { id: ID } },
   encode: {
