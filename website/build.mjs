@@ -12,6 +12,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "vitepress";
 
+// Else VitePress takes a notebook for a page that is not there.
+process.env.VITE_EXTRA_EXTENSIONS = "ipynb";
+
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SOURCE = join(HERE, "source");
