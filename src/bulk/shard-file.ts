@@ -9,7 +9,6 @@ import {
 } from "../engine/core/sparse-codes.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
 import { SafetensorsFile } from "../engine/dictionaries/formats/safetensors.ts";
-import { openParquet, writeEntries } from "./parquet-file.ts";
 
 /** Formats of files of codes. */
 export const SHARD_FORMATS = ["safetensors", "parquet"] as const;
@@ -17,6 +16,9 @@ export type ShardFormat = (typeof SHARD_FORMATS)[number];
 
 /** Texts beside the codes of a shard: what made them, and of which rows they are. */
 export type ShardFacts = Readonly<Record<string, string>>;
+
+/** Loaded on first use: its WebAssembly takes memory that a server has no use for. */
+const parquet = () => import("./parquet-file.ts");
 
 /**
  * Writes the codes of consecutive rows as one file, under another name until it is whole and on disk: a file of its own
@@ -34,7 +36,8 @@ export async function writeShard(
   await mkdir(dirname(path), { recursive: true });
   const handle = await open(`${path}.part`, "w");
   try {
-    const chunks = format === "safetensors" ? safetensorsOf(parts, facts) : [writeEntries(parts, first, facts)];
+    const chunks =
+      format === "safetensors" ? safetensorsOf(parts, facts) : [(await parquet()).writeEntries(parts, first, facts)];
     for (const chunk of chunks) await writeAll(handle, chunk);
     await handle.sync();
   } finally {
@@ -67,7 +70,7 @@ async function syncFolder(path: string): Promise<void> {
 export async function readShardFacts(path: string, format: ShardFormat): Promise<ShardFacts | null> {
   try {
     if (format === "parquet") {
-      const { file, close } = await openParquet(path);
+      const { file, close } = await (await parquet()).openParquet(path);
       try {
         return Object.fromEntries(file.metadata().fileMetadata().keyValueMetadata()) as ShardFacts;
       } finally {

@@ -8,6 +8,7 @@ import { registerImport } from "./import.ts";
 import { registerPull } from "./pull.ts";
 import { registerSearch } from "./search.ts";
 import { registerServe } from "./serve.ts";
+import { registerLabels } from "./labels.ts";
 import { registerStats } from "./stats.ts";
 import { registerVerify } from "./verify.ts";
 import { hideSecrets, redact } from "../server/config.ts";
@@ -29,6 +30,7 @@ registerVerify(program);
 registerPull(program);
 registerSearch(program);
 registerStats(program);
+registerLabels(program);
 registerDoctor(program);
 
 try {

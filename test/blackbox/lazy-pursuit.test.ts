@@ -77,24 +77,28 @@ describe("with PURSUIT_LOAD=lazy and one-pass dictionaries", () => {
     expect(server.log()).toMatch(/is unloaded to make room/);
   });
 
-  it("answers mixed traffic over all of them, each by its own dictionary and encoder, and loses nothing", async () => {
-    const { next } = random(11);
-    const requests = Array.from({ length: REQUESTS }, (_, n) => ({
-      i: 1 + Math.floor(next() * DICTIONARIES),
-      value: n + 1,
-      pursuit: next() < 0.4,
-    }));
-    let at = 0;
-    let answered = 0;
-    const client = async (): Promise<void> => {
-      for (let request = requests[at++]; request !== undefined; request = requests[at++]) {
-        const { i, value, pursuit } = request;
-        expect(await ask(i, value, pursuit)).toBeCloseTo((pursuit ? 1 : 2) * i * value, 2);
-        answered++;
-      }
-    };
-    await Promise.all(Array.from({ length: CLIENTS }, client));
-    expect(answered).toBe(REQUESTS);
-    expect(server.runtimes().length).toBeLessThanOrEqual(5);
-  });
+  it(
+    "answers mixed traffic over all of them, each by its own dictionary and encoder, and loses nothing",
+    { timeout: 300_000 },
+    async () => {
+      const { next } = random(11);
+      const requests = Array.from({ length: REQUESTS }, (_, n) => ({
+        i: 1 + Math.floor(next() * DICTIONARIES),
+        value: n + 1,
+        pursuit: next() < 0.4,
+      }));
+      let at = 0;
+      let answered = 0;
+      const client = async (): Promise<void> => {
+        for (let request = requests[at++]; request !== undefined; request = requests[at++]) {
+          const { i, value, pursuit } = request;
+          expect(await ask(i, value, pursuit)).toBeCloseTo((pursuit ? 1 : 2) * i * value, 2);
+          answered++;
+        }
+      };
+      await Promise.all(Array.from({ length: CLIENTS }, client));
+      expect(answered).toBe(REQUESTS);
+      expect(server.runtimes().length).toBeLessThanOrEqual(5);
+    },
+  );
 });

@@ -182,10 +182,12 @@ describe.runIf(browserThere())("the explorer", () => {
     await page.getByLabel("Search words").fill("bird");
     await page.getByText(/features match/).waitFor();
     await page.waitForURL(/q=bird/);
-    await list
-      .getByRole("link", { name: /warm-blooded egg-laying/ })
-      .first()
-      .click();
+    // Still in the order of rates: the most frequent one that matches comes first.
+    const found = (await (
+      await fetch(`${server.base}/v1/dictionaries/${MP}/features?query=bird&sort=rate&limit=1`)
+    ).json()) as { features: { index: number }[] };
+    await list.getByText(String(found.features[0]!.index), { exact: true }).waitFor();
+    await list.getByRole("link").first().click();
     await page.waitForURL(/#\/feature\?/);
     await expectQuiet();
   });

@@ -11,6 +11,7 @@ beforeAll(async () => {
   test.engine.labelled = true;
   const name = "x".repeat(1 << 20);
   test.engine.sets.set("long", { name, sha256: "ab".repeat(32), edits: "[]", version: "v", stale: false });
+  test.engine.written.set(1, { text: "mine", sha256: "ab".repeat(32), version: "v", stale: false });
   base = await test.app.listen({ host: "127.0.0.1", port: 0 });
 });
 afterAll(() => test.app.close());

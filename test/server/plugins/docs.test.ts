@@ -9,7 +9,14 @@ interface Document {
 }
 
 const KEY = "a-key-of-sixteen-or-more";
-const MANAGEMENT = ["deleteSteeringSet", "putSteeringSet", "v2Load", "v2Unload"];
+const MANAGEMENT = [
+  "deleteFeatureLabel",
+  "deleteSteeringSet",
+  "putFeatureLabel",
+  "putSteeringSet",
+  "v2Load",
+  "v2Unload",
+];
 const HEALTH = new Set(["live", "ready", "v2Live", "v2Ready"]);
 
 let test: TestApp;
