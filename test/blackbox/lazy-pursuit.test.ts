@@ -98,7 +98,8 @@ describe("with PURSUIT_LOAD=lazy and one-pass dictionaries", () => {
       };
       await Promise.all(Array.from({ length: CLIENTS }, client));
       expect(answered).toBe(REQUESTS);
-      expect(server.runtimes().length).toBeLessThanOrEqual(5);
+      // A process counts 64 MiB while it loads, and somewhat less from then on.
+      expect(server.runtimes().length).toBeLessThanOrEqual(6);
     },
   );
 });
