@@ -52,6 +52,8 @@ describe.runIf(prometheus !== null)("the dashboard on a real Prometheus", { time
       scraper.stderr!.resume();
       break;
     }
+    // It listens before it can answer queries.
+    await until(async () => (await fetch(`${base}/-/ready`)).ok);
     load = drive(server.base, state);
   });
 
