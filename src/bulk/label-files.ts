@@ -6,7 +6,7 @@ import type { FeatureLabel } from "../engine/core/features.ts";
 import { isObject } from "../engine/core/json-object.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
 import { readJsonFile } from "../engine/dictionaries/formats/json-file.ts";
-import { labelsOf } from "../engine/dictionaries/labels.ts";
+import { labelsOf, MAX_LABEL } from "../engine/dictionaries/labels.ts";
 
 /** Labels of one path, all of one source. */
 export interface LabelFile {
@@ -26,8 +26,6 @@ export interface LabelChoice {
 const MAX_FILE_BYTES = 512 << 20;
 /** A line with its embedding takes some kilobytes. */
 const MAX_LINE = 1 << 20;
-/** A sentence, not a page. */
-const MAX_TEXT = 2000;
 /** What Delphi writes where a model's answer held no label. */
 const UNPARSED = "Explanation could not be parsed.";
 const DELPHI = /^(.+)_latent(\d{1,10})\.txt$/;
@@ -41,12 +39,17 @@ const BATCH = /\.jsonl?(?:\.gz)?$/;
 export async function readLabelFile(path: string, choice: LabelChoice): Promise<LabelFile> {
   const found = new FoundLabels(path, choice);
   if ((await stat(path)).isDirectory()) return readFolder(path, found);
-  if (path.endsWith(".json")) {
-    const { value } = await readJsonFile(path, MAX_FILE_BYTES);
-    if (!Array.isArray(value)) return ownLabels(path, value, choice.m);
-    for (const [i, entry] of value.entries()) found.neuronpedia(entry, `entry ${i}`);
-  } else await readLines(path, found);
-  return found.of("neuronpedia");
+  const own = await readBatch(path, found);
+  return own === undefined ? found.of("neuronpedia") : ownLabels(path, own, choice.m);
+}
+
+/** Reads explanations of Neuronpedia. @returns what a `.json` file holds in place of a list of them */
+async function readBatch(path: string, found: FoundLabels): Promise<unknown> {
+  if (!path.endsWith(".json")) return readLines(path, found);
+  const { value } = await readJsonFile(path, MAX_FILE_BYTES);
+  if (!Array.isArray(value)) return value;
+  for (const [i, entry] of value.entries()) found.neuronpedia(entry, `${basename(path)} entry ${i}`);
+  return undefined;
 }
 
 /** `labels.json` of a dictionary folder. */
@@ -75,13 +78,8 @@ async function readFolder(path: string, found: FoundLabels): Promise<LabelFile> 
   if (batches.length === 0)
     throw new FormatError(path, "holds neither batches of Neuronpedia (.jsonl, .jsonl.gz, .json) nor a run of Delphi.");
   for (const name of batches) {
-    if (!name.endsWith(".json")) {
-      await readLines(join(folder, name), found);
-      continue;
-    }
-    const { value } = await readJsonFile(join(folder, name), MAX_FILE_BYTES);
-    if (!Array.isArray(value)) throw new FormatError(join(folder, name), "is not a list of explanations.");
-    for (const [i, entry] of value.entries()) found.neuronpedia(entry, `${name} entry ${i}`);
+    const other = await readBatch(join(folder, name), found);
+    if (other !== undefined) throw new FormatError(join(folder, name), "is not a list of explanations.");
   }
   return found.of("neuronpedia");
 }
@@ -198,7 +196,7 @@ class FoundLabels {
       throw new FormatError(this.#path, `${where} has the index ${JSON.stringify(index) ?? "none"}; ${range}.`);
     }
     const words = typeof text === "string" ? text.trim() : "";
-    if (words === "" || words.length > MAX_TEXT) {
+    if (words === "" || words.length > MAX_LABEL) {
       this.#skipped++;
       return;
     }

@@ -73,32 +73,16 @@ function transposed(
 
 async function openSafetensorsRows(path: string, choice: RowChoice): Promise<RowFile> {
   const file = await SafetensorsFile.open(path);
-  try {
-    const name = chooseTensor(path, file.tensors, choice);
-    const { dtype, shape } = file.tensors.get(name)!;
+  return rowsOfTensor(path, file, choice, (name, { dtype }) => {
     const type = dtype as FloatType;
-    const layout = layoutOf(path, `tensor ${name}`, shape, choice);
     const size = FLOAT_BYTES[type];
-    const stored: StoredFloats = { type, read: (from, count) => file.readBytes(name, from * size, count * size) };
-    return {
-      path,
-      count: layout.count,
-      width: layout.width,
-      blocks: (from, to, most) => readBlocks(stored, layout, from, to, most),
-      close: () => file.close(),
-    };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
+    return { type, read: (from, count) => file.readBytes(name, from * size, count * size) };
+  });
 }
 
 async function openWholeRows(path: string, choice: RowChoice): Promise<RowFile> {
   const file = await openTensorFile(path);
-  try {
-    const name = chooseTensor(path, file.tensors, choice);
-    const { shape } = file.tensors.get(name)!;
-    const layout = layoutOf(path, `tensor ${name}`, shape, choice);
+  return rowsOfTensor(path, file, choice, (name, { shape }) => {
     const bytes = elements(shape) * 4;
     if (bytes > MAX_WHOLE_BYTES) {
       throw new FormatError(
@@ -107,13 +91,28 @@ async function openWholeRows(path: string, choice: RowChoice): Promise<RowFile> 
       );
     }
     let held: Promise<Float32Array> | null = null;
-    const stored: StoredFloats = {
+    return {
       type: "F32",
       async read(from, count) {
         const { buffer, byteOffset } = await (held ??= file.readFloats(name));
         return new Uint8Array(buffer, byteOffset + from * 4, count * 4);
       },
     };
+  });
+}
+
+/** The rows of one of a file's tensors; closes the file where it has none. @throws FormatError */
+async function rowsOfTensor<T extends { readonly dtype: string; readonly shape: readonly number[] }>(
+  path: string,
+  file: { readonly tensors: ReadonlyMap<string, T>; close(): Promise<void> },
+  choice: RowChoice,
+  storedOf: (name: string, tensor: T) => StoredFloats,
+): Promise<RowFile> {
+  try {
+    const name = chooseTensor(path, file.tensors, choice);
+    const tensor = file.tensors.get(name)!;
+    const layout = layoutOf(path, `tensor ${name}`, tensor.shape, choice);
+    const stored = storedOf(name, tensor);
     return {
       path,
       count: layout.count,

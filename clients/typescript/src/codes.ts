@@ -45,6 +45,8 @@ export class Codes {
   /** Of each part that was sent; its columns by their names on the wire. */
   readonly #parts: readonly Safetensors[];
   readonly #starts: readonly number[];
+  /** Parsed once for each part, not for each row. */
+  readonly #texts: { readonly labels: readonly (string | null)[] | undefined; readonly stops: readonly Stop[] }[] = [];
 
   /** @param parts safetensors answers of the same dictionary, in the order of their rows; one at least */
   constructor(parts: readonly Safetensors[]) {
@@ -84,11 +86,10 @@ export class Codes {
       throw new RangeError(`There is no row ${i} of ${this.length}.`);
     const at = this.#starts.findLastIndex((start) => start <= i);
     const { tensors, metadata } = this.#parts[at]!;
+    const { labels, stops } = (this.#texts[at] ??= textsOf(metadata));
     const local = i - this.#starts[at]!;
     const one = (name: string): number | undefined => tensors.get(name)?.data[local];
     const entries = range(tensors.get("indptr")!, local);
-    const labels = metadata["labels"];
-    const stops = JSON.parse(metadata["stop_names"]!) as readonly Stop[];
     return {
       indices: tensors.get("indices")!.data.subarray(...entries) as Uint32Array,
       values: tensors.get("values")!.data.subarray(...entries) as Float32Array,
@@ -96,7 +97,7 @@ export class Codes {
       stop: stops[one("stop")!]!,
       residualNorm: one("residual_norm"),
       relativeError: one("relative_error"),
-      labels: labels === undefined ? undefined : (JSON.parse(labels) as (string | null)[]).slice(...entries),
+      labels: labels?.slice(...entries),
       trace: traceOf(tensors, local),
       reconstruction: matrixRow(tensors.get("reconstruction"), local),
     };
@@ -119,6 +120,11 @@ export class Codes {
     for (let i = 0; i < this.length; i++) yield this.row(i);
   }
 }
+
+const textsOf = ({ labels, stop_names: stops }: Safetensors["metadata"]) => ({
+  labels: labels === undefined ? undefined : (JSON.parse(labels) as readonly (string | null)[]),
+  stops: JSON.parse(stops!) as readonly Stop[],
+});
 
 const range = ({ data }: Tensor, i: number): [number, number] => [data[i]!, data[i + 1]!];
 

@@ -11,7 +11,7 @@ export const LABELS_FILE = "labels.json";
 const MAX_LABELS_BYTES = 512 << 20;
 
 /** A sentence, not a page. */
-const MAX_TEXT = 2000;
+export const MAX_LABEL = 2000;
 
 /**
  * `{"sha256", "<feature>": {"text", "score", "rate", …}}` by feature; other fields belong to other tools and are
@@ -68,7 +68,7 @@ export function labelsOf(file: unknown, m: number): Labels {
   }
   const warnings = [
     ...left(unknown, "entries", `features are 0 to ${m - 1}, and each entry is an object`),
-    ...left(parts, "fields", `text is a string of 1 to ${MAX_TEXT} characters, score and rate are numbers`),
+    ...left(parts, "fields", `text is a string of 1 to ${MAX_LABEL} characters, score and rate are numbers`),
   ];
   return { ...(sha256 !== undefined && { sha256 }), facts, warnings };
 }
@@ -86,7 +86,7 @@ const quoted = (feature: string): string => JSON.stringify(feature.slice(0, 40))
 function factsOf(entry: Record<string, unknown>, leaveOut: (part: string) => void): FeatureFacts {
   // Python writes null for a missing part.
   const [text, score, rate] = [entry["text"] ?? undefined, entry["score"] ?? undefined, entry["rate"] ?? undefined];
-  const isText = typeof text === "string" && text !== "" && text.length <= MAX_TEXT;
+  const isText = typeof text === "string" && text !== "" && text.length <= MAX_LABEL;
   const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
   if (text !== undefined && !isText) leaveOut("text");
   if (score !== undefined && !isNumber(score)) leaveOut("score");
