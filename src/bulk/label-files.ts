@@ -2,11 +2,11 @@ import { createReadStream } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { createGunzip } from "node:zlib";
-import type { FeatureLabel } from "../engine/core/features.ts";
+import { type FeatureLabel, MAX_LABEL } from "../engine/core/features.ts";
 import { isObject } from "../engine/core/json-object.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
 import { readJsonFile } from "../engine/dictionaries/formats/json-file.ts";
-import { labelsOf, MAX_LABEL } from "../engine/dictionaries/labels.ts";
+import { labelsOf } from "../engine/dictionaries/labels.ts";
 
 /** Labels of one path, all of one source. */
 export interface LabelFile {

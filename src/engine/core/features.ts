@@ -1,6 +1,9 @@
 /** What is known of features beside their weights: labels, statistics over reference rows, examples. */
 import type { Neighbour } from "./dictionary.ts";
 
+/** Characters of a label at most: a sentence, not a page. */
+export const MAX_LABEL = 2000;
+
 /** A feature in words. */
 export interface FeatureLabel {
   readonly text: string;

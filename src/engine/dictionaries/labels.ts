@@ -1,6 +1,7 @@
 import { isSystemError, shortageOf } from "../core/errors.ts";
 import { join } from "node:path";
 import type { FeatureFacts } from "../core/dictionary.ts";
+import { MAX_LABEL } from "../core/features.ts";
 import { isObject } from "../core/json-object.ts";
 import { FormatError } from "./formats/format-error.ts";
 import { readJsonFile } from "./formats/json-file.ts";
@@ -9,9 +10,6 @@ export const LABELS_FILE = "labels.json";
 
 /** Room for a million features with a sentence each. */
 const MAX_LABELS_BYTES = 512 << 20;
-
-/** A sentence, not a page. */
-export const MAX_LABEL = 2000;
 
 /**
  * `{"sha256", "<feature>": {"text", "score", "rate", …}}` by feature; other fields belong to other tools and are

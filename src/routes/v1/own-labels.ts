@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import Type from "typebox";
 import { EngineError } from "../../engine/core/errors.ts";
-import type { OwnLabel } from "../../engine/core/features.ts";
+import { MAX_LABEL, type OwnLabel } from "../../engine/core/features.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
 import type { AppOptions } from "../request-context.ts";
@@ -11,11 +11,8 @@ import { etagOf, isKnown, preconditionOf } from "./entity-tags.ts";
 
 const PATH = "/v1/dictionaries/:id/features/:index/label";
 
-/** Characters of a label: a sentence or two, not a page. */
-const MOST = 2000;
-
 const LabelBodySchema = Type.Object(
-  { label: Type.String({ minLength: 1, maxLength: MOST }) },
+  { label: Type.String({ minLength: 1, maxLength: MAX_LABEL }) },
   { ...closed, title: "FeatureLabelRequest" },
 );
 
@@ -126,7 +123,8 @@ function labelText(given: unknown): string {
   const fault = (what: string): WireError => new WireError("PURSUIT_INVALID_FIELD", `label ${what}.`);
   if (typeof given !== "string") throw fault("must be a text");
   const text = given.trim();
-  if (text === "" || text.length > MOST) throw fault(`must have 1 to ${MOST} characters; it has ${text.length}`);
+  if (text === "" || text.length > MAX_LABEL)
+    throw fault(`must have 1 to ${MAX_LABEL} characters; it has ${text.length}`);
   // A database keeps neither.
   if (/\p{Cc}/u.test(text) || /\p{Cs}/u.test(text)) throw fault("must not hold control characters or half characters");
   return text;
