@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
-import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu/spec.ts";
+import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu.ts";
 import { type Encoded, get, post } from "../support/client.ts";
 import { runCli } from "../support/run-cli.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";

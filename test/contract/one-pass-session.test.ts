@@ -3,10 +3,9 @@ import { afterAll, describe, expect, it } from "vitest";
 import { atomNorms } from "../../src/engine/core/dictionary-weights.ts";
 import type { Budget } from "../../src/engine/core/budget.ts";
 import { type SparseCodes, STOP_REASONS } from "../../src/engine/core/sparse-codes.ts";
-import { onePassRule } from "../../src/engine/encoders/activations.ts";
 import type { OnePassSettings, OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { referenceCode } from "../../src/engine/encoders/reference.ts";
-import { specOf } from "../../src/engine/encoders/registry.ts";
+import { onePassSpecOf, specOf } from "../../src/engine/encoders/registry.ts";
 import { OnePassSession } from "../../src/engine/runtime/sessions/one-pass-session.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import { batchOf } from "../support/batch.ts";
@@ -132,7 +131,7 @@ describe.each(CASES)("$name", async (one) => {
   it("has the active atoms and values of the rule in float64, wherever float32 decides", () => {
     let agreed = 0;
     for (let i = 0; i < ROWS; i++) {
-      const { values, undecided, errors } = referenceCode(spaces(i).input, weights, onePassRule(weights).reference);
+      const { values, undecided, errors } = referenceCode(spaces(i).input, weights, onePassSpecOf(weights).reference);
       const code = codeOf(own, i);
       const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       let decided = true;

@@ -1,4 +1,4 @@
-import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu/spec.ts";
+import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu.ts";
 import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { normals } from "./seeded.ts";
 

@@ -6,9 +6,9 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeSafetensors } from "../../src/engine/dictionaries/formats/safetensors.ts";
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
-import { onePassRule } from "../../src/engine/encoders/activations.ts";
 import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { referenceCode } from "../../src/engine/encoders/reference.ts";
+import { onePassSpecOf } from "../../src/engine/encoders/registry.ts";
 import { batchOf } from "../../test/support/batch.ts";
 import { normals } from "../../test/support/seeded.ts";
 import { type BaselineCodes, BaselineProcess } from "./baseline-process.ts";
@@ -177,7 +177,7 @@ function difference(
     );
     if (differing.length === 0) continue;
     const row = rows.subarray(i * weights.dIn, (i + 1) * weights.dIn);
-    const { undecided } = referenceCode(row, weights, onePassRule(weights).reference);
+    const { undecided } = referenceCode(row, weights, onePassSpecOf(weights).reference);
     const wrong = differing.find((j) => undecided[j] !== true);
     if (wrong !== undefined) return `row ${i}: atom ${wrong} is ${own.get(wrong)} here and ${other.get(wrong)} there`;
   }

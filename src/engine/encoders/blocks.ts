@@ -1,8 +1,8 @@
 import { type CandidateScan, PlainScan } from "../core/candidate-atoms.ts";
 import type { Block } from "../core/dictionary.ts";
-import { onePassRule } from "./activations.ts";
 import type { OnePassWeights } from "./one-pass.ts";
 import { type DecidedCode, referenceCode } from "./reference.ts";
+import { onePassSpecOf } from "./registry.ts";
 
 /**
  * Dictionaries over several layers whose atoms each read one of them. Each block of atoms is encoded as a dictionary of its own
@@ -17,7 +17,7 @@ import { type DecidedCode, referenceCode } from "./reference.ts";
 export function blockScan(weights: OnePassWeights, norms: Float64Array): CandidateScan | null {
   if (weights.blocks === undefined) return null;
   const parts = blocksOf(weights).map(({ block: { from, to }, part }) => {
-    const { screen } = onePassRule(part).create(part, norms.subarray(from, to));
+    const { screen } = onePassSpecOf(part).activation(part, norms.subarray(from, to));
     return { from, to, screen, scan: new PlainScan(screen, part.m) };
   });
   return parts.every(({ screen }) => screen.by === "limit") ? null : new BlockScan(parts, weights.m);
@@ -57,7 +57,7 @@ class BlockScan implements CandidateScan {
  * @param input [dIn] normed, and centred where the encoder wants it
  */
 export function decidedCode(input: Float64Array, weights: OnePassWeights): DecidedCode {
-  const { reference } = onePassRule(weights);
+  const { reference } = onePassSpecOf(weights);
   if (weights.blocks === undefined) return referenceCode(input, weights, reference);
   const code = {
     values: new Float64Array(weights.m),

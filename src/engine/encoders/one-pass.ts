@@ -1,4 +1,5 @@
 import type { TProperties } from "typebox";
+import type { Activation } from "../core/candidate-atoms.ts";
 import { type EncoderSettings, type Role, ROLES } from "../core/dictionary.ts";
 import type { DictionaryWeights } from "../core/dictionary-weights.ts";
 import { type BudgetRule, closed, commonSchema, type EncoderSpec, type TypeBox, type Widths } from "./spec.ts";
@@ -35,8 +36,37 @@ export interface ScaledSettings extends OnePassSettings {
 
 export const scaleByDecoderNormSchema = (type: TypeBox) => type.Union([type.Boolean(), type.Literal("select")]);
 
-/** What differs from kind to kind. */
-interface OnePassKind<S extends OnePassSettings> {
+/** A row of a one-pass encoder in float64, before its activation. */
+interface ReferenceRow<S extends OnePassSettings> {
+  /** [m] W·in + bias */
+  readonly h: Float64Array;
+  /** [m] ||D_j|| */
+  readonly norms: Float64Array;
+  readonly weights: OnePassWeights<S>;
+}
+
+/** Activations in float64, with how far each score is from being otherwise. */
+interface ReferenceCode {
+  /** [m] activations, 0 where inactive */
+  readonly values: Float64Array;
+  /** [m] distance of each score from its limit */
+  readonly margins: Float64Array;
+  /** [m] factor between h and the scores; absent: 1 */
+  readonly scale?: Float64Array;
+}
+
+/** The activation rule of a kind, written twice. Methods, so that each kind may name its own settings. */
+interface ActivationRule<S extends OnePassSettings> {
+  /** As it is served, in float32. @param norms [m] ||D_j|| of the atoms as they are stored */
+  activation(this: void, weights: OnePassWeights<S>, norms: Float64Array): Activation;
+  /** In plain float64: verify and the tests compare with it. It shares no code with `activation`. */
+  reference(this: void, row: ReferenceRow<S>): ReferenceCode;
+}
+
+export interface OnePassSpec<S extends OnePassSettings = OnePassSettings> extends EncoderSpec<S>, ActivationRule<S> {}
+
+/** The parts of a spec that differ from kind to kind. */
+interface OnePassKind<S extends OnePassSettings> extends ActivationRule<S> {
   readonly kind: string;
   /** Settings beside the common ones. */
   readonly schema?: (type: TypeBox) => TProperties;
@@ -51,7 +81,9 @@ export function onePassSpec<S extends OnePassSettings>({
   schema = () => ({}),
   tensors = ({ m }) => ({ encoder_bias: [m] }),
   faults,
-}: OnePassKind<S>): EncoderSpec<S> {
+  activation,
+  reference,
+}: OnePassKind<S>): OnePassSpec<S> {
   return {
     kind,
     family: "one_pass",
@@ -77,6 +109,8 @@ export function onePassSpec<S extends OnePassSettings>({
     // Without a budget a row keeps every active atom, however many those are.
     budget: (_settings, { m }, serverCap): BudgetRule => ({ cap: Math.min(m, serverCap), unset: m }),
     ...(faults && { faults }),
+    activation,
+    reference,
   };
 }
 

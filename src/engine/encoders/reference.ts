@@ -1,27 +1,5 @@
 import { knownNorms } from "../core/dictionary-weights.ts";
-import type { OnePassSettings, OnePassWeights } from "./one-pass.ts";
-
-/** A row of a one-pass encoder in float64, before its activation. */
-export interface ReferenceRow<S extends OnePassSettings> {
-  /** [m] W·in + bias */
-  readonly h: Float64Array;
-  /** [m] ||D_j|| */
-  readonly norms: Float64Array;
-  readonly weights: OnePassWeights<S>;
-}
-
-/** Activations in float64, with how far each score is from being otherwise. */
-export interface ReferenceCode {
-  /** [m] activations, 0 where inactive */
-  readonly values: Float64Array;
-  /** [m] distance of each score from its limit */
-  readonly margins: Float64Array;
-  /** [m] factor between h and the scores; absent: 1 */
-  readonly scale?: Float64Array;
-}
-
-/** The activation rule of a kind in plain float64: what verify and the tests compare with. */
-export type Reference<S extends OnePassSettings = OnePassSettings> = (row: ReferenceRow<S>) => ReferenceCode;
+import type { OnePassSettings, OnePassSpec, OnePassWeights } from "./one-pass.ts";
 
 /** The k largest scores (lower index first on a tie), and each score's distance from the other side of the limit. */
 export function selectionMargins(
@@ -53,7 +31,7 @@ export interface DecidedCode {
 export function referenceCode<S extends OnePassSettings>(
   input: ArrayLike<number>,
   weights: OnePassWeights<S>,
-  reference: Reference<S>,
+  reference: OnePassSpec<S>["reference"],
 ): DecidedCode {
   const { dIn: d, m, tensors } = weights;
   const weight = tensors["encoder_weight"]!;

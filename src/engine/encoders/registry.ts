@@ -1,25 +1,18 @@
 import type { TSchema } from "typebox";
-import { absTopkSpec } from "./abs-topk/spec.ts";
-import { gatedSpec } from "./gated/spec.ts";
-import { groupmaxSpec } from "./groupmax/spec.ts";
-import { jumpReluSpec } from "./jumprelu/spec.ts";
-import { matchingPursuitSpec } from "./matching-pursuit/spec.ts";
-import { orthogonalMatchingPursuitSpec } from "./orthogonal-matching-pursuit/spec.ts";
-import { reluSpec } from "./relu/spec.ts";
+import { absTopkSpec } from "./abs-topk.ts";
+import { gatedSpec } from "./gated.ts";
+import { groupmaxSpec } from "./groupmax.ts";
+import { jumpReluSpec } from "./jumprelu.ts";
+import type { OnePassSpec } from "./one-pass.ts";
+import { matchingPursuitSpec, orthogonalMatchingPursuitSpec } from "./pursuits.ts";
+import { reluSpec } from "./relu.ts";
 import type { EncoderSpec, TypeBox } from "./spec.ts";
-import { topkSpec } from "./topk/spec.ts";
+import { topkSpec } from "./topk.ts";
 
-/** Every encoder kind that is served, the project's own first. */
-const SPECS: readonly EncoderSpec[] = [
-  matchingPursuitSpec,
-  orthogonalMatchingPursuitSpec,
-  reluSpec,
-  jumpReluSpec,
-  gatedSpec,
-  topkSpec,
-  absTopkSpec,
-  groupmaxSpec,
-];
+const ONE_PASS: readonly OnePassSpec[] = [reluSpec, jumpReluSpec, gatedSpec, topkSpec, absTopkSpec, groupmaxSpec];
+
+/** Every encoder kind that is served, pursuits first. */
+const SPECS: readonly EncoderSpec[] = [matchingPursuitSpec, orthogonalMatchingPursuitSpec, ...ONE_PASS];
 
 export const ENCODER_KINDS: readonly string[] = SPECS.map(({ kind }) => kind);
 
@@ -29,9 +22,16 @@ export const encoderSchemas = (type: TypeBox): readonly TSchema[] => SPECS.map((
 /** The spec of a kind; undefined where no such kind is served. */
 export const findSpec = (kind: unknown): EncoderSpec | undefined => SPECS.find((spec) => spec.kind === kind);
 
-/** The same of a kind that a manifest has passed with. */
+/** The spec of a kind that the manifest's schema has accepted. */
 export function specOf({ kind }: { readonly kind: string }): EncoderSpec {
   const spec = findSpec(kind);
   if (spec === undefined) throw new Error(`no encoder kind ${kind}; there are ${ENCODER_KINDS.join(", ")}`);
+  return spec;
+}
+
+/** The spec of a one-pass kind, with its activation rule. */
+export function onePassSpecOf({ kind }: { readonly kind: string }): OnePassSpec {
+  const spec = ONE_PASS.find((one) => one.kind === kind);
+  if (spec === undefined) throw new Error(`${kind} is not a one-pass encoder`);
   return spec;
 }

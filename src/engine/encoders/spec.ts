@@ -28,8 +28,7 @@ export interface BudgetRule {
 
 /**
  * Everything that the server, import and verify need to know about an encoder kind. Methods get the settings as the
- * kind's own schema checked them. To add a kind: a folder with `spec`, `activation` and `reference`, and a line in each
- * of `registry.ts` and `activations.ts`.
+ * kind's own schema checked them. To add a kind: one file, and two lines of `registry.ts`.
  */
 export interface EncoderSpec<S extends EncoderSettings = EncoderSettings> {
   readonly kind: string;

@@ -1,8 +1,8 @@
 import { Fault } from "../../core/errors.ts";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { SafetensorsFile } from "../formats/safetensors.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";

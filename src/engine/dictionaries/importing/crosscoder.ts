@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 import { Fault } from "../../core/errors.ts";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { SafetensorsFile } from "../formats/safetensors.ts";
 import { findTensorFile, openTensorFile, type TensorFile } from "../formats/tensor-file.ts";

@@ -2,7 +2,7 @@ import { Fault } from "../../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";

@@ -1,7 +1,7 @@
 import { Fault } from "../../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";

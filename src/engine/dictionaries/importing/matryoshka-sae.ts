@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { findTensorFile, openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";

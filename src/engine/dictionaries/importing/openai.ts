@@ -1,5 +1,5 @@
 import { Fault } from "../../core/errors.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";

@@ -1,6 +1,6 @@
 import { Fault } from "../../core/errors.ts";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { FormatError } from "../formats/format-error.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectOnly, expectShape, expectTensors, matrixShape } from "./expect-tensors.ts";

@@ -1,5 +1,5 @@
-import type { AbsTopkSettings } from "../../encoders/abs-topk/spec.ts";
-import type { JumpReluSettings } from "../../encoders/jumprelu/spec.ts";
+import type { AbsTopkSettings } from "../../encoders/abs-topk.ts";
+import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { foldNorms } from "./fold-norms.ts";

@@ -1,4 +1,4 @@
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import type { ImportFlags } from "./import-flags.ts";

@@ -1,6 +1,6 @@
 import { Fault } from "../../core/errors.ts";
 import { basename, extname } from "node:path";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { TORCH_ENDINGS } from "../formats/torch.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";

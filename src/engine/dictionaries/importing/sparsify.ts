@@ -1,7 +1,7 @@
 import { Fault } from "../../core/errors.ts";
 import { join } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors } from "./expect-tensors.ts";

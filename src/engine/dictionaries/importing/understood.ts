@@ -7,7 +7,7 @@ import {
   type Provenance,
   type PursuitSettings,
 } from "../../core/dictionary.ts";
-import type { TopkSettings } from "../../encoders/topk/spec.ts";
+import type { TopkSettings } from "../../encoders/topk.ts";
 import type { DictionaryWeights, PursuitWeights } from "../../core/dictionary-weights.ts";
 import { FLAG_VALUES, type ImportFlags, missingFlags } from "./import-flags.ts";
 

@@ -3,7 +3,7 @@ import { type Activation, ActiveAtoms, appendActive, type CandidateScan } from "
 import { type Block, type CoherenceFigures, makesItsRow, type RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
-import { onePassRule } from "../../encoders/activations.ts";
+import { onePassSpecOf } from "../../encoders/registry.ts";
 import { blockScan } from "../../encoders/blocks.ts";
 import type { OnePassWeights, ScaledSettings } from "../../encoders/one-pass.ts";
 import { coherenceOf, freeMemory } from "../gram/gram.ts";
@@ -69,7 +69,7 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
   static async create(given: OnePassWeights, options: OnePassOptions): Promise<OnePassSession> {
     const { d, dIn, m, tensors, blocks, layers = 1 } = given;
     const stored = atomNorms(given);
-    const activation = onePassRule(given).create(given, stored);
+    const activation = onePassSpecOf(given).activation(given, stored);
     const scan = blockScan(given, stored) ?? createScan(activation.screen, m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * m));
     const bias = tensors["encoder_bias"];
     const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) };
