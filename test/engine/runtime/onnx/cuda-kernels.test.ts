@@ -100,27 +100,51 @@ function outputTypes({ opType, input, output, attribute }: NodeProto, types: Rea
 const [d, m] = [4, 6];
 const atoms = new Float32Array(m * d).fill(0.5);
 
-describe.each(["relu", "signed", "absolute"] as const)("the pursuit with %s scores", (score) => {
-  it.each([
-    ["add", false],
-    ["stop", false],
-    ["forbid", false],
-    ["add", true],
-    ["stop", true],
-    ["forbid", true],
-  ] as const)("runs on the card, where a repeat means %s, Gram form %s", (reselect, usesGram) => {
-    const settings = { score, reselect, residualThreshold: 0.1 };
-    const gram = usesGram ? new Float32Array(m * m) : null;
-    const { model } = buildPursuitModel({ d, m, settings, atoms, gram, norms: new Float64Array(m), unroll: 2 });
-    const { missing, copied } = walk(model);
-    expect(missing).toEqual([]);
-    // Once before the loop; in it only the condition of each refresh, which decides what runs next.
-    const before = reselect === "forbid" ? ["Expand", "Loop"] : ["Loop"];
-    expect([...new Set(copied)].toSorted()).toEqual(usesGram ? [...before, "Loop/If"] : before);
-  });
+/** Every value that changes which nodes a pursuit's graph has. */
+const PURSUITS = (["relu", "signed", "absolute"] as const).flatMap((score) =>
+  (["add", "stop", "forbid"] as const).flatMap((reselect) =>
+    [0, 0.1].flatMap((residualThreshold) =>
+      [false, true].map((usesGram) => ({ score, reselect, residualThreshold, usesGram })),
+    ),
+  ),
+);
+
+describe.each([1, 2])("the pursuit in %d steps a turn", (unroll) => {
+  it.each(PURSUITS)(
+    "runs on the card: $score scores, a repeat means $reselect, threshold $residualThreshold, Gram form $usesGram",
+    ({ usesGram, ...settings }) => {
+      const gram = usesGram ? new Float32Array(m * m) : null;
+      const { model } = buildPursuitModel({ d, m, settings, atoms, gram, norms: new Float64Array(m), unroll });
+      const { missing, copied } = walk(model);
+      expect(missing).toEqual([]);
+      // Once before the loop; in it only the condition of each refresh, which decides what runs next.
+      const before = settings.reselect === "forbid" ? ["Expand", "Loop"] : ["Loop"];
+      expect([...new Set(copied)].toSorted()).toEqual(usesGram ? [...before, "Loop/If"] : before);
+    },
+  );
 });
 
-it.each([Infinity, 4 * d * 2])("the dense pass in parts of %d bytes runs on the card", (partBytes) => {
-  const { model } = buildDenseModel({ d, m, atoms, bias: new Float32Array(m) }, partBytes);
-  expect(walk(model)).toEqual({ missing: [], copied: [] });
+/** Latents of two layers, of unlike numbers; and the skip of each layer to itself. */
+const BLOCKS = [
+  { from: 0, to: 2, layer: 0 },
+  { from: 2, to: 6, layer: 1 },
+];
+
+describe.each([
+  ["of the whole row", {}, d],
+  ["of one layer's slice in each block", { layers: 2, blocks: BLOCKS }, d / 2],
+  ["of one block", { layers: 1, blocks: [{ from: 0, to: 6, layer: 0 }] }, d],
+])("the dense pass %s", (_what, blocks, width) => {
+  it.each([
+    [true, Infinity],
+    [true, 4 * width * 2],
+    [false, Infinity],
+    [false, 4 * width * 2],
+  ])("runs on the card, with a bias %s, in parts of %d bytes", (biased, partBytes) => {
+    const weights = { d, m, atoms: atoms.subarray(0, m * width), ...(biased && { bias: new Float32Array(m) }) };
+    const { model, external } = buildDenseModel({ ...weights, ...blocks }, partBytes);
+    expect(walk(model)).toEqual({ missing: [], copied: [] });
+    const rows = external.filter(({ name }) => name.startsWith("atoms_")).map(({ data }) => data.length / width);
+    expect(rows.reduce((sum, one) => sum + one, 0)).toBe(m);
+  });
 });
