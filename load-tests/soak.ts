@@ -1,11 +1,12 @@
 /**
- * Mixed traffic for a given time (docs/load-testing.md), every answer checked: memory, open files and waits by the minute.
+ * Mixed traffic and hot swaps for a given time (docs/load-testing.md), every answer checked: memory, open files and waits in ten parts.
  *
- *     npm run soak -- --minutes 60
+ *     npm run soak -- --minutes 60 --swaps 300
  */
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { loadAgain } from "./chaos/faults.ts";
 import { chaosPage, isClean, type Spell } from "./chaos/report.ts";
 import { pause, Traffic } from "./chaos/traffic.ts";
 import { startWatched } from "./chaos/watched-server.ts";
@@ -17,28 +18,37 @@ const CLIENTS = 6;
 /** Lines of the table. */
 const PARTS = 10;
 
-const { minutes, out } = new Command("soak")
+const { minutes, rate, swaps, out } = new Command("soak")
   .description("mixed traffic on a built server, every answer checked")
   .option("--minutes <n>", "of traffic", "60")
+  .option("--rate <n>", "requests a second at most; default: each client sends as soon as it is answered")
+  .option("--swaps <n>", "loads of dictionaries that serve, spread over the time", "0")
   .option("--out <name>", "of the page in load-tests/results", `${new Date().toISOString().slice(0, 10)}-soak`)
   .parse()
-  .opts<{ minutes: string; out: string }>();
+  .opts<{ minutes: string; rate?: string; swaps: string; out: string }>();
 
 const server = await startWatched(MODELS);
 const traffic = await Traffic.prepare(server.base, MODELS, [MATCHING_PURSUIT, TOPK]);
-traffic.start(CLIENTS);
+traffic.start(CLIENTS, rate === undefined ? undefined : Number(rate));
 await traffic.answered(500);
 traffic.take();
 const spells: Spell[] = [];
 const part = (Number(minutes) * 60_000) / PARTS;
+const swapsAPart = Number(swaps) / PARTS;
 for (let i = 0; i < PARTS; i++) {
   const before = server.held();
-  await pause(part);
+  const ended = pause(part);
+  const start = performance.now();
+  for (let k = 0; k < swapsAPart; k++) {
+    await pause(Math.max(0, start + (k * part) / swapsAPart - performance.now()));
+    await loadAgain(server.base, k);
+  }
+  await ended;
   const name = `minute ${((i + 1) * part) / 60_000}`;
   const last = i === PARTS - 1;
   spells.push({
     name,
-    injected: "–",
+    injected: swapsAPart > 0 ? `${Math.ceil(swapsAPart)} swaps` : "–",
     tally: last ? await traffic.stop() : traffic.take(),
     before,
     after: server.held(),
@@ -48,7 +58,9 @@ for (let i = 0; i < PARTS; i++) {
 await server.end();
 const page = chaosPage(
   `Soak of ${minutes} minutes`,
-  `${CLIENTS} clients encode 1 to 32 rows by either shipped dictionary in three codecs and compare every code with that of the row alone.`,
+  `${CLIENTS} clients encode 1 to 32 rows by either shipped dictionary in three codecs` +
+    `${rate === undefined ? "" : `, ${rate} requests a second at most,`} and compare every code with that of the row alone. ` +
+    "A swap loads one of the dictionaries again while its requests run.",
   spells,
   [],
 );

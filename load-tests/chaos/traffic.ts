@@ -79,9 +79,10 @@ export class Traffic {
     return new Traffic(base, sources);
   }
 
-  start(clients: number): void {
+  /** @param rate requests a second of all clients together, at most; default: each sends as soon as it is answered */
+  start(clients: number, rate = Infinity): void {
     this.#state.over = false;
-    this.#clients = Array.from({ length: clients }, (_, i) => this.#run(i + 1));
+    this.#clients = Array.from({ length: clients }, (_, i) => this.#run(i + 1, (clients / rate) * 1000));
   }
 
   /** Resolves when the last answers are there. @returns what there was since the last call */
@@ -104,9 +105,13 @@ export class Traffic {
     while (this.#tally.answered < until && !this.#state.over) await pause(20);
   }
 
-  async #run(seed: number): Promise<void> {
+  /** @param interval milliseconds from one request to the next, at least */
+  async #run(seed: number, interval: number): Promise<void> {
     const { integer } = random(seed);
-    while (!this.#state.over) {
+    for (let due = performance.now(); !this.#state.over; due += interval) {
+      const early = due - performance.now();
+      if (early > 0) await pause(early);
+      else due = performance.now();
       const source = this.#sources[integer(this.#sources.length)]!;
       const from = integer(source.pool.count);
       const chosen = Array.from({ length: 1 + integer(32) }, (_, k) => (from + k) % source.pool.count);
