@@ -63,6 +63,7 @@ export const PROBLEMS = {
   PURSUIT_TOO_MANY_CONNECTIONS: { status: 503, title: "Too many connections" },
   PURSUIT_TIMEOUT: { status: 504, title: "The request ran out of time" },
   PURSUIT_STATE_FULL: { status: 507, title: "Saved state has reached its limit" },
+  PURSUIT_STATE_DISK_FULL: { status: 507, title: "The disk of saved state is full" },
   PURSUIT_MEMORY_FULL: { status: 507, title: "There is too little memory for the dictionary" },
 } as const satisfies Record<ProblemCode, ProblemType>;
 

@@ -1,8 +1,9 @@
 /** One contract of saved state over SQLite and a real PostgreSQL. */
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Kysely, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Backend, postgresBackend, sqliteBackend } from "../../src/engine/serving/state/database.ts";
+import { type Backend, postgresBackend, sqliteBackend, type Tables } from "../../src/engine/serving/state/database.ts";
 import { type SetEntry, StateStore } from "../../src/engine/serving/state/state-store.ts";
 import { MAX_SET_BYTES, setFileText, storedSet } from "../../src/engine/serving/steering/set-file.ts";
 import { findPostgres, type Postgres, startPostgres } from "../support/postgres.ts";
@@ -188,10 +189,59 @@ it("keeps a SQLite file from other users, and says what is wrong where there can
   expect(log[0]).toMatch(/^Steering sets and labels cannot be read or saved: .*state\.db: (ENOTDIR|EEXIST)/);
 });
 
+/** The backend over a disk that holds nothing more until `free` is called. */
+const fullDisks: Record<string, () => Promise<{ backend: Backend; free: () => Promise<void> }>> = {
+  async SQLite() {
+    const backend = sqliteBackend(join(root, "full", "state.db"));
+    let db: Kysely<Tables>;
+    const pages = (count: number) => sql`pragma max_page_count = ${sql.lit(count)}`.execute(db);
+    // SQLite makes the limit the present size at least.
+    const open = async () => {
+      db = await backend.open();
+      await pages(1);
+      return db;
+    };
+    return { backend: { ...backend, open }, free: async () => void (await pages(1000)) };
+  },
+  async PostgreSQL() {
+    const backend = postgresBackend(postgres.url);
+    const db = await backend.open();
+    await sql`create function refuse() returns trigger language plpgsql as
+      'begin raise exception ''could not extend file'' using errcode = ''disk_full''; end'`.execute(db);
+    await sql`create trigger full_disk before insert on steering_sets execute function refuse()`.execute(db);
+    const free = async () => {
+      await sql`drop trigger full_disk on steering_sets`.execute(db);
+      await db.destroy();
+    };
+    return { backend, free };
+  },
+};
+
+describe.each(BACKENDS)("a full disk of %s", (kind) => {
+  it("refuses what would be saved, reads on, and says both its start and its end once", async () => {
+    const { backend, free } = await fullDisks[kind]!();
+    const log: string[] = [];
+    const options = { limit: 64 * LIMIT, log: (_: string, line: string) => log.push(line), files: join(root, "none") };
+    const store = new StateStore(backend, options);
+    const failed = { code: "PURSUIT_STATE_DISK_FULL", message: expect.stringMatching(/^Nothing was saved: .*full/) };
+    for (let i = 0; i < 5; i++) {
+      await expect(store.change("full", `a${i}`, () => long(60_000))).rejects.toMatchObject(failed);
+      expect(await store.read("full", "a0")).toBeUndefined();
+    }
+    expect(log).toEqual([expect.stringMatching(/^Steering sets and labels cannot be saved: /)]);
+    await free();
+    await store.change("full", "a", () => long(60_000));
+    expect(await store.read("full", "a")).toBeDefined();
+    expect(log.slice(1)).toEqual([expect.stringMatching(/can be read and saved again: .*; failures: 5\.$/)]);
+    await store.close();
+  });
+});
+
 it.skipIf(bin === null)("refuses while PostgreSQL is lost, and goes on once it is back", async () => {
+  const log: string[] = [];
   const store = new StateStore(postgresBackend(postgres.url), {
     limit: LIMIT * 64,
-    log: () => {},
+    log: (_level, message) => log.push(message),
     files: join(root, "none"),
   });
   await store.change("lost", "a", () => SAVED);
@@ -210,4 +260,8 @@ it.skipIf(bin === null)("refuses while PostgreSQL is lost, and goes on once it i
     expect(await one.read("lost", "a")).toEqual(SET);
     await one.close();
   }
+  expect(log).toEqual([
+    expect.stringMatching(/^Steering sets and labels cannot be read or saved: PostgreSQL at /),
+    expect.stringMatching(/can be read and saved again: .*; failures: 2\.$/),
+  ]);
 });

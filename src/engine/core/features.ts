@@ -133,7 +133,7 @@ export interface OwnLabels {
   /**
    * Resolves once the label is on the disk, and shown by this server.
    * @param expects whether this version, null for none, may be replaced
-   * @throws EngineError PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL
+   * @throws EngineError PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL, PURSUIT_STATE_DISK_FULL
    */
   save(
     id: string,

@@ -94,7 +94,8 @@ export interface SteeringSets {
   get(id: string, name: string): Promise<SteeringSet>;
   /**
    * Resolves once the set is on the disk. Every method rejects with PURSUIT_STATE_UNAVAILABLE while the database is lost.
-   * @throws EngineError PURSUIT_INVALID_EDIT, PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL, PURSUIT_STATE_FAILED
+   * @throws EngineError PURSUIT_INVALID_EDIT, PURSUIT_PRECONDITION_FAILED, PURSUIT_STATE_FULL, PURSUIT_STATE_DISK_FULL,
+   * PURSUIT_STATE_FAILED
    */
   save(
     id: string,

@@ -137,6 +137,13 @@ export function sqliteBackend(path: string): Backend {
   };
 }
 
+/** Codes of SQLite, PostgreSQL and the system. */
+const FULL_DISK: ReadonlySet<unknown> = new Set(["SQLITE_FULL", "53100", "ENOSPC", "EDQUOT"]);
+
+/** Whether a failure of a database means that its disk is full. */
+export const isFullDisk = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && FULL_DISK.has(error.code);
+
 /** Milliseconds until a lost database is noticed. */
 const CONNECT_MS = 3_000;
 const QUERY_MS = 10_000;

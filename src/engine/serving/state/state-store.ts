@@ -2,7 +2,8 @@ import type { Kysely } from "kysely";
 import { invalidEdit } from "../../core/edits.ts";
 import { EngineError } from "../../core/errors.ts";
 import { editsOf, MAX_SET_BYTES, storedSet, type StoredSet } from "../steering/set-file.ts";
-import type { Backend, Queries, Tables } from "./database.ts";
+import { type Backend, isFullDisk, type Queries, type Tables } from "./database.ts";
+import { faultOf, OutageLog } from "./outage-log.ts";
 import { readSteeringFiles, setFilesAside, type StoreLog } from "./steering-files.ts";
 
 /** No set counts for less than a page. */
@@ -46,11 +47,13 @@ export interface StateOptions {
 export class StateStore {
   readonly #backend: Backend;
   readonly #options: StateOptions;
+  readonly #outage: OutageLog;
   #opening: Promise<Kysely<Tables>> | null = null;
 
   constructor(backend: Backend, options: StateOptions) {
     this.#backend = backend;
     this.#options = options;
+    this.#outage = new OutageLog(backend.place, options.log);
   }
 
   /** Whether other servers may change what is stored. */
@@ -63,8 +66,7 @@ export class StateStore {
     try {
       await this.#db();
     } catch (error) {
-      const message = `Steering sets and labels cannot be read or saved: ${this.#backend.place}: ${words(error)}.`;
-      this.#options.log("error", message, {});
+      this.#outage.failed(error, false);
     }
   }
 
@@ -111,7 +113,7 @@ export class StateStore {
 
   /**
    * Puts what `change` makes of the set that is there; null deletes it, undefined leaves it.
-   * @throws EngineError PURSUIT_STATE_FULL, PURSUIT_STATE_FAILED, PURSUIT_STATE_UNAVAILABLE; and whatever `change` throws
+   * @throws EngineError PURSUIT_STATE_FULL, PURSUIT_STATE_DISK_FULL, PURSUIT_STATE_FAILED, PURSUIT_STATE_UNAVAILABLE; and whatever `change` throws
    */
   async change(
     dictionary: string,
@@ -194,7 +196,7 @@ export class StateStore {
         }),
       );
     } catch (error) {
-      this.#options.log("error", `Steering sets of ${dictionary} could not be checked: ${words(error)}`, {
+      this.#options.log("error", `Steering sets of ${dictionary} could not be checked: ${faultOf(error)}`, {
         dictionary,
       });
     }
@@ -240,13 +242,22 @@ export class StateStore {
   /** Runs queries, with failures of the database as errors of the engine. */
   async #run<T>(what: "read" | "save", work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
     try {
-      return await work(await this.#db());
+      const result = await work(await this.#db());
+      this.#outage.succeeded(what);
+      return result;
     } catch (error) {
-      if (error instanceof EngineError) throw error;
-      const { place, shared } = this.#backend;
-      this.#options.log("error", `Steering sets and labels: ${place}: ${words(error)}.`, {});
+      if (error instanceof EngineError) {
+        this.#outage.succeeded("read");
+        throw error;
+      }
+      const full = isFullDisk(error);
+      this.#outage.failed(error, full);
       const failed = what === "read" ? "Nothing could be read" : "Nothing was saved";
-      throw shared
+      if (full) {
+        const message = `${failed}: the disk of saved state is full. Free some of it, and send the request again.`;
+        throw new EngineError("PURSUIT_STATE_DISK_FULL", message, { cause: error });
+      }
+      throw this.#backend.shared
         ? new EngineError("PURSUIT_STATE_UNAVAILABLE", `${failed}: the database of saved state does not answer.`, {
             cause: error,
             retryAfter: 5,
@@ -340,9 +351,3 @@ const usage = (used: number, limit: number): string =>
 
 const costOf = (bytes: number): number => Math.ceil(bytes / PAGE) * PAGE;
 const labelCost = ({ text }: StoredLabel): number => LABEL_COST + Buffer.byteLength(text);
-const words = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error);
-  // Several addresses of one name: their faults are inside.
-  const inner = error instanceof AggregateError ? error.errors.map(words).join("; ") : error.message;
-  return inner.replace(/\.$/, "");
-};
