@@ -19,11 +19,6 @@ export interface Encoder {
   close(): Promise<void>;
 }
 
-/** The engine of the server without its HTTP, over one dictionary, and the version that it loaded. */
-export interface LocalEncoder extends Encoder {
-  readonly sha256: string;
-}
-
 /** The engine of the server without its HTTP, over one dictionary. */
 export interface LocalEngine {
   readonly engine: CatalogEngine;
@@ -73,24 +68,30 @@ export function encoderOfRows(
   };
 }
 
-/**
- * @param expected version that the answers are compared by
- * @throws Error when the dictionary is broken, or is another version
- */
+export interface EncodeOptions {
+  /** Version that the answers are compared by; another one is refused. */
+  readonly sha256?: string;
+  /** Whether codes come with labels, where the dictionary has any. */
+  readonly labels?: boolean;
+}
+
+/** Loads a dictionary to encode by. @throws Error when it is broken, or is another version */
 export async function encodeHere(
   id: string,
   encoder: RequestEncoder | undefined,
   settings: Settings,
-  expected?: string,
-): Promise<LocalEncoder> {
-  const { engine, sha256 } = await openEngine(id, settings, expected);
+  { sha256, labels = false }: EncodeOptions,
+): Promise<Encoder> {
+  const { engine } = await openEngine(id, settings, sha256);
+  const labelled = labels && engine.status(id).labels;
   const context = { span: {}, cancellation: new Cancellation() };
   return {
-    sha256,
     async encode(rows, budget) {
       const work = { rows, budget, trace: true, reconstruction: false, ...(encoder && { encoder }) };
       const { codes } = await engine.encode(id, work, context);
-      return servedCodes(codes);
+      return servedCodes(codes).map((code) =>
+        labelled ? { ...code, labels: engine.labels(id, Uint32Array.from(code.indices)) } : code,
+      );
     },
     close: () => engine.close(),
   };

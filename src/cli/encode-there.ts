@@ -1,24 +1,21 @@
 import type { RequestEncoder } from "../engine/core/dictionary.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
 import { snakeCase } from "../engine/core/json-object.ts";
-import type { Encoder } from "./encode-here.ts";
+import type { EncodeOptions, Encoder } from "./encode-here.ts";
 import type { ServerClient } from "./server-client.ts";
 
-type WireCode = Omit<ServedCode, "residualNorms"> & { readonly trace: { readonly residual_norms: readonly number[] } };
+type WireCode = Omit<ServedCode, "residualNorms" | "labels"> & {
+  readonly trace: { readonly residual_norms: readonly number[] };
+  readonly labels?: readonly (string | null)[];
+  readonly label_sources?: readonly (string | null)[];
+};
 
-export interface ThereOptions {
-  /** Version that the answers are compared by; a server with another one is refused. */
-  readonly sha256?: string;
-  /** Whether to ask for labels: a dictionary without any refuses. */
-  readonly labels?: boolean;
-}
-
-/** Encodes by a running server over HTTP. */
+/** Encodes by a running server over HTTP. It refuses `labels` where the dictionary has none. */
 export function encodeThere(
   server: ServerClient,
   id: string,
   encoder: RequestEncoder | undefined,
-  { sha256, labels = false }: ThereOptions,
+  { sha256, labels = false }: EncodeOptions,
 ): Encoder {
   return {
     async encode({ data, count, width }, budget) {
@@ -42,7 +39,13 @@ export function encodeThere(
           `The server at ${server.address} serves another version of ${id} (sha256 ${said.sha256}) than lies here (${sha256}): its weights or settings differ.`,
         );
       }
-      return said.codes.map((code) => ({ ...code, residualNorms: code.trace.residual_norms }));
+      return said.codes.map(({ labels: texts, label_sources: sources, ...code }) => ({
+        ...code,
+        residualNorms: code.trace.residual_norms,
+        ...(texts && {
+          labels: texts.map((text, k) => (text === null ? null : { text, source: sources?.[k] ?? "" })),
+        }),
+      }));
     },
     close: () => Promise.resolve(),
   };

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { type Labels, labelsFor, readLabels } from "../engine/dictionaries/labels.ts";
+import type { FeatureLabel } from "../engine/core/features.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
 import { readSettings } from "../server/config.ts";
@@ -29,8 +29,6 @@ interface Source {
   readonly d: number;
   /** Loads the dictionary, where it is not served already. */
   readonly open: () => Promise<Encoder>;
-  /** What a label says of a feature of these codes. */
-  readonly textOf: (code: ServedCode, feature: number) => string | undefined;
 }
 
 /** `pursuit encode`: sentences of your own, embedded as the shipped dictionary's rows were, and what they are made of. */
@@ -65,14 +63,14 @@ export function registerEncode(program: Command): void {
       return;
     }
     const budget = { maxAtoms: SENTENCE_ATOMS, ...budgetOf(flags) };
-    const { d, open, textOf } = await (flags.url === undefined
+    const { d, open } = await (flags.url === undefined
       ? findHere(flags, settings)
       : askServer(flags, new ServerClient(flags.url, settings.apiKeys[0])));
     const rows = { data: await embedSentences(sentences, d, flags.python), count: sentences.length, width: d };
     const encoder = await open();
     try {
       for (const [i, code] of (await encoder.encode(rows, budget)).entries()) {
-        console.log(`${sentences[i]}\n${show(code, (atom) => textOf(code, atom) ?? "—")}\n`);
+        console.log(`${sentences[i]}\n${show(code)}\n`);
       }
     } finally {
       await encoder.close();
@@ -81,19 +79,13 @@ export function registerEncode(program: Command): void {
 }
 
 async function findHere({ dictionary, encoder }: Flags, settings: Settings): Promise<Source> {
-  const folder = await dictionaryFolder(dictionary, settings);
-  const { dIn: d, m } = await readManifest(folder);
-  const read = await readLabels(folder, m);
-  let labels: Labels | null = null;
+  const { dIn: d } = await readManifest(await dictionaryFolder(dictionary, settings));
   return {
     d,
     open: async () => {
       const { encodeHere } = await import("./encode-here.ts");
-      const opened = await encodeHere(dictionary, encoder, settings);
-      labels = read === null ? null : labelsFor(read, opened.sha256);
-      return opened;
+      return encodeHere(dictionary, encoder, settings, { labels: true });
     },
-    textOf: (_code, feature) => labels?.facts.get(feature)?.text,
   };
 }
 
@@ -109,14 +101,21 @@ async function askServer({ dictionary, encoder }: Flags, server: ServerClient): 
   return {
     d,
     open: () => Promise.resolve(encodeThere(server, dictionary, encoder, { labels: labels === true })),
-    textOf: ({ indices, labels: texts }, feature) => texts?.[Array.from(indices).indexOf(feature)] ?? undefined,
   };
 }
 
-function show({ trace, residualNorms, stop }: ServedCode, textOf: (atom: number) => string): string {
+function show({ indices, labels = [], trace, residualNorms, stop }: ServedCode): string {
+  const words = new Map(Array.from(indices, (atom, k) => [atom, inWords(labels[k] ?? null)]));
   const lines = Array.from(trace.indices, (atom, k) => {
     const left = residualNorms[k]!.toFixed(4).padStart(8);
-    return `  ${String(k + 1).padStart(4)} ${String(atom).padStart(6)} ${trace.values[k]!.toFixed(4).padStart(8)} ${left}  ${textOf(atom)}`;
+    const [step, value] = [String(k + 1).padStart(4), trace.values[k]!.toFixed(4).padStart(8)];
+    return `  ${step} ${String(atom).padStart(6)} ${value} ${left}  ${words.get(atom)}`;
   });
   return ["  step   atom    value      ‖r‖  label", ...lines, `  stopped by ${stop}`].join("\n");
+}
+
+/** Words of top examples are marked: nobody has checked that they mean the feature. */
+function inWords(label: Pick<FeatureLabel, "text" | "source"> | null): string {
+  if (label === null) return "—";
+  return label.source === "examples" ? `${label.text}  (from examples)` : label.text;
 }

@@ -71,7 +71,7 @@ async function verify(id: string, flags: Flags): Promise<boolean> {
   const budget = flags.maxAtoms === undefined ? {} : { maxAtoms: flags.maxAtoms };
   const encoder =
     flags.url === undefined
-      ? await (await import("./encode-here.ts")).encodeHere(id, flags.encoder, settings, sha256)
+      ? await (await import("./encode-here.ts")).encodeHere(id, flags.encoder, settings, { sha256 })
       : encodeThere(new ServerClient(flags.url, settings.apiKeys[0]), id, flags.encoder, { sha256 });
   const verdicts: Verdict[] = [];
   try {

@@ -2,6 +2,10 @@
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { writeFeatures } from "../../src/bulk/features-writer.ts";
+import { newMeta } from "../../src/engine/dictionaries/features-file.ts";
+import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
+import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
 import { SafetensorsFile } from "../../src/engine/dictionaries/formats/safetensors.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
@@ -34,6 +38,29 @@ describe("pursuit encode", () => {
     const { code, stdout } = await encode(python("works", rows(3, 4)));
     expect(code).toBe(0);
     expect(stdout).toMatch(/1 +1 +4\.0000 +3\.0000 {2}the second axis\n +2 +0 +3\.0000 +0\.0000 {2}—/);
+  });
+
+  it("shows the words of a feature's examples where it has no label, here and by a server", async () => {
+    const both = temporaryFolder();
+    const own = writeModelFolder(both, "axes", { atoms: Float32Array.of(1, 0, 0, 1), d: 2 });
+    writeFileSync(join(own, "labels.json"), '{"1": {"text": "the second axis"}}');
+    const { sha256 } = await loadWeights(own, await readManifest(own));
+    await writeFeatures(own, {
+      meta: newMeta({ sha256, m: 2, rows: 0 }),
+      columns: {},
+      records: new Map(),
+      texts: new Map(),
+      labels: new Map([[0, [{ text: "east, right", source: "examples" }]]]),
+    });
+    const words = /4\.0000 +3\.0000 {2}the second axis\n.*0\.0000 {2}east, right {2}\(from examples\)/;
+    const args = ["encode", "a", "--dictionary", "axes", "--python", python("both", rows(3, 4))];
+    expect((await runCli([...args, "--models-dir", both])).stdout).toMatch(words);
+    const server = await startServer(both, temporaryFolder());
+    try {
+      expect((await runCli([...args, "--url", server.base])).stdout).toMatch(words);
+    } finally {
+      await server.stop();
+    }
   });
 
   it("says what to install where the embedder is missing, in the embedder's own words", async () => {

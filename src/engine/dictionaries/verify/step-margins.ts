@@ -5,6 +5,7 @@ import {
   type PursuitWeights,
 } from "../../core/dictionary-weights.ts";
 import { LAYER_NORM_EPSILON } from "../../core/dictionary.ts";
+import type { FeatureLabel } from "../../core/features.ts";
 import { LeastSquares } from "../../core/least-squares.ts";
 import { type SparseCodes, STOP_REASONS, type StopReason } from "../../core/sparse-codes.ts";
 
@@ -90,8 +91,8 @@ export interface ServedCode {
   /** ||r|| after each selection. */
   readonly residualNorms: ArrayLike<number>;
   readonly norm?: { readonly shift: number; readonly scale: number };
-  /** Labels beside `indices`, if the server was asked for them. */
-  readonly labels?: readonly (string | null)[];
+  /** Best labels beside `indices`, if they were asked for. */
+  readonly labels?: readonly (Pick<FeatureLabel, "text" | "source"> | null)[];
 }
 
 /** Traced codes, row by row. */
