@@ -7,5 +7,11 @@ if (parts[0] < 20 || (parts[0] === 20 && parts[1] < 19)) {
   console.error(`pursuit needs Node 20.19 or later; this is Node ${version}. Install a newer one: https://nodejs.org`);
   process.exitCode = 1;
 } else {
-  void import("./start.js");
+  import("./start.js").catch(function (error) {
+    if (!error || error.code !== "EMFILE") throw error;
+    console.error(
+      "pursuit needs at least 256 open files to start, and this process may open fewer. Raise the limit: ulimit -n 65536",
+    );
+    process.exitCode = 1;
+  });
 }

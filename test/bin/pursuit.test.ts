@@ -26,6 +26,17 @@ it.each(["20.19.0", "22.0.0"])("Node %s is accepted", (version) => {
   expect([status, stderr]).toEqual([0, expect.not.stringContaining("needs Node")]);
 });
 
+it.runIf(process.platform === "linux")("says in one line that too few files can be opened", () => {
+  const limited = (files: number) =>
+    spawnSync("prlimit", [`--nofile=${files}:${files}`, process.execPath, BIN, "--version"], { encoding: "utf8" });
+  const { status, stdout, stderr } = limited(150);
+  // A checkout also says that it compiles.
+  const lines = stderr.replaceAll(/^Compiling .*\n/gm, "");
+  expect([status, stdout]).toEqual([1, ""]);
+  expect(lines).toMatch(/^pursuit needs at least 256 open files to start, .*ulimit -n 65536\n$/);
+  expect(limited(256).status).toBe(0);
+});
+
 it("package.json and README name the same version", () => {
   const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
   expect(JSON.parse(read("package.json"))).toMatchObject({ engines: { node: ">=20.19" } });
