@@ -2,15 +2,25 @@ import { DataType, type Field, Precision, type Schema } from "apache-arrow";
 import { FLOAT_BYTES, type FloatType } from "../engine/core/float-formats.ts";
 import type { Rows } from "../engine/core/rows.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
-import { openPlainFile, readExactly } from "../engine/dictionaries/formats/plain-file.ts";
+import { fillExactly, openPlainFile, readExactly } from "../engine/dictionaries/formats/plain-file.ts";
 import { decodeMessage } from "./arrow-message.ts";
-import { layoutOf, readBlocks, type RowChoice, type RowFile, type RowLayout, type StoredFloats } from "./row-file.ts";
+import {
+  type BlockRange,
+  layoutOf,
+  readBlocks,
+  type RowChoice,
+  type RowFile,
+  type RowLayout,
+  type StoredFloats,
+} from "./row-file.ts";
 
 /** Bytes of Arrow messages: a file, or a stream in memory. */
 export interface ArrowSource {
   readonly path: string;
   readonly size: number;
   read(from: number, length: number): Promise<Uint8Array>;
+  /** Fills `into` with the bytes from position `from` on. */
+  fill(from: number, into: Uint8Array): Promise<void>;
 }
 
 /** A schema takes some hundred bytes a column, a batch some 40. */
@@ -32,14 +42,21 @@ export interface Segment {
  */
 export async function openArrowRows(path: string, choice: RowChoice): Promise<RowFile> {
   const { handle, size } = await openPlainFile(path);
-  const source = { path, size, read: (from: number, length: number) => readExactly(handle, path, from, length) };
+  const source: ArrowSource = {
+    path,
+    size,
+    read: (from, length) => readExactly(handle, path, from, length),
+    async fill(from, into) {
+      await fillExactly(handle, path, from, into);
+    },
+  };
   try {
     const segments = await readSegments(source, choice);
     return {
       path,
       count: rowsOf(segments),
       width: segments[0]?.layout.width ?? choice.width ?? 0,
-      blocks: (from, to, most) => blocksOf(segments, from, to, most),
+      blocks: (from, to, most, memory) => blocksOf(segments, { from, to, most, memory }),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -54,15 +71,13 @@ export const rowsOf = (segments: readonly Segment[]): number =>
 /** The rows [from, to) of consecutive segments. */
 export async function* blocksOf(
   segments: readonly Segment[],
-  from: number,
-  to: number,
-  most: number,
+  { from, to, most, memory }: BlockRange,
 ): AsyncGenerator<Rows> {
   for (const { first, layout, floats, check } of segments) {
     const [start, end] = [Math.max(from - first, 0), Math.min(to - first, layout.count)];
     if (start >= end) continue;
     await check();
-    yield* readBlocks(floats, layout, start, end, most);
+    yield* readBlocks(floats, layout, { from: start, to: end, most, memory });
   }
 }
 
@@ -253,7 +268,7 @@ function segmentOf(
   return {
     first: place.first,
     layout,
-    floats: { type, read: (from, count) => source.read(at + from * size, count * size) },
+    floats: { type, fill: (from, into) => source.fill(at + from * size, into) },
     async check() {
       let slot = buffer;
       for (const [i, { kind }] of levels.entries()) {

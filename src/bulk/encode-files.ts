@@ -6,7 +6,7 @@ import type { SparseCodes } from "../engine/core/sparse-codes.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
 import { readJsonFile } from "../engine/dictionaries/formats/json-file.ts";
 import type { FoundFile } from "./find-files.ts";
-import { openRowFile, type RowChoice, type RowFile } from "./row-file.ts";
+import { BlockMemory, openRowFile, type RowChoice, type RowFile } from "./row-file.ts";
 import { readShardFacts, type ShardFormat, writeShard } from "./shard-file.ts";
 
 /** A run of encode-files. */
@@ -246,6 +246,7 @@ async function encodeFile(
   const file = await openRowFile(source.path, work.choice);
   const shard = new OpenShard(work, source, onShard);
   const calls: Promise<SparseCodes>[] = [];
+  const memory = new BlockMemory(CALLS);
   const take = async (): Promise<void> => {
     const codes = await calls.shift()!;
     await shard.push(codes);
@@ -254,7 +255,7 @@ async function encodeFile(
   try {
     if (file.count !== source.count || file.width !== source.width)
       throw new FormatError(source.path, "changed while it was encoded.");
-    for await (const { rows, first } of callsOf(file, source.pending)) {
+    for await (const { rows, first } of callsOf(file, source.pending, memory)) {
       const call = encodeRows(work, rows, first);
       // Awaited in its turn.
       call.catch(() => {});
@@ -271,14 +272,14 @@ async function encodeFile(
 }
 
 /** The rows of units, cut at their ends, as the engine is called with them. */
-async function* callsOf(file: RowFile, units: readonly Unit[]) {
+async function* callsOf(file: RowFile, units: readonly Unit[], memory: BlockMemory) {
   const most = Math.max(1, Math.min(MAX_CALL_ROWS, Math.floor(CALL_BYTES / (file.width * 4))));
   for (let i = 0; i < units.length;) {
     // Units that follow one another are read at one go.
     let j = i + 1;
     while (j < units.length && units[j]!.start === units[j - 1]!.end) j++;
     let at = units[i]!.start;
-    for await (const { data, count, width } of file.blocks(at, units[j - 1]!.end, most)) {
+    for await (const { data, count, width } of file.blocks(at, units[j - 1]!.end, most, memory)) {
       for (let from = 0; from < count;) {
         while (units[i]!.end <= at) i++;
         const length = Math.min(count - from, units[i]!.end - at);

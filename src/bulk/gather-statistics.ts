@@ -9,7 +9,7 @@ import { FeatureTally, type TallyState } from "./feature-tally.ts";
 import type { FoundFile } from "./find-files.ts";
 import { PairCounts, type PairState } from "./pair-counts.ts";
 import { ReferenceRows, type ReferenceState } from "./reference-rows.ts";
-import { openRowFile, type RowChoice, type RowFile } from "./row-file.ts";
+import { BlockMemory, openRowFile, type RowChoice, type RowFile } from "./row-file.ts";
 
 export interface GatherWork {
   readonly files: readonly FoundFile[];
@@ -77,6 +77,7 @@ export async function gatherStatistics(work: GatherWork): Promise<Gathered> {
     let saved = performance.now();
     onProgress(done, total);
 
+    const memory = new BlockMemory(CALLS);
     const pending: { readonly rows: Rows; readonly first: number; readonly codes: Promise<SparseCodes> }[] = [];
     const takeOldest = async (): Promise<void> => {
       const { rows, first, codes: promised } = pending.shift()!;
@@ -101,7 +102,7 @@ export async function gatherStatistics(work: GatherWork): Promise<Gathered> {
       const from = Math.max(0, done - first);
       if (from >= file.count) continue;
       let at = first + from;
-      for await (const rows of file.blocks(from, file.count, CALL_ROWS)) {
+      for await (const rows of file.blocks(from, file.count, CALL_ROWS, memory)) {
         const codes = work.encode(rows).catch((error: unknown) => {
           throw new Error(`${name}, rows ${at - first} and on: ${(error as Error).message}`, { cause: error });
         });

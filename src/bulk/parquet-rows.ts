@@ -4,7 +4,7 @@ import type { Rows } from "../engine/core/rows.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
 import { type ArrowSource, blocksOf, chooseColumn, readSegments, rowsOf } from "./arrow-rows.ts";
 import { attempt, openParquet } from "./parquet-file.ts";
-import type { RowChoice, RowFile } from "./row-file.ts";
+import type { BlockRange, RowChoice, RowFile } from "./row-file.ts";
 
 /** Numbers that are decoded at once: 16 MiB of float32. */
 const BATCH_NUMBERS = 4 << 20;
@@ -33,10 +33,11 @@ export async function openParquetRows(path: string, choice: RowChoice): Promise<
       path,
       count: found.groups.reduce((sum, { count }) => sum + count, 0),
       width: found.width,
-      async *blocks(from, to, most) {
+      async *blocks(from, to, most, memory) {
         for (const group of found.groups) {
           const [start, end] = [Math.max(from - group.first, 0), Math.min(to - group.first, group.count)];
-          if (start < end) yield* groupBlocks({ path, file, column, group, choice }, start, end, most);
+          if (start >= end) continue;
+          yield* groupBlocks({ path, file, column, group, choice }, { from: start, to: end, most, memory });
         }
       },
       close,
@@ -97,16 +98,14 @@ interface GroupRead {
 
 async function* groupBlocks(
   { path, file, column, group, choice }: GroupRead,
-  start: number,
-  end: number,
-  most: number,
+  { from, to, most, memory }: BlockRange,
 ): AsyncGenerator<Rows> {
   const batchSize = Math.max(1, Math.floor(BATCH_NUMBERS / group.perRecord));
   const stream = await attempt(path, () => file.stream({ rowGroups: [group.index], columns: [column], batchSize }));
   const reader = stream.getReader() as ReadableStreamDefaultReader<RecordBatch>;
   let at = 0;
   try {
-    while (at < end) {
+    while (at < to) {
       const { done, value } = await attempt(path, () => reader.read());
       if (done)
         throw new FormatError(
@@ -115,7 +114,7 @@ async function* groupBlocks(
         );
       const segments = await segmentsOf(path, value, choice);
       const count = rowsOf(segments);
-      yield* blocksOf(segments, Math.max(start - at, 0), Math.min(end - at, count), most);
+      yield* blocksOf(segments, { from: Math.max(from - at, 0), to: Math.min(to - at, count), most, memory });
       at += count;
     }
   } finally {
@@ -130,6 +129,9 @@ function segmentsOf(path: string, batch: RecordBatch, choice: RowChoice) {
     path,
     size: bytes.length,
     read: (from, length) => Promise.resolve(bytes.subarray(from, from + length)),
+    async fill(from, into) {
+      into.set(bytes.subarray(from, from + into.length));
+    },
   };
   return readSegments(source, choice);
 }

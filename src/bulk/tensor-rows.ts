@@ -3,7 +3,7 @@ import { FLOAT_BYTES, type FloatType } from "../engine/core/float-formats.ts";
 import { FormatError } from "../engine/dictionaries/formats/format-error.ts";
 import { elements, NPY_HEAD_BYTES } from "../engine/core/npy-header.ts";
 import { floatTypeOf, readNpyHeader } from "../engine/dictionaries/formats/npy.ts";
-import { openPlainFile, readExactly } from "../engine/dictionaries/formats/plain-file.ts";
+import { fillExactly, openPlainFile, readExactly } from "../engine/dictionaries/formats/plain-file.ts";
 import { SafetensorsFile } from "../engine/dictionaries/formats/safetensors.ts";
 import { isFloatType, openTensorFile, type TensorHead } from "../engine/dictionaries/formats/tensor-file.ts";
 import { layoutOf, readBlocks, type RowChoice, type RowFile, type StoredFloats } from "./row-file.ts";
@@ -32,7 +32,9 @@ async function openNpyRows(path: string, choice: RowChoice): Promise<RowFile> {
     const layout = layoutOf(path, "the array", shape, choice);
     const stored: StoredFloats = {
       type,
-      read: (from, count) => readExactly(handle, path, dataStart + from * bytes, count * bytes),
+      async fill(from, into) {
+        await fillExactly(handle, path, dataStart + from * bytes, into);
+      },
     };
     if (fortranOrder && shape.length > 2) {
       throw new FormatError(path, "is in Fortran order with over two dimensions. Save numpy.ascontiguousarray(array).");
@@ -41,8 +43,8 @@ async function openNpyRows(path: string, choice: RowChoice): Promise<RowFile> {
       path,
       count: layout.count,
       width: layout.width,
-      blocks: (from, to, most) =>
-        readBlocks(fortranOrder ? transposed(stored, layout) : stored, layout, from, to, most),
+      blocks: (from, to, most, memory) =>
+        readBlocks(fortranOrder ? transposed(stored, layout) : stored, layout, { from, to, most, memory }),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -59,14 +61,13 @@ function transposed(
   const size = FLOAT_BYTES[stored.type];
   return {
     type: stored.type,
-    async read(from, length) {
-      const rows = length / width;
-      const bytes = new Uint8Array(length * size);
+    async fill(from, into) {
+      const rows = into.length / (size * width);
+      const piece = new Uint8Array(rows * size);
       for (let column = 0; column < width; column++) {
-        const piece = await stored.read(column * count + from / width, rows);
-        for (let i = 0; i < rows; i++) bytes.set(piece.subarray(i * size, (i + 1) * size), (i * width + column) * size);
+        await stored.fill(column * count + from / width, piece);
+        for (let i = 0; i < rows; i++) into.set(piece.subarray(i * size, (i + 1) * size), (i * width + column) * size);
       }
-      return bytes;
     },
   };
 }
@@ -76,7 +77,7 @@ async function openSafetensorsRows(path: string, choice: RowChoice): Promise<Row
   return rowsOfTensor(path, file, choice, (name, { dtype }) => {
     const type = dtype as FloatType;
     const size = FLOAT_BYTES[type];
-    return { type, read: (from, count) => file.readBytes(name, from * size, count * size) };
+    return { type, fill: (from, into) => file.fill(name, from * size, into) };
   });
 }
 
@@ -93,9 +94,9 @@ async function openWholeRows(path: string, choice: RowChoice): Promise<RowFile> 
     let held: Promise<Float32Array> | null = null;
     return {
       type: "F32",
-      async read(from, count) {
+      async fill(from, into) {
         const { buffer, byteOffset } = await (held ??= file.readFloats(name));
-        return new Uint8Array(buffer, byteOffset + from * 4, count * 4);
+        into.set(new Uint8Array(buffer, byteOffset + from * 4, into.length));
       },
     };
   });
@@ -117,7 +118,7 @@ async function rowsOfTensor<T extends { readonly dtype: string; readonly shape: 
       path,
       count: layout.count,
       width: layout.width,
-      blocks: (from, to, most) => readBlocks(stored, layout, from, to, most),
+      blocks: (from, to, most, memory) => readBlocks(stored, layout, { from, to, most, memory }),
       close: () => file.close(),
     };
   } catch (error) {

@@ -1,5 +1,5 @@
 import { extname } from "node:path";
-import { openRowFile } from "../bulk/row-file.ts";
+import { BlockMemory, openRowFile } from "../bulk/row-file.ts";
 import { SHARD_FORMATS, type ShardFormat, writeShard } from "../bulk/shard-file.ts";
 import type { Budget } from "../engine/core/budget.ts";
 import type { RequestEncoder } from "../engine/core/dictionary.ts";
@@ -40,7 +40,8 @@ export async function encodeRows(work: EncodeRows, from: Settings | ServerClient
     const file = await openRowFile(work.rows, { width: source.width });
     try {
       const parts: SparseCodes[] = [];
-      for await (const rows of file.blocks(0, file.count, ROWS)) parts.push(await source.encode(rows));
+      const blocks = file.blocks(0, file.count, ROWS, new BlockMemory(1));
+      for await (const rows of blocks) parts.push(await source.encode(rows));
       if (parts.length === 0) throw new Error(`--rows ${work.rows} holds no rows.`);
       await writeShard(out, format, parts, 0, {
         dictionary,

@@ -97,6 +97,33 @@ async function readShard(path: string): Promise<Float32Array[]> {
 const shardName = (source: string, start: number): string => `${source}.${String(start).padStart(12, "0")}.safetensors`;
 
 describe("encoding files", () => {
+  it("leaves rows as they are until their codes are there, however many calls are under way", async () => {
+    const count = 20_481;
+    const [path, out] = [join(folder, "many.npy"), outFolder()];
+    const numbers = normals(count * D, 3);
+    await writeFile(path, npyBytes([count, D], Array.from(numbers)));
+    const waiting: (() => void)[] = [];
+    let called = 0;
+    const late = async (rows: Rows): Promise<SparseCodes> => {
+      called += rows.count;
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve);
+        // No further call comes before one of four is answered.
+        if (waiting.length === 4 || called === count) for (const go of waiting.splice(0).toReversed()) go();
+      });
+      return encode(rows);
+    };
+    await run([path], out, { encode: late, rowsPerShard: count });
+    const file = await SafetensorsFile.open(join(out, "many.npy.000000000000.safetensors"));
+    try {
+      // Compared at once: a look at each number takes seconds.
+      const values = Buffer.from((await file.readFloats("values")).buffer);
+      expect(values.equals(Buffer.from(numbers.filter((value) => value > 0).buffer))).toBe(true);
+    } finally {
+      await file.close();
+    }
+  });
+
   it("writes each row once, in order, in shards that say what they are", async () => {
     const rows = await writeRows("one/deep/x.npy", 250, 1);
     const out = outFolder();

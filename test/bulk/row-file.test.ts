@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { findRowFiles } from "../../src/bulk/find-files.ts";
-import { openRowFile, type RowChoice } from "../../src/bulk/row-file.ts";
+import { BlockMemory, openRowFile, type RowChoice } from "../../src/bulk/row-file.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -13,11 +13,11 @@ const [N, D] = [24, 6];
 const ROWS = Array.from({ length: N }, (_, i) => Array.from({ length: D }, (__, j) => (i * D + j - 70) / 4));
 const folder = temporaryFolder();
 
-async function read(path: string, choice: RowChoice = {}, [from, to, most] = [0, Infinity, 5]) {
+async function read(path: string, choice: RowChoice = {}, [from, to, most] = [0, Infinity, 5], memory?: BlockMemory) {
   const file = await openRowFile(path, choice);
   try {
     const rows: number[][] = [];
-    for await (const { data, count, width } of file.blocks(from, Math.min(to, file.count), most)) {
+    for await (const { data, count, width } of file.blocks(from, Math.min(to, file.count), most, memory)) {
       expect(count).toBeLessThanOrEqual(most);
       expect(data).toHaveLength(count * width);
       for (let i = 0; i < count; i++) rows.push(Array.from(data.subarray(i * width, (i + 1) * width)));
@@ -48,6 +48,25 @@ describe("files of rows", () => {
     expect(await read(path, choice)).toEqual({ count: N, width: D, rows: ROWS });
     // From the middle of a block, a batch and a row group to the middle of another.
     expect((await read(path, choice, [8, 23, 4])).rows).toEqual(ROWS.slice(8, 23));
+    // In memory that each block leaves to the next, the last of them shorter.
+    expect((await read(path, choice, [8, 23, 4], new BlockMemory(1))).rows).toEqual(ROWS.slice(8, 23));
+  });
+
+  it("keeps a block until so many later ones were asked for", async () => {
+    const file = await openRowFile(join(FIXTURES, "rows.npy"));
+    try {
+      const blocks: Float32Array[] = [];
+      for await (const { data } of file.blocks(0, N, 4, new BlockMemory(3))) {
+        blocks.push(data);
+        for (const [i, held] of blocks.slice(-3).entries()) {
+          const first = 4 * (blocks.length - Math.min(3, blocks.length) + i);
+          expect(Array.from(held.subarray(0, D))).toEqual(ROWS[first]);
+        }
+      }
+      expect(new Set(blocks.map(({ buffer }) => buffer)).size).toBe(3);
+    } finally {
+      await file.close();
+    }
   });
 
   it("reads the activations that SAELens cached: records of a context's rows", async () => {

@@ -30,14 +30,23 @@ export async function checkPlainFile(path: string): Promise<void> {
 }
 
 /** `length` bytes of a file from position `from` on. @throws FormatError when it ends before them. */
-export async function readExactly(handle: FileHandle, path: string, from: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(length);
-  for (let at = 0; at < length;) {
-    const { bytesRead } = await handle.read(bytes, at, length - at, from + at);
+export function readExactly(handle: FileHandle, path: string, from: number, length: number): Promise<Buffer> {
+  return fillExactly(handle, path, from, Buffer.allocUnsafe(length));
+}
+
+/** Fills `into` with the bytes of a file from position `from` on. @returns it @throws FormatError when the file ends before */
+export async function fillExactly<T extends Uint8Array>(
+  handle: FileHandle,
+  path: string,
+  from: number,
+  into: T,
+): Promise<T> {
+  for (let at = 0; at < into.length;) {
+    const { bytesRead } = await handle.read(into, at, into.length - at, from + at);
     if (bytesRead === 0) throw new FormatError(path, `ends at byte ${from + at}, before it should.`);
     at += bytesRead;
   }
-  return bytes;
+  return into;
 }
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);

@@ -9,7 +9,7 @@ import {
 } from "../../core/float-formats.ts";
 import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "./format-error.ts";
-import { floatArray, openPlainFile, readExactly } from "./plain-file.ts";
+import { fillExactly, floatArray, openPlainFile, readExactly } from "./plain-file.ts";
 
 /**
  * The safetensors format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
@@ -130,9 +130,9 @@ export class SafetensorsFile {
     }
   }
 
-  /** `length` bytes of a tensor from its byte `from` on. @throws FormatError when it is absent */
-  readBytes(name: string, from: number, length: number): Promise<Uint8Array> {
-    return readExactly(this.#handle, this.path, this.#entry(name).from + from, length);
+  /** Fills `into` with the bytes of a tensor from its byte `from` on. @throws FormatError when it is absent */
+  async fill(name: string, from: number, into: Uint8Array): Promise<void> {
+    await fillExactly(this.#handle, this.path, this.#entry(name).from + from, into);
   }
 
   #entry(name: string): TensorEntry {
