@@ -7,7 +7,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { SafetensorsFile } from "../../src/engine/dictionaries/formats/safetensors.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
-import { CLI, runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
+import { CLI } from "../support/run-cli.ts";
 import { startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -41,7 +42,7 @@ const argsOf = (files: string, out: string, flags: readonly string[]): string[] 
 ];
 
 async function encode(files: string, out: string, flags: readonly string[], env = {}) {
-  const { code, stdout, stderr } = await runCli(argsOf(files, out, flags), env);
+  const { code, stdout, stderr } = await callCli(argsOf(files, out, flags), env);
   const last = stdout.trim().split("\n").at(-1)!;
   return { code, stderr, done: last === "" ? undefined : (JSON.parse(last) as Line) };
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { get, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -39,7 +39,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const stats = (args: readonly string[]) =>
-  runCli(["stats", "small", "--models-dir", models, "--rows", join(folder, "rows.npy"), "--max-atoms", "2", ...args]);
+  callCli(["stats", "small", "--models-dir", models, "--rows", join(folder, "rows.npy"), "--max-atoms", "2", ...args]);
 const PATH = "/v1/dictionaries/small";
 
 describe("statistics of a dictionary", () => {

@@ -4,7 +4,7 @@ import type { OnePassWeights } from "../../src/engine/encoders/one-pass.ts";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
 import type { JumpReluSettings } from "../../src/engine/encoders/jumprelu.ts";
 import { type Encoded, get, post } from "../support/client.ts";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -162,7 +162,7 @@ describe("a dictionary with groups", () => {
   });
 
   it("is encoded with a group by the command, too", async () => {
-    const { stdout } = await runCli(["encode", "--help"]);
+    const { stdout } = await callCli(["encode", "--help"]);
     expect(stdout).toMatch(/--group <n>/);
   });
 });

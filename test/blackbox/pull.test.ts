@@ -9,7 +9,8 @@ import { layoutOf } from "../../src/engine/dictionaries/registry/layouts.ts";
 import { Registry } from "../../src/engine/dictionaries/registry/registry.ts";
 import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
 import { parseManifest, readManifest } from "../../src/engine/dictionaries/manifest.ts";
-import { CLI, runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
+import { CLI } from "../support/run-cli.ts";
 import { COMMIT, StandInHub } from "../support/stand-in-hub.ts";
 import { checkpointBytes, float32Bytes, pickleBytes, tensorBytes } from "../support/torch-bytes.ts";
 import { itInFull } from "../support/full.ts";
@@ -48,7 +49,7 @@ const settings = () => ({
 });
 
 const pull = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-  runCli(["pull", ...args], { ...settings(), ...env });
+  callCli(["pull", ...args], { ...settings(), ...env });
 
 const manifestOf = (id: string) => parseManifest(readFileSync(join(models, id, "dictionary.json"), "utf8"));
 

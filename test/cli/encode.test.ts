@@ -9,7 +9,7 @@ import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
 import { SafetensorsFile } from "../../src/engine/dictionaries/formats/safetensors.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 import { startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -29,7 +29,7 @@ function python(name: string, script: string): string {
 }
 
 const encode = (command: string) =>
-  runCli(["encode", "a", "--dictionary", "axes", "--python", command, "--models-dir", models]);
+  callCli(["encode", "a", "--dictionary", "axes", "--python", command, "--models-dir", models]);
 const rows = (...values: number[]): string =>
   `echo ${Buffer.from(Float32Array.from(values).buffer).toString("base64")}`;
 
@@ -54,10 +54,10 @@ describe("pursuit encode", () => {
     });
     const words = /4\.0000 +3\.0000 {2}the second axis\n.*0\.0000 {2}east, right {2}\(from examples\)/;
     const args = ["encode", "a", "--dictionary", "axes", "--python", python("both", rows(3, 4))];
-    expect((await runCli([...args, "--models-dir", both])).stdout).toMatch(words);
+    expect((await callCli([...args, "--models-dir", both])).stdout).toMatch(words);
     const server = await startServer(both, temporaryFolder());
     try {
-      expect((await runCli([...args, "--url", server.base])).stdout).toMatch(words);
+      expect((await callCli([...args, "--url", server.base])).stdout).toMatch(words);
     } finally {
       await server.stop();
     }
@@ -87,7 +87,7 @@ describe("pursuit encode", () => {
     ) as [string, string, string, string];
     writeFileSync(npy, npyBytes([4, 2], numbers));
     const encodeRows = (out: string, ...flags: readonly string[]) =>
-      runCli(["encode", "--dictionary", "axes", "--rows", npy, "--out", out, "--tolerance", "0.7", ...flags]);
+      callCli(["encode", "--dictionary", "axes", "--rows", npy, "--out", out, "--tolerance", "0.7", ...flags]);
     expect(await encodeRows(here, "--models-dir", models)).toMatchObject({
       code: 0,
       stdout: `${here}: the codes of 4 rows\n`,
@@ -107,7 +107,7 @@ describe("pursuit encode", () => {
     expect((await encodeRows(table, "--models-dir", models)).code).toBe(0);
     expect(readFileSync(table).subarray(0, 4).toString()).toBe("PAR1");
     const said = async (...args: readonly string[]): Promise<string> =>
-      (await runCli(["encode", "--models-dir", models, ...args])).stderr;
+      (await callCli(["encode", "--models-dir", models, ...args])).stderr;
     expect(await said("--rows", npy)).toBe("--rows <file> and --out <file> go together.\n");
     expect(await said()).toBe("Give sentences, or --rows <file> and --out <file>.\n");
     expect(await said("--dictionary", "axes", "--rows", npy, "--out", "codes.csv")).toMatch(

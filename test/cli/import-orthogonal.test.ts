@@ -8,7 +8,7 @@ import { NPY_TENSOR, openNpy } from "../../src/engine/dictionaries/formats/npy.t
 import { npyBytes } from "../support/npy-bytes.ts";
 import { itInFull } from "../support/full.ts";
 import { orthogonalOracle } from "../support/orthogonal-oracle.ts";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const fixture = fileURLToPath(new URL("../fixtures/imports/mp-sae/", import.meta.url));
@@ -66,7 +66,7 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
   it.each(["absolute", "relu"] as const)(
     "writes a dictionary whose codes are the oracle's, score %s",
     async (score) => {
-      const imported = await runCli(
+      const imported = await callCli(
         ["import", atomsFile, "--id", score, ...KIND, ...REST, "--score", score, "--no-raw-scores"],
         env,
       );
@@ -81,7 +81,7 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
       });
       const z = await oracleCodes(score);
       const verify = (theirs: string) =>
-        runCli(["verify", score, "--rows", join(fixture, "x.npy"), "--codes", theirs], env);
+        callCli(["verify", score, "--rows", join(fixture, "x.npy"), "--codes", theirs], env);
       const verified = await verify(z);
       expect(verified.stdout).toMatch(/^16 agreed, 0 undecided, 0 differ, of 16 rows/m);
       expect(verified.code).toBe(0);
@@ -95,12 +95,12 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
 
   itInFull("is what a dictionary of plain pursuit is verified as by --encoder orthogonal", async () => {
     const id = "plain";
-    await runCli(
+    await callCli(
       ["import", atomsFile, "--id", id, "--from", "atoms", ...REST, "--score", "relu", "--reselect", "add"],
       env,
     );
     const [x, z] = [join(fixture, "x.npy"), await oracleCodes("relu")];
-    const verify = (...flags: string[]) => runCli(["verify", id, "--rows", x, "--codes", z, ...flags], env);
+    const verify = (...flags: string[]) => callCli(["verify", id, "--rows", x, "--codes", z, ...flags], env);
     expect((await verify("--encoder", "orthogonal")).stdout).toMatch(/^16 agreed, 0 undecided, 0 differ, of 16 rows/m);
     const own = await verify();
     expect(own.code).toBe(1);
@@ -117,14 +117,14 @@ describe("pursuit import --kind orthogonal_matching_pursuit", () => {
     [[...KIND, ...REST, "--score", "relu", "--raw-scores", "--reselect", "add"], /--reselect: .* once/],
     [["--from", "atoms", ...REST, "--score", "relu", "--reselect", "add", "--raw-scores"], /leave it out/],
   ])("refuses %j", async (flags, message) => {
-    const { code, stderr } = await runCli(["import", atomsFile, "--id", "refused", ...flags], env);
+    const { code, stderr } = await callCli(["import", atomsFile, "--id", "refused", ...flags], env);
     expect(code).toBe(1);
     expect(stderr).toMatch(message);
   });
 
   it("gives another kind to bare atoms only", async () => {
     const flags = ["--from", "mp-sae", "--residual-threshold", "0.1", "--kind", "orthogonal_matching_pursuit"];
-    const { code, stderr } = await runCli(["import", join(fixture, "weights.npz"), "--id", "refused", ...flags], env);
+    const { code, stderr } = await callCli(["import", join(fixture, "weights.npz"), "--id", "refused", ...flags], env);
     expect(code).toBe(1);
     expect(stderr).toMatch(/is of kind matching_pursuit\. Bare atoms/);
   });

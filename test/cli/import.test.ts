@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { parseManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
 import { FULL, itInFull } from "../support/full.ts";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const fixtures = fileURLToPath(new URL("../fixtures/imports/", import.meta.url));
@@ -94,14 +94,14 @@ describe("pursuit import", () => {
     "understands $name, and its codes are then the library's own",
     async ({ name, file = "", flags = [], encoder, defaultBudget }) => {
       const folder = join(fixtures, name);
-      const imported = await runCli(["import", join(folder, file), "--id", name, ...flags], env);
+      const imported = await callCli(["import", join(folder, file), "--id", name, ...flags], env);
       expect(imported).toMatchObject({ code: 0, stderr: "" });
       const manifest = parseManifest(readFileSync(join(models, name, "dictionary.json"), "utf8"));
       expect(manifest).toMatchObject({ id: name, dIn: 8, dOut: 8, m: 24, encoder });
       expect(manifest.defaultBudget).toEqual(defaultBudget);
 
       if (!VERIFIED.has(name)) return;
-      const verified = await runCli(
+      const verified = await callCli(
         ["verify", name, "--rows", join(folder, "x.npy"), "--codes", join(folder, "z.npy")],
         env,
       );
@@ -112,7 +112,7 @@ describe("pursuit import", () => {
 
   itInFull("keeps the file's cap as the default budget where a flag lifts it", async () => {
     const folder = join(fixtures, "sae-lens-fixed");
-    const imported = await runCli(["import", folder, "--id", "lifted", "--max-atoms", "none"], env);
+    const imported = await callCli(["import", folder, "--id", "lifted", "--max-atoms", "none"], env);
     expect(imported).toMatchObject({ code: 0, stderr: "" });
     expect(imported.stdout).toMatch(/^ {2}default_budget +\{"max_atoms":6\} +of rows without a budget$/m);
     expect(imported.stdout).not.toMatch(/warning/);
@@ -121,7 +121,7 @@ describe("pursuit import", () => {
   });
 
   itInFull("warns where nothing caps a row without a budget", async () => {
-    const imported = await runCli(
+    const imported = await callCli(
       [
         "import",
         join(fixtures, "mp-sae", "weights.npz"),
@@ -139,7 +139,7 @@ describe("pursuit import", () => {
 
   it("takes bare atoms, column-major float64, once everything is said", async () => {
     const atoms = join(fixtures, "mp-sae", "atoms.npy");
-    const asked = await runCli(["import", atoms, "--id", "bare", "--from", "atoms"], env);
+    const asked = await callCli(["import", atoms, "--id", "bare", "--from", "atoms"], env);
     expect(asked.code).toBe(1);
     for (const flag of [
       "--normalize",
@@ -153,7 +153,7 @@ describe("pursuit import", () => {
     }
     const said =
       "--normalize identity --score relu --reselect stop --residual-threshold 0.1 --max-atoms none --input-norm none";
-    expect(await runCli(["import", atoms, "--id", "bare", "--from", "atoms", ...said.split(" ")], env)).toMatchObject({
+    expect(await callCli(["import", atoms, "--id", "bare", "--from", "atoms", ...said.split(" ")], env)).toMatchObject({
       code: 0,
     });
     const weights = (id: string): Buffer => readFileSync(join(models, id, "weights.safetensors"));
@@ -162,7 +162,7 @@ describe("pursuit import", () => {
 
   itInFull("takes a torch checkpoint, and its weights are those of the other file", async () => {
     const file = join(fixtures, "mp-sae", "weights.pt");
-    const imported = await runCli(
+    const imported = await callCli(
       ["import", file, "--id", "checkpoint", "--from", "mp-sae", "--residual-threshold", "0.1"],
       env,
     );
@@ -172,7 +172,7 @@ describe("pursuit import", () => {
   });
 
   it("shows where each setting comes from, and a flag over the file's word", async () => {
-    const { stdout } = await runCli(
+    const { stdout } = await callCli(
       ["import", join(fixtures, "sae-lens-default"), "--dry-run", "--max-atoms", "5", "--no-center"],
       env,
     );
@@ -184,18 +184,18 @@ describe("pursuit import", () => {
 
   itInFull("names the models folder in the lines to serve and to check by, where it was named", async () => {
     const named = join(temporaryFolder(), "my models");
-    const { stdout } = await runCli(["import", join(fixtures, "sae-lens-default"), "--models-dir", named]);
+    const { stdout } = await callCli(["import", join(fixtures, "sae-lens-default"), "--models-dir", named]);
     expect(stdout).toContain(`npx pursuit serve --models-dir '${named}'\n`);
     expect(stdout).toContain(`npx pursuit verify sae-lens-default --models-dir '${named}' --rows x.npy`);
   });
 
   it("overwrites nothing without --force, and leaves nothing half-written behind", async () => {
     const fixed = join(fixtures, "sae-lens-fixed");
-    const again = await runCli(["import", fixed, "--id", "sae-lens-default"], env);
+    const again = await callCli(["import", fixed, "--id", "sae-lens-default"], env);
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("--force") });
     const before = readFileSync(join(models, "sae-lens-default", "weights.safetensors"));
     expect(readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"))).not.toEqual(before);
-    expect(await runCli(["import", fixed, "--id", "sae-lens-default", "--force"], env)).toMatchObject({ code: 0 });
+    expect(await callCli(["import", fixed, "--id", "sae-lens-default", "--force"], env)).toMatchObject({ code: 0 });
     expect(readFileSync(join(models, "sae-lens-default", "weights.safetensors"))).toEqual(
       readFileSync(join(models, "sae-lens-fixed", "weights.safetensors")),
     );
@@ -211,9 +211,9 @@ describe("pursuit import", () => {
     bytes.writeFloatLE(Number.NaN, bytes.length - 4);
     writeFileSync(file, bytes);
     const kept = readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"));
-    const refused = await runCli(["import", broken, "--id", "sae-lens-fixed", "--force"], env);
+    const refused = await callCli(["import", broken, "--id", "sae-lens-fixed", "--force"], env);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/column \d+ is NaN/) });
-    expect(await runCli(["import", broken, "--id", "other", "--dry-run"], env)).toMatchObject({ code: 1 });
+    expect(await callCli(["import", broken, "--id", "other", "--dry-run"], env)).toMatchObject({ code: 1 });
     expect(readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"))).toEqual(kept);
     expect(readdirSync(models).filter((name) => name.startsWith("."))).toEqual([]);
   });
@@ -226,7 +226,7 @@ describe("pursuit verify", () => {
       writeFileSync(path, npyBytes([0, width], []));
       return path;
     };
-    expect(await runCli(["verify", "mp-sae", "--rows", empty(8), "--codes", empty(24)], env)).toMatchObject({
+    expect(await callCli(["verify", "mp-sae", "--rows", empty(8), "--codes", empty(24)], env)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("holds no rows"),
     });
@@ -234,7 +234,7 @@ describe("pursuit verify", () => {
 
   it("says that there is no such dictionary", async () => {
     const rows = join(fixtures, "mp-sae", "x.npy");
-    expect(await runCli(["verify", "nowhere", "--rows", rows, "--codes", rows], env)).toMatchObject({
+    expect(await callCli(["verify", "nowhere", "--rows", rows, "--codes", rows], env)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("There is no dictionary nowhere"),
     });
@@ -245,14 +245,14 @@ describe("pursuit verify", () => {
       join(fixtures, "sae-lens-uncentred", "x.npy"),
       join(fixtures, "sae-lens-layer-norm", "z.npy"),
     ];
-    const { code, stdout } = await runCli(["verify", "sae-lens-uncentred", "--rows", rows, "--codes", codes], env);
+    const { code, stdout } = await callCli(["verify", "sae-lens-uncentred", "--rows", rows, "--codes", codes], env);
     expect(code).toBe(1);
     expect(stdout).toMatch(/row \d+: first differs at step \d+, atom \d+: served \S+, yours \S+/);
   });
 
   itInFull("says which file is of the wrong shape", async () => {
     const rows = join(fixtures, "mp-sae", "x.npy");
-    expect(await runCli(["verify", "mp-sae", "--rows", rows, "--codes", rows], env)).toMatchObject({
+    expect(await callCli(["verify", "mp-sae", "--rows", rows, "--codes", rows], env)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("it must be (n, 24), 24 being the number of atoms m"),
     });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { FeaturesFile } from "../../src/engine/dictionaries/features-file.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 it("adds labels of several sources, and replaces those of one that comes again", async () => {
@@ -14,7 +14,7 @@ it("adds labels of several sources, and replaces those of one that comes again",
     writeFileSync(join(models, name), JSON.stringify(content));
     return join(models, name);
   };
-  const labels = (...paths: readonly string[]) => runCli(["labels", "small", ...paths, "--models-dir", models]);
+  const labels = (...paths: readonly string[]) => callCli(["labels", "small", ...paths, "--models-dir", models]);
   const held = async (): Promise<readonly (readonly [number, string, string])[]> => {
     const features = (await FeaturesFile.open(folder, 2))!;
     const found = [...features.labels()].flatMap(([index, own]) =>

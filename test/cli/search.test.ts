@@ -1,9 +1,9 @@
 /** `pursuit search` by the built command line. */
 import { expect, it } from "vitest";
-import { runCli } from "../support/run-cli.ts";
+import { callCli } from "../support/call-cli.ts";
 
 it("prints name, kind, layout, place and the pull line, and how many there are", async () => {
-  const { code, stdout } = await runCli([
+  const { code, stdout } = await callCli([
     "search",
     "gemma",
     "2b",
@@ -25,7 +25,7 @@ it("prints name, kind, layout, place and the pull line, and how many there are",
 });
 
 it("prints the same as JSON, with the reason where a dictionary is not served", async () => {
-  const { stdout } = await runCli(["search", "temporal", "gemma", "--json"]);
+  const { stdout } = await callCli(["search", "temporal", "gemma", "--json"]);
   expect(JSON.parse(stdout)).toEqual([
     expect.objectContaining({
       name: "temporal-sae-gemma-2-2b/blocks.12.hook_resid_post",
@@ -37,6 +37,6 @@ it("prints the same as JSON, with the reason where a dictionary is not served", 
 });
 
 it("exits 1 where nothing has all of the words", async () => {
-  const { code, stdout } = await runCli(["search", "gemma", "qqqqqqq"]);
+  const { code, stdout } = await callCli(["search", "gemma", "qqqqqqq"]);
   expect([code, stdout]).toEqual([1, expect.stringContaining("Take one away")]);
 });
