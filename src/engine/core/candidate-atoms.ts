@@ -1,43 +1,3 @@
-/** Appends the active atoms of one row, ascending. Leaves out values that are not finite: no answer could carry them. */
-export function appendActive(
-  { value }: Activation,
-  h: Float32Array,
-  candidates: Uint32Array,
-  active: ActiveAtoms,
-): void {
-  for (const j of candidates) {
-    const own = value(h[j]!, j);
-    if (own !== 0 && Math.abs(own) < Infinity) active.push(j, own);
-  }
-}
-
-/** Active atoms of one row after another: a list that grows. */
-export class ActiveAtoms {
-  indices: Uint32Array;
-  values: Float32Array;
-  length = 0;
-
-  constructor(capacity = 4096) {
-    this.indices = new Uint32Array(capacity);
-    this.values = new Float32Array(capacity);
-  }
-
-  push(index: number, value: number): void {
-    if (this.length === this.indices.length) this.#grow();
-    this.indices[this.length] = index;
-    this.values[this.length++] = value;
-  }
-
-  #grow(): void {
-    const indices = new Uint32Array(2 * this.length);
-    const values = new Float32Array(2 * this.length);
-    indices.set(this.indices);
-    values.set(this.values);
-    this.indices = indices;
-    this.values = values;
-  }
-}
-
 /** Which atoms of a row can be active: the part of an activation rule that looks at every score. */
 export type Screen =
   /** Atoms with h_j > limits_j. */
@@ -54,37 +14,59 @@ export interface Activation {
   readonly value: (h: number, j: number) => number;
 }
 
-/** Looks for the candidates of a screen. */
+/** Atoms of a row that can be active, ascending, and their scores h. */
+export interface Candidates {
+  readonly atoms: Uint32Array;
+  readonly scores: Float32Array;
+}
+
+/** Looks for the candidates of a screen among h = products + bias. */
 export interface CandidateScan {
-  /** [length] memory to write scores into, valid until the next call; null: any memory will do. */
-  scores(length: number): Float32Array | null;
+  /** [length] memory to write products into, valid until the next call; null: any memory will do. */
+  room(length: number): Float32Array | null;
   /**
-   * The candidates of one row, ascending; valid until the next call.
-   * @param h scores, in memory of `scores` where that gave some; only the first atoms' where a budget names a group
+   * The candidates of one row; valid until the next call.
+   * @param products in memory of `room` where that gave some; only the first atoms' where a budget names a group
    */
-  candidates(h: Float32Array): Uint32Array;
+  candidates(products: Float32Array): Candidates;
 }
 
 /** Looks for candidates with plain loops. */
 export class PlainScan implements CandidateScan {
   readonly #screen: Screen;
+  readonly #bias: Float32Array;
+  readonly #h: Float32Array;
   readonly #keys: Float32Array;
   readonly #largest: LargestKeys | null;
   readonly #found: Uint32Array;
+  readonly #scores: Float32Array;
 
-  constructor(screen: Screen, m: number) {
+  /** @param bias [m]; absent: none */
+  constructor(screen: Screen, m: number, bias: Float32Array = new Float32Array(m)) {
     this.#screen = screen;
+    this.#bias = bias;
+    this.#h = new Float32Array(m);
     const copies = screen.by === "rank" && (screen.magnitude || screen.factors !== null);
     this.#keys = new Float32Array(copies ? m : 0);
     this.#largest = screen.by === "rank" ? new LargestKeys(screen.k) : null;
     this.#found = new Uint32Array(screen.by === "rank" ? 0 : m);
+    this.#scores = new Float32Array(m);
   }
 
-  scores(): null {
+  room(): null {
     return null;
   }
 
-  candidates(h: Float32Array): Uint32Array {
+  candidates(products: Float32Array): Candidates {
+    const h = this.#h.subarray(0, products.length);
+    for (let j = 0; j < h.length; j++) h[j] = products[j]! + this.#bias[j]!;
+    const atoms = this.#find(h);
+    const scores = this.#scores.subarray(0, atoms.length);
+    for (let k = 0; k < atoms.length; k++) scores[k] = h[atoms[k]!]!;
+    return { atoms, scores };
+  }
+
+  #find(h: Float32Array): Uint32Array {
     const screen = this.#screen;
     if (screen.by === "rank") return this.#largest!.select(this.#keysOf(h, screen));
     const found = this.#found;

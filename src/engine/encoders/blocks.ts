@@ -1,4 +1,4 @@
-import { type CandidateScan, PlainScan } from "../core/candidate-atoms.ts";
+import { type Candidates, type CandidateScan, PlainScan } from "../core/candidate-atoms.ts";
 import type { Block } from "../core/dictionary.ts";
 import type { OnePassWeights } from "./one-pass.ts";
 import { type DecidedCode, referenceCode } from "./reference.ts";
@@ -18,7 +18,7 @@ export function blockScan(weights: OnePassWeights, norms: Float64Array): Candida
   if (weights.blocks === undefined) return null;
   const parts = blocksOf(weights).map(({ block: { from, to }, part }) => {
     const { screen } = onePassSpecOf(part).activation(part, norms.subarray(from, to));
-    return { from, to, screen, scan: new PlainScan(screen, part.m) };
+    return { from, to, screen, scan: new PlainScan(screen, part.m, part.tensors["encoder_bias"]) };
   });
   return parts.every(({ screen }) => screen.by === "limit") ? null : new BlockScan(parts, weights.m);
 }
@@ -33,22 +33,26 @@ interface ScanPart {
 class BlockScan implements CandidateScan {
   readonly #parts: readonly ScanPart[];
   readonly #found: Uint32Array;
+  readonly #scores: Float32Array;
 
   constructor(parts: readonly ScanPart[], m: number) {
     this.#parts = parts;
     this.#found = new Uint32Array(m);
+    this.#scores = new Float32Array(m);
   }
 
-  scores(): null {
+  room(): null {
     return null;
   }
 
-  candidates(h: Float32Array): Uint32Array {
-    const found = this.#found;
+  candidates(products: Float32Array): Candidates {
     let length = 0;
-    for (const { from, to, scan } of this.#parts)
-      for (const j of scan.candidates(h.subarray(from, to))) found[length++] = from + j;
-    return found.subarray(0, length);
+    for (const { from, to, scan } of this.#parts) {
+      const { atoms, scores } = scan.candidates(products.subarray(from, to));
+      this.#scores.set(scores, length);
+      for (const j of atoms) this.#found[length++] = from + j;
+    }
+    return { atoms: this.#found.subarray(0, length), scores: this.#scores.subarray(0, length) };
   }
 }
 

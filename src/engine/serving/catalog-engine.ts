@@ -29,7 +29,7 @@ import { checkCorrelated, checkFinite, checkTargets, checkWidth } from "./check-
 import { warningOf } from "./reference-figures.ts";
 import { type OnDemand, ServedDictionaries } from "./served-dictionaries.ts";
 import type { DictionaryLoad, ServedDictionary } from "./served-dictionary.ts";
-import { joinCodes } from "./split-codes.ts";
+import { joinCodes } from "../core/split-codes.ts";
 import { encodeSets } from "./encode-sets.ts";
 import { checkStillWanted } from "./still-wanted.ts";
 import { checkTypical, References, typicalityOf } from "./typicality.ts";

@@ -8,7 +8,7 @@ import { CostModel } from "../scheduler/cost-model.ts";
 import { type Executor, ExecutorCrash, type Piece } from "../scheduler/work.ts";
 import { STOP_REASONS, type SparseCodes } from "../core/sparse-codes.ts";
 import type { EncodeWork } from "./encode-work.ts";
-import { sliceCodes } from "./split-codes.ts";
+import { sliceCodes } from "../core/split-codes.ts";
 
 export interface DictionaryExecutorOptions extends WatchdogRule {
   /** Its id. */

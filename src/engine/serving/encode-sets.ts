@@ -5,7 +5,7 @@ import type { Rows } from "../core/rows.ts";
 import type { ContrastSet, EncodeAnswer, EncodeRequest, SetsAnswer, SetsRequest } from "../engine.ts";
 import { checkIndices } from "./check-codes.ts";
 import { checkWidth } from "./check-rows.ts";
-import { sliceCodes } from "./split-codes.ts";
+import { sliceCodes } from "../core/split-codes.ts";
 
 /** The dictionary version that two sets are compared in. */
 export interface SetsDictionary {

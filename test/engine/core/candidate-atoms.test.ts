@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ActiveAtoms, LargestKeys } from "../../../src/engine/core/candidate-atoms.ts";
+import { LargestKeys } from "../../../src/engine/core/candidate-atoms.ts";
 
 /** Few distinct values, so that ties are common. */
 const keys = fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constantFrom(Infinity, -Infinity, NaN)), {
@@ -28,15 +28,5 @@ describe("LargestKeys", () => {
     expect([...largest.select(Float32Array.of(9, 8, 7))]).toEqual([0, 1]);
     expect([...largest.select(Float32Array.of(1, 2, 3))]).toEqual([1, 2]);
     expect([...largest.select(Float32Array.of(NaN, 1, NaN))]).toEqual([1]);
-  });
-});
-
-describe("ActiveAtoms", () => {
-  it("keeps everything that was pushed beyond its first capacity", () => {
-    const active = new ActiveAtoms(2);
-    for (let j = 0; j < 100; j++) active.push(j, j / 2);
-    expect(active.length).toBe(100);
-    expect([...active.indices.subarray(0, 100)]).toEqual(Array.from({ length: 100 }, (_, j) => j));
-    expect(active.values[99]).toBe(49.5);
   });
 });

@@ -4,7 +4,7 @@ import { createOnnxSession, encodeModel, MAX_IN_MEMORY, type OnnxSessionOptions 
 import { type ExternalTensor, GraphBuilder } from "./graph-builder.ts";
 import type { Value } from "./protos.ts";
 
-/** Computes rows · atomsᵀ + bias by the runtime's matrix product. */
+/** Computes rows · atomsᵀ by the runtime's matrix product. */
 export class DensePass {
   readonly #session: InferenceSession;
   readonly #d: number;
@@ -53,22 +53,21 @@ interface DenseOptions extends OnnxSessionOptions {
   readonly partBytes?: number;
 }
 
-/** A matrix [m, d] to multiply rows with, and a bias [m] to add. */
+/** A matrix [m, d] to multiply rows with. */
 interface DenseWeights {
   readonly m: number;
   /** Row length. */
   readonly d: number;
   /** [m, d], or [m, d / layers] with blocks. */
   readonly atoms: Float32Array;
-  readonly bias?: Float32Array;
   readonly layers?: number;
   /** Products [from, to) are with one of the `layers` equal slices of the row; absent: all are with the whole row. */
   readonly blocks?: readonly Pick<Block, "from" | "to" | "layer">[];
 }
 
-/** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ + bias. */
+/** One dense pass: rows [n, d] → products [n, m] = rows · atomsᵀ. */
 export function buildDenseModel(
-  { atoms, bias, m, d, layers = 1, blocks }: DenseWeights,
+  { atoms, m, d, layers = 1, blocks }: DenseWeights,
   partBytes: number,
 ): { readonly model: Uint8Array; readonly external: readonly ExternalTensor[] } {
   const g = new GraphBuilder("dense");
@@ -80,9 +79,8 @@ export function buildDenseModel(
     const read = blocks === undefined ? rows : g.sliceColumns(rows, layer * width, (layer + 1) * width);
     for (let first = from; first < to; first += height) {
       const last = Math.min(first + height, to);
-      const added = bias && g.weights(`bias_${first}`, bias.subarray(first, last), [last - first]);
       const matrix = g.weights(`atoms_${first}`, atoms.subarray(first * width, last * width), [last - first, width]);
-      products.push(g.matmulTransposed(read, matrix, added));
+      products.push(g.matmulTransposed(read, matrix));
     }
   }
   g.outputAs("products", products.length === 1 ? products[0]! : g.concat(products, 1), "float32", ["n", m]);

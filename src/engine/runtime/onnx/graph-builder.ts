@@ -116,9 +116,8 @@ export class GraphBuilder {
   abs = (a: Value): Value => this.#op("Abs", [a]);
   cast = (a: Value, to: Element): Value => this.#op("Cast", [a], { to: ELEMENT[to] });
 
-  /** a·bᵀ, plus c [m] on each row if given: [n, d] × [m, d] → [n, m] */
-  matmulTransposed = (a: Value, b: Value, c?: Value): Value =>
-    this.#op("Gemm", c === undefined ? [a, b] : [a, b, c], { transB: 1 });
+  /** a·bᵀ: [n, d] × [m, d] → [n, m] */
+  matmulTransposed = (a: Value, b: Value): Value => this.#op("Gemm", [a, b], { transB: 1 });
 
   relu = (a: Value): Value => this.#op("Relu", [a]);
 

@@ -1,11 +1,12 @@
 import { atomNorms } from "../../core/dictionary-weights.ts";
-import { type Activation, ActiveAtoms, appendActive, type CandidateScan } from "../../core/candidate-atoms.ts";
+import type { CandidateScan } from "../../core/candidate-atoms.ts";
 import { type Block, type CoherenceFigures, makesItsRow, type RuntimeChoice } from "../../core/dictionary.ts";
 import type { EncodeBatch } from "../../core/encode-batch.ts";
 import type { CodesToDecode, SparseCodes } from "../../core/sparse-codes.ts";
-import { onePassSpecOf } from "../../encoders/registry.ts";
+import { joinCodes } from "../../core/split-codes.ts";
 import { blockScan } from "../../encoders/blocks.ts";
 import type { OnePassWeights, ScaledSettings } from "../../encoders/one-pass.ts";
+import { onePassSpecOf } from "../../encoders/registry.ts";
 import { coherenceOf, freeMemory } from "../gram/gram.ts";
 import { DensePass } from "../onnx/dense-pass.ts";
 import type { OnnxSessionOptions } from "../onnx/onnx-session.ts";
@@ -15,11 +16,11 @@ import { type LoopThreads, startOnePassThreads } from "../kernel/loop-threads.ts
 import type { OnePassJob } from "../kernel/one-pass-loop.ts";
 import { createScan } from "../kernel/score-scan.ts";
 import { AtomSession } from "./atom-session.ts";
-import { onePassCodes } from "./one-pass-codes.ts";
-import { onePassRows } from "./one-pass-rows.ts";
+import { OnePassCodes } from "./one-pass-codes.ts";
+import { type OnePassRows, onePassRows } from "./one-pass-rows.ts";
 
-/** Scores of one run of the dense pass, 32 MiB, which stay in memory: a large dictionary encodes a batch in several runs. */
-const SCORES_AT_ONCE = 1 << 23;
+/** Products of one run of the dense pass, 32 MiB, which stay in memory: a large dictionary encodes a batch in several runs. */
+const PRODUCTS_AT_ONCE = 1 << 23;
 
 /** Bytes of atoms from which several threads make codes. */
 const HELP_FROM = 1 << 25;
@@ -34,34 +35,33 @@ export interface OnePassOptions extends OnnxSessionOptions {
 /** Fewest rows of a run: a single row takes another way through the runtime than many, and rounds differently. */
 const LEAST_ROWS = 2;
 
-/** A one-pass encoder: the dense pass in ONNX Runtime, then the activation rule of its kind over each row of scores. */
+/** A one-pass encoder: the dense pass in ONNX Runtime, then the activation rule of its kind over each row of its products. */
 export class OnePassSession extends AtomSession<OnePassWeights> implements EncoderSession {
   readonly chosen: RuntimeChoice;
   readonly coherence: CoherenceFigures;
   readonly #dense: DensePass;
   /** x · skipᵀ of a transcoder that has one. */
   readonly #skip: DensePass | null;
-  readonly #activation: Activation;
   readonly #scan: CandidateScan;
   readonly #loop: LoopThreads<OnePassJob>;
-  readonly #active = new ActiveAtoms();
+  readonly #codes: OnePassCodes;
 
   private constructor(
     dense: DensePass,
     skip: DensePass | null,
-    activation: Activation,
     scan: CandidateScan,
     weights: OnePassWeights,
     norms: Float64Array,
     loop: LoopThreads<OnePassJob>,
+    codes: OnePassCodes,
     { runtime, threads }: OnnxSessionOptions,
   ) {
     super(weights, norms, threads);
     this.#dense = dense;
     this.#skip = skip;
-    this.#activation = activation;
     this.#scan = scan;
     this.#loop = loop;
+    this.#codes = codes;
     this.chosen = { runtime, path: "dense" };
     this.coherence = coherenceOf(norms, null);
   }
@@ -70,9 +70,9 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     const { d, dIn, m, tensors, blocks, layers = 1 } = given;
     const stored = atomNorms(given);
     const activation = onePassSpecOf(given).activation(given, stored);
-    const scan = blockScan(given, stored) ?? createScan(activation.screen, m, Math.max(SCORES_AT_ONCE, LEAST_ROWS * m));
-    const bias = tensors["encoder_bias"];
-    const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]!, ...(bias && { bias }) };
+    const height = rowsAtOnce(m);
+    const scan = blockScan(given, stored) ?? createScan(activation.screen, m, height * m, tensors["encoder_bias"]);
+    const encoder = { d: dIn, m, atoms: tensors["encoder_weight"]! };
     const freed = options.ownsWeights === true ? () => freeMemory(encoder.atoms) : undefined;
     const dense = await DensePass.create({ ...encoder, ...(blocks && { blocks, layers }) }, options, freed);
     const skip = tensors["skip"];
@@ -90,32 +90,34 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     // In cache, reading atoms is no work for two.
     const threads = weights.atoms.byteLength < (options.helpFrom ?? HELP_FROM) ? 1 : options.threads;
     const loop = await startOnePassThreads(weights, shared, norms, threads);
-    return new OnePassSession(dense, added, activation, scan, weights, norms, loop, options);
+    const codes = new OnePassCodes({ weights, scan, activation, threads: loop }, height);
+    return new OnePassSession(dense, added, scan, weights, norms, loop, codes, options);
   }
 
   async encode(batch: EncodeBatch): Promise<SparseCodes> {
-    const { dIn: d, m, role } = this.weights;
+    const { m, role } = this.weights;
     const needsConstant = !makesItsRow(role) && (batch.targets !== undefined || batch.reconstruction);
     const constant = needsConstant ? await this.#constant(batch) : null;
     const rows = onePassRows(batch, this.weights, constant);
-    const active = this.#active;
-    active.length = 0;
-    const indptr = new Uint32Array(batch.count + 1);
-    const height = Math.max(LEAST_ROWS, Math.floor(SCORES_AT_ONCE / m));
+    const parts: SparseCodes[] = [];
+    const height = rowsAtOnce(m);
     for (let from = 0; from < batch.count; from += height) {
-      const to = Math.min(from + height, rows.count);
-      const start = Math.min(from, to - 2);
-      const room = this.#scan.scores((to - start) * m);
-      const scores = await this.#dense.run(rows.input.subarray(start * d, to * d), room ?? undefined);
-      for (let i = from; i < Math.min(to, batch.count); i++) {
-        const row = (i - start) * m;
-        const h = scores.subarray(row, row + (batch.budgets.group[i]! || m));
-        appendActive(this.#activation, h, this.#scan.candidates(h), active);
-        indptr[i + 1] = active.length;
-      }
-      if (room === null) freeMemory(scores);
+      const to = Math.min(from + height, batch.count);
+      const products = await this.#products(rows, from, to);
+      parts.push(this.#codes.make({ from, to, products }, rows, batch, constant));
+      if (this.#scan.room(0) === null) freeMemory(products);
     }
-    return onePassCodes({ indptr, active }, rows, batch, this.weights, this.#loop, constant);
+    return joinCodes(parts);
+  }
+
+  /** [to − from, m] products of rows [from, to). Free them where the scan has no room of its own. */
+  async #products({ input, count }: OnePassRows, from: number, to: number): Promise<Float32Array> {
+    const { dIn, m } = this.weights;
+    const end = Math.min(Math.max(to, from + LEAST_ROWS), count);
+    const start = Math.min(from, end - LEAST_ROWS);
+    const room = this.#scan.room((end - start) * m);
+    const products = await this.#dense.run(input.subarray(start * dIn, end * dIn), room ?? undefined);
+    return products.subarray((from - start) * m, (to - start) * m);
   }
 
   override async decode(codes: CodesToDecode): Promise<Float32Array> {
@@ -148,6 +150,9 @@ export class OnePassSession extends AtomSession<OnePassWeights> implements Encod
     await this.#dense.release();
   }
 }
+
+/** Rows of one run of the dense pass. */
+const rowsAtOnce = (m: number): number => Math.max(LEAST_ROWS, Math.floor(PRODUCTS_AT_ONCE / m));
 
 /** Outputs [from, to) of each layer, from the same layer's slice. */
 function evenBlocks(d: number, layers: number): readonly Pick<Block, "from" | "to" | "layer">[] {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PlainScan, type Screen } from "../../../../src/engine/core/candidate-atoms.ts";
+import { type Candidates, PlainScan, type Screen } from "../../../../src/engine/core/candidate-atoms.ts";
 import { createScan } from "../../../../src/engine/runtime/kernel/score-scan.ts";
 
 /** Few distinct values, so that ties and scores at their limits are common. */
@@ -31,20 +31,25 @@ const screens = fc.integer({ min: 1, max: 70 }).chain((m) => {
     screen,
     rows: fc.array(row, { minLength: 1, maxLength: 3 }),
     group: fc.nat(m),
+    bias: fc.option(row.map((values) => Float32Array.from(values))),
   });
 });
 
+const listOf = ({ atoms, scores }: Candidates): [number, number][] => Array.from(atoms, (j, k) => [j, scores[k]!]);
+
 describe("the scan kernel", () => {
-  it("finds the candidates that plain loops find", () => {
+  it("finds the candidates that plain loops find, and their scores", () => {
     fc.assert(
-      fc.property(screens, ({ m, screen, rows, group }) => {
-        const kernel = createScan(screen, m, rows.length * m);
-        const plain = new PlainScan(screen, m);
-        const scores = kernel.scores(rows.length * m)!;
-        scores.set(rows.flat());
+      fc.property(screens, ({ m, screen, rows, group, bias }) => {
+        const kernel = createScan(screen, m, rows.length * m, bias ?? undefined);
+        const plain = new PlainScan(screen, m, bias ?? undefined);
+        const products = kernel.room(rows.length * m)!;
+        products.set(rows.flat());
         for (const i of rows.keys()) {
-          const h = scores.subarray(i * m, i * m + (group || m));
-          expect([...kernel.candidates(h)]).toEqual([...plain.candidates(h.slice())]);
+          const row = products.subarray(i * m, i * m + (group || m));
+          const found = listOf(kernel.candidates(row));
+          expect(found).toEqual(listOf(plain.candidates(row.slice())));
+          for (const [j, h] of found) expect(h).toEqual(Math.fround(row[j]! + (bias?.[j] ?? 0)));
         }
       }),
       { seed: 1, numRuns: 1500 },
@@ -55,14 +60,14 @@ describe("the scan kernel", () => {
     const m = 5000;
     const screen: Screen = { by: "rank", k: 100, magnitude: false, factors: null };
     const kernel = createScan(screen, m, m);
-    const h = kernel.scores(m)!;
+    const h = kernel.room(m)!;
     for (const [key, first] of [
       [(j: number) => j, m - 100],
       [(j: number) => -j, 0],
       [() => 1, 0],
     ] as const) {
       for (let j = 0; j < m; j++) h[j] = key(j);
-      expect([...kernel.candidates(h)]).toEqual(Array.from({ length: 100 }, (_, i) => first + i));
+      expect([...kernel.candidates(h).atoms]).toEqual(Array.from({ length: 100 }, (_, i) => first + i));
     }
   });
 });

@@ -135,13 +135,8 @@ describe.each([
   ["of one layer's slice in each block", { layers: 2, blocks: BLOCKS }, d / 2],
   ["of one block", { layers: 1, blocks: [{ from: 0, to: 6, layer: 0 }] }, d],
 ])("the dense pass %s", (_what, blocks, width) => {
-  it.each([
-    [true, Infinity],
-    [true, 4 * width * 2],
-    [false, Infinity],
-    [false, 4 * width * 2],
-  ])("runs on the card, with a bias %s, in parts of %d bytes", (biased, partBytes) => {
-    const weights = { d, m, atoms: atoms.subarray(0, m * width), ...(biased && { bias: new Float32Array(m) }) };
+  it.each([Infinity, 4 * width * 2])("runs on the card in parts of %d bytes", (partBytes) => {
+    const weights = { d, m, atoms: atoms.subarray(0, m * width) };
     const { model, external } = buildDenseModel({ ...weights, ...blocks }, partBytes);
     expect(walk(model)).toEqual({ missing: [], copied: [] });
     const rows = external.filter(({ name }) => name.startsWith("atoms_")).map(({ data }) => data.length / width);

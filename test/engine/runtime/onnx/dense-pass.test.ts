@@ -3,13 +3,13 @@ import { DensePass } from "../../../../src/engine/runtime/onnx/dense-pass.ts";
 import { normals } from "../../../support/seeded.ts";
 
 const [n, d, m] = [3, 24, 50];
-const weights = { m, d, atoms: normals(m * d, 1), bias: normals(m, 2) };
+const weights = { m, d, atoms: normals(m * d, 1) };
 const rows = normals(n * d, 3);
 
-/** Rows · atomsᵀ + bias, in float64. */
+/** Rows · atomsᵀ, in float64. */
 const expected = Array.from({ length: n * m }, (_, at) => {
   const [i, j] = [Math.floor(at / m), at % m];
-  let sum = weights.bias[j]!;
+  let sum = 0;
   for (let c = 0; c < d; c++) sum += rows[i * d + c]! * weights.atoms[j * d + c]!;
   return sum;
 });

@@ -1,31 +1,33 @@
 /**
- * Finds the atoms of a row that can be active, with 128-bit SIMD. Addresses are in bytes. A row of scores is [width] float32;
- * a list receives uint32 atoms in ascending order and needs room for all of them. Nothing allocates.
+ * Finds the atoms of a row that can be active, with 128-bit SIMD. Addresses are in bytes. A row of products and a bias are
+ * [width] float32, and h is their sum: added here, since the runtime would need one more pass over a batch. A list receives
+ * uint32 atoms in ascending order and needs room for all of them. Nothing allocates.
  */
 
 /** Scores that share one test. */
 const BLOCK: u32 = 16;
 
-/** Writes the atoms with a score above their limit. @returns how many */
-export function above(scores: usize, limits: usize, width: u32, list: usize): u32 {
+/** Writes the atoms with h above their limit. @returns how many */
+export function above(products: usize, bias: usize, limits: usize, width: u32, list: usize): u32 {
   const blocks = width & ~(BLOCK - 1);
   let to = list;
   let j: u32 = 0;
   for (; j < blocks; j += BLOCK) {
     const at = (<usize>j) << 2;
-    const h = scores + at;
+    const p = products + at;
+    const b = bias + at;
     const limit = limits + at;
-    const m0 = f32x4.gt(v128.load(h), v128.load(limit));
-    const m1 = f32x4.gt(v128.load(h, 16), v128.load(limit, 16));
-    const m2 = f32x4.gt(v128.load(h, 32), v128.load(limit, 32));
-    const m3 = f32x4.gt(v128.load(h, 48), v128.load(limit, 48));
+    const m0 = f32x4.gt(f32x4.add(v128.load(p), v128.load(b)), v128.load(limit));
+    const m1 = f32x4.gt(f32x4.add(v128.load(p, 16), v128.load(b, 16)), v128.load(limit, 16));
+    const m2 = f32x4.gt(f32x4.add(v128.load(p, 32), v128.load(b, 32)), v128.load(limit, 32));
+    const m3 = f32x4.gt(f32x4.add(v128.load(p, 48), v128.load(b, 48)), v128.load(limit, 48));
     if (v128.any_true(v128.or(v128.or(m0, m1), v128.or(m2, m3)))) {
       for (let found = bits(m0, m1, m2, m3); found != 0; found &= found - 1, to += 4) store<u32>(to, j + ctz(found));
     }
   }
   for (; j < width; j++) {
     const at = (<usize>j) << 2;
-    if (load<f32>(scores + at) > load<f32>(limits + at)) {
+    if (load<f32>(products + at) + load<f32>(bias + at) > load<f32>(limits + at)) {
       store<u32>(to, j);
       to += 4;
     }
@@ -33,10 +35,11 @@ export function above(scores: usize, limits: usize, width: u32, list: usize): u3
   return <u32>((to - list) >> 2);
 }
 
-/** keys ← scores · factors, in float64 and rounded. Reads and writes up to three keys beyond `width`. */
-export function scale(scores: usize, factors: usize, width: u32, keys: usize): void {
-  for (const end = scores + ((<usize>width) << 2); scores < end; scores += 16, factors += 32, keys += 16) {
-    const four = v128.load(scores);
+/** keys ← h · factors, in float64 and rounded. Reads and writes up to three keys beyond `width`. */
+export function scale(products: usize, bias: usize, factors: usize, width: u32, keys: usize): void {
+  const end = products + ((<usize>width) << 2);
+  for (; products < end; products += 16, bias += 16, factors += 32, keys += 16) {
+    const four = f32x4.add(v128.load(products), v128.load(bias));
     const low = f64x2.mul(f64x2.promote_low_f32x4(four), v128.load(factors));
     const high = f64x2.mul(f64x2.promote_low_f32x4(i64x2.shuffle(four, four, 1, 1)), v128.load(factors, 16));
     v128.store64_lane(keys, f32x4.demote_f64x2_zero(low), 0);
@@ -44,16 +47,25 @@ export function scale(scores: usize, factors: usize, width: u32, keys: usize): v
   }
 }
 
-/**
- * Writes the atoms of the k largest keys; the lower atom wins a tie, NaN never does. `heap` has room for k float32.
- * @returns how many
- */
-export function largest(keys: usize, width: u32, k: u32, heap: usize, list: usize): u32 {
-  return largestBy(keys, width, k, heap, list, false);
+/** scores ← h of the atoms in a list. */
+export function gather(products: usize, bias: usize, list: usize, count: u32, scores: usize): void {
+  for (const end = list + ((<usize>count) << 2); list < end; list += 4, scores += 4) {
+    store<f32>(scores, sum(products, bias, load<u32>(list)));
+  }
 }
 
-export function largestMagnitude(keys: usize, width: u32, k: u32, heap: usize, list: usize): u32 {
-  return largestBy(keys, width, k, heap, list, true);
+/**
+ * Writes the atoms of the k largest keys; the lower atom wins a tie, NaN never does. `heap` has room for k float32.
+ * A key is a product + a bias.
+ * @returns how many
+ */
+export function largest(products: usize, bias: usize, width: u32, k: u32, heap: usize, list: usize): u32 {
+  return largestBy(products, bias, width, k, heap, list, false);
+}
+
+/** The same by the magnitude of the sum. */
+export function largestMagnitude(products: usize, bias: usize, width: u32, k: u32, heap: usize, list: usize): u32 {
+  return largestBy(products, bias, width, k, heap, list, true);
 }
 
 /**
@@ -62,12 +74,14 @@ export function largestMagnitude(keys: usize, width: u32, k: u32, heap: usize, l
  */
 // @ts-ignore: decorator
 @inline
-function largestBy(keys: usize, width: u32, k: u32, heap: usize, list: usize, magnitude: bool): u32 {
+function largestBy(
+  products: usize, bias: usize, width: u32, k: u32, heap: usize, list: usize, magnitude: bool,
+): u32 {
   let size: u32 = 0;
   let to = list;
   let j: u32 = 0;
   for (; j < width && size < k; j++) {
-    const value = key(keys, j, magnitude);
+    const value = key(products, bias, j, magnitude);
     if (value != value) continue;
     push(heap, size++, value);
     store<u32>(to, j);
@@ -78,15 +92,16 @@ function largestBy(keys: usize, width: u32, k: u32, heap: usize, list: usize, ma
     let leasts = f32x4.splat(least);
     const blocks: u32 = width < BLOCK ? 0 : width - BLOCK + 1;
     while (j < blocks) {
-      const h = keys + ((<usize>j) << 2);
-      const m0 = f32x4.gt(score(v128.load(h), magnitude), leasts);
-      const m1 = f32x4.gt(score(v128.load(h, 16), magnitude), leasts);
-      const m2 = f32x4.gt(score(v128.load(h, 32), magnitude), leasts);
-      const m3 = f32x4.gt(score(v128.load(h, 48), magnitude), leasts);
+      const p = products + ((<usize>j) << 2);
+      const b = bias + ((<usize>j) << 2);
+      const m0 = f32x4.gt(keysOf(v128.load(p), v128.load(b), magnitude), leasts);
+      const m1 = f32x4.gt(keysOf(v128.load(p, 16), v128.load(b, 16), magnitude), leasts);
+      const m2 = f32x4.gt(keysOf(v128.load(p, 32), v128.load(b, 32), magnitude), leasts);
+      const m3 = f32x4.gt(keysOf(v128.load(p, 48), v128.load(b, 48), magnitude), leasts);
       if (v128.any_true(v128.or(v128.or(m0, m1), v128.or(m2, m3)))) {
         for (let found = bits(m0, m1, m2, m3); found != 0; found &= found - 1) {
           const atom = j + ctz(found);
-          const value = key(keys, atom, magnitude);
+          const value = key(products, bias, atom, magnitude);
           if (value <= least) continue;
           replaceLeast(heap, k, value);
           least = load<f32>(heap);
@@ -98,7 +113,7 @@ function largestBy(keys: usize, width: u32, k: u32, heap: usize, list: usize, ma
       j += BLOCK;
     }
     for (; j < width; j++) {
-      const value = key(keys, j, magnitude);
+      const value = key(products, bias, j, magnitude);
       if (!(value > least)) continue;
       replaceLeast(heap, k, value);
       least = load<f32>(heap);
@@ -107,20 +122,22 @@ function largestBy(keys: usize, width: u32, k: u32, heap: usize, list: usize, ma
     }
   }
   if (((to - list) >> 2) == <usize>size) return size;
-  return shorten(keys, heap, size, list, to, magnitude);
+  return shorten(products, bias, heap, size, list, to, magnitude);
 }
 
 /** Leaves the atoms in the list [list, to) whose keys are in the heap of `size` keys. @returns how many: `size` */
 // @ts-ignore: decorator
 @inline
-function shorten(keys: usize, heap: usize, size: u32, list: usize, to: usize, magnitude: bool): u32 {
+function shorten(
+  products: usize, bias: usize, heap: usize, size: u32, list: usize, to: usize, magnitude: bool,
+): u32 {
   const least = load<f32>(heap);
   let ties = size;
   for (let at = heap, end = heap + ((<usize>size) << 2); at < end; at += 4) if (load<f32>(at) > least) ties--;
   let kept = list;
   for (let at = list; at < to; at += 4) {
     const atom = load<u32>(at);
-    const value = key(keys, atom, magnitude);
+    const value = key(products, bias, atom, magnitude);
     if (value < least) continue;
     if (value == least) {
       if (ties == 0) continue;
@@ -133,17 +150,17 @@ function shorten(keys: usize, heap: usize, size: u32, list: usize, to: usize, ma
 }
 
 /**
- * Writes the atom of the largest score of each group of `size` atoms; the lower atom wins a tie. The first of a group also
- * stays if its score is NaN.
+ * Writes the atom of the largest h of each group of `size` atoms; the lower atom wins a tie. The first of a group also
+ * stays if its h is NaN.
  * @returns how many
  */
-export function largestOfGroups(scores: usize, width: u32, size: u32, list: usize): u32 {
+export function largestOfGroups(products: usize, bias: usize, width: u32, size: u32, list: usize): u32 {
   let to = list;
   for (let from: u32 = 0; from < width; from += size, to += 4) {
     let best = from;
-    let value = key(scores, from, false);
+    let value = sum(products, bias, from);
     for (let j = from + 1, end = min(from + size, width); j < end; j++) {
-      const other = key(scores, j, false);
+      const other = sum(products, bias, j);
       if (other > value) {
         best = j;
         value = other;
@@ -164,15 +181,23 @@ function bits(m0: v128, m1: v128, m2: v128, m3: v128): u32 {
 
 // @ts-ignore: decorator
 @inline
-function score(h: v128, magnitude: bool): v128 {
+function keysOf(products: v128, bias: v128, magnitude: bool): v128 {
+  const h = f32x4.add(products, bias);
   return magnitude ? f32x4.abs(h) : h;
 }
 
 // @ts-ignore: decorator
 @inline
-function key(keys: usize, atom: u32, magnitude: bool): f32 {
-  const value = load<f32>(keys + ((<usize>atom) << 2));
-  return magnitude ? abs(value) : value;
+function key(products: usize, bias: usize, atom: u32, magnitude: bool): f32 {
+  const h = sum(products, bias, atom);
+  return magnitude ? abs(h) : h;
+}
+
+// @ts-ignore: decorator
+@inline
+function sum(products: usize, bias: usize, atom: u32): f32 {
+  const at = (<usize>atom) << 2;
+  return load<f32>(products + at) + load<f32>(bias + at);
 }
 
 function push(heap: usize, size: u32, value: f32): void {

@@ -1,4 +1,4 @@
-import { type CodeColumn, codesOfColumns, columnOfCodes, type SparseCodes } from "../core/sparse-codes.ts";
+import { type CodeColumn, codesOfColumns, columnOfCodes, type SparseCodes } from "./sparse-codes.ts";
 
 /** Rows of a batch that belong to one request, and its options. */
 export interface CodesPart {

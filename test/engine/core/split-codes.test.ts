@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { joinCodes, sliceCodes } from "../../../src/engine/serving/split-codes.ts";
+import { joinCodes, sliceCodes } from "../../../src/engine/core/split-codes.ts";
 import type { SparseCodes } from "../../../src/engine/core/sparse-codes.ts";
 
 /** Codes whose every number says which row it belongs to. */
