@@ -162,7 +162,12 @@ class JobColumns {
   }
 
   /** A job for rows [from, to) of a batch; no row has active atoms yet. */
-  jobOf({ target }: OnePassRows, { budgets, trace, reconstruction }: EncodeBatch, from: number, to: number): OnePassJob {
+  jobOf(
+    { target }: OnePassRows,
+    { budgets, trace, reconstruction }: EncodeBatch,
+    from: number,
+    to: number,
+  ): OnePassJob {
     const count = to - from;
     const d = this.#d;
     const measured = target === null ? 0 : count;
