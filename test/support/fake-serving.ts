@@ -5,12 +5,12 @@ import { MemoryLedger } from "../../src/engine/scheduler/memory-ledger.ts";
 import { LoadQueue } from "../../src/engine/serving/load-queue.ts";
 import type { ServingOptions } from "../../src/engine/serving/serving-options.ts";
 
-/** Serves dictionaries by test/support/fake-executor.ts, without limits but for those given. */
+/** Serves dictionaries by test/support/fake-executor.js, without limits but for those given. */
 export function fakeServing(given: Partial<ServingOptions> & { readonly clock?: Clock } = {}): ServingOptions {
   const { clock = systemClock } = given;
   const lease = new CoreLease(2, systemClock);
   return {
-    executorEntry: new URL("fake-executor.ts", import.meta.url),
+    executorEntry: new URL("fake-executor.js", import.meta.url),
     load: { runtime: "cpu", path: "auto", gramLimit: 0, threads: 1, cacheDir: "" },
     lease,
     background: new Background(lease, 2, systemClock),

@@ -17,7 +17,7 @@ import { fakeServing } from "../../support/fake-serving.ts";
 import { writeModelFolder } from "../../support/model-folder.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
-/** What a dictionary's folder holds: see test/support/fake-executor.ts. */
+/** What a dictionary's folder holds: see test/support/fake-executor.js. */
 type Behaviour = "ok" | "broken" | "mute" | "changing";
 
 const turn = vi.hoisted(() => ({ waits: null as Promise<void> | null }));
@@ -208,7 +208,7 @@ describe("load", () => {
   });
 
   it("for which there is no memory is refused as such, until another dictionary is unloaded", async () => {
-    const serving = fakeServing({ memory: new MemoryLedger(100 * 2 ** 20, {}, systemClock) });
+    const serving = fakeServing({ memory: new MemoryLedger(70 * 2 ** 20, {}, systemClock) });
     const one = version("one", "ok", systemClock, serving);
     const two = (): ServedDictionary => version("two", "ok", systemClock, serving);
     const engine = await started([one], [two(), two()]);

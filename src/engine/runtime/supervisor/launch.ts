@@ -34,9 +34,8 @@ process.on("exit", () => {
  */
 export async function launch(entry: URL, dictionary: string): Promise<ChildProcess> {
   const file = fileURLToPath(entry);
-  const flags = file.endsWith(".ts") ? ["--import", "tsx"] : [];
-  if (processLimit("addressSpace") < Infinity && process.allowedNodeEnvironmentFlags.has(SMALL_MEMORIES))
-    flags.push(SMALL_MEMORIES);
+  const small = processLimit("addressSpace") < Infinity && process.allowedNodeEnvironmentFlags.has(SMALL_MEMORIES);
+  const flags = small ? [SMALL_MEMORIES] : [];
   const node = [process.execPath, ...flags, file, dictionary];
   const [command, ...args] = (await hasDeathSignal()) ? [...WITH_DEATH_SIGNAL, ...node] : node;
   try {

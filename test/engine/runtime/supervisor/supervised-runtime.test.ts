@@ -16,7 +16,7 @@ import { childrenOf } from "../../../support/process-figures.ts";
 import { manifestOf } from "../../../support/model-folder.ts";
 import { until } from "../../../support/until.ts";
 
-const entry = new URL("../../../support/fake-executor.ts", import.meta.url);
+const entry = new URL("../../../support/fake-executor.js", import.meta.url);
 const within = (limit: number): CallTime => ({ expected: 0, limit });
 const NO_WATCHDOG = within(60_000);
 

@@ -5,40 +5,38 @@
  * "short" (the machine has no room for it now), "changing" (as "ok", of other weights at every start), "starved" (the system
  * kills it while it loads), "greedy" (the same, if it may hold a Gram matrix), "greedy-build" (the same, but at the first piece
  * of that matrix), "wide" (as "greedy", but an allocation fails).
+ * It is JavaScript over built code: dozens of them start, and compiling TypeScript would take most of the time.
  * A first value of 666 kills the process, 555 makes it hang, 444 makes it answer with an error.
  */
 import { Socket } from "node:net";
 import { basename } from "node:path";
-import { machineNow } from "../../src/engine/core/clock.ts";
-import type { RuntimeChoice } from "../../src/engine/core/dictionary.ts";
-import type { Span } from "../../src/engine/core/telemetry.ts";
-import { steerRows } from "../../src/engine/runtime/sessions/steer-rows.ts";
+import { machineNow } from "#dist/engine/core/clock.js";
+import { steerRows } from "#dist/engine/runtime/sessions/steer-rows.js";
 import {
   batchFromColumns,
   codesColumns,
   codesToDecodeFromColumns,
   steeredColumns,
   steerFromColumns,
-} from "../../src/engine/runtime/protocol/columns.ts";
-import { type Columns, type Frame, frameChunks, FrameReader } from "../../src/engine/runtime/protocol/frame.ts";
-import type { LoadOptions, ReplyHead, RequestHead, Run } from "../../src/engine/runtime/protocol/messages.ts";
+} from "#dist/engine/runtime/protocol/columns.js";
+import { frameChunks, FrameReader } from "#dist/engine/runtime/protocol/frame.js";
 
 const server = new Socket({ fd: 3, readable: true, writable: true });
 
-function reply(head: ReplyHead, columns: Columns = {}): void {
+function reply(head, columns = {}) {
   for (const chunk of frameChunks(head, columns)) server.write(chunk);
 }
 
 const LOADS = new Set(["ok", "changing", "greedy", "greedy-build", "wide"]);
 
 const coherence = { maxCosine: null, minNorm: 1, maxNorm: 1 };
-let chosen: RuntimeChoice = { runtime: "cpu", path: "residual" };
+let chosen = { runtime: "cpu", path: "residual" };
 let behaviour = "";
 
 /** As the system does where memory has run out. */
-const kill = (): void => void process.kill(process.pid, "SIGKILL");
+const kill = () => void process.kill(process.pid, "SIGKILL");
 
-function load({ folder, gramLimit }: LoadOptions): void {
+function load({ folder, gramLimit }) {
   behaviour = basename(folder);
   if (gramLimit > 0) chosen = { runtime: "cpu", path: "fused_residual" };
   if (behaviour === "exits") process.exit(7);
@@ -68,15 +66,15 @@ function load({ folder, gramLimit }: LoadOptions): void {
 }
 
 /** A run of a millisecond. */
-const ran = ({ traceparent }: Span): Run => {
+const ran = ({ traceparent }) => {
   const end = machineNow();
   return { start: end - 1, end, ...(traceparent !== undefined && { traceparent }) };
 };
 
-function encode(head: RequestHead & { type: "encode" }, columns: Columns): void {
+function encode(head, columns) {
   const { rows, count } = batchFromColumns(head, columns);
   const d = rows.length / count;
-  const values = Float32Array.from({ length: count }, (_, row) => rows[row * d]!);
+  const values = Float32Array.from({ length: count }, (_, row) => rows[row * d]);
   if (values.includes(666)) kill();
   if (values.includes(555)) return;
   if (values.includes(444)) return reply({ type: "error", id: head.id, message: "no memory for this batch" });
@@ -95,17 +93,17 @@ function encode(head: RequestHead & { type: "encode" }, columns: Columns): void 
 }
 
 /** By the same two atoms as {@link steer}. */
-function decode(head: RequestHead & { type: "decode" }, columns: Columns): void {
+function decode(head, columns) {
   const { count, indptr, indices, values } = codesToDecodeFromColumns(head.count, columns);
   const rows = new Float32Array(count * 2);
   for (let i = 0; i < count; i++) {
-    for (let at = indptr[i]!; at < indptr[i + 1]!; at++) rows[i * 2 + indices[at]!]! += values[at]!;
+    for (let at = indptr[i]; at < indptr[i + 1]; at++) rows[i * 2 + indices[at]] += values[at];
   }
   reply({ type: "result", id: head.id, run: ran(head) }, { rows });
 }
 
 /** By two atoms, the unit vectors of rows of two numbers. */
-function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
+function steer(head, columns) {
   const steered = steerRows(steerFromColumns(head.count, columns), {
     atoms: Float32Array.of(1, 0, 0, 1),
     center: null,
@@ -116,7 +114,7 @@ function steer(head: RequestHead & { type: "steer" }, columns: Columns): void {
 }
 
 /** A Gram matrix takes one piece. */
-function buildGramStep({ id }: RequestHead & { type: "gram_step" }): void {
+function buildGramStep({ id }) {
   if (chosen.path === "fused_residual") {
     if (behaviour === "greedy-build") return kill();
     chosen = { runtime: "cpu", path: "fused" };
@@ -124,8 +122,7 @@ function buildGramStep({ id }: RequestHead & { type: "gram_step" }): void {
   reply({ type: "result", id, run: ran({}), gram: { chosen, coherence, more: false } });
 }
 
-const reader = new FrameReader(({ head, columns }: Frame) => {
-  const request = head as RequestHead;
+const reader = new FrameReader(({ head: request, columns }) => {
   if (request.type === "load") load(request.options);
   else if (request.type === "encode") encode(request, columns);
   else if (request.type === "decode") decode(request, columns);
@@ -133,5 +130,5 @@ const reader = new FrameReader(({ head, columns }: Frame) => {
   else if (request.type === "gram_step") buildGramStep(request);
   else if (request.type === "close") server.end(() => process.exit(0));
 });
-server.on("data", (chunk: Buffer) => reader.push(chunk));
+server.on("data", (chunk) => reader.push(chunk));
 server.on("close", () => process.exit(0));
