@@ -13,6 +13,8 @@ interface KeptRow {
   readonly indices: Uint32Array;
   /** NaN where there is nothing to measure against. */
   readonly error: number;
+  /** ‖x‖ */
+  readonly norm: number;
 }
 
 export interface ReferenceState {
@@ -52,10 +54,12 @@ export class ReferenceRows {
     const { state } = this;
     if (state.count === 0) state.shift.set(data.subarray(0, width));
     for (let i = 0; i < codes.count; i++) {
+      let squared = 0;
       for (let c = 0, at = i * width; c < width; c++, at++) {
         const off = data[at]! - state.shift[c]!;
         state.sums[c]! += off;
         state.squares += off * off;
+        squared += data[at]! ** 2;
       }
       const indices = codes.indices.subarray(codes.indptr[i], codes.indptr[i + 1]);
       state.atoms += indices.length;
@@ -64,6 +68,7 @@ export class ReferenceRows {
         hash: mixed(first + i, 0x5eed),
         indices: indices.slice(),
         error: codes.relativeErrors?.[i] ?? NaN,
+        norm: Math.sqrt(squared),
       });
     }
     state.count += codes.count;
@@ -84,6 +89,7 @@ export class ReferenceRows {
         atoms: distribution(kept.map(({ indices }) => indices.length)),
         relativeError: distribution(errors),
         surprise: distribution(surprise),
+        norm: distribution(kept.map(({ norm }) => norm)),
       },
     };
   }

@@ -73,7 +73,7 @@ async function run(id: string, flags: Flags): Promise<void> {
   };
   const checkpoint = {
     path: resolve(settings.cacheDir, `stats-${id}-${sha256.slice(0, 12)}`),
-    key: JSON.stringify({ ...made, sha256, column, layer, files, classes: classes?.names, version: 1 }),
+    key: JSON.stringify({ ...made, sha256, column, layer, files, classes: classes?.names, version: 2 }),
   };
   let gathered: Gathered;
   try {

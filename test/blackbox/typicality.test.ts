@@ -16,6 +16,7 @@ interface Quantiles {
   readonly relative_error: number;
   readonly norm: number;
   readonly atoms: number;
+  readonly surprise: number;
 }
 
 let server: RunningServer;
@@ -49,13 +50,27 @@ const mean = (numbers: readonly number[]): number => numbers.reduce((sum, one) =
 
 describe("include typicality", () => {
   it("spreads the held-out rows over all quantiles, under any budget", async () => {
-    for (const budget of [{ max_atoms: 2 }, { max_atoms: 16 }, { tolerance: 0.5 }]) {
+    for (const budget of [{ max_atoms: 2 }, { max_atoms: 17 }, { tolerance: 0.5 }]) {
       const quantiles = await quantilesOf(held, budget);
       const errors = quantiles.map((one) => one.relative_error);
       expect(mean(errors)).toBeCloseTo(0.5, 2);
       expect(Math.min(...errors)).toBeLessThan(0.05);
       expect(Math.max(...errors)).toBeGreaterThan(0.95);
       expect(mean(quantiles.map(({ atoms }) => atoms))).toBeCloseTo(0.5, 2);
+      expect(mean(quantiles.map(({ surprise }) => surprise))).toBeCloseTo(0.5, 2);
+    }
+  });
+
+  it("compares with the rows of the statistics under their budget, and under none, which is the same", async () => {
+    const quantiles = await quantilesOf(held, { max_atoms: 16 });
+    const { body } = await ask({ inputs: held, include });
+    expect((body["codes"] as { typicality: Quantiles }[]).map(({ typicality }) => typicality)).toEqual(quantiles);
+    // 64 examples alone give multiples of 1/128.
+    const fine = quantiles.filter(({ surprise }) => !Number.isInteger(surprise * 128));
+    expect(fine.length).toBeGreaterThan(32);
+    for (const figure of ["relative_error", "surprise"] as const) {
+      const all = quantiles.map((one) => one[figure]);
+      expect([Math.min(...all) < 0.2, Math.max(...all) > 0.8]).toEqual([true, true]);
     }
   });
 

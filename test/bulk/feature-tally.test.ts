@@ -159,6 +159,8 @@ describe("pairs of more features than have a counter each", () => {
   });
 });
 
+const fiveDigits = (value: number): number => Number(value.toPrecision(5));
+
 describe("the reference rows as a whole", () => {
   it("have a mean number of atoms, explained variance, and distributions", () => {
     const rates = Float32Array.from(all.tally.state.count, (count) => count / ROWS);
@@ -170,6 +172,8 @@ describe("the reference rows as a whole", () => {
     expect(explainedVariance).toBeCloseTo(1 - (0.25 * ROWS) / variance, 6);
     expect(typical.relativeError).toEqual(Array.from({ length: 101 }, () => 0.25));
     expect(typical.surprise).toEqual(typical.surprise.toSorted((a, b) => a - b));
+    const norms = Array.from({ length: ROWS }, (_, i) => Math.hypot(data[2 * i]!, data[2 * i + 1]!));
+    expect([typical.norm![0], typical.norm![100]]).toEqual([Math.min(...norms), Math.max(...norms)].map(fiveDigits));
     expect(all.reference.figures(rates, false).explainedVariance).toBeNull();
   });
 });

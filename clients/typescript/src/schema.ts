@@ -723,9 +723,11 @@ export interface components {
                 /** @description Of the number of distinct atoms */
                 atoms: number;
                 /** @description Of ‖x‖ as posted */
-                norm: number;
+                norm?: number;
                 /** @description Of ‖r‖ / ‖x − b‖ */
                 relative_error: number;
+                /** @description Of the mean −log rate of the active atoms: high where they are rare. Absent without statistics */
+                surprise?: number;
             }[];
             values: number[];
             /** @description These rows are explained less than half as well as the dictionary's held-out rows are by as many atoms: are they of its model, layer and scale? */
@@ -779,14 +781,16 @@ export interface components {
                 residual_norms?: number[];
                 values: number[];
             };
-            /** @description At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1 */
+            /** @description At which quantile of the dictionary's reference rows, encoded under the same budget, figures of the row lie: 0 to 1 */
             typicality?: {
                 /** @description Of the number of distinct atoms */
                 atoms: number;
                 /** @description Of ‖x‖ as posted */
-                norm: number;
+                norm?: number;
                 /** @description Of ‖r‖ / ‖x − b‖ */
                 relative_error: number;
+                /** @description Of the mean −log rate of the active atoms: high where they are rare. Absent without statistics */
+                surprise?: number;
             };
             /** @description m numbers, format dense */
             values: number[];
@@ -1259,14 +1263,16 @@ export interface components {
                 residual_norms?: number[];
                 values: number[];
             };
-            /** @description At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1 */
+            /** @description At which quantile of the dictionary's reference rows, encoded under the same budget, figures of the row lie: 0 to 1 */
             typicality?: {
                 /** @description Of the number of distinct atoms */
                 atoms: number;
                 /** @description Of ‖x‖ as posted */
-                norm: number;
+                norm?: number;
                 /** @description Of ‖r‖ / ‖x − b‖ */
                 relative_error: number;
+                /** @description Of the mean −log rate of the active atoms: high where they are rare. Absent without statistics */
+                surprise?: number;
             };
             /** @description format map */
             values: {
@@ -1419,14 +1425,16 @@ export interface components {
                 residual_norms?: number[];
                 values: number[];
             };
-            /** @description At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1 */
+            /** @description At which quantile of the dictionary's reference rows, encoded under the same budget, figures of the row lie: 0 to 1 */
             typicality?: {
                 /** @description Of the number of distinct atoms */
                 atoms: number;
                 /** @description Of ‖x‖ as posted */
-                norm: number;
+                norm?: number;
                 /** @description Of ‖r‖ / ‖x − b‖ */
                 relative_error: number;
+                /** @description Of the mean −log rate of the active atoms: high where they are rare. Absent without statistics */
+                surprise?: number;
             };
             /** @description One per index */
             values: number[];

@@ -63,9 +63,11 @@ export interface Typicality {
   /** [n] ||r|| / ||x − b|| */
   readonly relativeErrors: Float32Array;
   /** [n] ||x|| of the row as it was posted. */
-  readonly norms: Float32Array;
+  readonly norms?: Float32Array;
   /** [n] */
   readonly atoms: Float32Array;
+  /** [n] Mean −log rate of the active atoms; absent where rates are not known. */
+  readonly surprises?: Float32Array;
 }
 
 /** The k largest numbers of D·(x − b) of each row, in pursuit space, by ascending index: row i has k entries from i · k on. */
@@ -157,8 +159,16 @@ export const CODE_COLUMNS: readonly ColumnRule[] = [
   columnRule("correlations.indices", "correlations.indices", Uint32Array, "values", "Ascending and distinct"),
   columnRule("correlations.values", "correlations.values", Float32Array, "values", "One per index"),
   columnRule("typicality.relativeErrors", "typicality.relative_error", Float32Array, "rows", "Of ‖r‖ / ‖x − b‖"),
-  columnRule("typicality.norms", "typicality.norm", Float32Array, "rows", "Of ‖x‖ as posted"),
+  columnRule("typicality.norms", "typicality.norm", Float32Array, "rows", "Of ‖x‖ as posted", OPTIONAL),
   columnRule("typicality.atoms", "typicality.atoms", Float32Array, "rows", "Of the number of distinct atoms"),
+  columnRule(
+    "typicality.surprises",
+    "typicality.surprise",
+    Float32Array,
+    "rows",
+    "Of the mean −log rate of the active atoms: high where they are rare. Absent without statistics",
+    OPTIONAL,
+  ),
   // Last, because its entries are single bytes: the others stay aligned.
   columnRule("stops", "stop", Uint8Array, "rows", "What ended the row", { names: STOP_REASONS }),
 ];

@@ -72,6 +72,8 @@ export interface ReferenceFigures {
     readonly relativeError: readonly number[];
     /** Mean −log rate of a row's atoms. */
     readonly surprise: readonly number[];
+    /** ‖x‖; absent in older files. */
+    readonly norm?: readonly number[];
   };
 }
 

@@ -8,7 +8,7 @@ import type {
   FeatureSort,
   FeatureSummary,
 } from "../core/features.ts";
-import { type FeaturesFile, FEATURES_FILE } from "../dictionaries/features-file.ts";
+import { type FeaturesFile, FEATURES_FILE, type FeaturesMeta } from "../dictionaries/features-file.ts";
 import { LABELS_FILE } from "../dictionaries/labels.ts";
 import { LabelSearch } from "./label-search.ts";
 
@@ -98,6 +98,11 @@ export class FeatureCatalog {
   /** Statistics and examples of a feature; null where there are none. */
   record(index: number): FeatureRecord | null {
     return this.#file?.record(index) ?? null;
+  }
+
+  /** Facts of the reference rows; null where there are none. */
+  get meta(): FeaturesMeta | null {
+    return this.#file !== null && this.#file.meta.rows > 0 ? this.#file.meta : null;
   }
 
   /** Coordinates of all atoms [m, 2]; null where there are none. */

@@ -222,7 +222,7 @@ export const DecodeBodySchema = Type.Object(
 const GROUPS: Readonly<Record<string, string>> = {
   norm: "What decode needs to undo the input norm",
   typicality:
-    "At which quantile of the dictionary's held-out rows, encoded under the same budget, figures of the row lie: 0 to 1",
+    "At which quantile of the dictionary's reference rows, encoded under the same budget, figures of the row lie: 0 to 1",
   correlations:
     "The largest numbers of D·(x − b), in pursuit space, over all atoms as decode uses them: by value, not by magnitude",
   trace:

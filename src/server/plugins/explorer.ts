@@ -9,9 +9,12 @@ const FILES = "ui";
 /** Where the build puts the page, beside the built server. */
 export const EXPLORER_FOLDER = fileURLToPath(new URL("../../ui/", import.meta.url));
 
+/** For clients that are no browsers. Relative: a proxy may serve the server below a path. */
+const GREETING = "Pursuit. Open this address in a browser to see what codes mean. The API: ./docs, ./openapi.json\n";
+
 /**
- * Serves the explorer: its page at / to browsers, its files under /ui. Other clients are sent from / to /docs, and so is
- * everybody where the page has not been built.
+ * Serves the explorer: its page at / to browsers, its files under /ui. Other clients are sent from / to /docs, with a line that
+ * names both; so is everybody where the page has not been built.
  * @param folder the built page; absent: none
  */
 export async function registerExplorer(app: FastifyInstance, folder?: string): Promise<void> {
@@ -23,7 +26,12 @@ export async function registerExplorer(app: FastifyInstance, folder?: string): P
     pages.get("/", { schema: { hide: true } }, (request, reply) => {
       void reply.header("vary", "accept");
       // JSON comes first in a list without preferences, as curl's */*.
-      if (page === null || request.accepts().type(["json", "html"]) !== "html") return reply.redirect("docs");
+      if (page === null || request.accepts().type(["json", "html"]) !== "html") {
+        return reply
+          .code(302)
+          .header("location", "docs")
+          .send(page === null ? "" : GREETING);
+      }
       // The names of its files change with each release.
       return reply.type("text/html; charset=utf-8").header("cache-control", "no-cache").send(page);
     });

@@ -41,14 +41,17 @@ describe("/", () => {
     "leads clients that accept %s to /docs",
     async (accept) => {
       await withPage();
-      const { statusCode, headers } = await get("/", accept);
+      const { statusCode, headers, body } = await get("/", accept);
       expect([statusCode, headers["location"], headers["vary"]]).toEqual([302, "docs", "accept"]);
+      expect(headers["content-type"]).toBe("text/plain; charset=utf-8");
+      expect(body).toMatch(/this address in a browser .* \.\/docs, \.\/openapi\.json\n$/);
     },
   );
 
   it("leads everybody to /docs where the page is not built", async () => {
     test = await testApp({}, {}, undefined, temporaryFolder());
-    expect((await get("/", BROWSER)).statusCode).toBe(302);
+    const { statusCode, body } = await get("/", BROWSER);
+    expect([statusCode, body]).toEqual([302, ""]);
     expect((await get("/ui/page-1a2b.js", "*/*")).statusCode).toBe(404);
   });
 });
