@@ -22,7 +22,7 @@ export async function greet(
   const served = idsWhere(({ state, onDemand = false }) => state === "ready" || onDemand);
   const lines = [
     "",
-    `Pursuit serves ${served.join(", ")} at ${base} (open it in a browser; the API is at ${base}/docs).`,
+    `Pursuit serves ${served.join(", ")} at ${base} (open it in a browser; API: ${base}/docs).`,
   ];
   if (failed.length > 0) lines.push(`It does not serve ${failed.join(", ")}: ${base}/v1/dictionaries says why.`);
   const tryable = await firstRows(engine, modelsDir);

@@ -61,7 +61,7 @@ it("serves what is loaded while the rest loads, says how far it is, and greets o
   await until(() => printed.includes("Pursuit serves"));
   await until(() => printed.endsWith("\n"));
   expect(printed).toBe(
-    `\nPursuit serves a, b, slow at ${base} (open it in a browser; the API is at ${base}/docs).\nIt does not serve broken: ${base}/v1/dictionaries says why.\n`,
+    `\nPursuit serves a, b, slow at ${base} (open it in a browser; API: ${base}/docs).\nIt does not serve broken: ${base}/v1/dictionaries says why.\n`,
   );
   expect(await post(base, "/v1/dictionaries/slow/encode", body)).toMatchObject({ dictionary: "slow" });
 });
