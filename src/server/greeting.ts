@@ -20,10 +20,7 @@ export async function greet(
     engine.list().flatMap((status) => (test(status) ? [status.id] : []));
   const failed = idsWhere(({ state }) => state === "failed");
   const served = idsWhere(({ state, onDemand = false }) => state === "ready" || onDemand);
-  const lines = [
-    "",
-    `Pursuit serves ${served.join(", ")} at ${base} (open it in a browser; API: ${base}/docs).`,
-  ];
+  const lines = ["", `Pursuit serves ${served.join(", ")} at ${base} (open it in a browser; API: ${base}/docs).`];
   if (failed.length > 0) lines.push(`It does not serve ${failed.join(", ")}: ${base}/v1/dictionaries says why.`);
   const tryable = await firstRows(engine, modelsDir);
   if (tryable !== null) {
