@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { isObject } from "../engine/core/json-object.ts";
 
 /** An answer in JSON that a Pursuit server gave. */
@@ -39,9 +40,12 @@ const CONNECTION_FAULTS: readonly (readonly [codes: RegExp, said: (url: URL) => 
   [/^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/, ({ host }) => `${host} took the request and gave no answer in five minutes.`],
 ];
 
+/** Milliseconds that one request may wait in all while the server is busy or loads the dictionary. */
+const PATIENCE = 600_000;
+
 /**
- * A running server by its base address. The key goes to that address and nowhere else: redirects are not followed.
- * Faults name what to do.
+ * A running server by its base address. The key goes to that address and nowhere else: redirects are not followed. A
+ * refusal that says when to come back (429, 503) is waited out. Faults name what to do.
  */
 export class ServerClient {
   /** As the user wrote it, without a slash at the end. */
@@ -79,11 +83,17 @@ export class ServerClient {
       ...init.headers,
       ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
     };
-    // A redirect may lead to another host, or to plain HTTP: fetch would send the body there, and some clients the key.
-    const answer = await fetch(url, { ...init, headers, redirect: "manual" }).catch((error: unknown) => {
-      throw new Error(connectionFault(url, error), { cause: error });
-    });
-    return this.#read(url, answer);
+    const until = performance.now() + PATIENCE;
+    for (;;) {
+      // A redirect may lead to another host, or to plain HTTP: fetch would send the body there, and some clients the key.
+      const answer = await fetch(url, { ...init, headers, redirect: "manual" }).catch((error: unknown) => {
+        throw new Error(connectionFault(url, error), { cause: error });
+      });
+      const wait = askedWait(answer);
+      if (wait === null || performance.now() + wait > until) return this.#read(url, answer);
+      await answer.body?.cancel();
+      await pause(wait);
+    }
   }
 
   async #read(url: URL, answer: Response): Promise<ServerAnswer> {
@@ -124,6 +134,14 @@ export class ServerClient {
         return "";
     }
   }
+}
+
+/** Milliseconds after which a refused request may be sent again, by `retry-after-ms` or `retry-after`; null for none. */
+function askedWait({ status, headers }: Response): number | null {
+  if (status !== 429 && status !== 503) return null;
+  const [milliseconds, seconds] = [headers.get("retry-after-ms"), headers.get("retry-after")];
+  const wait = milliseconds !== null ? Number(milliseconds) : seconds !== null ? Number(seconds) * 1000 : Number.NaN;
+  return wait >= 0 ? wait : null;
 }
 
 /** @throws Error that names the fault without showing a password */

@@ -52,6 +52,25 @@ export function parseNpy(bytes: Uint8Array, query: Query): Record<string, unknow
   }
 }
 
+/**
+ * Divides the rows of a body of numbers alone into the two sets of a comparison: the first `rows_a` are a, the others b.
+ * @param posted as {@link parseOctets} and {@link parseNpy} give it
+ * @throws WireError PURSUIT_INVALID_FIELD
+ */
+export function inTwoSets({ inputs, rows_a: first, ...fields }: Record<string, unknown>): Record<string, unknown> {
+  const { data, dtype, shape } = inputs as { data: Uint8Array; dtype: Dtype; shape: readonly number[] };
+  const [count = 0, ...rest] = shape;
+  if (typeof first !== "number" || !Number.isInteger(first) || first < 1 || first >= count) {
+    const said = first === undefined ? "it is missing" : `it is ${named(String(first))}`;
+    throw invalid(
+      `rows_a in the query must be the number of rows of set a, from 1 to ${count - 1}; ${said}. The other rows are set b.`,
+    );
+  }
+  const end = (data.length / count) * first;
+  const setOf = (bytes: Uint8Array, rows: number) => ({ inputs: { data: bytes, dtype, shape: [rows, ...rest] } });
+  return { ...fields, a: setOf(data.subarray(0, end), first), b: setOf(data.subarray(end), count - first) };
+}
+
 /** Names of the types that a .npy body may have. numpy has none for bfloat16. */
 const NAMES = { F64: "float64", F32: "float32", F16: "float16", BF16: "bfloat16" } as const satisfies Record<
   FloatType,
@@ -79,7 +98,16 @@ function wrongLength({ bytes, count, width, dtype, size }: Length): string {
 }
 
 const BUDGET_PARTS = new Set(["max_atoms", "tolerance", "residual_norm", "min_gain", "group"]);
-const NUMBERS = new Set([...BUDGET_PARTS, "timeout_ms", "correlations"]);
+const NUMBERS = new Set([
+  ...BUDGET_PARTS,
+  "timeout_ms",
+  "correlations",
+  "rows_a",
+  "limit",
+  "permutations",
+  "seed",
+  "n",
+]);
 
 /** A query is as long as a header at most. */
 const QUERY = fieldsExtent();

@@ -2,7 +2,7 @@ import type { CodesToDecode } from "../engine/core/sparse-codes.ts";
 import { readCodes } from "./codes.ts";
 import { checkFields, codesExtent, deeper, editsExtent, type Extent, rowsExtent, together } from "./extent.ts";
 import { isNpy } from "../engine/core/npy-header.ts";
-import { parseNpy, parseOctets } from "./octets.ts";
+import { inTwoSets, parseNpy, parseOctets } from "./octets.ts";
 import { parseJsonRows } from "./parse-json.ts";
 import { parseMsgpack } from "./msgpack.ts";
 import { type BodyLimits, checkCount, describe, invalid, named, type PostedRows } from "./codec-error.ts";
@@ -112,7 +112,7 @@ function readSet(set: unknown, name: string, limits: BodyLimits, sizes: Sizes | 
 
 /**
  * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec serves every
- * kind. A kind with numbers at `inputs` may also come as octet-stream or .npy, with its other fields in the query.
+ * kind. A kind of rows may also come as octet-stream or .npy, with its other fields in the query.
  */
 export const BODY_READERS = {
   encode: { extent: (limits, d) => together(rowsExtent(limits, d), rowsExtent(limits, d)), read: readEncode },
@@ -135,8 +135,8 @@ export type BodyKind = keyof typeof BODY_READERS;
 export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]["read"]>;
 export type Body = BodyOf<BodyKind>;
 
-/** Kinds with numbers at `inputs`. */
-export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode", "steer"]);
+/** Kinds whose rows may be the whole body. */
+export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode", "steer", "search", "contrast"]);
 
 type PostedObject = Readonly<Record<string, unknown>>;
 
@@ -149,7 +149,8 @@ export function readBody<K extends BodyKind>(
 ): BodyOf<K> {
   const reader: BodyReader<Body> = BODY_READERS[kind];
   const extent = reader.extent(limits, form.sizes?.d ?? null);
-  const body = reader.read(parse(bytes, form, extent, limits), limits, form.sizes);
+  const posted = parse(bytes, form, extent, limits);
+  const body = reader.read("query" in form && kind === "contrast" ? inTwoSets(posted) : posted, limits, form.sizes);
   checkFields(body.fields, extent.fields);
   return body as BodyOf<K>;
 }

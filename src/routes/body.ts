@@ -63,7 +63,9 @@ export function registerBodies(
     const { id } = request.params as { id?: string };
     const sizes = largest(id === undefined ? engine.list() : [engine.status(id)]);
     if (!hasFieldsInQuery(type)) return { type, sizes };
-    const width = id === undefined ? undefined : engine.status(id).manifest?.dIn;
+    const manifest = id === undefined ? undefined : engine.status(id).manifest;
+    // Features are sought by a row of the space that they write to.
+    const width = request.routeOptions.config.body === "search" ? manifest?.dOut : manifest?.dIn;
     return { type, sizes, query: request.query as Query, width: width ?? null };
   };
 

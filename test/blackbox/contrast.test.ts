@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { contrast } from "../../src/engine/core/contrast.ts";
 import { type Encoded, post } from "../support/client.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -41,10 +42,39 @@ async function ask(body: object, id = "small", type = "application/json"): Promi
   return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
 }
 
+/** The same comparison, the rows of both sets one after the other as the whole body. */
+async function askBytes(body: Uint8Array<ArrayBuffer>, type: string, query: string): Promise<Answer> {
+  const url = `${server.base}/v1/dictionaries/small/contrast?${query}`;
+  const answer = await fetch(url, { method: "POST", headers: { "content-type": type }, body });
+  return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+}
+
 const codesOf = async (inputs: number[][]): Promise<Encoded> =>
   post<Encoded>(server.base, "/v1/dictionaries/small/encode", { inputs, budget });
 
 describe("POST …/contrast", () => {
+  it("takes both sets as bytes or as a .npy file, and answers the same", async () => {
+    const options = { sort: "rate", limit: 7, permutations: 20, seed: 3 } as const;
+    const expected = await ask({ a: { inputs: a }, b: { inputs: b }, budget, ...options });
+    expect(expected.status).toBe(200);
+    const numbers = [...a, ...b].flat();
+    const query = `rows_a=${a.length}&max_atoms=4&sort=rate&limit=7&permutations=20&seed=3`;
+    const bytes = new Uint8Array(Float32Array.from(numbers).buffer);
+    const octets = `dtype=float32&rows=${a.length + b.length}&${query}`;
+    expect(await askBytes(bytes, "application/octet-stream", octets)).toEqual(expected);
+    const npy = Uint8Array.from(npyBytes([a.length + b.length, D], numbers));
+    expect(await askBytes(npy, "application/x-npy", query)).toEqual(expected);
+    expect(await askBytes(npy, "application/octet-stream", query)).toEqual(expected);
+    const { status, body } = await askBytes(npy, "application/x-npy", "max_atoms=4");
+    expect([status, body["code"]]).toEqual([422, "PURSUIT_INVALID_FIELD"]);
+    expect(body["detail"]).toMatch(
+      /rows_a in the query must be the number of rows of set a, from 1 to 14; it is missing/,
+    );
+    expect((await askBytes(npy, "application/x-npy", `${query}&sort=size`)).status).toBe(422);
+    const beside = await askBytes(Buffer.from(JSON.stringify({ a, b })), "application/json", "rows_a=6");
+    expect([beside.status, beside.body["code"]]).toEqual([422, "PURSUIT_INVALID_FIELD"]);
+  });
+
   it("answers the figures of the rows' codes", async () => {
     const sets = await Promise.all([codesOf(a), codesOf(b)]);
     const [inA, inB] = sets.map(({ codes }) => ({

@@ -137,6 +137,42 @@ describe("an answer", () => {
   });
 });
 
+describe("a busy server", () => {
+  it.each([
+    [429, "retry-after-ms", "1"],
+    [503, "retry-after", "0"],
+  ])("%i with %s is asked again, with the same body", async (status, header, value) => {
+    const bodies: string[] = [];
+    const server = createServer((request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        bodies.push(body);
+        if (bodies.length === 3) return json(request, response);
+        response.setHeader(header, value);
+        problem(status, "PURSUIT_QUEUE_FULL", "The queue is full.")(request, response);
+      });
+    });
+    const client = new ServerClient(`http://127.0.0.1:${await portOf(server)}`);
+    expect(await client.post("/v1/x", { a: 1 })).toEqual({ status: 200, body: { d: 4 } });
+    expect(bodies).toEqual(Array(3).fill('{"a":1}'));
+  });
+
+  it.each([
+    [429, { "retry-after": "86400" }],
+    [503, { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" }],
+    [503, {}],
+    [500, { "retry-after": "0" }],
+  ])("%i with %o ends in its words: it asks for no wait, or for too long a one", async (status, headers) => {
+    const { base, requests } = await serve((request, response) => {
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      problem(status, "PURSUIT_QUEUE_FULL", "The queue is full.")(request, response);
+    });
+    await expect(get(base)).rejects.toThrow(`answers ${status}: The queue is full.`);
+    expect(requests).toHaveLength(1);
+  });
+});
+
 describe("no connection", () => {
   it("because nothing listens", async () => {
     const server = createTcpServer();

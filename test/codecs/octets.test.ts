@@ -22,6 +22,41 @@ function faultOf(bytes: Uint8Array, query: Query, width: number | null = WIDTH):
   return expect.unreachable("the bytes were taken");
 }
 
+describe("two sets in a body of bytes", () => {
+  const two = (bytes: Uint8Array, query: Query, type: "npy" | "octet-stream" = "octet-stream") =>
+    readBody("contrast", bytes, { type, query, width: WIDTH, sizes: null }, LIMITS);
+  const numbers = Array.from({ length: 12 }, (_, i) => i);
+  const bytes = new Uint8Array(Float32Array.from(numbers).buffer);
+  const sets = (first: number, rest: readonly number[] = [3]) => ({
+    a: { rows: rowsOf(numbers.slice(0, first * 3), [first, ...rest]) },
+    b: { rows: rowsOf(numbers.slice(first * 3), [4 - first, ...rest]) },
+  });
+  const rowsOf = (data: readonly number[], shape: readonly number[]) => ({
+    data: Float32Array.from(data),
+    count: data.length / 3,
+    width: 3,
+    shape,
+  });
+
+  it.each([1, 2, 3])("are divided after rows_a, %i", (first) => {
+    const query = { dtype: "float32", rows: "4", rows_a: String(first), seed: "7", limit: "2", permutations: "0" };
+    const fields = { seed: 7, limit: 2, permutations: 0 };
+    expect(two(bytes, query)).toEqual({ ...sets(first), fields });
+    expect(two(npyBytes([4, 3], numbers), { rows_a: String(first) }, "npy")).toEqual({ ...sets(first), fields: {} });
+  });
+
+  it("are counted by the first dimension of a .npy file", () => {
+    const { a, b } = two(npyBytes([2, 2, 3], numbers), { rows_a: "1" }, "npy");
+    expect([a, b]).toMatchObject([{ rows: { count: 2, shape: [1, 2, 3] } }, { rows: { count: 2, shape: [1, 2, 3] } }]);
+  });
+
+  it.each([undefined, "0", "4", "1.5", "x", "-1"])("are refused where rows_a is %s", (first) => {
+    const query = { dtype: "float32", rows: "4", ...(first !== undefined && { rows_a: first }) };
+    const said = first === undefined ? /from 1 to 3; it is missing/ : /rows_a in the query .* from 1 to 3; it is /;
+    expect(() => two(bytes, query)).toThrow(said);
+  });
+});
+
 describe("a .npy body", () => {
   const readNpy = (bytes: Uint8Array, query: Query = {}, type: "npy" | "octet-stream" = "npy") =>
     readBody("encode", bytes, { type, query, width: WIDTH, sizes: null }, LIMITS);

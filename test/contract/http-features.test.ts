@@ -8,6 +8,7 @@ import {
   FeatureSchema,
   FoundFeaturesSchema,
 } from "../../src/routes/v1/feature-schemas.ts";
+import { npyBytes } from "../support/npy-bytes.ts";
 import { type TestApp, testApp } from "../support/test-app.ts";
 
 const PATH = "/v1/dictionaries/small";
@@ -125,6 +126,21 @@ describe("one feature", () => {
 describe("a search by a row", () => {
   it("finds the atoms nearest to it", async () => {
     const answer = (await search({ inputs: [[0.75, 2]], n: 1 })).json<object>();
+    const url = `${PATH}/features/search`;
+    const bytes = (type: string, query: string, payload: Uint8Array) =>
+      test.app.inject({
+        method: "POST",
+        url: `${url}?${query}`,
+        payload: Buffer.from(payload),
+        headers: { "content-type": type },
+      });
+    const row = new Uint8Array(Float32Array.of(0.75, 2).buffer);
+    expect((await bytes("application/octet-stream", "dtype=float32&rows=1&n=1", row)).json()).toEqual(answer);
+    expect((await bytes("application/x-npy", "n=1", npyBytes([1, 2], [0.75, 2]))).json()).toEqual(answer);
+    expect((await bytes("application/x-npy", "n=0", npyBytes([1, 2], [0.75, 2]))).statusCode).toBe(422);
+    expect((await bytes("application/x-npy", "n=1", npyBytes([2, 2], [1, 2, 3, 4]))).json()).toMatchObject({
+      detail: "inputs holds 2 rows; features are sought for one.",
+    });
     expectDescribed(FoundFeaturesSchema, answer);
     expect(answer).toEqual({ features: [{ index: 3, norm: 1.25, cosine: 0.75 }] });
   });

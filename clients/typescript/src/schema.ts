@@ -1853,7 +1853,50 @@ export interface operations {
     };
     contrast: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Only for bodies of bytes or lines, which have no fields of their own: the fields of the JSON body, each as a parameter of that name. Leave it empty for JSON and MessagePack.
+                 * @example {}
+                 */
+                fields?: {
+                    /** @description The whole of it as JSON, one for all rows or a list; instead of its parts. The URL and headers hold 16 KiB, some 500 budgets: send more in a JSON or MessagePack body */
+                    budget?: string;
+                    /**
+                     * @description octet-stream: the numbers' type
+                     * @enum {string}
+                     */
+                    dtype?: "float32" | "float64" | "float16" | "bfloat16";
+                    /** @description own, matching_pursuit or orthogonal; or {"kind", "score", "reselect"} as JSON */
+                    encoder?: string;
+                    /** @description Use the first so many atoms only: one of the dictionary's groups */
+                    group?: number;
+                    /** @description Features listed; 20 if not given */
+                    limit?: number;
+                    /** @description A part of the budget, as are the next four */
+                    max_atoms?: number;
+                    /** @description Stop before a step that lowers ‖r‖² by less than this share of ‖x − b‖²; 0 is off */
+                    min_gain?: number;
+                    /** @description Random divisions of all rows, which show what chance gives; 100 if not given, fewer where the sets are very large */
+                    permutations?: number;
+                    /** @description Stop once ‖r‖ ≤ this; 0 is off */
+                    residual_norm?: number;
+                    /** @description octet-stream: how many */
+                    rows?: number;
+                    /** @description Where the body is bytes: the first so many rows are set a, the others set b */
+                    rows_a?: number;
+                    /** @description Of the divisions; 0 if not given */
+                    seed?: number;
+                    /**
+                     * @description Features with the largest such figure come first; rate and mean: the largest difference. jensen_shannon if not given
+                     * @enum {string}
+                     */
+                    sort?: "jensen_shannon" | "average_precision" | "rate" | "mean";
+                    /** @description Of each group, where lines are streamed */
+                    timeout_ms?: number;
+                    /** @description Stop once ‖r‖ ≤ tolerance · ‖x − b‖; 0 is off */
+                    tolerance?: number;
+                };
+            };
             header?: never;
             path: {
                 /** @example minilm-wordnet-mp */
@@ -1898,8 +1941,10 @@ export interface operations {
                  */
                 "application/json": components["schemas"]["ContrastRequest"];
                 "application/msgpack": unknown;
+                "application/octet-stream": string;
                 "application/vnd.msgpack": unknown;
                 "application/x-msgpack": unknown;
+                "application/x-npy": string;
             };
         };
         responses: {
@@ -3038,7 +3083,23 @@ export interface operations {
     };
     findFeatures: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Only for bodies of bytes or lines, which have no fields of their own: the fields of the JSON body, each as a parameter of that name. Leave it empty for JSON and MessagePack.
+                 * @example {}
+                 */
+                fields?: {
+                    /**
+                     * @description octet-stream: the numbers' type
+                     * @enum {string}
+                     */
+                    dtype?: "float32" | "float64" | "float16" | "bfloat16";
+                    /** @description Where the body is bytes. 20 if not given */
+                    n?: number;
+                    /** @description octet-stream: 1 */
+                    rows?: number;
+                };
+            };
             header?: never;
             path: {
                 /** @example minilm-wordnet-mp */
@@ -3063,8 +3124,10 @@ export interface operations {
                  */
                 "application/json": components["schemas"]["FeatureSearch"];
                 "application/msgpack": unknown;
+                "application/octet-stream": string;
                 "application/vnd.msgpack": unknown;
                 "application/x-msgpack": unknown;
+                "application/x-npy": string;
             };
         };
         responses: {

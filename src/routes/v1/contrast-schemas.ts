@@ -10,6 +10,7 @@ import {
   PostedCodesSchema,
   VERSION,
 } from "./schemas.ts";
+import { FieldsQuerySchema, queryText } from "./describe-route.ts";
 
 /** The wire's shapes of a comparison: what Ajv validates by, and what openapi/openapi.json is made of. */
 
@@ -60,6 +61,19 @@ export const ContrastBodySchema = Type.Object(
   { a: SetSchema, b: SetSchema, encoder: EncoderSchema, ...contrastFields },
   { ...closed, title: "ContrastRequest" },
 );
+
+/** The same where the body is bytes. */
+export const ContrastQuerySchema = Type.Object({
+  rows_a: queryText(
+    "Where the body is bytes: the first so many rows are set a, the others set b",
+    Type.Integer({ minimum: 1 }),
+  ),
+  ...Type.Omit(FieldsQuerySchema, ["format", "include", "correlations", "on_overload"]).properties,
+  sort: queryText("", contrastFields.sort),
+  limit: queryText("", contrastFields.limit),
+  permutations: queryText("", contrastFields.permutations),
+  seed: queryText("", contrastFields.seed),
+});
 
 const pair = (description: string) => Type.Object({ a: Type.Number(), b: Type.Number() }, { description });
 const Chance = Type.Object(

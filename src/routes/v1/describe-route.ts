@@ -120,7 +120,9 @@ export const textParameter = (description: string, documented?: TSchema) =>
     ...(documented && { documented: { ...documented, ...(description && { description }) } }),
   });
 
-const queryText = (description: string, documented?: TSchema) => Type.Optional(textParameter(description, documented));
+/** A field of the query, which it may lack: see {@link textParameter}. */
+export const queryText = (description: string, documented?: TSchema) =>
+  Type.Optional(textParameter(description, documented));
 
 /** Fields that the query holds where the body is bytes or lines. Checked as the fields of the body that they are. */
 export const FieldsQuerySchema = Type.Object({

@@ -11,7 +11,7 @@ import {
 import { bodyOf, fieldsValidator } from "../body.ts";
 import { answerOf } from "../media-types.ts";
 import { type AppOptions, contextOf } from "../request-context.ts";
-import { bodySchemas, describeRoute, textParameter } from "./describe-route.ts";
+import { bodySchemas, describeRoute, FieldsQuerySchema, queryText, textParameter } from "./describe-route.ts";
 import {
   ExamplesSchema,
   FeaturePageSchema,
@@ -37,6 +37,13 @@ interface ListQuery {
   limit?: string;
   after?: string;
 }
+
+/** Fields of a search whose row is the whole body. */
+const SearchQuerySchema = Type.Object({
+  dtype: FieldsQuerySchema.properties.dtype,
+  rows: queryText("octet-stream: 1", Type.Integer({ minimum: 1, maximum: 1 })),
+  n: queryText("Where the body is bytes. 20 if not given", Type.Integer({ minimum: 1, maximum: 1000 })),
+});
 
 /** Bytes of an array's numbers, as they lie in memory. */
 const binary = (contentMediaType: string, description: string) =>
@@ -119,7 +126,8 @@ export function registerFeatures(app: FastifyInstance, { engine, limits }: AppOp
         summary: "Features nearest to one row, or that match words",
         operationId: "findFeatures",
         id: true,
-        body: bodySchemas(SearchBodySchema, { rows: false, lines: false }),
+        body: bodySchemas(SearchBodySchema, { rows: true, lines: false }),
+        query: SearchQuerySchema,
         answer: FoundFeaturesSchema,
         problems: [404, 500],
       }),
