@@ -44,6 +44,7 @@ const CASES = {
     prometheusRule: { enabled: true, runbookUrl: "https://docs.example.org/runbook" },
     dashboard: { enabled: true },
     settings: { PURSUIT_MAX_BYTES_IN_FLIGHT: 100_000_000, PURSUIT_LOAD: "lazy" },
+    state: { urlSecret: { name: "pursuit-state" }, databasePort: 6432 },
   },
   pull: {
     models: {
@@ -138,6 +139,12 @@ print(len(resources))`;
       { replicaCount: 1, autoscaling: { kind: "keda" }, state: { volume: { emptyDir: {} } } },
       "belongs to one server",
     ],
+    [
+      "a folder beside a database",
+      { replicaCount: 1, state: { volume: { emptyDir: {} }, urlSecret: { name: "state" } } },
+      "state.urlSecret",
+    ],
+    ["a database's password in plain text", { settings: { PURSUIT_STATE_URL: "x" } }, "PURSUIT_STATE_URL"],
     ["nothing to pull", { models: { source: "pull" } }, "models.pull"],
     ["no volume of models", { models: { source: "volume" } }, "models.volume"],
     ["no files to encode", { encodeFiles: { enabled: true } }, "encodeFiles.inputs"],
@@ -193,6 +200,15 @@ print(len(resources))`;
     ])
       expect(env).toContainEqual({ name, valueFrom: { secretKeyRef: { name: "pursuit-keys", key } } });
     expect(env).toContainEqual({ name: "PURSUIT_MAX_BYTES_IN_FLIGHT", value: "100000000" });
+  });
+
+  it("takes the database's address from the secret, and lets the server reach it", () => {
+    const resources = render(CASES.keda);
+    const secretKeyRef = { name: "pursuit-state", key: "url" };
+    expect(serverOf(resources).env).toContainEqual({ name: "PURSUIT_STATE_URL", valueFrom: { secretKeyRef } });
+    const { egress } = only(resources, "NetworkPolicy").spec;
+    expect(egress).toContainEqual({ ports: [{ protocol: "TCP", port: 6432 }] });
+    expect(JSON.stringify(render({}))).not.toMatch(/PURSUIT_STATE_URL|5432/);
   });
 
   it("sets variables that the server knows", () => {
