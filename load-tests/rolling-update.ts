@@ -32,7 +32,7 @@ const BETWEEN = 150;
 const options = new Command("rolling-update")
   .description("updates three replicas behind nginx under load")
   .option("--nginx <path>", "the program")
-  .option("--rate <n>", "requests a second of all clients", "60")
+  .option("--rate <n>", "requests a second of all clients", "40")
   .parse()
   .opts<{ nginx?: string; rate: string }>();
 const program = findNginx(options.nginx);
@@ -82,9 +82,9 @@ async function knownVersions(): Promise<ReadonlyMap<string, Known>> {
   return known;
 }
 
-/** Requests through nginx, each sent once by its client. */
+/** Requests through nginx, each sent once by its client; 429 is no failure but a time to come back. */
 class Clients {
-  readonly tally = { old: 0, new: 0, reads: 0, writes: 0, rows: 0, wrong: 0, undecided: 0, longest: 0 };
+  readonly tally = { old: 0, new: 0, reads: 0, writes: 0, rows: 0, deferred: 0, wrong: 0, undecided: 0, longest: 0 };
   readonly failures: string[] = [];
   readonly #running: Promise<void>[];
   #over = false;
@@ -150,6 +150,11 @@ class Clients {
     try {
       const answer = await fetch(url, init);
       const bytes = Buffer.from(await answer.arrayBuffer());
+      if (answer.status === 429) {
+        this.tally.deferred++;
+        await pause(Number(answer.headers.get("retry-after-ms")));
+        return await this.#ask(url, init);
+      }
       if (answer.ok) return { contentType: answer.headers.get("content-type")!, bytes };
       this.failures.push(`${init.method} ${answer.status} ${bytes.toString("utf8").slice(0, 120)}`);
     } catch (error) {
@@ -173,7 +178,7 @@ async function update(known: ReadonlyMap<string, Known>, follow: boolean): Promi
   }
   const ports = replicas.map(({ port }) => port);
   await Promise.all(ports.map((port) => readyIs(port, 200)));
-  const nginx: Nginx = await startNginx(program, "pursuit.conf", ports);
+  const nginx: Nginx = await startNginx(program, "pursuit.conf", ports, follow);
   const clients = new Clients(nginx.base, known, follow);
   const began = performance.now();
   const say = (text: string): number =>
@@ -202,7 +207,7 @@ async function update(known: ReadonlyMap<string, Known>, follow: boolean): Promi
   if (tally.wrong > 0 || failures.length > 0 || tally.old === 0 || tally.new === 0) process.exitCode = 1;
   say(
     `answered: ${tally.old} by the old version, ${tally.new} by the new one (${tally.rows} rows), ${tally.reads} reads, ` +
-      `${tally.writes} writes; failed ${failures.length}, wrong ${tally.wrong}, undecided ${tally.undecided}; longest ${Math.round(tally.longest)} ms`,
+      `${tally.writes} writes, ${tally.deferred} told to come back; failed ${failures.length}, wrong ${tally.wrong}, undecided ${tally.undecided}; longest ${Math.round(tally.longest)} ms`,
   );
   return [...lines, ...failures.slice(0, 5)];
 }

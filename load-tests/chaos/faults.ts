@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { runtimeOf, type ServerOptions } from "../../test/support/running-server.ts";
@@ -125,12 +125,11 @@ const openFiles: Fault = {
 const GROUPS = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"] as const;
 const GROUP_V1 = existsSync(join(GROUPS[0], "memory.limit_in_bytes"));
 const GROUP = join(GROUP_V1 ? GROUPS[0] : GROUPS[1], "pursuit-chaos");
-const GROUP_BYTES = 640 * 2 ** 20;
+const GROUP_BYTES = 800 * 2 ** 20;
 
 const memoryLimit: Fault = {
   name: "memory limit",
-  does: "in a control group of 640 MiB, other processes take memory until the kernel ends a runtime process, three times",
-  env: { PURSUIT_MEMORY_LIMIT: String(620 * 2 ** 20) },
+  does: "in a control group of 800 MiB, another process takes memory until the kernel ends a runtime process, three times",
   options: { prefix: ["sh", "-c", `echo $$ > ${GROUP}/cgroup.procs; exec "$@"`, "sh"] },
   missing: () =>
     isRoot() && (GROUP_V1 || existsSync("/sys/fs/cgroup/cgroup.controllers"))
@@ -153,25 +152,33 @@ const memoryLimit: Fault = {
   },
 };
 
-/** Starts processes of 32 MiB in the group until the kernel ends a runtime process, the largest that it may. @returns what it ended */
+/** Processes of the group that the kernel has ended. */
+function endedByKernel(): number {
+  const file = join(GROUP, GROUP_V1 ? "memory.oom_control" : "memory.events");
+  return Number(/oom_kill (\d+)/.exec(readFileSync(file, "utf8"))![1]);
+}
+
+/**
+ * Starts processes of 8 MiB in the group until the kernel ends a process, and ends them at once: what it ends is restarted, and the server
+ * would be the next to be ended while they are there.
+ * @returns what the kernel ended
+ */
 async function squeeze(server: WatchedServer): Promise<string> {
   // tail keeps a line that does not end.
-  const script = `echo $$ > ${GROUP}/cgroup.procs; head -c 32M /dev/zero | tail | sleep 60`;
+  const script = `echo $$ > ${GROUP}/cgroup.procs; head -c 8M /dev/zero | tail | sleep 60`;
   const others: ChildProcess[] = [];
-  const before = server.runtimes();
-  try {
-    for (let i = 0; i < 40; i++) {
-      others.push(spawn("sh", ["-c", script], { stdio: "ignore", detached: true }));
-      await pause(200);
-      const now = server.runtimes();
-      if (before.some((pid) => !now.includes(pid))) return `a runtime process after ${i + 1} others`;
-    }
-    return "no runtime process";
-  } finally {
-    for (const other of others) process.kill(-other.pid!, "SIGKILL");
-    const running = others.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
-    await Promise.all(running.map((other) => once(other, "exit")));
+  const runtimes = server.runtimes();
+  const before = endedByKernel();
+  while (endedByKernel() === before && others.length < 100) {
+    others.push(spawn("sh", ["-c", script], { stdio: "ignore", detached: true }));
+    for (let i = 0; i < 20 && endedByKernel() === before; i++) await pause(5);
   }
+  for (const other of others) process.kill(-other.pid!, "SIGKILL");
+  const running = others.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+  await Promise.all(running.map((other) => once(other, "exit")));
+  const now = server.runtimes();
+  const ended = runtimes.filter((pid) => !now.includes(pid)).length;
+  return `${ended} of ${runtimes.length} runtime processes when others had ${8 * others.length} MiB`;
 }
 
 const LIBFAKETIME = [

@@ -15,7 +15,10 @@ export interface Nginx {
   readonly base: string;
   /** Such as 1.22.1. */
   readonly version: string;
-  /** Has it send to these ports of loopback from now on. */
+  /**
+   * Has it send to these ports of loopback from now on. A reload closes idle connections of clients at any moment before nginx 1.27.4
+   * (`keepalive_min_timeout`), and breaks a request that is sent just then: so clients get none here.
+   */
   readonly replicas: (ports: readonly number[]) => void;
   readonly end: () => Promise<void>;
 }
@@ -37,8 +40,16 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** @param upstream file of deploy/nginx with the upstream */
-export async function startNginx(program: string, upstream: string, ports: readonly number[]): Promise<Nginx> {
+/**
+ * @param upstream file of deploy/nginx with the upstream
+ * @param reloads whether `replicas` will be called
+ */
+export async function startNginx(
+  program: string,
+  upstream: string,
+  ports: readonly number[],
+  reloads = false,
+): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), "pursuit-nginx-"));
   const port = await freePort();
   const list = join(folder, "pursuit-replicas.conf");
@@ -55,7 +66,7 @@ export async function startNginx(program: string, upstream: string, ports: reado
 ${process.getuid?.() === 0 ? "user root;" : ""}
 events { worker_connections 512; }
 http {
-  access_log off;
+  access_log off;${reloads ? " keepalive_timeout 0;" : ""}
   ${temporary.join("\n  ")}
   include ${upstream};
   server { listen 127.0.0.1:${port}; include pursuit-locations.conf; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs, upgrades and rolls back the chart against a real API server, and has it checked strictly. Outside CI: kube-apiserver takes
-# twenty minutes to build. Prints Markdown; docs/kubernetes.md says how to get the programs.
+# Installs, upgrades and rolls back the chart against a real API server, has it checked strictly, and drains a node. Outside CI:
+# kube-apiserver takes twenty minutes to build. Prints Markdown; docs/kubernetes.md says how to get the programs.
 #
 #     tools/kubernetes/control-plane.sh BIN CRDS
 #
-# BIN: folder with etcd, kube-apiserver, kubectl and helm.
+# BIN: folder with etcd, kube-apiserver, kube-controller-manager, kubectl and helm.
 # CRDS: folder with the CRDs of KEDA's ScaledObject and of the Prometheus operator's ServiceMonitor and PrometheusRule.
 set -euo pipefail
 bin=$(realpath "$1") crds=$(realpath "$2")
@@ -81,6 +81,27 @@ if kubectl create --dry-run=server --validate=strict -f "$work/typo.yaml" >/dev/
 say "a wrong field: $(grep -o 'unknown field "[^"]*"' "$work/refused" | head -1)"
 "$bin/helm" template try "$chart" --namespace team --kube-version "$version" 2>/dev/null | kubectl create --dry-run=server --validate=strict -f - | sed 's/^/strict: /'
 
+# Controllers, and nodes without machines.
+start kube-controller-manager --kubeconfig "$KUBECONFIG" --service-account-private-key-file "$work/sa.key" --leader-elect=false \
+  --bind-address 127.0.0.1 --secure-port "$(free_port)" --cert-dir "$work/certs-manager" --node-monitor-grace-period 1h --node-startup-grace-period 1h
+python3 "$(dirname "$0")/stand_in.py" "https://127.0.0.1:$api" anyone 2>"$work/stand_in.log" & pids+=($!)
+for node in one two three; do
+  printf '{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-%s"}, "spec": {"unschedulable": %s}}' "$node" "$([ "$node" = one ] && echo false || echo true)" |
+    kubectl create -f - >/dev/null
+  kubectl patch node "node-$node" --subresource=status --type=merge -p \
+    '{"status": {"capacity": {"cpu": "8", "memory": "32Gi", "pods": "20"}, "allocatable": {"cpu": "8", "memory": "32Gi", "pods": "20"}, "conditions": [{"type": "Ready", "status": "True", "reason": "StandIn"}]}}' >/dev/null
+done
 for release in none hpa keda bulk; do helm uninstall "$release" --namespace team >/dev/null; done
+helm install fleet "$chart" --namespace team >/dev/null
+pods() { kubectl -n team get pods -l app.kubernetes.io/instance=fleet,app.kubernetes.io/component=server -o jsonpath='{range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort | uniq -c | awk '{printf "%s%s on %s", sep, $1, $2; sep = ", "}'; }
+until_ok kubectl -n team wait --for=condition=Available deployment/fleet-pursuit --timeout=100s
+say "drain: $(pods); the disruption budget allows $(kubectl -n team get pdb fleet-pursuit -o jsonpath='{.status.disruptionsAllowed}') of $(kubectl -n team get pdb fleet-pursuit -o jsonpath='{.status.expectedPods}') to be away"
+kubectl uncordon node-two node-three >/dev/null
+"$bin/kubectl" -n team get pdb fleet-pursuit --watch -o jsonpath='{.status.currentHealthy}{"\n"}' >"$work/healthy" & pids+=($!)
+kubectl drain node-one --ignore-daemonsets --delete-emptydir-data --timeout=110s 2>&1 | sed -E 's/(pursuit)-[a-z0-9]+-[a-z0-9]+/\1-…/g; s/^/drain: /'
+until_ok kubectl -n team wait --for=condition=Available deployment/fleet-pursuit --timeout=100s
+say "drain: $(pods); at least $(sort -n "$work/healthy" | head -1) ready meanwhile"
+helm uninstall fleet --namespace team >/dev/null; kubectl delete nodes --all >/dev/null
+until_ok sh -c "[ -z \"\$('$bin/kubectl' -n team get pods -o name)\" ]"
 say "uninstall: $(kubectl -n team get deployments,services,jobs,pdb,networkpolicies -o name | wc -l) resources left"
 echo '```'

@@ -25,7 +25,7 @@ export default defineConfig({
     sidebar: [
       { text: "Start", items: [page("Overview", "/"), page("Your own dictionary", "/docs/import"), page("Published dictionaries", "/docs/published"), page("From Python", "/docs/python"), page("Sentences", "/docs/sentences")] },
       { text: "Use", items: [page("Algorithm", "/docs/algorithm"), page("Budgets", "/docs/budgets"), page("Formats on the wire", "/docs/wire"), page("Steering", "/docs/steering"), page("Transfer", "/docs/transfer"), page("Orthogonal pursuit", "/docs/orthogonal"), page("Pursuit over a decoder", "/docs/pursuit-over-decoder"), page("Open Inference Protocol", "/docs/open-inference-protocol"), page("Errors", "/docs/errors")] },
-      { text: "Run", items: [page("Operations", "/docs/operations"), page("Kubernetes", "/docs/kubernetes"), page("Capacity", "/docs/capacity"), page("Runbook", "/docs/runbook"), page("Load testing", "/docs/load-testing"), page("Security", "/SECURITY")] },
+      { text: "Run", items: [page("Operations", "/docs/operations"), page("Kubernetes", "/docs/kubernetes"), page("Load balancing", "/docs/load-balancing"), page("Capacity", "/docs/capacity"), page("Runbook", "/docs/runbook"), page("Load testing", "/docs/load-testing"), page("Security", "/SECURITY")] },
       { text: "Inside", items: [page("Architecture", "/docs/architecture"), page("Evidence", "/docs/evidence"), page("Benchmarks", "/docs/benchmarks"), page("Decisions", "/docs/decisions/"), page("Changes", "/CHANGELOG")] },
     ],
   },
