@@ -35,9 +35,9 @@ const {
   .opts<Flags>();
 
 async function spell(fault: Fault): Promise<Spell> {
-  fault.before?.();
+  const more = await fault.before?.();
   try {
-    const server = await startWatched(MODELS, fault.env, fault.options);
+    const server = await startWatched(MODELS, { ...fault.env, ...more }, fault.options);
     const traffic = await Traffic.prepare(server.base, MODELS, [MATCHING_PURSUIT, TOPK]);
     traffic.start(CLIENTS);
     await traffic.answered(200);
@@ -51,7 +51,7 @@ async function spell(fault: Fault): Promise<Spell> {
     await server.end();
     return { name: fault.name, injected: `${times} ×`, tally, before, after, ...(seen !== undefined && { seen }) };
   } finally {
-    fault.after?.();
+    await fault.after?.();
   }
 }
 

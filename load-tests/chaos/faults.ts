@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { findPostgres, type Postgres, startPostgres } from "../../test/support/postgres.ts";
 import { runtimeOf, type ServerOptions } from "../../test/support/running-server.ts";
 import { MATCHING_PURSUIT, TOPK } from "../scenario.ts";
 import { pause, type Traffic } from "./traffic.ts";
@@ -23,9 +24,10 @@ export interface Fault {
   readonly options?: ServerOptions;
   /** Why it cannot be done on this machine; absent: it can. */
   readonly missing?: () => string | null;
-  /** Called before the server starts, and after it has ended. */
-  readonly before?: () => void;
-  readonly after?: () => void;
+  /** Called before the server starts. @returns further settings of it */
+  readonly before?: () => void | Promise<Readonly<Record<string, string>>>;
+  /** Called after it has ended. */
+  readonly after?: () => void | Promise<void>;
   /** @returns how often, and what else was seen */
   readonly inject: (run: FaultRun) => Promise<{ readonly times: number; readonly seen?: string }>;
 }
@@ -78,14 +80,7 @@ const fullDisk: Fault = {
     rmdirSync(DISK);
   },
   async inject({ server, traffic }) {
-    const put = async (name: string): Promise<number> => {
-      const body = JSON.stringify({ edits: [{ feature: 1, op: "remove" }] });
-      const headers = { "content-type": "application/json" };
-      const url = `${server.base}/v1/dictionaries/${MATCHING_PURSUIT}/steering/${name}`;
-      const answer = await fetch(url, { method: "PUT", headers, body });
-      await answer.arrayBuffer();
-      return answer.status;
-    };
+    const put = (name: string): Promise<number> => putSet(server, name);
     const before = await put("before");
     const filler = join(DISK, "filler");
     // Until nothing fits.
@@ -99,6 +94,49 @@ const fullDisk: Fault = {
     await kept.arrayBuffer();
     const seen = `a set: ${before} before, ${[...new Set(full)].join(" and ")} while full, ${after} afterwards; the first one is ${kept.status === 200 ? "there" : "LOST"}`;
     return { times: 1, seen };
+  },
+};
+
+/** Saves a steering set. @returns the status */
+async function putSet({ base }: WatchedServer, name: string): Promise<number> {
+  const body = JSON.stringify({ edits: [{ feature: 1, op: "remove" }] });
+  const headers = { "content-type": "application/json" };
+  const url = `${base}/v1/dictionaries/${MATCHING_PURSUIT}/steering/${name}`;
+  const answer = await fetch(url, { method: "PUT", headers, body });
+  await answer.arrayBuffer();
+  return answer.status;
+}
+
+const postgres: { readonly bin: string | null; running: Postgres | null } = { bin: findPostgres(), running: null };
+
+const lostPostgres: Fault = {
+  name: "lost PostgreSQL",
+  does: "PostgreSQL ends as in a crash, twice, steering sets are written, it starts again",
+  env: { PURSUIT_LOG_LEVEL: "info" },
+  missing: () => (postgres.bin === null ? "PostgreSQL is not installed" : null),
+  async before() {
+    postgres.running = await startPostgres(postgres.bin!);
+    return { PURSUIT_STATE_URL: postgres.running.url };
+  },
+  after: () => postgres.running!.remove(),
+  async inject({ server, traffic }) {
+    const statuses = { before: [] as number[], lost: [] as number[], after: [] as number[] };
+    for (let turn = 0; turn < 2; turn++) {
+      statuses.before.push(await putSet(server, `before-${turn}`));
+      await postgres.running!.kill();
+      for (let i = 0; i < 20; i++) statuses.lost.push(await putSet(server, `lost-${turn}-${i}`));
+      await traffic.answered(100);
+      await postgres.running!.start();
+      statuses.after.push(await putSet(server, `after-${turn}`));
+    }
+    const kept = await fetch(`${server.base}/v1/dictionaries/${MATCHING_PURSUIT}/steering/before-0`);
+    await kept.arrayBuffer();
+    const [before, lost, after] = Object.values(statuses).map((each) => [...new Set(each)].join(" and "));
+    const lines = server.log().match(/Steering sets and labels can/g)?.length ?? 0;
+    const seen =
+      `a set: ${before} before, ${lost} while it is lost, ${after} afterwards; the first one is ` +
+      `${kept.status === 200 ? "there" : "LOST"}; ${lines} lines in the log for ${statuses.lost.length} writes refused`;
+    return { times: 2, seen };
   },
 };
 
@@ -234,6 +272,7 @@ export const FAULTS: readonly Fault[] = [
   signal("SIGSEGV", 10),
   signal("SIGKILL", 10),
   signal("SIGSTOP", 4, { PURSUIT_WATCHDOG_MS: "3000" }),
+  lostPostgres,
   fullDisk,
   openFiles,
   memoryLimit,
