@@ -2,6 +2,9 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +111,16 @@ def test_the_other_calls(server, client):
     assert rest[:2] == [6, D]
     assert "bird" in rest[2]
     assert rest[3] == 3
+
+
+def test_the_waiting_client_is_what_this_one_makes():
+    check = [sys.executable, "tools/make_client.py", "--check"]
+    made = subprocess.run(check, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+
+
+def test_both_clients_say_the_same_of_their_calls():
+    for name, method in inspect.getmembers(AsyncClient, inspect.isfunction):
+        if name[0] != "_" and name not in ("aclose", "encode_parts"):
+            assert inspect.getdoc(method)
+            assert inspect.getdoc(method) == inspect.getdoc(getattr(Client, name))

@@ -115,6 +115,14 @@ def test_features(client):
     feature = client.get_feature("minilm-wordnet-mp", found[0]["index"])
     assert feature["label"] == found[0]["label"]
     assert feature["neighbours"][0]["cosine"] > 0
+    about = client.dictionary("random")
+    assert about["d_out"] == D
+    vector = client.decode("random", csr_matrix(([1.0], ([0], [7])), shape=(1, M)))
+    nearest = client.find_features("random", vector[0], n=3)
+    assert [len(nearest), nearest[0]["index"], round(nearest[0]["cosine"], 4)] == [3, 7, 1]
+    assert client.find_features("random", vector.astype(np.float64), n=3) == nearest
+    with pytest.raises(ValueError, match="row holds 2 rows"):
+        client.find_features("random", random_rows(2))
     with pytest.raises(NotFound) as missing:
         client.get_feature("random", M)
     assert missing.value.code == "PURSUIT_FEATURE_NOT_FOUND"
@@ -158,5 +166,9 @@ def test_contrast_of_rows_codes_and_matrices(client):
     codes = client.encode("random", rows, max_atoms=4)
     assert client.contrast("random", codes[:8], codes[8:], **options) == found
     assert client.contrast("random", codes[:8].csr, rows[8:], **options) == found
+    assert client.contrast("random", rows[:8], rows[8:].astype(np.float64), **options) == found
+    assert client.contrast("random", rows[:8].tolist(), rows[8:].tolist(), **options)["a"] == found["a"]
     with pytest.raises(InvalidRequest, match="sort"):
         client.contrast("random", codes[:8], codes[8:], sort="best")
+    with pytest.raises(InvalidRequest, match="sort"):
+        client.contrast("random", rows[:8], rows[8:], sort="best")

@@ -92,7 +92,7 @@ def test_a_key_is_never_shown():
         for shown in (
             repr(client),
             repr(client._connection),
-            repr(client._http.headers),
+            repr(client._transport._http.headers),
             str(refused.value),
             repr(refused.value),
         ):

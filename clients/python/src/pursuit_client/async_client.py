@@ -1,24 +1,23 @@
-"""The client for programs in asyncio: the same calls, awaited."""
+"""The client for programs in asyncio.
+
+`client.py` is made from this file: run `python tools/make_client.py`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import calls
-from .calls import Call, CodePart, Fields, code_parts
+from .async_transport import AsyncInputs, AsyncTransport, source_of
+from .calls import Fields, code_parts
 from .codes import Codes
-from .connection import Connection, EncodeJob, check_edits, httpx, unanswerable
-from .errors import InvalidRequest
-from .retry import Attempts
-from .rows import Array, Cutter, Inputs, RowPart, Rows, parts_of, rows_of, source_of
+from .connection import Connection, check_edits
+from .rows import Array, Rows, parts_of, rows_of
 from .types import (
     Budget,
     Budgets,
@@ -36,15 +35,16 @@ from .types import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-T = TypeVar("T")
-P = TypeVar("P", RowPart, CodePart)
 Floats = npt.NDArray[np.float32]
-#: Rows, blocks of rows, or blocks of rows that come in over time.
-AsyncInputs: TypeAlias = "Inputs | AsyncIterable[Array]"
 
 
 class AsyncClient:
-    """Calls a Pursuit server within asyncio. Its methods are those of `Client`, awaited; so are its arguments."""
+    """Calls a Pursuit server within asyncio. Its methods are those of `Client`, awaited.
+
+    `deadline` is in seconds, for each request with its retries: a refusal (429, 503) is waited out as the server asks, and a
+    connection that fails is made again. Rows are sent in requests of `rows_per_request`, `in_flight` of them at a time.
+    `verify` is httpx's, for a certificate authority of your own.
+    """
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class AsyncClient:
         verify: Any = True,
     ) -> None:
         self._connection = Connection.to(url, api_key, deadline, in_flight, rows_per_request)
-        self._http = httpx.AsyncClient(headers=self._connection.headers, verify=verify)
+        self._transport = AsyncTransport(self._connection, verify)
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._connection.address!r})"
@@ -72,34 +72,34 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Closes its connections."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
     # ── dictionaries ──
 
     async def dictionaries(self) -> list[Dictionary]:
         """All dictionaries, broken ones included."""
-        return await self._send(calls.list_dictionaries())
+        return await self._transport.send(calls.list_dictionaries())
 
     async def dictionary(self, dictionary: str) -> Dictionary:
         """One dictionary: its sizes, encoder, version and state."""
-        return await self._send(calls.get_dictionary(dictionary))
+        return await self._transport.send(calls.get_dictionary(dictionary))
 
     async def load(self, dictionary: str) -> None:
         """Loads a dictionary from its folder, or replaces it by what the folder holds now. Needs an admin key."""
-        await self._send(calls.load(dictionary))
+        await self._transport.send(calls.load(dictionary))
 
     async def unload(self, dictionary: str) -> None:
         """Unloads a dictionary once all it has accepted is answered. Needs an admin key."""
-        await self._send(calls.unload(dictionary))
+        await self._transport.send(calls.unload(dictionary))
 
     # ── rows and codes ──
 
     async def encode(
         self, dictionary: str, inputs: AsyncInputs, *, progress: bool | None = None, **fields: Unpack[EncodeFields]
     ) -> Codes:
-        """Codes of any number of rows, in order. Takes the arguments of `Client.encode_parts`."""
-        source = inputs if isinstance(inputs, AsyncIterable) else source_of(inputs)
-        found = self._encode_parts(dictionary, source, Fields.given(fields), progress)
+        """Codes of any number of rows, in order. Takes the arguments of `encode_parts`."""
+        source = source_of(inputs)
+        found = self._transport.encode(dictionary, source, Fields.given(fields), progress)
         parts = [codes async for codes in found]
         if parts:
             codes = Codes.concatenate(parts)
@@ -111,30 +111,15 @@ class AsyncClient:
     def encode_parts(
         self, dictionary: str, inputs: AsyncInputs, *, progress: bool | None = None, **fields: Unpack[EncodeFields]
     ) -> AsyncGenerator[Codes, None]:
-        """Codes of rows part by part, as `Client.encode_parts` gives them. Blocks may come from an asynchronous iterable."""
-        source = inputs if isinstance(inputs, AsyncIterable) else source_of(inputs)
-        return self._encode_parts(dictionary, source, Fields.given(fields), progress)
+        """Codes of rows part by part, in order, with `in_flight` parts in memory at most.
 
-    def _encode_parts(
-        self,
-        dictionary: str,
-        source: Rows | Iterable[Array] | AsyncIterable[Array],
-        fields: Fields,
-        progress: bool | None,
-    ) -> AsyncGenerator[Codes, None]:
-        job = EncodeJob(dictionary, source.count if isinstance(source, Rows) else None, fields, progress)
-        return self._report(job, self._ordered(self._cut(source), lambda part: calls.encode(dictionary, part, fields)))
-
-    @staticmethod
-    async def _report(job: EncodeJob, parts: AsyncGenerator[Codes, None]) -> AsyncGenerator[Codes, None]:
-        whole = False
-        try:
-            async with aclosing(parts):
-                async for codes in parts:
-                    yield job.add(codes)
-            whole = True
-        finally:
-            job.close(whole)
+        `inputs`: rows [n, d] or [..., d] of numpy or torch, or an iterable of such blocks, asynchronous or not.
+        `budget`: one for all rows or one a row; its parts (`max_atoms`, `tolerance` and so on) may be given by their own names
+        instead. `include`: a list of "trace", "labels", "reconstruction" and what else the server knows. `encoder`, `targets`,
+        `timeout_ms` and `on_overload` are those of the HTTP request, and further fields are sent as they are. `progress` shows
+        a bar; None shows it on a terminal.
+        """
+        return self._transport.encode(dictionary, source_of(inputs), Fields.given(fields), progress)
 
     async def decode(
         self,
@@ -145,10 +130,14 @@ class AsyncClient:
         group: int | None = None,
         **options: Any,
     ) -> Floats:
-        """Rows [n, d] of codes: `Codes`, or a scipy sparse matrix [n, m]; of a transcoder with a skip also `inputs`."""
-        parts = _aiter(code_parts(codes, inputs, self._connection.limits.rows))
+        """Rows [n, d] of codes: `Codes`, or a scipy sparse matrix [n, m].
+
+        `inputs` are the rows that were encoded, which a transcoder with a skip needs. `group` takes the first atoms only, of a
+        dictionary with nested widths.
+        """
+        parts = code_parts(codes, inputs, self._connection.limits.rows)
         given = calls.named({"group": group, **options})
-        rows = [one async for one in self._ordered(parts, lambda part: calls.decode(dictionary, part, given))]
+        rows = [one async for one in self._transport.ordered(parts, lambda part: calls.decode(dictionary, part, given))]
         if rows:
             return np.concatenate(rows)
         return np.zeros((0, (await self.dictionary(dictionary))["d_out"]), np.float32)
@@ -167,13 +156,18 @@ class AsyncClient:
         timeout_ms: float | None = None,
         **options: Any,
     ) -> Steered:
-        """Rows edited by their features, as `Client.steer` does."""
+        """Rows edited by their features (docs/steering.md). `include=["effect"]` says what each edit did.
+
+        `set` names a saved set, whose edits come first. `rows` are those that edits without rows of their own apply to.
+        """
         given = {"set": set, "budget": budget, "encoder": encoder, "include": include}
         fields = Fields.given({**given, "timeout_ms": timeout_ms, **options})
         whole = rows_of(inputs)
         fields.check(whole.count)
         check_edits(edits, rows, whole.count)
-        parts = self._ordered(self._cut(whole), lambda part: calls.steer(dictionary, part, fields, edits, rows))
+        parts = self._transport.ordered(
+            parts_of(whole, self._connection.limits), lambda part: calls.steer(dictionary, part, fields, edits, rows)
+        )
         return Steered.joined([one async for one in parts], whole.width, bool(include))
 
     async def transfer(
@@ -187,12 +181,14 @@ class AsyncClient:
         timeout_ms: float | None = None,
         **options: Any,
     ) -> Transferred:
-        """Rows of the first dictionary's space carried into the second's, as `Client.transfer` does."""
+        """Rows of the first dictionary's space carried into the second's (docs/transfer.md)."""
         fields = Fields.given({"budget": budget, "encoder": encoder, "timeout_ms": timeout_ms, **options})
         whole = rows_of(inputs)
         fields.check(whole.count)
         source, target = await self.dictionary(from_), await self.dictionary(to)
-        parts = self._ordered(self._cut(whole), lambda part: calls.transfer(from_, to, part, fields, source["m"]))
+        parts = self._transport.ordered(
+            parts_of(whole, self._connection.limits), lambda part: calls.transfer(from_, to, part, fields, source["m"])
+        )
         return Transferred.joined([one async for one in parts], source, target)
 
     async def contrast(
@@ -215,7 +211,7 @@ class AsyncClient:
         Both sets go into one request. `sort` is "jensen_shannon", "average_precision", "rate" or "mean".
         """
         given = {"budget": budget, "encoder": encoder, "sort": sort, "limit": limit, "permutations": permutations, "seed": seed}
-        return await self._send(calls.contrast(dictionary, a, b, {**given, "timeout_ms": timeout_ms, **options}))
+        return await self._transport.send(calls.contrast(dictionary, a, b, {**given, "timeout_ms": timeout_ms, **options}))
 
     # ── features and steering sets ──
 
@@ -223,25 +219,29 @@ class AsyncClient:
         self, dictionary: str, query: str, *, limit: int | None = None, **options: Any
     ) -> list[FoundFeature]:
         """Features by their labels, the most relevant first. A word may be a beginning, or misspelt."""
-        return await self._send(calls.search_features(dictionary, query, limit, options))
+        return await self._transport.send(calls.search_features(dictionary, query, limit, options))
+
+    async def find_features(self, dictionary: str, row: Array, *, n: int | None = None, **options: Any) -> list[FoundFeature]:
+        """Features whose atoms are nearest to one row [d_out], by cosine with the row less the dictionary's centre."""
+        return await self._transport.send(calls.find_features(dictionary, row, {"n": n, **options}))
 
     async def get_feature(self, dictionary: str, index: int) -> Feature:
         """One feature: its label, norm and nearest atoms."""
-        return await self._send(calls.get_feature(dictionary, index))
+        return await self._transport.send(calls.get_feature(dictionary, index))
 
     async def list_steering_sets(self, dictionary: str) -> list[SteeringSet]:
         """All steering sets of a dictionary by name, without their edits."""
         sets: list[SteeringSet] = []
         after: str | None = None
         while True:
-            page, after = await self._send(calls.list_steering_sets(dictionary, after))
+            page, after = await self._transport.send(calls.list_steering_sets(dictionary, after))
             sets += page
             if after is None:
                 return sets
 
     async def get_steering_set(self, dictionary: str, name: str) -> SteeringSet:
         """A steering set with its edits."""
-        return await self._send(calls.get_steering_set(dictionary, name))
+        return await self._transport.send(calls.get_steering_set(dictionary, name))
 
     async def put_steering_set(
         self,
@@ -253,79 +253,8 @@ class AsyncClient:
         if_none_match: str | None = None,
     ) -> SteeringSet:
         """Saves a steering set. `if_none_match="*"` makes it only where it is new, `if_match` replaces only that etag."""
-        return await self._send(calls.put_steering_set(dictionary, name, edits, if_match, if_none_match))
+        return await self._transport.send(calls.put_steering_set(dictionary, name, edits, if_match, if_none_match))
 
     async def delete_steering_set(self, dictionary: str, name: str, *, if_match: str | None = None) -> None:
         """Deletes a steering set."""
-        await self._send(calls.delete_steering_set(dictionary, name, if_match))
-
-    # ── sending ──
-
-    def _cut(self, source: Rows | Iterable[Array] | AsyncIterable[Array]) -> AsyncIterator[RowPart]:
-        if isinstance(source, AsyncIterable):
-            return self._cut_stream(source)
-        return _aiter(parts_of(source, self._connection.limits))
-
-    async def _cut_stream(self, blocks: AsyncIterable[Array]) -> AsyncIterator[RowPart]:
-        cutter = Cutter(self._connection.limits)
-        async for block in blocks:
-            for part in cutter.cut(rows_of(block)):
-                yield part
-        for part in cutter.rest():
-            yield part
-
-    async def _send(self, call: Call[T]) -> T:
-        """Sends a call until it is answered."""
-        connection = self._connection
-        attempts = Attempts(connection.deadline)
-        while True:
-            try:
-                answer = await self._http.request(**connection.request(call, attempts.left, attempts.connect))
-            except httpx.TransportError as fault:
-                wait = connection.after_fault(attempts, call, fault)
-            else:
-                connection.answered = True
-                if answer.is_success:
-                    try:
-                        return call.read(answer.content)
-                    except (ValueError, KeyError, TypeError) as fault:
-                        raise unanswerable(call, fault) from fault
-                wait = attempts.after_answer(answer.status_code, answer.headers, answer.content, call.first_row)
-            await asyncio.sleep(wait)
-
-    async def _send_part(self, part: P, call_of: Callable[[P], Call[T]]) -> list[T]:
-        """Sends a part, in halves where the server takes no more."""
-        try:
-            return [await self._send(call_of(part))]
-        except InvalidRequest as error:
-            self._connection.after_refusal(error, part)
-        return [one for half in part.halves() for one in await self._send_part(half, call_of)]
-
-    async def _ordered(self, parts: AsyncIterator[P], call_of: Callable[[P], Call[T]]) -> AsyncGenerator[T, None]:
-        """Answers in the order of the parts, several of which are under way. Parts are made as there is room for them."""
-        running: deque[asyncio.Task[list[T]]] = deque()
-        more = True
-        try:
-            while True:
-                while more and len(running) < self._connection.in_flight:
-                    part = await anext(parts, None)
-                    if part is None:
-                        more = False
-                    else:
-                        running.append(asyncio.create_task(self._send_part(part, call_of)))
-                if not running:
-                    return
-                # It stays in the list until it has ended, so that it is cancelled with the others.
-                answers = await running[0]
-                running.popleft()
-                for answer in answers:
-                    yield answer
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-
-
-async def _aiter(parts: Iterable[P]) -> AsyncIterator[P]:
-    for part in parts:
-        yield part
+        await self._transport.send(calls.delete_steering_set(dictionary, name, if_match))

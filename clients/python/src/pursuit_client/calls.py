@@ -67,6 +67,16 @@ def search_features(dictionary: str, query: str, limit: int | None, options: Map
     return Call("GET", f"{dictionary_path(dictionary)}/features", lambda content: _json(content)["features"], texts)
 
 
+def find_features(dictionary: str, row: Array, options: Mapping[str, Any]) -> Call[list[FoundFeature]]:
+    """POST /v1/dictionaries/{id}/features/search"""
+    one = rows_of(row, "row")
+    if one.count != 1:
+        raise ValueError(f"row holds {one.count} rows; features are sought for one.")
+    part = RowPart(0, 1, one.width, one.dtype, one.read(0, 1))
+    path = f"{dictionary_path(dictionary)}/features/search"
+    return rows_call(path, part, Fields(named(options)), "application/json", lambda content: _json(content)["features"])
+
+
 def get_feature(dictionary: str, index: int) -> Call[Feature]:
     """GET /v1/dictionaries/{id}/features/{index}"""
     return Call("GET", f"{dictionary_path(dictionary)}/features/{int(index)}", _json)
@@ -254,9 +264,19 @@ def _rows_of(rows: Iterable[int], part: RowPart) -> list[int]:
 
 
 def contrast(dictionary: str, a: Array | Codes | Any, b: Array | Codes | Any, options: Mapping[str, Any]) -> Call[Contrast]:
-    """POST /v1/dictionaries/{id}/contrast"""
-    body = msgpack.packb({**named(options), "a": _set_of(a, "a"), "b": _set_of(b, "b")})
-    return Call("POST", f"{dictionary_path(dictionary)}/contrast", _json, {}, {"content-type": "application/msgpack"}, body)
+    """POST /v1/dictionaries/{id}/contrast: as bare bytes where both sets are rows of one type, as MessagePack where not."""
+    path = f"{dictionary_path(dictionary)}/contrast"
+    given = named(options)
+    query = _query_of(given)
+    if query is not None and not isinstance(a, Codes) and not isinstance(b, Codes) and not issparse(a) and not issparse(b):
+        first, second = rows_of(a, "a"), rows_of(b, "b")
+        if (first.width, first.dtype) == (second.width, second.dtype) and first.count > 0 and second.count > 0:
+            count = first.count + second.count
+            query |= {"dtype": first.dtype, "rows": str(count), "rows_a": str(first.count)}
+            data = first.read(0, first.count) + second.read(0, second.count)
+            return Call("POST", path, _json, query, {"content-type": "application/octet-stream"}, data)
+    body = msgpack.packb({**given, "a": _set_of(a, "a"), "b": _set_of(b, "b")})
+    return Call("POST", path, _json, {}, {"content-type": "application/msgpack"}, body)
 
 
 def _set_of(rows: Array | Codes | Any, name: str) -> dict[str, Any]:

@@ -1,25 +1,23 @@
-"""The client for programs that wait for their calls."""
+"""The client for programs that wait for their calls.
+
+Made from `async_client.py` by `python tools/make_client.py`.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import calls
-from .calls import Call, CodePart, Fields, code_parts
+from .calls import Fields, code_parts
 from .codes import Codes
-from .connection import Connection, EncodeJob, check_edits, httpx, unanswerable
-from .errors import InvalidRequest
-from .retry import Attempts
-from .rows import Array, Inputs, RowPart, Rows, parts_of, rows_of, source_of
+from .connection import Connection, check_edits
+from .rows import Array, Rows, parts_of, rows_of
+from .transport import Inputs, Transport, source_of
 from .types import (
     Budget,
     Budgets,
@@ -37,8 +35,6 @@ from .types import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-T = TypeVar("T")
-P = TypeVar("P", RowPart, CodePart)
 Floats = npt.NDArray[np.float32]
 
 
@@ -61,7 +57,7 @@ class Client:
         verify: Any = True,
     ) -> None:
         self._connection = Connection.to(url, api_key, deadline, in_flight, rows_per_request)
-        self._http = httpx.Client(headers=self._connection.headers, verify=verify)
+        self._transport = Transport(self._connection, verify)
 
     def __repr__(self) -> str:
         return f"Client({self._connection.address!r})"
@@ -74,32 +70,33 @@ class Client:
 
     def close(self) -> None:
         """Closes its connections."""
-        self._http.close()
+        self._transport.close()
 
     # ── dictionaries ──
 
     def dictionaries(self) -> list[Dictionary]:
         """All dictionaries, broken ones included."""
-        return self._send(calls.list_dictionaries())
+        return self._transport.send(calls.list_dictionaries())
 
     def dictionary(self, dictionary: str) -> Dictionary:
         """One dictionary: its sizes, encoder, version and state."""
-        return self._send(calls.get_dictionary(dictionary))
+        return self._transport.send(calls.get_dictionary(dictionary))
 
     def load(self, dictionary: str) -> None:
         """Loads a dictionary from its folder, or replaces it by what the folder holds now. Needs an admin key."""
-        self._send(calls.load(dictionary))
+        self._transport.send(calls.load(dictionary))
 
     def unload(self, dictionary: str) -> None:
         """Unloads a dictionary once all it has accepted is answered. Needs an admin key."""
-        self._send(calls.unload(dictionary))
+        self._transport.send(calls.unload(dictionary))
 
     # ── rows and codes ──
 
     def encode(self, dictionary: str, inputs: Inputs, *, progress: bool | None = None, **fields: Unpack[EncodeFields]) -> Codes:
         """Codes of any number of rows, in order. Takes the arguments of `encode_parts`."""
         source = source_of(inputs)
-        parts = list(self._encode_parts(dictionary, source, Fields.given(fields), progress))
+        found = self._transport.encode(dictionary, source, Fields.given(fields), progress)
+        parts = list(found)
         if parts:
             codes = Codes.concatenate(parts)
         else:
@@ -112,31 +109,13 @@ class Client:
     ) -> Generator[Codes, None, None]:
         """Codes of rows part by part, in order, with `in_flight` parts in memory at most.
 
-        `inputs`: rows [n, d] or [..., d] of numpy or torch, or an iterable of such blocks. `budget`: one for all rows or one a
-        row; its parts (`max_atoms`, `tolerance` and so on) may be given by their own names instead. `include`: a list of
-        "trace", "labels", "reconstruction" and what else the server knows. `encoder`, `targets`, `timeout_ms` and
-        `on_overload` are those of the HTTP request, and further fields are sent as they are. `progress` shows a bar; None
-        shows it on a terminal.
+        `inputs`: rows [n, d] or [..., d] of numpy or torch, or an iterable of such blocks.
+        `budget`: one for all rows or one a row; its parts (`max_atoms`, `tolerance` and so on) may be given by their own names
+        instead. `include`: a list of "trace", "labels", "reconstruction" and what else the server knows. `encoder`, `targets`,
+        `timeout_ms` and `on_overload` are those of the HTTP request, and further fields are sent as they are. `progress` shows
+        a bar; None shows it on a terminal.
         """
-        return self._encode_parts(dictionary, source_of(inputs), Fields.given(fields), progress)
-
-    def _encode_parts(
-        self, dictionary: str, source: Rows | Iterable[Array], fields: Fields, progress: bool | None
-    ) -> Generator[Codes, None, None]:
-        job = EncodeJob(dictionary, source.count if isinstance(source, Rows) else None, fields, progress)
-        parts = parts_of(source, self._connection.limits)
-        return self._report(job, self._ordered(parts, lambda part: calls.encode(dictionary, part, fields)))
-
-    @staticmethod
-    def _report(job: EncodeJob, parts: Generator[Codes, None, None]) -> Generator[Codes, None, None]:
-        whole = False
-        try:
-            with closing(parts):
-                for codes in parts:
-                    yield job.add(codes)
-            whole = True
-        finally:
-            job.close(whole)
+        return self._transport.encode(dictionary, source_of(inputs), Fields.given(fields), progress)
 
     def decode(
         self,
@@ -154,8 +133,10 @@ class Client:
         """
         parts = code_parts(codes, inputs, self._connection.limits.rows)
         given = calls.named({"group": group, **options})
-        rows = list(self._ordered(parts, lambda part: calls.decode(dictionary, part, given)))
-        return np.concatenate(rows) if rows else np.zeros((0, self.dictionary(dictionary)["d_out"]), np.float32)
+        rows = list(self._transport.ordered(parts, lambda part: calls.decode(dictionary, part, given)))
+        if rows:
+            return np.concatenate(rows)
+        return np.zeros((0, (self.dictionary(dictionary))["d_out"]), np.float32)
 
     def steer(
         self,
@@ -180,9 +161,10 @@ class Client:
         whole = rows_of(inputs)
         fields.check(whole.count)
         check_edits(edits, rows, whole.count)
-        parts = parts_of(whole, self._connection.limits)
-        steered = list(self._ordered(parts, lambda part: calls.steer(dictionary, part, fields, edits, rows)))
-        return Steered.joined(steered, whole.width, bool(include))
+        parts = self._transport.ordered(
+            parts_of(whole, self._connection.limits), lambda part: calls.steer(dictionary, part, fields, edits, rows)
+        )
+        return Steered.joined(list(parts), whole.width, bool(include))
 
     def transfer(
         self,
@@ -200,9 +182,10 @@ class Client:
         whole = rows_of(inputs)
         fields.check(whole.count)
         source, target = self.dictionary(from_), self.dictionary(to)
-        parts = parts_of(whole, self._connection.limits)
-        found = list(self._ordered(parts, lambda part: calls.transfer(from_, to, part, fields, source["m"])))
-        return Transferred.joined(found, source, target)
+        parts = self._transport.ordered(
+            parts_of(whole, self._connection.limits), lambda part: calls.transfer(from_, to, part, fields, source["m"])
+        )
+        return Transferred.joined(list(parts), source, target)
 
     def contrast(
         self,
@@ -224,31 +207,35 @@ class Client:
         Both sets go into one request. `sort` is "jensen_shannon", "average_precision", "rate" or "mean".
         """
         given = {"budget": budget, "encoder": encoder, "sort": sort, "limit": limit, "permutations": permutations, "seed": seed}
-        return self._send(calls.contrast(dictionary, a, b, {**given, "timeout_ms": timeout_ms, **options}))
+        return self._transport.send(calls.contrast(dictionary, a, b, {**given, "timeout_ms": timeout_ms, **options}))
 
     # ── features and steering sets ──
 
     def search_features(self, dictionary: str, query: str, *, limit: int | None = None, **options: Any) -> list[FoundFeature]:
         """Features by their labels, the most relevant first. A word may be a beginning, or misspelt."""
-        return self._send(calls.search_features(dictionary, query, limit, options))
+        return self._transport.send(calls.search_features(dictionary, query, limit, options))
+
+    def find_features(self, dictionary: str, row: Array, *, n: int | None = None, **options: Any) -> list[FoundFeature]:
+        """Features whose atoms are nearest to one row [d_out], by cosine with the row less the dictionary's centre."""
+        return self._transport.send(calls.find_features(dictionary, row, {"n": n, **options}))
 
     def get_feature(self, dictionary: str, index: int) -> Feature:
         """One feature: its label, norm and nearest atoms."""
-        return self._send(calls.get_feature(dictionary, index))
+        return self._transport.send(calls.get_feature(dictionary, index))
 
     def list_steering_sets(self, dictionary: str) -> list[SteeringSet]:
         """All steering sets of a dictionary by name, without their edits."""
         sets: list[SteeringSet] = []
         after: str | None = None
         while True:
-            page, after = self._send(calls.list_steering_sets(dictionary, after))
+            page, after = self._transport.send(calls.list_steering_sets(dictionary, after))
             sets += page
             if after is None:
                 return sets
 
     def get_steering_set(self, dictionary: str, name: str) -> SteeringSet:
         """A steering set with its edits."""
-        return self._send(calls.get_steering_set(dictionary, name))
+        return self._transport.send(calls.get_steering_set(dictionary, name))
 
     def put_steering_set(
         self,
@@ -260,71 +247,8 @@ class Client:
         if_none_match: str | None = None,
     ) -> SteeringSet:
         """Saves a steering set. `if_none_match="*"` makes it only where it is new, `if_match` replaces only that etag."""
-        return self._send(calls.put_steering_set(dictionary, name, edits, if_match, if_none_match))
+        return self._transport.send(calls.put_steering_set(dictionary, name, edits, if_match, if_none_match))
 
     def delete_steering_set(self, dictionary: str, name: str, *, if_match: str | None = None) -> None:
         """Deletes a steering set."""
-        self._send(calls.delete_steering_set(dictionary, name, if_match))
-
-    # ── sending ──
-
-    def _send(self, call: Call[T], stopped: threading.Event | None = None) -> T:
-        """Sends a call until it is answered. `stopped` ends its waits."""
-        connection = self._connection
-        attempts = Attempts(connection.deadline)
-        pause = (stopped or threading.Event()).wait
-        while True:
-            try:
-                answer = self._http.request(**connection.request(call, attempts.left, attempts.connect))
-            except httpx.TransportError as fault:
-                wait = connection.after_fault(attempts, call, fault)
-            else:
-                connection.answered = True
-                if answer.is_success:
-                    try:
-                        return call.read(answer.content)
-                    except (ValueError, KeyError, TypeError) as fault:
-                        raise unanswerable(call, fault) from fault
-                wait = attempts.after_answer(answer.status_code, answer.headers, answer.content, call.first_row)
-            if pause(wait):
-                raise StoppedError
-
-    def _send_part(self, part: P, call_of: Callable[[P], Call[T]], stopped: threading.Event | None) -> list[T]:
-        """Sends a part, in halves where the server takes no more."""
-        try:
-            return [self._send(call_of(part), stopped)]
-        except InvalidRequest as error:
-            self._connection.after_refusal(error, part)
-        return [one for half in part.halves() for one in self._send_part(half, call_of, stopped)]
-
-    def _ordered(self, parts: Iterable[P], call_of: Callable[[P], Call[T]]) -> Generator[T, None, None]:
-        """Answers in the order of the parts, several of which are under way. Parts are made as there is room for them."""
-        source = iter(parts)
-        first, second = next(source, None), next(source, None)
-        if first is None:
-            return
-        if second is None:  # no threads for what one request holds
-            yield from self._send_part(first, call_of, None)
-            return
-        waiting: deque[P] = deque([first, second])
-        running: deque[Future[list[T]]] = deque()
-        stopped = threading.Event()
-        with ThreadPoolExecutor(self._connection.in_flight, thread_name_prefix="pursuit") as threads:
-            try:
-                while True:
-                    while len(running) < self._connection.in_flight:
-                        part = waiting.popleft() if waiting else next(source, None)
-                        if part is None:
-                            break
-                        running.append(threads.submit(self._send_part, part, call_of, stopped))
-                    if not running:
-                        return
-                    yield from running.popleft().result()
-            finally:
-                stopped.set()
-                for future in running:
-                    future.cancel()
-
-
-class StoppedError(Exception):
-    """Ends the waits of parts that nobody asks for any more."""
+        self._transport.send(calls.delete_steering_set(dictionary, name, if_match))

@@ -101,6 +101,7 @@ class FoundFeature(TypedDict, total=False):
     mean: float
     max: float
     relevance: float
+    cosine: float
 
 
 class ContrastedFeature(TypedDict, total=False):
