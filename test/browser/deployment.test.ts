@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { rowToText } from "../../web/src/rows/row-text.ts";
 import { browserThere, openPage, startBrowser } from "../support/browser.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
@@ -12,6 +13,7 @@ import { normals, randomAtoms } from "../support/seeded.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const KEY = "a-key-of-sixteen-or-more";
+const ADMIN = "a-key-to-manage-with-too";
 const PREFIX = "/tools/pursuit";
 const LARGE = 262_144;
 
@@ -45,7 +47,12 @@ describe.runIf(browserThere())("the explorer of a server", () => {
       join(writeModelFolder(models, "broken", { atoms: randomAtoms(8, 4, 3), d: 4 }), "weights.safetensors"),
       "no weights",
     );
-    const settings = { PURSUIT_API_KEYS: KEY, PURSUIT_READY: "any", PURSUIT_ALLOWED_HOSTS: "*" };
+    const settings = {
+      PURSUIT_API_KEYS: KEY,
+      PURSUIT_ADMIN_KEYS: ADMIN,
+      PURSUIT_READY: "any",
+      PURSUIT_ALLOWED_HOSTS: "*",
+    };
     [server, browser] = await Promise.all([startServer(models, temporaryFolder(), settings), startBrowser()]);
     behind = await proxy(server);
   }, 180_000);
@@ -77,6 +84,27 @@ describe.runIf(browserThere())("the explorer of a server", () => {
     await page.getByText("The request behind this view").click();
     await page.getByText("authorization: Bearer $KEY").waitFor();
     expect(await page.content()).not.toContain(KEY);
+    await page.context().close();
+  });
+
+  it("says when a key may not save a set, and takes another", async () => {
+    const { page, faults } = await openPage(
+      browser,
+      `${server.base}/#/steer?d=small&x=p${rowToText(Float32Array.of(1, 2, 3, 4))}&edits=1.add.0.5`,
+    );
+    await unlock(page);
+    await page.getByLabel("Save these edits as").fill("mine");
+    const save = page.getByRole("button", { name: "Save", exact: true });
+    await save.click();
+    await page.getByText("This call requires a management key").waitFor();
+    await page.getByRole("button", { name: "Use another key" }).click();
+    await page.getByRole("button", { name: "Keep the key" }).click();
+    await page.getByRole("button", { name: "Use another key" }).click();
+    await page.getByLabel("API key").fill(ADMIN);
+    await page.keyboard.press("Enter");
+    await save.click();
+    await page.getByText("Saved mine.").waitFor();
+    expect(faults).toEqual([]);
     await page.context().close();
   });
 

@@ -232,6 +232,55 @@ describe.runIf(browserThere())("the explorer", () => {
     await expectQuiet();
   });
 
+  it("saves edits as a set, loads it, and says when somebody else saved it meanwhile", async () => {
+    const page = await show(`#/steer?d=${MP}&x=e4&edits=890.add.0.5`);
+    const sets = `${server.base}/v1/dictionaries/${MP}/steering`;
+    const put = (name: string, edits: object[]) =>
+      fetch(`${sets}/${name}`, {
+        method: "PUT",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ edits }),
+      });
+    const editsOf = async (name: string): Promise<unknown> =>
+      ((await (await fetch(`${sets}/${name}`)).json()) as { edits: unknown }).edits;
+    await page.getByText("None yet.").waitFor();
+    await page.getByLabel("Save these edits as").fill("birds");
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByText("Saved birds.").waitFor();
+    expect(await editsOf("birds")).toEqual([{ feature: 890, op: "add", value: 0.5 }]);
+
+    // Somebody else's version is neither lost nor taken without asking.
+    expect((await put("birds", [{ feature: 3, op: "remove" }])).status).toBe(200);
+    await page.getByLabel("Amount as a number").fill("0.7");
+    await page.keyboard.press("Tab");
+    await page.getByRole("button", { name: "Save changes" }).click();
+    await page.getByText("Nothing was changed: the server has another birds").waitFor();
+    expect(await editsOf("birds")).toEqual([{ feature: 3, op: "remove" }]);
+    await page.getByRole("button", { name: "Overwrite with mine" }).click();
+    await page.getByText("Saved birds.").waitFor();
+    expect(await editsOf("birds")).toEqual([{ feature: 890, op: "add", value: 0.7 }]);
+
+    // A name that is taken already.
+    await put("other", [{ feature: 4, op: "set", value: 2 }]);
+    await page.getByLabel("Save these edits as").fill("other");
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByRole("button", { name: "Load theirs" }).click();
+    await page.waitForURL(/edits=4\.set\.2/);
+    await page.getByRole("button", { name: "Load the set birds" }).click();
+    await page.waitForURL(/edits=890\.add\.0\.7/);
+
+    await put("wide", [{ feature: 1, op: "clamp", max: 1 }]);
+    await page.reload();
+    await page.getByRole("button", { name: "Load the set wide" }).click();
+    await page.getByText("edit 1 is clamp with max, and this view has no form for it").waitFor();
+    await page.getByRole("button", { name: "Load the set birds" }).click();
+    await page.getByText("Loaded birds.").waitFor();
+    await page.getByRole("button", { name: "Remove set" }).click();
+    await page.getByText("Removed birds.").waitFor();
+    expect((await fetch(`${sets}/birds`)).status).toBe(404);
+    await expectQuiet();
+  });
+
   it("draws a map, marks what a search finds, and goes on by keyboard", async () => {
     const page = await show(`#/map?d=${MP}&q=bird`);
     const plane = page.locator("canvas[data-drawn='4096'], .map-plane .state");

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { type Edit, editsFromText, editsToText, editWire, inOrder } from "../../../web/src/views/steer/edits.ts";
+import {
+  type Edit,
+  editsFromText,
+  editsFromWire,
+  editsToText,
+  editWire,
+  inOrder,
+} from "../../../web/src/views/steer/edits.ts";
 
 const EDITS: Edit[] = [
   { feature: 447, op: "remove", value: 1 },
@@ -26,6 +33,21 @@ describe("edits", () => {
       { feature: 3, op: "scale", value: -2e-7 },
       { feature: 4, op: "add_direction", strength: 1.5 },
     ]);
+  });
+
+  it("are read from a set as they were written, and not where there is no form for one", () => {
+    expect(editsFromWire(EDITS.map(editWire))).toEqual(EDITS);
+    const refusals = [
+      [{ op: "clamp", feature: 3, max: 1 }, "edit 2 is clamp with max"],
+      [{ op: "add_direction", vector: [1, 0], strength: 2 }, "edit 2 is add_direction along a vector with vector"],
+      [{ op: "add_direction", feature: 1, strength: 2, relative: true }, "edit 2 is add_direction with relative"],
+      [{ op: "set", feature: 1, value: 2, when: { min: 1 } }, "edit 2 is set with when"],
+      [{ op: "project_out", feature: 1, strength: 0.5 }, "edit 2 is project_out with strength"],
+    ] as const;
+    for (const [edit, complaint] of refusals)
+      expect(editsFromWire([{ op: "remove", feature: 1 }, edit])).toBe(
+        `${complaint}, and this view has no form for it`,
+      );
   });
 });
 

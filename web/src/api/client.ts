@@ -38,16 +38,18 @@ export interface Ask {
   readonly method?: "GET" | "POST" | "PUT" | "DELETE";
   /** Sent as JSON. */
   readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
-async function send(path: string, { method = "GET", body, signal: aborted }: Ask): Promise<Response> {
+async function send(path: string, { method = "GET", body, headers, signal: aborted }: Ask): Promise<Response> {
   const key = apiKey.peek();
   let answer: Response;
   try {
     answer = await fetch(SERVER + path, {
       method,
       headers: {
+        ...headers,
         ...(body !== undefined && { "content-type": "application/json" }),
         ...(key !== "" && { authorization: `Bearer ${key}` }),
       },

@@ -2,7 +2,7 @@
 import type { DictionaryWire } from "../../../src/routes/v1/dictionary-schemas.ts";
 import type { Static } from "typebox";
 import type { FeaturePageSchema, FeatureSchema } from "../../../src/routes/v1/feature-schemas.ts";
-import type { SteerAnswerSchema } from "../../../src/routes/v1/steer-schemas.ts";
+import type { SteerAnswerSchema, SteeringSetSchema, SteeringSetsSchema } from "../../../src/routes/v1/steer-schemas.ts";
 
 export type Dictionary = DictionaryWire;
 
@@ -58,3 +58,7 @@ export interface ContrastAnswer {
 }
 
 export type SteerAnswer = Static<typeof SteerAnswerSchema>;
+export type SteeringSet = Omit<Static<typeof SteeringSetSchema>, "edits"> & {
+  readonly edits: readonly Readonly<Record<string, unknown>>[];
+};
+export type SteeringSets = Static<typeof SteeringSetsSchema>;

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import { keyWanted, setKey } from "../api/client.ts";
+import { apiKey, keyWanted, setKey } from "../api/client.ts";
 
 /** Asks for the server's key where it requires one. The key lives in this tab only. */
 export function KeyDialog() {
@@ -30,11 +30,16 @@ export function KeyDialog() {
           />
         </label>
         <p id="key-note" class="fine">
-          One of the server&rsquo;s PURSUIT_API_KEYS. This tab forgets it when it is closed.
+          One of the server&rsquo;s PURSUIT_API_KEYS or PURSUIT_ADMIN_KEYS. This tab forgets it when it is closed.
         </p>
         <button type="submit" class="button primary">
           Open
         </button>
+        {apiKey.value !== "" && (
+          <button type="button" class="button" onClick={() => (keyWanted.value = null)}>
+            Keep the key
+          </button>
+        )}
       </form>
     </dialog>
   );

@@ -5,6 +5,9 @@ const grouped = new Intl.NumberFormat("en-GB");
 /** 262144 → 262,144 */
 export const whole = (value: number): string => grouped.format(value);
 
+/** 1, "edit" → 1 edit; 2 → 2 edits */
+export const counted = (count: number, noun: string): string => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Share as a percentage; small ones keep two significant digits. */
 export function percent(share: number): string {
   const value = share * 100;

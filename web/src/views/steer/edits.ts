@@ -41,6 +41,27 @@ export const editWire = ({ feature, op, value }: Edit): Readonly<Record<string, 
   return { feature, op, ...(field !== null && { [field]: value }) };
 };
 
+/** The inverse; where the view has no form for an edit, what it is. */
+export function editsFromWire(edits: readonly Readonly<Record<string, unknown>>[]): Edit[] | string {
+  const read: Edit[] = [];
+  for (const [i, { op, feature, ...fields }] of edits.entries()) {
+    const known = opOf(String(op));
+    const field = known?.value ?? null;
+    const value = field === null ? 1 : fields[field];
+    const more = Object.keys(fields).filter((name) => name !== field);
+    if (known === undefined || typeof feature !== "number" || typeof value !== "number" || more.length > 0) {
+      const what = [
+        String(op),
+        ...(typeof feature === "number" ? [] : ["along a vector"]),
+        ...more.map((name) => `with ${name}`),
+      ];
+      return `edit ${i + 1} is ${what.join(" ")}, and this view has no form for it`;
+    }
+    read.push({ feature, op: known.op, value });
+  }
+  return read;
+}
+
 /** A feature before and after. */
 export interface Moved {
   readonly feature: number;

@@ -15,6 +15,7 @@ import { shortNumbers } from "../../rows/row-text.ts";
 import { RowsPane } from "../encode/rows-pane.tsx";
 import { type Words, wordsOf, wordsOfCode } from "../encode/trace.ts";
 import { type ChosenRow, FIRST_ROW, useExamples, useRow } from "../encode/use-row.ts";
+import { Sets } from "./sets.tsx";
 import { type Edit, editsFromText, editsToText, editWire, inOrder, type Moved, OPS, type Op } from "./edits.ts";
 
 /** A row edited by its features, with its code before and after. */
@@ -70,6 +71,7 @@ export function SteerView() {
             add={(feature) => setEdits([...edits, { feature, op: "add", value: 0.5 }])}
           />
         </section>
+        <Sets key={dictionary.id} dictionary={dictionary} edits={edits} load={setEdits} />
         {typeof chosen === "string" && <Empty title="No row">{chosen}</Empty>}
         {row && row.row.length === dictionary.d_in && (
           <Effect
