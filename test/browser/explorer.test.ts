@@ -35,7 +35,7 @@ describe.runIf(browserThere())("the explorer", () => {
   beforeAll(async () => {
     [server, browser] = await Promise.all([startServer(MODELS, temporaryFolder()), startBrowser()]);
     row = (await readExamples(`${MODELS}/${MP}`, 384))!.rows.subarray(0, 384);
-  });
+  }, 180_000);
   afterAll(async () => {
     await browser?.close();
     await server?.stop();
@@ -195,7 +195,7 @@ describe.runIf(browserThere())("the explorer", () => {
   it("shows what a feature is, and finds rows like it", async () => {
     const page = await show(`#/feature?d=${MP}&f=890`);
     await page.getByRole("heading", { name: /^bird/ }).waitFor();
-    await page.getByRole("heading", { name: /Nearest atoms/ }).waitFor();
+    await page.getByRole("heading", { name: /Nearest features/ }).waitFor();
     expect(await page.locator(".related a").count()).toBeGreaterThan(4);
     await page.getByRole("button", { name: "Find rows like it" }).click();
     await page.getByText(/^Active in \d+ of 64 examples/).waitFor();
@@ -226,7 +226,7 @@ describe.runIf(browserThere())("the explorer", () => {
     expect(await edited.innerText()).toMatch(/890 bird/);
     await page.getByLabel("What it does").selectOption("remove");
     await page.waitForURL(/edits=890\.remove/);
-    await page.getByText("z = 0").waitFor();
+    await page.getByText("its coefficient becomes 0").waitFor();
     await page.getByText("The request behind this view").click();
     await page.getByText('"op":"remove"').waitFor();
     await expectQuiet();
@@ -288,6 +288,44 @@ describe.runIf(browserThere())("the explorer", () => {
     await page.locator(".map-side .row-list button").first().click();
     await page.waitForURL(/f=\d+/);
     await page.getByText(/^Feature \d+/).waitFor();
+    await expectQuiet();
+  });
+
+  it("draws the map without WebGL, and says so", async () => {
+    const watched = await openPage(browser, `${server.base}/#/live`);
+    opened.push(watched);
+    const { page } = watched;
+    await page.evaluate(`{
+      const before = HTMLCanvasElement.prototype.getContext;
+      HTMLCanvasElement.prototype.getContext = function (kind, options) {
+        return kind === "webgl2" ? null : before.call(this, kind, options);
+      };
+      location.hash = "#/map?d=${MP}&q=bird";
+    }`);
+    const plane = page.locator("canvas[data-drawn='4096']");
+    await plane.waitFor();
+    await page.getByText("Drawn without WebGL 2").waitFor();
+    await page.locator(".map-side .row-list button").first().waitFor();
+    // Plain points and marked ones, in colours of their own.
+    const colours = await plane.evaluate((canvas) => {
+      const { width, height } = canvas as unknown as { width: number; height: number };
+      type Context = { getImageData(...box: number[]): { data: Uint8ClampedArray } };
+      const { data } = (canvas as unknown as { getContext(kind: "2d"): Context })
+        .getContext("2d")
+        .getImageData(0, 0, width, height);
+      const seen = new Map<string, number>();
+      for (let at = 0; at < data.length; at += 4) {
+        if (data[at + 3] === 0) continue;
+        const colour = data.slice(at, at + 4).join();
+        seen.set(colour, (seen.get(colour) ?? 0) + 1);
+      }
+      return [...seen.values()].filter((count) => count > 50).length;
+    });
+    expect(colours).toBe(2);
+    await plane.focus();
+    for (const key of ["+", "ArrowLeft", "0"]) await page.keyboard.press(key);
+    const { width, height } = (await plane.boundingBox())!;
+    await plane.click({ position: { x: width / 2, y: height / 2 } });
     await expectQuiet();
   });
 

@@ -1,6 +1,6 @@
 /**
  * `npm run screenshots` takes a picture of every view of the explorer, over the shipped dictionaries, in light and dark, wide and narrow,
- * into docs/images; `--all FOLDER` takes all of them into a folder, to be looked at.
+ * into docs/images; `--all FOLDER` takes all of them into a folder, to be looked at, `--only VIEW` those of a view.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,17 +47,18 @@ const KEPT: Readonly<Record<string, readonly ["light" | "dark", number]>> = {
   features: ["light", 1280],
 };
 
-const { values } = parseArgs({ options: { all: { type: "string" } } });
+const { values } = parseArgs({ options: { all: { type: "string" }, only: { type: "string", multiple: true } } });
 const folder = values.all ?? join(ROOT, "docs/images");
 
 async function main(): Promise<void> {
   if (!browserThere()) return;
-  if (values.all === undefined) rmSync(folder, { recursive: true, force: true });
+  if (values.all === undefined && values.only === undefined) rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const cache = mkdtempSync(join(tmpdir(), "pursuit-screenshots-"));
   const [server, browser] = await Promise.all([startServer(join(ROOT, "models"), cache), startBrowser()]);
   try {
     for (const { name, hash, ready } of SHOTS) {
+      if (values.only?.includes(name) === false) continue;
       const kept = KEPT[name];
       const all = (["light", "dark"] as const).flatMap((scheme) =>
         [1440, 390].map((width) => [scheme, width] as const),

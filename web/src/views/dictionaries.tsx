@@ -50,7 +50,7 @@ function Card({ dictionary }: { readonly dictionary: Dictionary }) {
   const model = modelOf(dictionary);
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["encoder", kind && kindName(kind)],
-    ["atoms", m === undefined ? undefined : whole(m)],
+    ["features", m === undefined ? undefined : whole(m)],
     ["row", dIn === undefined ? undefined : role === "transcoder" ? `${dIn} → ${dOut}` : String(dIn)],
     [
       "default budget",
@@ -127,7 +127,7 @@ function HeldOut({ provenance }: { readonly provenance: Dictionary["provenance"]
   if (figures.length === 0) return null;
   return (
     <figure class="held-out">
-      <figcaption>Explained variance of held-out rows, by atoms</figcaption>
+      <figcaption>Explained variance of held-out rows, by features a row</figcaption>
       <ul>
         {figures.map(({ max_atoms: atoms, explained_variance: explained }) => (
           <li key={atoms}>

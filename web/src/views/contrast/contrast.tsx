@@ -259,7 +259,7 @@ function Result({ dictionary, ...given }: ResultProps) {
         <span>rate in A</span>
         <span>rate in B</span>
         <span>distance</span>
-        <span>atom</span>
+        <span>feature</span>
         <span>words</span>
         <span>chance</span>
       </div>

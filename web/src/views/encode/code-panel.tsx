@@ -12,7 +12,7 @@ export function CodeFigures({ trace, k }: { readonly trace: Trace; readonly k: n
   return (
     <dl class="figures">
       <div>
-        <dt>atoms</dt>
+        <dt>features</dt>
         <dd>{atoms}</dd>
       </div>
       <div>
@@ -52,11 +52,14 @@ export function CodeList({ dictionary, trace, k, tone, shared }: CodeListProps) 
   const hidden = all ? 0 : Math.max(0, selections.length - Math.max(k, 1) - BEYOND);
   return (
     <div>
+      <p class="fine">
+        The row as a sum of features, in the order in which the encoder takes them. Press one to see what it means.
+      </p>
       <div class="code-head" aria-hidden="true">
         <span>step</span>
         <span>coefficient</span>
         <span />
-        <span>atom</span>
+        <span>feature</span>
         <span>words</span>
         <span>left</span>
       </div>

@@ -197,7 +197,7 @@ function CodeColumn({ encoding, answer, k, row, tone, depth, other }: ColumnProp
         </p>
       )}
       {trace.selections.length === 0 ? (
-        <Empty title="No atom was selected">{`The row ended at once: ${trace.stop}.`}</Empty>
+        <Empty title="No feature was selected">{`The row ended at once: ${trace.stop}.`}</Empty>
       ) : (
         <CodeList
           dictionary={dictionary}

@@ -103,7 +103,7 @@ function Shape({ dictionary, feature, reload }: ShapeProps) {
       </header>
       <dl class="figures">
         <Figure name="of rows" value={rate === undefined ? "–" : percent(rate)} />
-        <Figure name="norm of the atom" value={norm.toFixed(3)} />
+        <Figure name="length of its vector" value={norm.toFixed(3)} />
         {statistics && (
           <>
             <Figure name="reference rows" value={whole(statistics.rows)} />
@@ -134,7 +134,7 @@ function Shape({ dictionary, feature, reload }: ShapeProps) {
         <div class="feature-side">
           <Labels dictionary={dictionary} feature={feature} reload={reload} />
           <Related
-            title="Nearest atoms"
+            title="Nearest features"
             figure="cosine"
             id={id}
             rows={neighbours.map(({ cosine, ...other }) => ({ ...other, share: cosine, shown: cosine.toFixed(3) }))}

@@ -35,7 +35,12 @@ const COLUMNS = [
     about: "Largest value of the reference rows",
     of: ({ max }: FeatureSummary) => (max === undefined ? "" : coefficient(max)),
   },
-  { sort: "norm", name: "norm", about: "Length of the atom", of: ({ norm }: FeatureSummary) => norm.toFixed(3) },
+  {
+    sort: "norm",
+    name: "norm",
+    about: "Length of its atom, the vector that it adds",
+    of: ({ norm }: FeatureSummary) => norm.toFixed(3),
+  },
 ] as const;
 
 /** All features of a dictionary: searched by words, sorted, of any number. */
@@ -116,7 +121,13 @@ function List({ dictionary }: { readonly dictionary: Dictionary }) {
             {whole(total)} {list.query === "" ? "features" : total === 1 ? "feature matches" : "features match"}
           </p>
           <div class="feature-row feature-head">
-            <SortButton sort="index" name="atom" about="Number of the atom" query={list.query} order={list.order} />
+            <SortButton
+              sort="index"
+              name="feature"
+              about="Number of the feature"
+              query={list.query}
+              order={list.order}
+            />
             <SortButton sort="label" name="words" about="Label" query={list.query} order={list.order} />
             {COLUMNS.map(({ sort, name, about }) => (
               <SortButton key={sort} sort={sort} name={name} about={about} query={list.query} order={list.order} />

@@ -175,6 +175,7 @@ function Plane({ points, marked, chosen, label, onPoint, onChoose }: PlaneProps)
   const scatter = useRef<Scatter | null>(null);
   const behaviour = useRef<ZoomBehavior<HTMLCanvasElement, unknown> | null>(null);
   const [fault, setFault] = useState<string | null>(null);
+  const [slow, setSlow] = useState(false);
   const [ring, setRing] = useState<readonly [number, number] | null>(null);
   const chosenNow = useRef(chosen);
   chosenNow.current = chosen;
@@ -189,6 +190,7 @@ function Plane({ points, marked, chosen, label, onPoint, onChoose }: PlaneProps)
       return;
     }
     scatter.current = drawn;
+    setSlow(!drawn.fast);
     const moveRing = (): void => setRing(chosenNow.current === null ? null : drawn.placeOf(chosenNow.current));
     const zooming = d3Zoom<HTMLCanvasElement, unknown>()
       .scaleExtent([0.5, 200])
@@ -264,6 +266,11 @@ function Plane({ points, marked, chosen, label, onPoint, onChoose }: PlaneProps)
           if (point !== null) onChoose(point);
         }}
       />
+      {slow && (
+        <p class="map-note fine">
+          Drawn without WebGL 2, which this browser lacks or has turned off: moving is slower.
+        </p>
+      )}
       {ring && <div class="ring" style={{ left: `${ring[0]}px`, top: `${ring[1]}px` }} />}
     </>
   );

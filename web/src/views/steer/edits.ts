@@ -1,13 +1,18 @@
 /** Edits of a steering request as the page keeps them: in the address, a line each. */
 
-/** `about`: what it does to the coefficient z, or to the row x along the atom. */
+/** `about`: what it does to the coefficient, or to the row. */
 export const OPS = [
-  { op: "add", name: "add", value: "value", about: "z + value" },
-  { op: "set", name: "set to", value: "value", about: "z = value" },
-  { op: "scale", name: "scale by", value: "value", about: "z · value" },
-  { op: "remove", name: "remove", value: null, about: "z = 0" },
-  { op: "add_direction", name: "add direction", value: "strength", about: "x + strength · atom" },
-  { op: "project_out", name: "project out", value: null, about: "x without its component along the atom" },
+  { op: "add", name: "add", value: "value", about: "adds to its coefficient" },
+  { op: "set", name: "set to", value: "value", about: "sets its coefficient" },
+  { op: "scale", name: "scale by", value: "value", about: "multiplies its coefficient" },
+  { op: "remove", name: "remove", value: null, about: "its coefficient becomes 0" },
+  {
+    op: "add_direction",
+    name: "add direction",
+    value: "strength",
+    about: "adds its vector to the row, of unit length, times this",
+  },
+  { op: "project_out", name: "project out", value: null, about: "takes what the row has along its vector" },
 ] as const;
 export type Op = (typeof OPS)[number]["op"];
 

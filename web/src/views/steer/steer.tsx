@@ -58,6 +58,9 @@ export function SteerView() {
         </div>
         <section class="edits" aria-labelledby="edits">
           <h2 id="edits">Edits</h2>
+          <p class="fine">
+            Change how much of a feature the row holds. The list below shows what that does to its code.
+          </p>
           {edits.map((edit, i) => (
             <EditLine
               key={i}
@@ -289,6 +292,9 @@ function Effect({ dictionary, row, edits, add }: EffectProps) {
               {edits.length === 0
                 ? "No edit yet: add a feature above, or remove one of the row's own."
                 : `The edits move the row by ${coefficient(norm)}, ${Math.round((norm / Math.max(before, 1e-9)) * 100)} % of its length. What the dictionary could not explain of it stays as it was.`}
+            </p>
+            <p class="fine moved-key" aria-hidden="true">
+              <span class="bar before" /> before <span class="bar after" /> after
             </p>
             <MovedList
               moved={moved}
