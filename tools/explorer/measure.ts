@@ -92,7 +92,7 @@ async function framesOf(browser: Browser, base: string, points: number, webgl: b
     }`);
   await page.evaluate(`location.hash = "#/map?d=${MP}"`);
   await page.locator(`canvas[data-drawn="${points}"]`).waitFor();
-  const frames = (await page.evaluate(DRIVE)) as Frames;
+  const frames = await page.evaluate<Frames>(DRIVE);
   await page.context().close();
   return frames;
 }
