@@ -5,8 +5,10 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { type Encoded, get, post } from "../support/client.ts";
-import { type RunningServer, startServer } from "../support/running-server.ts";
+import { killedAfterEach } from "../support/kill-after.ts";
+import { type RunningServer, runtimeOf, startServer } from "../support/running-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { until } from "../support/until.ts";
 
 const KINDS = { pursuit: "minilm-wordnet-mp", topk: "minilm-wordnet-topk" } as const;
 const D = 384;
@@ -24,7 +26,7 @@ beforeAll(async () => {
   const data = Buffer.from(examples.rows.buffer, examples.rows.byteOffset, count * D * 4).toString("base64");
   inputs = { data, dtype: "float32", shape: [count, D] };
   // Any wait at all is too long.
-  server = await startServer(models, temporaryFolder(), { PURSUIT_DEGRADE_MS: "1" });
+  server = await startServer(models, temporaryFolder(), { PURSUIT_DEGRADE_MS: "1", PURSUIT_MAX_WAIT_MS: "600000" });
 });
 afterAll(async () => {
   expect(await server.stop()).toBe(0);
@@ -112,5 +114,43 @@ describe("on_overload", () => {
     // Hang-ups are seen when the sockets' ends arrive, all of them soon.
     while ((await rows()) > 0) await get(server.base, "/health/live");
     expect(await rows()).toBe(0);
+  });
+});
+
+describe("PURSUIT_READY_WAIT_MS", () => {
+  const running = killedAfterEach();
+
+  it("takes a server out of its load balancer while requests would wait longer, and puts it back", async () => {
+    const limited = await startServer(models, temporaryFolder(), {
+      PURSUIT_READY_WAIT_MS: "1",
+      PURSUIT_MAX_WAIT_MS: "600000",
+      PURSUIT_WATCHDOG_MS: "600000",
+    });
+    running.push(limited);
+    const ready = async (path = "/health/ready"): Promise<readonly [number, string]> => {
+      const answer = await fetch(`${limited.base}${path}`);
+      return [answer.status, await answer.text()];
+    };
+    await until(async () => (await ready())[0] === 200);
+    const runtime = await runtimeOf(limited, KINDS.pursuit);
+    // Nothing ends before the readiness has been read.
+    process.kill(runtime, "SIGSTOP");
+    const waiting = Array.from({ length: 24 }, () =>
+      post<Encoded>(limited.base, `/v1/dictionaries/${KINDS.pursuit}/encode`, { inputs, budget: { max_atoms: 64 } }),
+    );
+    await until(async () => (await ready())[0] === 503);
+    const reason = new RegExp(
+      `${KINDS.pursuit} would wait about \\d+ ms; the limit is 1 ms \\(PURSUIT_READY_WAIT_MS\\)`,
+    );
+    for (const path of ["/health/ready", "/v2/health/ready"]) {
+      expect(await ready(path)).toEqual([503, expect.stringMatching(reason)]);
+    }
+    const metrics = await (await fetch(`${limited.base}/metrics`)).text();
+    expect(metrics).toMatch(/^pursuit_ready 0$/m);
+    expect((await ready("/health/live"))[0]).toBe(200);
+    process.kill(runtime, "SIGCONT");
+    for (const { codes } of await Promise.all(waiting)) expect(codes).toHaveLength(count);
+    await until(async () => (await ready())[0] === 200);
+    expect(await limited.stop()).toBe(0);
   });
 });
