@@ -98,11 +98,12 @@ for (const one of servers) {
   one.cpu = 0;
 }
 await measure(Number(rounds));
-// Requests of four clients at once, of which some share a batch.
+// Requests of many clients at once, of which some share a batch.
 const all = servers.at(-1)!;
-const idOf = (i: number): string => `${i + 1}`.repeat(32);
+const TOGETHER = Array.from({ length: 12 }, (_, i) => i);
+const idOf = (i: number): string => (i + 1).toString(16).repeat(32);
 const parent = "00f067aa0ba902b7";
-await Promise.all([0, 1, 2, 3].map((i) => encode(all, i * ROWS, { traceparent: `00-${idOf(i)}-${parent}-01` })));
+await Promise.all(TOGETHER.map((i) => encode(all, i * ROWS, { traceparent: `00-${idOf(i)}-${parent}-01` })));
 for (const { server } of servers) await server.stop();
 collector.close();
 
@@ -114,11 +115,7 @@ console.log(
   "| tracing | p50, ms | over off | CPU of the server process, µs a row | over off |\n| --- | --- | --- | --- | --- |",
 );
 const [off] = servers as [Measured];
-const p50 = ({ times }: Measured): number =>
-  percentile(
-    times.toSorted((a, b) => a - b),
-    50,
-  );
+const p50 = ({ times }: Measured): number => percentile(times, 0.5);
 for (const one of servers) {
   const row = (1e6 * one.cpu) / (one.times.length * ROWS);
   const line = [
@@ -140,9 +137,9 @@ console.log(`\n${spans.length} spans came.\n\n\`\`\``);
 for (const line of drawn()) console.log(line);
 console.log("```");
 
-/** The trace of the four with the fullest batch: each span as a bar below its parent. */
+/** The trace of them with the fullest batch: each span as a bar below its parent. */
 function drawn(): readonly string[] {
-  const ids = new Set([0, 1, 2, 3].map(idOf));
+  const ids = new Set(TOGETHER.map(idOf));
   const batches = spans.filter(({ name, traceId }) => name === "batch" && ids.has(traceId));
   const fullest = batches.toSorted((a, b) => (b.links?.length ?? 0) - (a.links?.length ?? 0))[0]!;
   const trace = spans.filter(({ traceId }) => traceId === fullest.traceId);

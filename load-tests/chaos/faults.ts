@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { findPostgres, type Postgres, startPostgres } from "../../test/support/postgres.ts";
+import { isAlive } from "../../test/support/process-figures.ts";
 import { runtimeOf, type ServerOptions } from "../../test/support/running-server.ts";
 import { MATCHING_PURSUIT, TOPK } from "../scenario.ts";
 import { pause, type Traffic } from "./traffic.ts";
@@ -214,8 +215,7 @@ async function squeeze(server: WatchedServer): Promise<string> {
   for (const other of others) process.kill(-other.pid!, "SIGKILL");
   const running = others.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
   await Promise.all(running.map((other) => once(other, "exit")));
-  const now = server.runtimes();
-  const ended = runtimes.filter((pid) => !now.includes(pid)).length;
+  const ended = runtimes.filter((pid) => !isAlive(pid)).length;
   return `${ended} of ${runtimes.length} runtime processes when others had ${8 * others.length} MiB`;
 }
 
