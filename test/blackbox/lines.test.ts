@@ -83,7 +83,7 @@ describe("a stream of lines", () => {
     expect(most).toBeLessThan(256);
   });
 
-  it("may be sent whole before anything is read, however much the sockets hold", async () => {
+  itInFull("may be sent whole before anything is read, however much the sockets hold", async () => {
     const call = open(server.port);
     const response = once(call, "response") as Promise<[IncomingMessage]>;
     for (let from = 0; from < LINES_SENT; from += 1000) await send(call, block(from, 1000));

@@ -1,6 +1,7 @@
 /** The built server: pursuit over the decoder of dictionaries with other encoders, in every form of request. */
 import { unpack } from "msgpackr";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { itInFull } from "../support/full.ts";
 import { writeDictionary } from "../../src/engine/dictionaries/importing/write-dictionary.ts";
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
 import type { DictionaryWire } from "../../src/routes/v1/dictionary-schemas.ts";
@@ -299,7 +300,7 @@ describe("the process of a pursuit over a decoder", () => {
     expect(await ask("own")).toEqual(expected.own);
   });
 
-  it("is told of with 503 and retry-after to a request whose time is over first", async () => {
+  itInFull("is told of with 503 and retry-after to a request whose time is over first", async () => {
     const fresh = await startServer(models, temporaryFolder(), PATIENT);
     const ask = (fields: object): Promise<Response> =>
       fetch(`${fresh.base}/v1/dictionaries/topk/encode`, {
@@ -320,7 +321,7 @@ describe("the process of a pursuit over a decoder", () => {
     expect(await fresh.stop()).toBe(0);
   });
 
-  it("is refused with both numbers where it does not fit, and the own encoder goes on", async () => {
+  itInFull("is refused with both numbers where it does not fit, and the own encoder goes on", async () => {
     const MiB = 2 ** 20;
     const alone = temporaryFolder();
     const understood = { source: "a test", weights: topk, origins: {}, notes: [], provenance: {} };

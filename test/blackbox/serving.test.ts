@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { itInFull } from "../support/full.ts";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import { type Code, type Encoded, get, post } from "../support/client.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
@@ -297,7 +298,7 @@ describe("what is served", () => {
     expect(server.log()).toMatch(/1 of 2 dictionaries do not answer: broken \(failed\).*PURSUIT_READY=any/);
   });
 
-  it("answers the readiness probe of deploy/kserve.yaml as its comment says, by either rule", async () => {
+  itInFull("answers the readiness probe of deploy/kserve.yaml as its comment says, by either rule", async () => {
     const deployment = readFileSync(new URL("../../deploy/kserve.yaml", import.meta.url), "utf8");
     const [, promise, path] = /# (Ready once [^]*?)readinessProbe:[^]*?path: (\S+)/.exec(deployment)!;
     expect(promise).toMatch(/every dictionary has encoded a row\. A failed one keeps the pod unready.*names it/);

@@ -71,7 +71,7 @@ describe("shutdown", () => {
     await ended;
   });
 
-  it("ends loads under way, and leaves no process behind", async () => {
+  itInFull("ends loads under way, and leaves no process behind", async () => {
     const server = spawnServer(models, temporaryFolder(), {});
     running.push(server);
     const loading = await runtimeOf(server, "one");
@@ -114,7 +114,7 @@ describe("shutdown", () => {
     expect([stuck, idle].filter(isAlive)).toEqual([]);
   });
 
-  it("that is forced leaves no process behind, stopped ones included", async () => {
+  itInFull("that is forced leaves no process behind, stopped ones included", async () => {
     const server = await start({ PURSUIT_CLOSE_MS: "0", PURSUIT_WATCHDOG_MS: "600000" });
     const children = server.runtimes();
     process.kill(await runtimeOf(server, "one"), "SIGSTOP");

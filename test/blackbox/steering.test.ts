@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
 import type { Edit } from "../../src/engine/core/edits.ts";
 import { type Encoded, get, post } from "../support/client.ts";
-import { FULL } from "../support/full.ts";
+import { FULL, itInFull } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, startServer } from "../support/running-server.ts";
 import { randomAtoms } from "../support/seeded.ts";
@@ -165,7 +165,7 @@ describe("steering sets", () => {
     await server.stop();
   });
 
-  it("fill the store to its limit and no further, whatever else is served", async () => {
+  itInFull("fill the store to its limit and no further, whatever else is served", async () => {
     const place = temporaryFolder();
     let server = await startServer(models, place, { PURSUIT_STATE_LIMIT: String(20 * 4096) });
     const edits = [{ op: "project_out", vector: [1, 2, 3, 4, 5, 6, 7, 8] } as const];
@@ -191,14 +191,14 @@ describe("steering sets", () => {
   });
 
   it("that were acknowledged are there after kill -9, whichever of many writes it comes between", async () => {
-    const NAMES = 100;
-    const WRITES = FULL ? 1000 : 200;
+    const NAMES = FULL ? 100 : 20;
+    const WRITES = FULL ? 1000 : 120;
     const acknowledged = new Map<string, number>();
     /** Sent after the last acknowledged one, and not known to be written or not. */
     const unknown = new Map<string, number>();
     let sent = 0;
     let done = 0;
-    for (const killAfter of [...(FULL ? [150, 480, 750] : [110]), Infinity]) {
+    for (const killAfter of [...(FULL ? [150, 480, 750] : [60]), Infinity]) {
       const server = await startServer(models, cache);
       for (const [name, value] of acknowledged) {
         const { edits } = await get<{ edits: { value: number }[] }>(server.base, `${path}/${name}`);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { itInFull } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, runtimeOf, runtimeStateOf, startServer } from "../support/running-server.ts";
 import { killedAfterEach } from "../support/kill-after.ts";
@@ -148,7 +149,7 @@ describe("a server with OTEL_EXPORTER_OTLP_ENDPOINT", () => {
     expect(server.log()).not.toContain(SECRET);
   });
 
-  it("serves as ever where no collector answers, and says so", async () => {
+  itInFull("serves as ever where no collector answers, and says so", async () => {
     const server = await startServer(models, temporaryFolder(), {
       // Nobody listens on the discard port of loopback.
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",

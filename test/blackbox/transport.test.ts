@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { connect as secureConnect, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sample } from "../support/full.ts";
 import { writeModelFolder } from "../support/model-folder.ts";
 import { type RunningServer, spawnServer, startServer } from "../support/running-server.ts";
 import { randomAtoms } from "../support/seeded.ts";
@@ -92,14 +93,22 @@ describe.skipIf(!hasOpenssl())("TLS", () => {
     expect(server.log()).not.toContain("PRIVATE KEY");
   });
 
-  it.each([
-    [{ PURSUIT_TLS_CERT: first.cert }, /belong together: set both or neither/],
-    [{ PURSUIT_TLS_CERT: join(folder, "none"), PURSUIT_TLS_KEY: first.key }, /PURSUIT_TLS_CERT: .*none cannot be read/],
-    [
-      { PURSUIT_TLS_CERT: first.cert, PURSUIT_TLS_KEY: second.key },
-      /are not a PEM certificate and its key: .*mismatch/,
-    ],
-  ])("does not start with %j", async (env, message) => {
+  it.each(
+    sample(
+      [
+        [{ PURSUIT_TLS_CERT: first.cert }, /belong together: set both or neither/],
+        [
+          { PURSUIT_TLS_CERT: join(folder, "none"), PURSUIT_TLS_KEY: first.key },
+          /PURSUIT_TLS_CERT: .*none cannot be read/,
+        ],
+        [
+          { PURSUIT_TLS_CERT: first.cert, PURSUIT_TLS_KEY: second.key },
+          /are not a PEM certificate and its key: .*mismatch/,
+        ],
+      ],
+      1,
+    ),
+  )("does not start with %j", async (env, message) => {
     const refused = spawnServer(models, temporaryFolder(), env);
     expect(await refused.exited).toBe(1);
     expect(refused.log()).toMatch(message);

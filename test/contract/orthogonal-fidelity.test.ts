@@ -5,6 +5,7 @@
  * case.
  */
 import { afterAll, describe, expect, it } from "vitest";
+import { sample } from "../support/full.ts";
 import type { OrthogonalWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { createEncoderSession } from "../../src/engine/runtime/sessions/create-session.ts";
 import type { SparseCodes } from "../../src/engine/core/sparse-codes.ts";
@@ -82,7 +83,12 @@ describe.each(["mergekit", "sklearn", "sklearn-gram", "nnls"])("fidelity to %s",
     );
   });
 
-  it.each(cases.map((one, i) => [i, one.name] as const))(
+  it.each(
+    sample(
+      cases.map((one, i) => [i, one.name] as const),
+      3,
+    ),
+  )(
     "case %i: %s",
     async (i) => {
       const fixture = cases[i]!;
@@ -115,7 +121,12 @@ describe("fidelity to SPAMS", () => {
     );
   });
 
-  it.each(cases.map((one, i) => [i, one.name] as const))(
+  it.each(
+    sample(
+      cases.map((one, i) => [i, one.name] as const),
+      2,
+    ),
+  )(
     "case %i: %s",
     async (i) => {
       const fixture = cases[i]!;
