@@ -129,9 +129,13 @@ describe("POST …/contrast", () => {
     const { status, body } = await ask(asked, "minilm-wordnet-mp");
     expect(status).toBe(200);
     expect(body).not.toHaveProperty("chance");
-    const features = body["features"] as { label?: string; p_value?: number }[];
+    const features = body["features"] as { index: number; label?: string; label_source?: string; p_value?: number }[];
     expect(features.length).toBe(300);
     expect(features.some(({ label }) => label !== undefined)).toBe(true);
+    for (const { index, label, label_source: source } of features.slice(0, 5)) {
+      const one = await (await fetch(`${server.base}/v1/dictionaries/minilm-wordnet-mp/features/${index}`)).json();
+      expect(one).toMatchObject(label === undefined ? {} : { label, label_source: source });
+    }
     expect(features.every((feature) => !("p_value" in feature))).toBe(true);
   });
 

@@ -627,6 +627,8 @@ export interface components {
             /** @description Distance of its distributions in the two sets, base 2: 0 to 1 */
             jensen_shannon: number;
             label?: string;
+            /** @description As source of FeatureLabel */
+            label_source?: string;
             /** @description Over all rows, 0 where it is not active */
             mean: {
                 a: number;

@@ -113,6 +113,7 @@ export const ContrastAnswerSchema = Type.Object(
         {
           index: Type.Integer(),
           label: Type.Optional(Type.String()),
+          label_source: Type.Optional(Type.String({ description: "As source of FeatureLabel" })),
           set: oneOf(["a", "b"], { description: "Where its mean is larger" }),
           jensen_shannon: Type.Number({ description: "Distance of its distributions in the two sets, base 2: 0 to 1" }),
           p_value: Type.Optional(

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { type Contrast, divisionSteps, type FeatureCodes } from "../../engine/core/contrast.ts";
+import type { FeatureLabel } from "../../engine/core/features.ts";
 import { WireError } from "../../codecs/codec-error.ts";
 import { readEncoder } from "../../codecs/read-encoder.ts";
 import { bodyOf, fieldsValidator } from "../body.ts";
@@ -59,7 +60,7 @@ export function registerContrast(app: FastifyInstance, pool: WirePool, { engine,
       const found = await pool.contrast({ a: sets.a, b: sets.b, m: sets.m, options }, request.cancellation);
       const { labels } = engine.status(id);
       const indices = Uint32Array.from(found.features, ({ index }) => index);
-      const texts = labels ? labelsOf(engine, id, sets.sha256, indices).map((label) => label?.text ?? null) : null;
+      const known = labels ? labelsOf(engine, id, sets.sha256, indices) : null;
       telemetry.stage("write", request.span, writing);
       return {
         dictionary: id,
@@ -67,7 +68,7 @@ export function registerContrast(app: FastifyInstance, pool: WirePool, { engine,
         ...(sets.pursuit && { encoder: sets.pursuit }),
         a: setFigures(sets.a, found.active.a),
         b: setFigures(sets.b, found.active.b),
-        ...contrastWire(found, { permutations: made, seed }, texts),
+        ...contrastWire(found, { permutations: made, seed }, known),
       };
     },
   );
@@ -94,7 +95,7 @@ const setFigures = ({ count, indices }: FeatureCodes, features: number) => ({
 function contrastWire(
   { active, overlap, chance, features }: Contrast,
   made: { readonly permutations: number; readonly seed: number },
-  labels: readonly (string | null)[] | null,
+  labels: readonly (FeatureLabel | null)[] | null,
 ) {
   return {
     features_in_both: active.both,
@@ -108,10 +109,10 @@ function contrastWire(
       },
     }),
     features: features.map(({ index, set, jensenShannon, pValue, averagePrecision, rate, mean }, k) => {
-      const label = labels?.[k] ?? undefined;
+      const label = labels?.[k] ?? null;
       return {
         index,
-        ...(label !== undefined && { label }),
+        ...(label !== null && { label: label.text, label_source: label.source }),
         set,
         jensen_shannon: six(jensenShannon),
         ...(pValue !== undefined && { p_value: six(pValue) }),

@@ -51,7 +51,7 @@ function Card({ dictionary }: { readonly dictionary: Dictionary }) {
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["encoder", kind && kindName(kind)],
     ["features", m === undefined ? undefined : whole(m)],
-    ["row", dIn === undefined ? undefined : role === "transcoder" ? `${dIn} → ${dOut}` : String(dIn)],
+    ["numbers a row", dIn === undefined ? undefined : role === "transcoder" ? `${dIn} → ${dOut}` : String(dIn)],
     [
       "default budget",
       budget &&
@@ -59,9 +59,9 @@ function Card({ dictionary }: { readonly dictionary: Dictionary }) {
           .map(([name, value]) => `${name} ${value}`)
           .join(", "),
     ],
-    ["largest cosine", coherence?.max_cosine?.toFixed(3)],
+    ["closest two features, cosine", coherence?.max_cosine?.toFixed(3)],
     [
-      "norms",
+      "length of their vectors",
       coherence &&
         (coherence.max_norm - coherence.min_norm < 5e-4
           ? coherence.max_norm.toFixed(3)

@@ -237,13 +237,13 @@ function Result({ dictionary, ...given }: ResultProps) {
         {data.chance && (
           <>
             <div>
-              <dt>by chance</dt>
+              <dt>overlap by chance</dt>
               <dd>
                 {percent(data.chance.overlap.low)} to {percent(data.chance.overlap.high)}
               </dd>
             </div>
             <div>
-              <dt>divisions with as little</dt>
+              <dt>of random divisions overlap as little</dt>
               <dd>{percent(data.chance.overlap_p_value)}</dd>
             </div>
           </>
@@ -251,8 +251,8 @@ function Result({ dictionary, ...given }: ResultProps) {
       </dl>
       {data.chance && data.a.rows + data.b.rows < 40 && (
         <p class="fine">
-          These are few rows: a feature in all of one set and none of the other may be chance. The last column says in
-          which share of random divisions some feature separates as well.
+          These are few rows: a feature in all of one set and none of the other may be chance. The last column is the
+          share of random divisions of the same rows in which some feature separates as well: under 5 % it is no chance.
         </p>
       )}
       <div class="code-head contrast-head" aria-hidden="true">
