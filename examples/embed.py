@@ -8,7 +8,6 @@ Without a sentence it reads one from each line of standard input.
 from __future__ import annotations
 
 import argparse
-import base64
 import os
 import sys
 
@@ -23,16 +22,12 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--dictionary", default="minilm-wordnet-mp")
     parser.add_argument("--max-atoms", type=int, default=8)
-    parser.add_argument("--rows-only", action="store_true", help="print the embeddings as base64 float32 and ask no server")
     arguments = parser.parse_args()
     sentences = arguments.sentences or [line.strip() for line in sys.stdin if line.strip()]
     if not sentences:
         sys.exit('Give a sentence, such as: python embed.py "a red sports car"')
 
     rows = embed(sentences)
-    if arguments.rows_only:
-        print(base64.b64encode(rows.tobytes()).decode())
-        return
     codes = encode(arguments.url, arguments.dictionary, rows, arguments.max_atoms)
     for sentence, code in zip(sentences, codes, strict=True):
         print(f"{sentence}\n  step   atom    value  residual norm  label")

@@ -1,11 +1,15 @@
 import { type Command, Option } from "commander";
+import type { Provenance } from "../engine/core/dictionary.ts";
 import type { FeatureLabel } from "../engine/core/features.ts";
+import { isObject } from "../engine/core/json-object.ts";
+import type { Rows } from "../engine/core/rows.ts";
+import { readExamples } from "../engine/dictionaries/examples.ts";
 import { readManifest } from "../engine/dictionaries/manifest.ts";
 import type { ServedCode } from "../engine/dictionaries/verify/step-margins.ts";
 import { readSettings } from "../server/config.ts";
 import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
-import { embedSentences } from "./embed-sentences.ts";
+import { namedModel, openModel, SHIPPED } from "./embedder.ts";
 import type { Encoder } from "./encode-here.ts";
 import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.ts";
 import { encodeThere } from "./encode-there.ts";
@@ -18,7 +22,6 @@ interface Flags extends BudgetFlags {
   readonly dictionary: string;
   readonly rows?: string;
   readonly out?: string;
-  readonly python: string;
   readonly url?: string;
   readonly modelsDir?: string;
 }
@@ -27,19 +30,21 @@ interface Flags extends BudgetFlags {
 interface Source {
   /** Row length. */
   readonly d: number;
+  readonly provenance: Provenance;
+  /** A text and its row among the dictionary's examples; null without any. */
+  readonly example: { readonly text: string; readonly row: Float32Array } | null;
   /** Loads the dictionary, where it is not served already. */
   readonly open: () => Promise<Encoder>;
 }
 
-/** `pursuit encode`: sentences of your own, embedded as the shipped dictionary's rows were, and what they are made of. */
+/** `pursuit encode`: sentences, embedded as the dictionary's rows were, and the atoms that they are made of. */
 export function registerEncode(program: Command): void {
   const command = program
     .command("encode [sentences...]")
     .description(
-      "embed sentences with all-MiniLM-L6-v2 (needs Python) and show the atoms that they are made of; or encode a file of rows",
+      "embed sentences by the model that the dictionary names and show the atoms that they are made of; or encode a file of rows",
     )
-    .option("--dictionary <id>", "a dictionary over those embeddings", "minilm-wordnet-mp")
-    .option("--python <command>", "the Python that has the embedder installed", "python3")
+    .option("--dictionary <id>", "dictionary to encode by", SHIPPED)
     .addOption(
       new Option("--url <base>", "ask a running server instead of loading the dictionary here").conflicts("modelsDir"),
     )
@@ -63,11 +68,11 @@ export function registerEncode(program: Command): void {
       return;
     }
     const budget = { maxAtoms: SENTENCE_ATOMS, ...budgetOf(flags) };
-    const { d, open } = await (flags.url === undefined
+    const source = await (flags.url === undefined
       ? findHere(flags, settings)
       : askServer(flags, new ServerClient(flags.url, settings.apiKeys[0])));
-    const rows = { data: await embedSentences(sentences, d, flags.python), count: sentences.length, width: d };
-    const encoder = await open();
+    const rows = await embedSentences(sentences, flags.dictionary, source, settings);
+    const encoder = await source.open();
     try {
       for (const [i, code] of (await encoder.encode(rows, budget)).entries()) {
         console.log(`${sentences[i]}\n${show(code)}\n`);
@@ -78,10 +83,43 @@ export function registerEncode(program: Command): void {
   });
 }
 
+/** Rows [n, d] of sentences, by the model that the dictionary names. @throws Error where its rows are of another width */
+async function embedSentences(
+  sentences: readonly string[],
+  id: string,
+  { d, provenance, example }: Source,
+  settings: Settings,
+): Promise<Rows> {
+  const model = namedModel(id, provenance);
+  const embedder = await openModel(model, settings);
+  try {
+    const data = new Float32Array(sentences.length * d);
+    for (const [i, sentence] of sentences.entries()) {
+      const row = await embedder.embed(sentence);
+      if (row.length !== d)
+        throw new Error(`${model} gives rows of ${row.length}; ${id} takes rows of ${d}: it is over another model.`);
+      data.set(row, i * d);
+    }
+    if (example !== null) {
+      const { disagreement } = await import("../embedder/sentence-embedder.ts");
+      const warning = disagreement(model, example.text, await embedder.embed(example.text), example.row);
+      if (warning !== null) console.error(`Warning: ${warning}`);
+    }
+    return { data, count: sentences.length, width: d };
+  } finally {
+    await embedder.release();
+  }
+}
+
 async function findHere({ dictionary, encoder }: Flags, settings: Settings): Promise<Source> {
-  const { dIn: d } = await readManifest(await dictionaryFolder(dictionary, settings));
+  const folder = await dictionaryFolder(dictionary, settings);
+  const { dIn: d, provenance } = await readManifest(folder);
+  const examples = await readExamples(folder, d);
+  const [text] = examples?.texts ?? [];
   return {
     d,
+    provenance,
+    example: text === undefined ? null : { text, row: examples!.rows.subarray(0, d) },
     open: async () => {
       const { encodeHere } = await import("./encode-here.ts");
       return encodeHere(dictionary, encoder, settings, { labels: true });
@@ -91,7 +129,7 @@ async function findHere({ dictionary, encoder }: Flags, settings: Settings): Pro
 
 async function askServer({ dictionary, encoder }: Flags, server: ServerClient): Promise<Source> {
   const { body } = await server.get(`/v1/dictionaries/${encodeURIComponent(dictionary)}`);
-  const { d, labels } = body;
+  const { d, labels, provenance } = body;
   if (typeof d !== "number") {
     const faults = Array.isArray(body["faults"]) ? body["faults"].join(" ") : "";
     throw new Error(
@@ -100,6 +138,9 @@ async function askServer({ dictionary, encoder }: Flags, server: ServerClient): 
   }
   return {
     d,
+    provenance: isObject(provenance) ? provenance : {},
+    // Its examples are the server's; the folder here may be another.
+    example: null,
     open: () => Promise.resolve(encodeThere(server, dictionary, encoder, { labels: labels === true })),
   };
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { registerDoctor } from "./doctor.ts";
+import { registerEmbedder } from "./embedder.ts";
 import { registerEncode } from "./encode.ts";
 import { registerEncodeFiles } from "./encode-files.ts";
 import { registerImport } from "./import.ts";
@@ -31,6 +32,7 @@ function createProgram(): Command {
   registerSearch(program);
   registerStats(program);
   registerLabels(program);
+  registerEmbedder(program);
   registerDoctor(program);
   return program;
 }

@@ -78,7 +78,7 @@ function described(name: string, { target: { repo, entry }, commit, missing, cac
 }
 
 /** A bar a file on a terminal; a line a file elsewhere. */
-class Progress {
+export class Progress {
   #bar: SingleBar | null = null;
   #path = "";
 

@@ -1,5 +1,5 @@
 /** `pursuit verify --url` and `encode --url` against a server with a key, behind a proxy that serves it under a path. */
-import { chmodSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { writeModelFolder } from "../support/model-folder.ts";
 import { npyBytes } from "../support/npy-bytes.ts";
 import { runCli } from "../support/run-cli.ts";
 import { startServer } from "../support/running-server.ts";
+import { TINY_EMBEDDER, TINY_ORDER, TINY_TEXT, writeTinyDictionary } from "../support/tiny-embedder.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const KEY = "a-key-of-the-server";
@@ -49,8 +50,7 @@ describe("a command with --url", () => {
     };
     const rows = file("x.npy", npyBytes([1, 2], [3, 4]));
     const codes = file("z.npy", npyBytes([1, 2], [3, 4]));
-    const python = file("python", `#!/bin/sh\necho ${Buffer.from(Float32Array.of(3, 4).buffer).toString("base64")}\n`);
-    chmodSync(python, 0o755);
+    writeTinyDictionary(models, "tiny");
 
     const server = await startServer(models, temporaryFolder(), { PURSUIT_API_KEYS: KEY });
     const proxy = await proxyOf(server.port);
@@ -64,11 +64,14 @@ describe("a command with --url", () => {
       expect(proxy.seen).toEqual(["/pursuit/v1/dictionaries/axes/encode"]);
 
       const encoded = await runCli(
-        ["encode", "a", "--dictionary", "axes", "--python", python, "--url", `${proxy.base}${PREFIX}/`],
-        { PURSUIT_API_KEYS: KEY, PURSUIT_MODELS_DIR: folder },
+        ["encode", TINY_TEXT, "--dictionary", "tiny", "--max-atoms", "2", "--url", `${proxy.base}${PREFIX}/`],
+        { PURSUIT_API_KEYS: KEY, PURSUIT_MODELS_DIR: folder, PURSUIT_EMBEDDER_DIR: TINY_EMBEDDER },
       );
       expect(encoded).toMatchObject({ code: 0, stderr: "" });
-      expect(encoded.stdout).toMatch(/1 +1 +4\.0000 +3\.0000 {2}the second axis\n +2 +0 +3\.0000 +0\.0000 {2}—/);
+      const [first, second] = TINY_ORDER;
+      expect(encoded.stdout).toMatch(
+        new RegExp(`1 +${first} +\\d.\\d{4} +\\d.\\d{4} {2}the longest axis\\n +2 +${second} .* {2}—`),
+      );
 
       expect((await verify(proxy.base)).stderr).toMatch(
         /answers 404 \(text\/html\), which is not an answer of Pursuit/,

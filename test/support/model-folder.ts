@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MANIFEST_FILE, manifestText } from "../../src/engine/dictionaries/manifest.ts";
 import { WEIGHTS_FILE } from "../../src/engine/dictionaries/weights.ts";
 import { encodeSafetensors } from "../../src/engine/dictionaries/formats/safetensors.ts";
-import type { DictionaryManifest, PursuitSettings } from "../../src/engine/core/dictionary.ts";
+import type { DictionaryManifest, Provenance, PursuitSettings } from "../../src/engine/core/dictionary.ts";
 
 export interface SmallModel {
   /** [m, d] */
@@ -11,12 +11,13 @@ export interface SmallModel {
   readonly d: number;
   readonly center?: Float32Array;
   readonly settings?: Partial<PursuitSettings>;
+  readonly provenance?: Provenance;
 }
 
 /** Returns a manifest with the simplest settings, except those given. */
 export function manifestOf(
   id: string,
-  { atoms, d, center, settings }: SmallModel,
+  { atoms, d, center, settings, provenance }: SmallModel,
 ): DictionaryManifest & { readonly kind: "matching_pursuit"; readonly encoder: PursuitSettings } {
   return {
     id,
@@ -34,7 +35,7 @@ export function manifestOf(
       inputNorm: "none",
       ...settings,
     },
-    provenance: { data: "made for a test" },
+    provenance: provenance ?? { data: "made for a test" },
   };
 }
 

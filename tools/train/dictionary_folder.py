@@ -36,6 +36,7 @@ def write_dictionary(
         "default_budget": default_budget,
         "provenance": {
             "model": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), sentence embeddings of unit length",
+            "sentence_model": "sentence-transformers/all-MiniLM-L6-v2",
             "data": "WordNet 3.1 (WordNet License), each synset as 'lemma: definition'; a tenth of the synsets held out",
             "licence": "Apache-2.0",
             "trained_by": trained_by,

@@ -89,8 +89,16 @@ export interface Block {
   readonly writes: readonly number[];
 }
 
-/** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown, never interpreted. */
+/** Where a dictionary came from: source model, layer or hook, data, licence, figures. Shown; codes do not depend on it. */
 export type Provenance = Readonly<Record<string, unknown>>;
+
+/** As a hub names repositories. No leading dot: it becomes part of a path. */
+const MODEL_NAME = /^[A-Za-z0-9][\w.-]{0,127}\/[A-Za-z0-9][\w.-]{0,127}$/;
+
+/** The model whose sentence embeddings the rows are, as owner/name on a hub; null where provenance names none. */
+export function sentenceModelOf({ sentence_model: model }: Provenance): string | null {
+  return typeof model === "string" && MODEL_NAME.test(model) ? model : null;
+}
 
 /** `dictionary.json`, parsed and checked, with camelCase names. */
 export interface DictionaryManifest {

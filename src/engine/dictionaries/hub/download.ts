@@ -1,12 +1,14 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { HubCache } from "./hub-cache.ts";
 import { type Hub, type HubFile, HubFault, pause } from "./hub.ts";
 
 /** Attempts in a row that may bring no byte. One that brings some begins the count anew. */
 const ATTEMPTS = 5;
 
-export interface DownloadOptions {
+interface DownloadOptions {
   readonly repo: string;
   readonly commit: string;
   /** Milliseconds without a byte after which a connection is made anew. */
@@ -15,12 +17,34 @@ export interface DownloadOptions {
   readonly onBytes: (done: number) => void;
 }
 
+export interface FetchOptions extends Omit<DownloadOptions, "onBytes"> {
+  /** Called with a file and the number of its bytes that are there. */
+  readonly onBytes: (file: HubFile, done: number) => void;
+}
+
+/** Fetches files of one commit into the cache, each only where its bytes are not there yet. @throws HubFault */
+export async function fetchFiles(
+  hub: Hub,
+  cache: HubCache,
+  files: readonly HubFile[],
+  { repo, commit, timeoutMs, onBytes }: FetchOptions,
+): Promise<void> {
+  for (const file of files) {
+    const blob = cache.blob(repo, file.digest);
+    if (!(await cache.holds(repo, file.digest, file.size))) {
+      await mkdir(dirname(blob), { recursive: true });
+      await download(hub, file, blob, { repo, commit, timeoutMs, onBytes: (done) => onBytes(file, done) });
+    }
+    await cache.link(repo, commit, file.path, file.digest);
+  }
+}
+
 /**
  * Downloads a file to `target`, which appears whole and checked, or not at all. Bytes go to `<target>.incomplete` first: a cut
  * download goes on from its last byte, in this call and in later ones.
  * @throws HubFault where the hub fails, or size or digest are not those that it announced
  */
-export async function download(hub: Hub, file: HubFile, target: string, options: DownloadOptions): Promise<void> {
+async function download(hub: Hub, file: HubFile, target: string, options: DownloadOptions): Promise<void> {
   const lock = `${target}.lock`;
   await take(lock, file);
   try {

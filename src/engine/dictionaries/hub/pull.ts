@@ -1,12 +1,11 @@
 import { Fault } from "../../core/errors.ts";
-import { mkdir } from "node:fs/promises";
-import { dirname, join, posix } from "node:path";
+import { join, posix } from "node:path";
 import type { ImportFlags } from "../importing/import-flags.ts";
 import { understand } from "../importing/understand.ts";
 import type { Understood } from "../importing/understood.ts";
 import { layoutOf, type LayoutFiles } from "../registry/layouts.ts";
 import { registeredHooks, registeredLayer } from "../registry/search.ts";
-import { download } from "./download.ts";
+import { fetchFiles } from "./download.ts";
 import { bytesInWords, checkSpace } from "../disk-space.ts";
 import { HubCache } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
@@ -113,15 +112,7 @@ export class Puller {
       [this.#cache.folder, bytes],
       [modelsDir, written],
     ]);
-    const { timeoutMs } = this.#settings;
-    for (const file of missing) {
-      const blob = this.#cache.blob(repo, file.digest);
-      if (!(await this.#cache.holds(repo, file.digest, file.size))) {
-        await mkdir(dirname(blob), { recursive: true });
-        await download(this.#hub, file, blob, { repo, commit, timeoutMs, onBytes: (done) => onBytes(file, done) });
-      }
-      await this.#cache.link(repo, commit, file.path, file.digest);
-    }
+    await fetchFiles(this.#hub, this.#cache, missing, { repo, commit, timeoutMs: this.#settings.timeoutMs, onBytes });
     if (!this.#settings.offline) await this.#cache.remember(repo, revision, commit);
   }
 
