@@ -1,41 +1,48 @@
-// Compiles every WebAssembly module of src/: an asconfig.json lies beside the sources of each, in assembly/.
-// Run by itself (`npm run kernel`) it compiles all of them.
+// Compiles every WebAssembly module of src/ in one process: an asconfig.json lies beside the sources of each, in assembly/.
+// Run by itself (`npm run kernel`) it compiles all of them. docs/decisions/0023-three-wasm-modules.md
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const ASC = "node_modules/assemblyscript/bin/asc.js";
 const root = fileURLToPath(new URL("../", import.meta.url));
 
-/** @param {{ staleOnly: boolean }} options staleOnly: those that are missing or older than a source of theirs */
+/** @param {{ staleOnly: boolean }} options staleOnly: only modules that are missing or older than one of their sources */
 export async function compileKernels({ staleOnly }) {
   const files = readdirSync(join(root, "src"), { recursive: true });
   const configs = files.filter((path) => path.endsWith("asconfig.json")).map((path) => join("src", path));
   const wanted = configs.filter((config) => !staleOnly || isStale(config));
-  await Promise.all(
-    wanted.map((config) =>
-      runInCheckout(`${dirname(config)}/assembly`, ASC, "--config", config, "--target", "release"),
-    ),
-  );
+  if (wanted.length === 0) return;
+  const folders = wanted.map((config) => `${dirname(config)}/assembly`);
+  await runInCheckout(folders.join(", "), "bin/kernels.js", ...wanted);
 }
 
-/** Milliseconds of compiling after which it is told, and again while it goes on. */
+/** Compiles in this process: to load the compiler takes longer than any of the modules. Exits if one fails. */
+async function compile(configs) {
+  const { default: asc } = await import("assemblyscript/asc");
+  for (const config of configs) {
+    const { error, stderr } = await asc.main(["--config", config, "--target", "release"]);
+    process.stderr.write(stderr.toString());
+    if (error !== null) process.exit(1);
+  }
+}
+
+/** Milliseconds between messages while a compiler runs. */
 const TELL_EVERY = 1_500;
 
-/** What is compiled now. */
+/** Names of everything that is being compiled. */
 const compiling = new Set();
 
 /**
- * Runs a compiler of the checkout, in its root, without this product's settings: keys are among them. Exits if it fails.
- * @param {string} what is compiled, for people
- * @param {string} script of the compiler
+ * Runs a compiler in the checkout's root, without this product's settings, since they hold keys. Exits if it fails.
+ * @param {string} what shown while it runs
+ * @param {string} script path of the compiler
  */
 export async function runInCheckout(what, script, ...args) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PURSUIT_")));
   compiling.add(what);
-  // The first of them tells for all.
+  // The first compiler prints for all.
   const tell = () => [...compiling][0] === what && console.error(`Compiling ${[...compiling].join(", ")} …`);
   const told = setInterval(tell, TELL_EVERY);
   const compiler = spawn(process.execPath, [join(root, script), ...args], { cwd: root, env, stdio: ["ignore", 2, 2] });
@@ -55,5 +62,7 @@ function isStale(config) {
 }
 
 const { argv } = process;
-if (argv[1] !== undefined && realpathSync(argv[1]) === fileURLToPath(import.meta.url))
-  await compileKernels({ staleOnly: false });
+if (argv[1] !== undefined && realpathSync(argv[1]) === fileURLToPath(import.meta.url)) {
+  const configs = argv.slice(2);
+  await (configs.length > 0 ? compile(configs) : compileKernels({ staleOnly: false }));
+}
