@@ -52,7 +52,6 @@ const folder = values.all ?? join(ROOT, "docs/images");
 
 async function main(): Promise<void> {
   if (!browserThere()) return;
-  if (values.all === undefined && values.only === undefined) rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const cache = mkdtempSync(join(tmpdir(), "pursuit-screenshots-"));
   const [server, browser] = await Promise.all([startServer(join(ROOT, "models"), cache), startBrowser()]);
@@ -68,7 +67,7 @@ async function main(): Promise<void> {
           colorScheme,
           viewport: { width, height: width < 500 ? 844 : 800 },
         });
-        await page.locator(ready).first().waitFor();
+        await page.locator(ready).first().waitFor({ timeout: 120_000 });
         await page.waitForLoadState("networkidle");
         await page.evaluate("document.fonts.ready");
         // Two frames: a canvas is drawn in the second.

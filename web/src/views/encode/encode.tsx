@@ -55,7 +55,7 @@ export function EncodeView() {
           <PickDictionary dictionary={dictionary} resets={x.startsWith("e") ? [] : ["e"]} label={firstTitle} />
           <PickEncoder dictionary={dictionary} encoder={first?.encoder ?? "own"} />
           <label class="field">
-            <span class="field-name">Selections</span>
+            <span class="field-name">Most selections</span>
             <select value={depth} onChange={({ currentTarget }) => setParams({ depth: currentTarget.value })}>
               {DEPTHS.map((one) => (
                 <option key={one} value={one}>

@@ -105,7 +105,7 @@ export function Sets({ dictionary, edits, load }: SetsProps) {
         <p class="fine">None yet. A set keeps edits on the server, under a name that requests can use.</p>
       )}
       {sets.length > 0 && (
-        <ul class="set-list" aria-label="Saved sets">
+        <ul class="saved-list" aria-label="Saved sets">
           {sets.map(({ name: of, edits: count, stale }) => (
             <li key={of}>
               <button
