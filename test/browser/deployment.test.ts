@@ -124,8 +124,12 @@ describe.runIf(browserThere())("the explorer of a server", () => {
     const { page } = await openPage(browser, `${server.base}/#/dictionaries`);
     await unlock(page);
     await page.locator(".card", { hasText: "broken" }).getByText("failed").waitFor();
-    for (const view of ["encode", "features", "feature", "steer", "map"]) {
-      await page.evaluate(`location.hash = "#/${view}?d=broken"`);
+    for (const hash of [
+      "encode?d=small&d2=broken",
+      ...["encode", "features", "feature", "steer", "map"].map((view) => `${view}?d=broken`),
+    ]) {
+      await page.evaluate(`location.hash = "#/${hash}"`);
+      if (hash.includes("d2")) await page.getByText("The second dictionary cannot encode").waitFor();
       await page.getByText(/broken could not be loaded/).waitFor();
     }
     await page.context().close();

@@ -29,6 +29,7 @@ export function EncodeView() {
   const row = typeof chosen === "object" ? chosen : null;
 
   const quiet = dictionary && silence(dictionary);
+  const otherQuiet = !compared ? null : other === undefined ? "The server has no such dictionary." : silence(other);
   const first: Encoding | null =
     dictionary && quiet === null ? { dictionary, encoder: params.get("e") ?? "own" } : null;
   const second: Encoding | null =
@@ -90,6 +91,11 @@ export function EncodeView() {
         {quiet !== null && quiet !== undefined && (
           <Empty title="This dictionary cannot encode">
             {quiet} <a href={linkTo("dictionaries")}>All dictionaries</a>
+          </Empty>
+        )}
+        {quiet === null && otherQuiet !== null && (
+          <Empty title="The second dictionary cannot encode">
+            {otherQuiet} <a href={linkTo("dictionaries")}>All dictionaries</a>
           </Empty>
         )}
         {typeof chosen === "string" && <Empty title="No row">{chosen}</Empty>}
