@@ -26,6 +26,9 @@ interface Shard {
 /** The engine must never refuse its only client: a wait is no fault here. */
 const MAX_WAIT_MS = "86400000";
 
+/** Nobody waits for a single row: large batches cost up to a quarter less CPU a row. */
+const BATCH_MS = "250";
+
 /** `pursuit encode-files`: files of rows → files of codes, on this machine and without HTTP. */
 export function registerEncodeFiles(program: Command): void {
   const command = program
@@ -57,6 +60,7 @@ async function run(patterns: readonly string[], flags: Flags): Promise<void> {
   const settings = await readSettings({
     logLevel: "error",
     maxWaitMs: MAX_WAIT_MS,
+    batchMs: BATCH_MS,
     ...(modelsDir !== undefined && { modelsDir }),
   });
   // Loaded here: they would slow every other command.

@@ -165,6 +165,29 @@ describe("other calls", () => {
     expect([carried.to.dictionary, carried.from.codes[0]!.indices.length]).toEqual([ID, 2]);
     expect((await client.ready()).status).toBe("ready");
   });
+
+  it("tell two sets apart, of rows or of codes", async () => {
+    const [a, b] = [rowsOf(3), rowsOf(4)];
+    const sets = [a, b].map((rows) => Array.from({ length: rows.shape[0] }, (_, i) => listOf(rows, i)));
+    const request = { a: { inputs: sets[0]! }, b: { inputs: sets[1]! }, budget: { max_atoms: 4 }, limit: 3, seed: 1 };
+    const { features, ...found } = await client.contrast(ID, request);
+    expect([found.a.rows, found.b.rows, features.length]).toEqual([3, 4, 3]);
+    const codes = await client.encode(ID, a, { budget: { max_atoms: 4 } });
+    const again = await client.contrast(ID, { ...request, a: { codes: codes.toJSON() } });
+    expect(again.features.map(({ index, set }) => [index, set])).toEqual(
+      features.map(({ index, set }) => [index, set]),
+    );
+  });
+
+  it("keep a person's label of a feature", async () => {
+    expect(await faultOf(client.label(ID, 17))).toMatchObject({ status: 404 });
+    const { etag } = await client.putLabel(ID, 17, "a test");
+    expect(await client.label(ID, 17)).toMatchObject({ feature: 17, label: "a test", etag });
+    const stale = await faultOf(client.putLabel(ID, 17, "another", { ifMatch: '"other"' }));
+    expect(stale).toMatchObject({ status: 412 });
+    await client.deleteLabel(ID, 17, { ifMatch: etag });
+    expect(await faultOf(client.label(ID, 17))).toMatchObject({ status: 404 });
+  });
 });
 
 describe("faults", () => {

@@ -4,6 +4,8 @@ import { codesOfLines, type Line, type LineAnswer, linesOf } from "./lines.ts";
 import { bytesOf, listsOf, type Matrix, type RowsLike, slice, toMatrix } from "./rows.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import type {
+  ContrastAnswer,
+  ContrastRequest,
   CsrCodes,
   DecodedRows,
   DecodeRequest,
@@ -19,13 +21,14 @@ import type {
   Health,
   MapCodes,
   operations,
+  PersonLabel,
   SparseCodes,
   SteeredRows,
   SteerRequest,
   TransferredRows,
   TransferRequest,
 } from "./schema.ts";
-import { SteeringSets } from "./steering-sets.ts";
+import { SteeringSets, type WriteOptions } from "./steering-sets.ts";
 
 /** The fields of an encode request beside its rows, named as on the wire. */
 export type EncodeOptions = CallOptions & Omit<EncodeRequest, "inputs" | "targets" | "format">;
@@ -135,6 +138,11 @@ export class PursuitClient {
     return this.#connection.json({ method: "POST", path: "/v1/transfer", body: request, ...(signal && { signal }) });
   }
 
+  /** Features that tell two sets of rows or codes apart, best first. */
+  contrast(dictionary: string, request: ContrastRequest, options: CallOptions = {}): Promise<ContrastAnswer> {
+    return this.#post(dictionary, "contrast", request, options);
+  }
+
   async dictionaries(options: CallOptions = {}): Promise<Dictionaries["dictionaries"]> {
     const { dictionaries } = await this.#get<Dictionaries>("/v1/dictionaries", options);
     return dictionaries;
@@ -171,6 +179,38 @@ export class PursuitClient {
     return this.#get(`/v1/dictionaries/${encodeURIComponent(dictionary)}/features/${index}`, options);
   }
 
+  /** The label that a person wrote. @throws PursuitError 404 where there is none */
+  label(dictionary: string, index: number, options: CallOptions = {}): Promise<PersonLabel> {
+    return this.#get(labelPath(dictionary, index), options);
+  }
+
+  /** Writes a person's label of a feature. */
+  putLabel(
+    dictionary: string,
+    index: number,
+    label: string,
+    { signal, ifMatch }: WriteOptions = {},
+  ): Promise<PersonLabel> {
+    return this.#connection.json({
+      method: "PUT",
+      path: labelPath(dictionary, index),
+      body: { label },
+      ...(ifMatch !== undefined && { headers: { "if-match": ifMatch } }),
+      repeatable: false,
+      ...(signal && { signal }),
+    });
+  }
+
+  async deleteLabel(dictionary: string, index: number, { signal, ifMatch }: WriteOptions = {}): Promise<void> {
+    await this.#connection.send({
+      method: "DELETE",
+      path: labelPath(dictionary, index),
+      ...(ifMatch !== undefined && { headers: { "if-match": ifMatch } }),
+      repeatable: false,
+      ...(signal && { signal }),
+    });
+  }
+
   /** Whether every dictionary answers. @throws PursuitError 503 where one does not */
   ready(options: CallOptions = {}): Promise<Health> {
     return this.#get("/health/ready", options);
@@ -185,6 +225,9 @@ export class PursuitClient {
     return this.#connection.json({ method: "POST", path, body, ...(signal && { signal }) });
   }
 }
+
+const labelPath = (dictionary: string, index: number): string =>
+  `/v1/dictionaries/${encodeURIComponent(dictionary)}/features/${index}/label`;
 
 export type FeatureQuery = NonNullable<operations["searchFeatures"]["parameters"]["query"]>;
 
