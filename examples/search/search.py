@@ -10,11 +10,13 @@ a query on one thread.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import qdrant_edge as edge
 import seismic
 from pursuit_client import Client
 from qdrant_client import QdrantClient, models
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--max-atoms", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--correlations", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--queries", type=int, default=500)
-    parser.add_argument("--qdrant-queries", type=int, default=20, help="0: none; its local mode scans all documents")
+    parser.add_argument("--local-queries", type=int, default=3, help="0: none; Qdrant's local mode scans all documents")
     arguments = parser.parse_args()
 
     rows = np.load(arguments.rows)
@@ -69,7 +71,11 @@ def main() -> None:
                     len(queries),
                     lambda n, c=cut, f=factor: by_seismic(index, best[:n], c, f),
                 )
-            few = min(arguments.qdrant_queries, len(queries))
+            with tempfile.TemporaryDirectory() as folder:
+                shard = edge_shard(codes, folder)
+                report(f"{atoms} atoms", name, "Qdrant Edge", truth, len(queries), lambda n: by_edge(shard, best[:n]))
+                shard.close()
+            few = min(arguments.local_queries, len(queries))
             if few == 0:
                 continue
             local = qdrant_collection(codes)
@@ -132,6 +138,31 @@ def by_seismic(index: seismic.SeismicIndex, queries: csr_array, cut: int, factor
         if one:
             ordered[int(one[0][0])] = np.array([int(document) for _, _, document in one])
     return ordered
+
+
+def edge_shard(codes: csr_array, folder: str) -> edge.EdgeShard:
+    """Qdrant's own engine in this process: the inverted index that its server has, built and optimised."""
+    config = edge.EdgeConfig(sparse_vectors={"code": edge.EdgeSparseVectorParams()}, max_search_threads=1)
+    shard = edge.EdgeShard.create(folder, config)
+    for first in range(0, codes.shape[0], 1000):
+        last = min(first + 1000, codes.shape[0])
+        points = [edge.Point(row, {"code": edge_vector(codes, row)}) for row in range(first, last)]
+        shard.update(edge.UpdateOperation.upsert_points(points))
+    shard.optimize()
+    return shard
+
+
+def edge_vector(matrix: csr_array, row: int) -> edge.SparseVector:
+    begin, end = matrix.indptr[row : row + 2]
+    return edge.SparseVector(matrix.indices[begin:end].tolist(), matrix.data[begin:end].tolist())
+
+
+def by_edge(shard: edge.EdgeShard, queries: csr_array) -> Found:
+    def first_of(row: int) -> npt.NDArray[np.int64]:
+        nearest = edge.Query.Nearest(edge_vector(queries, row), using="code")
+        return np.array([point.id for point in shard.query(edge.QueryRequest(limit=DEEP, query=nearest))])
+
+    return [first_of(row) for row in range(queries.shape[0])]
 
 
 def qdrant_collection(codes: csr_array) -> QdrantClient:
