@@ -17,12 +17,7 @@ const [mean] = rowsOf(heldOut.mean);
 const atoms = heldOut.mergekit_indices.shape[1];
 
 const transfer = (max_atoms) =>
-  post("/v1/transfer", {
-    from: "wordllama-tokens",
-    to: "minilm-tokens",
-    inputs: rowsOf(heldOut.from),
-    budget: { max_atoms },
-  });
+  post("/v1/transfer", { from: "wordllama-tokens", to: "minilm-tokens", inputs: rowsOf(heldOut.from), budget: { max_atoms } });
 const answer = await transfer(atoms);
 
 const methods = {
@@ -30,21 +25,17 @@ const methods = {
   "transfer, 16 atoms": (await transfer(16)).outputs,
   [`transfer, ${atoms} atoms`]: answer.outputs,
   "mean of the anchors": truth.map(() => mean),
-  zero: truth.map(() => mean.map(() => 0)),
+  "zero": truth.map(() => mean.map(() => 0)),
 };
 console.log(`${truth.length} held-out tokens          cosine to the truth        less the mean     ‖error‖ / ‖truth‖`);
 for (const [name, outputs] of Object.entries(methods)) {
   const cosines = outputs.map((row, i) => cosine(row, truth[i]));
   const centred = outputs.map((row, i) => cosine(minus(row, mean), minus(truth[i], mean)));
   const errors = outputs.map((row, i) => norm(minus(row, truth[i])) / norm(truth[i]));
-  console.log(
-    `${name.padEnd(24)} ${interval(cosines).padStart(26)} ${interval(centred).padStart(20)} ${interval(errors).padStart(21)}`,
-  );
+  console.log(`${name.padEnd(24)} ${interval(cosines).padStart(26)} ${interval(centred).padStart(20)} ${interval(errors).padStart(21)}`);
 }
 
-const order = answer.outputs
-  .map((row, i) => [cosine(minus(row, mean), minus(truth[i], mean)), tokens[i]])
-  .sort(([a], [b]) => b - a);
+const order = answer.outputs.map((row, i) => [cosine(minus(row, mean), minus(truth[i], mean)), tokens[i]]).sort(([a], [b]) => b - a);
 const show = (part) => part.map(([value, token]) => `${token} ${value.toFixed(2)}`).join(", ");
 console.log(`\nbest:  ${show(order.slice(0, 5))}\nworst: ${show(order.slice(-5))}`);
 
@@ -57,8 +48,7 @@ for (const [i, code] of answer.from.codes.entries()) {
   if (code.indices.length !== theirs.size || !code.indices.every((j) => theirs.has(j))) continue;
   same++;
   const largest = Math.max(...coefficients[i].map(Math.abs));
-  for (const [k, j] of code.indices.entries())
-    worst = Math.max(worst, Math.abs(code.values[k] - theirs.get(j)) / largest);
+  for (const [k, j] of code.indices.entries()) worst = Math.max(worst, Math.abs(code.values[k] - theirs.get(j)) / largest);
 }
 console.log(`\nmergekit ${mergekit} batch_omp: the same ${atoms} tokens in ${same} of ${truth.length} rows,`);
 console.log(`their coefficients apart by ${worst.toExponential(1)} of the row's largest at most.`);
@@ -86,9 +76,7 @@ function minus(a, b) {
 async function post(path, body) {
   const posted = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(base + path, posted).catch(() => {
-    console.error(
-      `No server answers at ${base}. Start one: npx pursuit serve --models-dir examples/transplant/models --port 8081`,
-    );
+    console.error(`No server answers at ${base}. Start one: npx pursuit serve --models-dir examples/transplant/models --port 8081`);
     console.error("and name it here: node examples/transplant/transplant.mjs http://127.0.0.1:8081");
     process.exit(1);
   });
@@ -109,17 +97,9 @@ function readSafetensors(path) {
   // An entry without offsets is the file's metadata.
   const entries = Object.entries(head).filter(([, { data_offsets: offsets }]) => offsets !== undefined);
   return Object.fromEntries(
-    entries.map(
-      ([
-        name,
-        {
-          shape,
-          data_offsets: [from, to],
-        },
-      ]) => {
-        const copy = Uint8Array.from(bytes.subarray(start + from, start + to));
-        return [name, { shape, data: new Float32Array(copy.buffer) }];
-      },
-    ),
+    entries.map(([name, { shape, data_offsets: [from, to] }]) => {
+      const copy = Uint8Array.from(bytes.subarray(start + from, start + to));
+      return [name, { shape, data: new Float32Array(copy.buffer) }];
+    }),
   );
 }
