@@ -80,6 +80,16 @@ export const TOKENS = [
   "\u00e9",
 ].map((text) => Buffer.from(text));
 
+/** Pieces of files that mean something to a reader. */
+export const TOKENS_OF_FILES = [
+  ...'NaN -Infinity 1e999 null true \uFEFF { } [ ] " , : \u0000 PK\u0003\u0004 PK\u0001\u0002 \u0093NUMPY'.split(" "),
+  "\n",
+  "'shape': (",
+  "'descr': '|O'",
+  '"data_offsets":[0,8]',
+  '"F8_E8M0"',
+].map((token) => Buffer.from(token, "latin1"));
+
 /** A case's draws: the same whenever they are made. */
 export const drawOf = (seed: number, index: number): Draw =>
   new Draw(Math.imul(seed, 0x9e3779b1) ^ Math.imul(index + 1, 0x85ebca6b));

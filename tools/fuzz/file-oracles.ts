@@ -1,126 +1,89 @@
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
-import { D, type FileCase, M } from "./file-cases.ts";
+import type { FileCase } from "./file-cases.ts";
+import { D, M } from "./hand-made.ts";
+import { arraysOf, type PublishedFolder, same, sameNumbers } from "./published-folders.ts";
+import { formatOf, type Stored, storedTensors } from "./tensor-files.ts";
 
 /** What files say, read independently of the product: an accepted file must not have been read as something else. */
-
-interface Stored {
-  readonly shape: readonly number[];
-  readonly floats: Float32Array;
-}
-
-/** Float32 tensors of a .safetensors or .npy file by name; null where this simple reader cannot tell. */
-function stored(name: string, bytes: Uint8Array): ReadonlyMap<string, Stored> | null {
-  try {
-    if (name.endsWith(".safetensors")) return storedSafetensors(Buffer.from(bytes));
-    if (name.endsWith(".npy")) return storedNpy(Buffer.from(bytes));
-  } catch {
-    return null;
-  }
-  return null;
-}
-
-const floatsOf = (bytes: Buffer): Float32Array =>
-  Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(4 * i));
-
-function storedSafetensors(bytes: Buffer): ReadonlyMap<string, Stored> {
-  const start = 8 + Number(bytes.readBigUInt64LE());
-  const header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  >;
-  const entries = Object.entries(header).filter(([name, one]) => name !== "__metadata__" && one.dtype === "F32");
-  return new Map(
-    entries.map(
-      ([
-        name,
-        {
-          shape,
-          data_offsets: [from, to],
-        },
-      ]) => [name, { shape, floats: floatsOf(bytes.subarray(start + from, start + to)) }],
-    ),
-  );
-}
-
-/** The header is a Python literal, which becomes JSON by its brackets and words. */
-function storedNpy(bytes: Buffer): ReadonlyMap<string, Stored> {
-  const start = bytes[6] === 1 ? 10 + bytes.readUInt16LE(8) : 12 + bytes.readUInt32LE(8);
-  const literal = bytes
-    .toString("latin1", bytes[6] === 1 ? 10 : 12, start)
-    .replaceAll("'", '"')
-    .replaceAll("(", "[")
-    .replaceAll(")", "]")
-    .replaceAll("True", "true")
-    .replaceAll("False", "false")
-    .replaceAll(/,\s*([\]}])/g, "$1");
-  const header = JSON.parse(literal) as { descr: string; fortran_order: boolean; shape: [number, number] };
-  if (header.descr !== "<f4") throw new Error("not told");
-  const { shape } = header;
-  const floats = floatsOf(bytes.subarray(start));
-  const [rows, columns] = shape;
-  const at = (i: number): number => Math.floor(i / columns) + (i % columns) * rows;
-  return new Map([["array", { shape, floats: header.fortran_order ? floats.map((_, i) => floats[at(i)]!) : floats }]]);
-}
-
-const same = (a: Float32Array, b: Float32Array): boolean =>
-  a.length === b.length && a.every((value, i) => Object.is(value, b[i]));
 
 const transposed = ({ shape, floats }: Stored): Float32Array => {
   const [rows, columns] = shape as [number, number];
   return floats.map((_, i) => floats[(i % rows) * columns + Math.floor(i / rows)]!);
 };
 
-/**
- * What is wrong with weights that a case was accepted with; null: nothing, or the simple reader cannot tell.
- * @param sound the weights of the same files without damage, where those are accepted: a .npz is held to them, since its
- *   CRC-32 has to show any damage
- */
-export function weightsFault({ kind, files }: FileCase, weights: DictionaryWeights, sound: DictionaryWeights | null) {
-  if (![weights.atoms, ...(weights.center ? [weights.center] : [])].every((one) => one.every(Number.isFinite))) {
-    return "weights that are not finite";
+/** What is wrong with weights that a case was accepted with; null: nothing, or the simple reader cannot tell. */
+export function weightsFault(one: FileCase, weights: DictionaryWeights): string | null {
+  for (const [name, values] of Object.entries(arraysOf(weights))) {
+    // A threshold of infinity is that of an atom that never fires.
+    if (name !== "threshold" && !values.every(Number.isFinite)) return `a ${name} that is not finite`;
   }
-  const [name, bytes] = Object.entries(files).find(([one]) =>
-    /^(?:w|params(?:_layer_1)?|ae|sae|sae_weights|weights|W_dec_1)\./.test(one),
-  )!;
-  if (name.endsWith(".npz"))
-    return sound === null || same(sound.atoms, weights.atoms) ? null : "other atoms than before";
-  const tensors = stored(name, bytes);
-  if (tensors === null) return null;
-  const matrices = [...tensors.values()].filter(({ shape }) => shape.length === 2);
-  const find = (one: string): Stored | undefined =>
-    [...tensors].find(([found]) => found.toLowerCase() === one.toLowerCase())?.[1];
-  const atoms = {
-    dictionary: () => find("atoms")?.floats,
-    "sae-lens": () => find("W_dec")?.floats,
-    sparsify: () => find("W_dec")?.floats,
-    "gemma-scope": () => find("W_dec")?.floats,
-    "dictionary-learning": () => {
-      const decoder = find("decoder.weight");
-      return decoder && transposed(decoder);
-    },
-    // Norms are folded into them, or multipliers.
-    openmoss: () => undefined,
-    overcomplete: () => undefined,
-    "matryoshka-sae": () => find("W_dec")?.floats,
-    openai: () => {
-      const decoder = find("decoder.weight");
-      return decoder && transposed(decoder);
-    },
-    "cross-layer": () => (find("w_dec") ?? find("W_dec_1"))?.floats,
-    atoms: () => (matrices.length === 1 ? matrices[0]!.floats : undefined),
-  }[kind]();
-  if (atoms !== undefined && !same(atoms, weights.atoms)) return "other atoms than the file's";
-  const encoder = { "sae-lens": "W_enc", sparsify: "encoder.weight", "gemma-scope": "W_enc" }[kind as string];
-  const weight = weights.tensors?.["encoder_weight"];
-  const found = encoder === undefined ? undefined : find(encoder);
-  // Folded norms change it.
-  if (found === undefined || weight === undefined || weights.kind === "topk") return null;
-  const wanted = kind === "sparsify" ? found.floats : transposed(found);
-  return same(wanted, weight) ? null : "another encoder than the file's";
+  if (one.published !== undefined) return publishedFault(one, one.published, weights);
+  if (one.kind === "sae-lens") return saeLensFault(one, weights);
+  const [name, bytes] = Object.entries(one.files).find(([file]) => /^(?:w|weights)\./.test(file))!;
+  const matrices = [...(storedTensors(name, bytes)?.values() ?? [])].filter(({ shape }) => shape.length === 2);
+  if (matrices.length !== 1 || same(matrices[0]!.floats, weights.atoms)) return null;
+  return "other atoms than the file's";
+}
+
+/**
+ * A fixture's arrays that are one of its tensors, as it lies or transposed, must be that tensor of the damaged file too. Bytes
+ * of a zip have a CRC-32, which has to show damage.
+ */
+function publishedFault(
+  { damage, files, damagedFile }: FileCase,
+  published: PublishedFolder,
+  weights: DictionaryWeights,
+) {
+  if (damage !== "bytes" && damage !== "config") return null;
+  if (published.weightsFiles.length > 1 || !alike(weights, published.weights)) return null;
+  const format = formatOf(damagedFile);
+  if (format === "npz" && !sameNumbers(weights, published.weights)) return "other numbers than before";
+  const name = Object.keys(files).find((file) => formatOf(file) === "safetensors");
+  const stored = name === undefined ? null : storedTensors(name, files[name]!);
+  if (stored === null) return null;
+  const arrays = arraysOf(weights);
+  for (const [array, { tensor, turned }] of relationsOf(published)) {
+    const found = stored.get(tensor);
+    if (found === undefined) continue;
+    const wanted = turned ? transposed(found) : found.floats;
+    if (!same(wanted, arrays[array]!)) return `another ${array} than the file's ${tensor}`;
+  }
+  return null;
+}
+
+/** Of one kind with the same arrays of the same lengths: only then a relation must hold for both. */
+function alike(a: DictionaryWeights, b: DictionaryWeights): boolean {
+  const lengths = (one: DictionaryWeights): string =>
+    Object.entries(arraysOf(one))
+      .map(([name, { length }]) => `${name} ${length}`)
+      .join();
+  return a.kind === b.kind && lengths(a) === lengths(b);
+}
+
+interface Relation {
+  readonly tensor: string;
+  readonly turned: boolean;
+}
+const known = new Map<PublishedFolder, Map<string, Relation>>();
+
+/** Which array of a dictionary is which tensor of its publisher's file. */
+function relationsOf(folder: PublishedFolder): ReadonlyMap<string, Relation> {
+  const found = known.get(folder) ?? new Map<string, Relation>();
+  if (!known.has(folder)) {
+    for (const [array, values] of Object.entries(arraysOf(folder.weights))) {
+      for (const [tensor, { shape, data }] of Object.entries(folder.weightsFiles[0]!.tensors)) {
+        const stored = { shape, floats: Float32Array.from(data) };
+        const turned = shape.length === 2 && same(transposed(stored), values);
+        if (turned || same(stored.floats, values)) found.set(array, { tensor, turned });
+      }
+    }
+    known.set(folder, found);
+  }
+  return found;
 }
 
 /** Settings that SAELens 6.54.12 itself would load, as far as they decide codes (handle_config_defaulting). */
-export function saeLensFault({ files }: FileCase, weights: DictionaryWeights): string | null {
+function saeLensFault({ files }: FileCase, weights: DictionaryWeights): string | null {
   const config = configOf(files["cfg.json"]!);
   if (config === null) return null;
   const { metadata, activation_fn: fn, activation_fn_str: oldFn } = config;

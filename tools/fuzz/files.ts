@@ -9,7 +9,7 @@
 import { Fault } from "../../src/engine/core/errors.ts";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { DictionaryWeights } from "../../src/engine/core/dictionary-weights.ts";
 import { readExamples } from "../../src/engine/dictionaries/examples.ts";
@@ -19,8 +19,9 @@ import { writeDictionary } from "../../src/engine/dictionaries/importing/write-d
 import { readLabels } from "../../src/engine/dictionaries/labels.ts";
 import { readManifest } from "../../src/engine/dictionaries/manifest.ts";
 import { loadWeights } from "../../src/engine/dictionaries/weights.ts";
-import { D, type FileCase, fileCaseOf } from "./file-cases.ts";
-import { saeLensFault, weightsFault } from "./file-oracles.ts";
+import { type FileCase, fileCaseOf } from "./file-cases.ts";
+import { weightsFault } from "./file-oracles.ts";
+import { sameNumbers } from "./published-folders.ts";
 import { most, only, secondsToRun, seed } from "./options.ts";
 
 const until = performance.now() + secondsToRun * 1000;
@@ -29,6 +30,8 @@ const until = performance.now() + secondsToRun * 1000;
 const PATIENCE = 60;
 /** MiB that this process may hold at its peak: some 200 for itself and tsx. */
 const MOST_MIB = 900;
+/** Faults after which it ends. */
+const MOST_FAULTS = 20;
 /** Characters of a refusal. */
 const MOST_SAID = 4000;
 
@@ -39,17 +42,21 @@ mkdirSync(models);
 type Outcome = { readonly weights: DictionaryWeights } | { readonly refused: string };
 
 /** @throws whatever is no refusal in words */
-async function read(files: FileCase["files"], { kind, file, flags }: FileCase): Promise<Outcome> {
-  const place = join(folder, "case");
-  rmSync(place, { recursive: true, force: true });
-  mkdirSync(place);
-  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(place, name), bytes);
+async function read(files: FileCase["files"], { kind, path, file, flags }: FileCase): Promise<Outcome> {
+  const root = join(folder, "case");
+  rmSync(root, { recursive: true, force: true });
+  const place = join(root, path);
+  mkdirSync(place, { recursive: true });
+  for (const [name, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(place, name)), { recursive: true });
+    writeFileSync(join(place, name), bytes);
+  }
   try {
     if (kind === "dictionary") return await load(place);
     const understood = await understand(file === undefined ? place : join(place, file), flags);
     const { loaded } = await writeDictionary(understood, { modelsDir: models, id: "x", force: true });
-    if (!loaded.weights.atoms.every((value, i) => value === understood.weights.atoms[i])) {
-      throw new Error("the dictionary that was written holds other atoms than were read");
+    if (!sameNumbers(loaded.weights, understood.weights)) {
+      throw new Error("the dictionary that was written holds other numbers than were read");
     }
     return { weights: loaded.weights };
   } catch (error) {
@@ -64,12 +71,14 @@ async function load(place: string): Promise<Outcome> {
   const manifest = await readManifest(place, () => {});
   const labels = await readLabels(place, manifest.m);
   for (const index of labels?.facts.keys() ?? []) if (!(index < manifest.m)) throw new Error(`a label of ${index}`);
-  await readExamples(place, D, () => {});
+  await readExamples(place, manifest.dIn, () => {});
   return { weights: (await loadWeights(place, manifest)).weights };
 }
 
 /** What is left in the models folder: one dictionary that loads, or none. */
 async function leftBehind(had: boolean): Promise<string | null> {
+  const places = readdirSync(folder).toSorted().join();
+  if (places !== "case,models") return `the folder around holds ${places}`;
   const names = readdirSync(models);
   if (names.length === 0) return had ? "the dictionary that was there is gone" : null;
   if (names.join() !== "x") return `the models folder holds ${names.join()}`;
@@ -86,26 +95,44 @@ const report = (what: string): void => {
 };
 
 async function check(index: number): Promise<string> {
-  const one = fileCaseOf(seed, index);
+  const one = await fileCaseOf(seed, index);
   const had = existsSync(join(models, "x"));
   const outcome = await read(one.files, one);
   const left = one.kind === "dictionary" ? null : await leftBehind(had);
   if (left !== null) throw new Error(left);
-  const what = `${one.kind} ${one.file ?? one.damagedFile}`;
-  if ("refused" in outcome) {
-    if (outcome.refused.length > MOST_SAID) {
-      throw new Error(`a refusal of ${outcome.refused.length} characters: ${outcome.refused.slice(0, 200)}`);
-    }
-    counts.set(`${what} refused`, (counts.get(`${what} refused`) ?? 0) + 1);
-    return outcome.refused;
+  const refused = "refused" in outcome;
+  const what = `${one.kind}: ${one.damage}`;
+  counts.set(
+    `${what} ${refused ? "refused" : "read"}`,
+    (counts.get(`${what} ${refused ? "refused" : "read"}`) ?? 0) + 1,
+  );
+  const fault = refused ? refusalFault(one, outcome.refused) : await acceptedFault(one, outcome.weights);
+  if (fault !== null) throw new Error(`${what} of ${one.path} ${one.damagedFile} ${one.tensor ?? ""}: ${fault}`);
+  return refused ? outcome.refused : "read";
+}
+
+/** What is wrong with a refusal; null: nothing. */
+function refusalFault({ expected }: FileCase, said: string): string | null {
+  if (said.length > MOST_SAID) return `a refusal of ${said.length} characters: ${said.slice(0, 200)}`;
+  if (expected === undefined) return null;
+  if ("read" in expected) return `refused: ${said}`;
+  return expected.refused.some((word) => said.includes(word))
+    ? null
+    : `does not say ${expected.refused.join(" or ")}: ${said}`;
+}
+
+/** What is wrong with a dictionary that was read; null: nothing. */
+async function acceptedFault(one: FileCase, weights: DictionaryWeights): Promise<string | null> {
+  const { expected, published, twin } = one;
+  if (expected !== undefined && "refused" in expected) return "was read";
+  if (expected !== undefined && published !== undefined && !sameNumbers(weights, published.weights))
+    return "read as other numbers";
+  if (twin !== undefined && one.damage !== "bytes") {
+    const other = await read(twin, one);
+    if ("refused" in other || !sameNumbers(other.weights, weights))
+      return "the same numbers as float32 are another dictionary";
   }
-  const sound = await read(one.sound, one).catch(() => null);
-  const fault =
-    weightsFault(one, outcome.weights, sound !== null && "weights" in sound ? sound.weights : null) ??
-    (one.kind === "sae-lens" ? saeLensFault(one, outcome.weights) : null);
-  if (fault !== null) throw new Error(`accepted with ${fault}`);
-  counts.set(`${what} read`, (counts.get(`${what} read`) ?? 0) + 1);
-  return "read";
+  return weightsFault(one, weights);
 }
 
 /** Ends the process when no case has ended for PATIENCE seconds, since a hung thread cannot do so itself. */
@@ -134,11 +161,12 @@ process.on("uncaughtException", (error) => {
   process.exit(1);
 });
 if (only !== undefined) {
-  const { kind, files, damagedFile } = fileCaseOf(seed, index);
-  console.log(kind, damagedFile, Buffer.from(files[damagedFile]!).toString("latin1").slice(0, 1500));
+  const { kind, path, damage, files, damagedFile } = await fileCaseOf(seed, index);
+  console.log(kind, path, damage, damagedFile);
+  if (damagedFile in files) console.log(Buffer.from(files[damagedFile]!).toString("latin1").slice(0, 1500));
   console.log(await check(index));
 } else {
-  for (; index < most && performance.now() < until && faults.length < 20; index++) {
+  for (; index < most && performance.now() < until && faults.length < MOST_FAULTS; index++) {
     Atomics.store(progress, 0, index);
     try {
       await check(index);

@@ -9,7 +9,9 @@ import {
 } from "../../core/float-formats.ts";
 import { isObject } from "../../core/json-object.ts";
 import { FormatError } from "./format-error.ts";
+import { isSetting, settingOf } from "./integer-settings.ts";
 import { fillExactly, floatArray, openPlainFile, readExactly } from "./plain-file.ts";
+import type { Setting } from "./tensor-file.ts";
 
 /**
  * The safetensors format: u64 little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, the data.
@@ -60,16 +62,25 @@ export class SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Values of its small integer tensors. */
+  readonly settings: ReadonlyMap<string, Setting>;
   /** The file's bytes before the first tensor. */
   readonly head: Uint8Array;
   readonly #handle: FileHandle;
 
-  private constructor(path: string, handle: FileHandle, head: Uint8Array, header: Header) {
+  private constructor(
+    path: string,
+    handle: FileHandle,
+    head: Uint8Array,
+    header: Header,
+    settings: ReadonlyMap<string, Setting>,
+  ) {
     this.path = path;
     this.#handle = handle;
     this.head = head;
     this.tensors = header.tensors;
     this.metadata = header.metadata;
+    this.settings = settings;
   }
 
   /** @throws FormatError when the file is no sound safetensors file; the system's error when it cannot be read. */
@@ -85,7 +96,13 @@ export class SafetensorsFile {
         );
       }
       const head = await readExactly(handle, path, 0, 8 + length);
-      return new SafetensorsFile(path, handle, head, parseHeader(path, head.toString("utf8", 8), head.length, size));
+      const header = parseHeader(path, head.toString("utf8", 8), head.length, size);
+      const settings = new Map<string, Setting>();
+      for (const [name, entry] of header.tensors) {
+        if (!isSetting(entry)) continue;
+        settings.set(name, settingOf(entry, await readExactly(handle, path, entry.from, entry.to - entry.from)));
+      }
+      return new SafetensorsFile(path, handle, head, header, settings);
     } catch (error) {
       await handle.close();
       throw error;

@@ -20,7 +20,7 @@ export interface TensorHead {
 export interface TensorFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorHead>;
-  /** Plain values that the file holds beside its tensors, by dotted name. */
+  /** Plain values that the file holds beside its tensors, and small integer tensors, by dotted name. */
   readonly settings?: ReadonlyMap<string, Setting>;
   /** Names of nested dicts that hold tensors themselves; "" is the outermost. Their tensors' names begin with it. */
   readonly stateDicts?: readonly string[];

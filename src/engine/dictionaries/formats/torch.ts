@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { FLOAT_BYTES, FloatDecoder, type FloatType, MAX_FLOATS } from "../../core/float-formats.ts";
 import { FormatError } from "./format-error.ts";
+import { isSetting, MAX_SETTING_ELEMENTS, settingOf } from "./integer-settings.ts";
 import { floatArray, openPlainFile, readExactly } from "./plain-file.ts";
 import { isRowMajor, toRowMajor } from "./strided.ts";
 import type { Setting, TensorFile } from "./tensor-file.ts";
@@ -37,9 +38,6 @@ const MAX_MEMBERS = 100_000;
 
 /** A scalar that is expanded stands for a bias; weights are never expanded. */
 const MAX_EXPANDED_FLOATS = 2 ** 24;
-
-/** Elements of an integer tensor that counts as a setting, such as k or the sizes of groups. */
-const MAX_SETTING_ELEMENTS = 1024;
 
 /** Read in pieces: one read() of Node moves 2 GiB at most. */
 const READ_BYTES = 16 << 20;
@@ -223,35 +221,18 @@ async function readView(path: string, name: string, tensor: TorchTensor, storage
   return isRowMajor(shape, strides) ? data : toRowMajor(data, shape, strides);
 }
 
-/** Small integer tensors are settings that a module saved as buffers. */
+/** Small integer tensors, unless they are odd views of a large storage. */
 async function integerSettings({ tensors }: TorchContents, storages: Storages): Promise<Map<string, Setting>> {
   const settings = new Map<string, Setting>();
-  for (const [name, tensor] of tensors) {
-    const { storage, shape, strides, offset } = tensor;
-    const count = shape.reduce((product, size) => product * size, 1);
-    const read = INTEGERS[storage.dtype];
-    if (read === undefined || shape.length > 1 || count > MAX_SETTING_ELEMENTS) continue;
-    // An odd view of a large storage is no setting.
-    if (storage.count > MAX_SETTING_ELEMENTS) continue;
+  for (const [name, { storage, shape, strides, offset }] of tensors) {
+    const head = { dtype: storage.dtype, shape };
+    if (!isSetting(head) || storage.count > MAX_SETTING_ELEMENTS) continue;
     const parts: Uint8Array[] = [];
     for await (const part of storages.read(storage, 0, storage.count * storage.width)) parts.push(part);
-    const bytes = Buffer.concat(parts);
-    const values = Array.from({ length: count }, (_, i) =>
-      read(bytes, (offset + i * (strides[0] ?? 0)) * storage.width),
-    );
-    settings.set(name, shape.length === 0 ? values[0]! : values);
+    settings.set(name, settingOf(head, Buffer.concat(parts), { offset, stride: strides[0] ?? 0 }));
   }
   return settings;
 }
-
-const INTEGERS: Readonly<Record<string, (bytes: Buffer, at: number) => number | boolean>> = {
-  I64: (bytes, at) => Number(bytes.readBigInt64LE(at)),
-  I32: (bytes, at) => bytes.readInt32LE(at),
-  I16: (bytes, at) => bytes.readInt16LE(at),
-  I8: (bytes, at) => bytes.readInt8(at),
-  U8: (bytes, at) => bytes.readUInt8(at),
-  BOOL: (bytes, at) => bytes.readUInt8(at) !== 0,
-};
 
 /** On a thread of its own, whose heap is limited. @throws FormatError */
 async function describeApart(pickles: TorchPickles): Promise<TorchDescription> {

@@ -4,11 +4,11 @@ import { basename, dirname, extname, join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import type { TopkSettings } from "../../encoders/topk.ts";
 import { FormatError } from "../formats/format-error.ts";
-import { SafetensorsFile } from "../formats/safetensors.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
 import { expectTensors, matrixShape } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { fixedBy, onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
+import { COUNT } from "./read-config.ts";
 import { transpose } from "./transpose.ts";
 import type { Known, Understood } from "./understood.ts";
 
@@ -141,19 +141,12 @@ async function kOf(file: TensorFile, { k: given }: ImportFlags, thresholds: bool
 async function readK(file: TensorFile): Promise<number> {
   const { dtype, shape } = file.tensors.get(K)!;
   const count = shape.reduce((product, size) => product * size, 1);
-  let value = Number.NaN;
-  if (count === 1 && file instanceof SafetensorsFile && (dtype === "I64" || dtype === "I32")) {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of file.pieces(K)) pieces.push(piece);
-    const bytes = Buffer.concat(pieces);
-    value = dtype === "I64" ? Number(bytes.readBigInt64LE()) : bytes.readInt32LE();
-  } else if (count === 1) {
-    value = (await file.readFloats(K))[0]!;
-  }
-  if (Number.isSafeInteger(value) && value >= 1) return value;
+  const stored = [file.settings?.get(K) ?? []].flat();
+  const [value] = count !== 1 ? [] : stored.length === 1 ? stored : await file.readFloats(K);
+  if (COUNT.test(value)) return value;
   throw new FormatError(
     file.path,
-    `k must be one integer ≥ 1; it is ${Number.isNaN(value) ? `[${shape.join(", ")}] ${dtype}` : value}.`,
+    `k must be one integer ≥ 1; it is ${value === undefined ? `[${shape.join(", ")}] ${dtype}` : String(value)}.`,
   );
 }
 

@@ -3,9 +3,9 @@ import { LARGEST_FLOAT32 } from "../../core/float-formats.ts";
 import { Fault } from "../../core/errors.ts";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import { FormatError } from "../formats/format-error.ts";
-import { SafetensorsFile } from "../formats/safetensors.ts";
-import { findTensorFile, openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import { shownJson } from "../formats/json-file.ts";
+import { findTensorFile, type TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { fixedBy, onePassOf, type OnePassParts, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { transpose } from "./transpose.ts";
@@ -30,7 +30,7 @@ export async function findCrossCoder(folder: string): Promise<string | null> {
   for (const stem of WEIGHTS) {
     const path = await findTensorFile(folder, stem);
     if (path === null) continue;
-    const file = await openTensorFile(path);
+    const file = await openWeights(path);
     try {
       if (isCrossCoder(file)) return path;
     } finally {
@@ -41,7 +41,7 @@ export async function findCrossCoder(folder: string): Promise<string | null> {
 }
 
 export async function understandCrossCoder(path: string, flags: ImportFlags): Promise<Understood> {
-  const file = await openTensorFile(path);
+  const file = await openWeights(path);
   try {
     return await understandCrossCoderFile(file, flags);
   } finally {
@@ -153,12 +153,12 @@ const [ALPHA_SAE, ALPHA_CROSSCODER] = [1, 0.1];
  * @throws Fault for a threshold of each layer, under which a latent may be active in one layer alone
  */
 async function thresholdOf(file: TensorFile, decoder: Decoder) {
-  const id = await integerOf(file, "code_normalization_id");
-  const norm = id === null ? NORMALIZATIONS[0] : NORMALIZATIONS[id - 1];
+  const id = file.settings?.get("code_normalization_id") ?? null;
+  const norm = id === null ? NORMALIZATIONS[0] : NORMALIZATIONS[Number(id) - 1];
   if (norm === undefined)
     throw new FormatError(
       file.path,
-      `code_normalization_id is ${id}; dictionary_learning has 1 to ${NORMALIZATIONS.length}.`,
+      `code_normalization_id is ${shownJson(id)}; dictionary_learning has 1 to ${NORMALIZATIONS.length}.`,
     );
   const { shape } = file.tensors.get("threshold")!;
   if (norm === "DECOUPLED" || shape.length > 0) {
@@ -193,15 +193,6 @@ function codeNorms({ stored, layers, m, d }: Decoder, norm: Exclude<(typeof NORM
     norms[j] = { CROSSCODER: sum, SAE: sae, MIXED: ALPHA_SAE * sae + ALPHA_CROSSCODER * sum, NONE: 1 }[norm];
   }
   return norms;
-}
-
-/** An integer buffer of a torch file or a safetensors file; null where there is none. */
-async function integerOf(file: TensorFile, name: string): Promise<number | null> {
-  const setting = file.settings?.get(name);
-  if (typeof setting === "number") return setting;
-  if (!(file instanceof SafetensorsFile) || !file.tensors.has(name)) return null;
-  for await (const bytes of file.pieces(name)) return bytes[0] ?? null;
-  return null;
 }
 
 /** Added to a deviation or scale by dictionary_learning where it divides. */

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import {
   fixedBy,
@@ -113,7 +113,7 @@ export async function understandDictionaryLearning(
   refusePursuitFlags(flags, "a dictionary of dictionary_learning");
   refuseTranscoder(flags, "dictionary_learning");
   const trainer = await readTrainer(folder);
-  const file = await openTensorFile(weights);
+  const file = await openWeights(weights);
   try {
     return await understandTensors(file, trainer, flags);
   } finally {

@@ -5,8 +5,8 @@ import type { Role } from "../../core/dictionary.ts";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import { shownJson } from "../formats/json-file.ts";
 import { FormatError } from "../formats/format-error.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors, matrixShape } from "./expect-tensors.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, matrixShape, openWeights } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { BOOLEAN, Config, STRING } from "./read-config.ts";
@@ -24,7 +24,7 @@ export const GEMMA_SCOPE_WEIGHTS = "params";
 export async function understandGemmaScope(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   refusePursuitFlags(flags, "Gemma Scope's JumpReLU");
   const config = await readConfig(folder);
-  const file = await openTensorFile(weights);
+  const file = await openWeights(weights);
   try {
     return await understandParams(folder, file, config, flags);
   } finally {

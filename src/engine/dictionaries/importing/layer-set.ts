@@ -2,9 +2,8 @@ import { Fault } from "../../core/errors.ts";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError } from "../formats/format-error.ts";
-import { SafetensorsFile } from "../formats/safetensors.ts";
 import type { TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors, matrixShape } from "./expect-tensors.ts";
+import { expectTensors, matrixShape, openWeights } from "./expect-tensors.ts";
 import { transpose } from "./transpose.ts";
 
 /** Shapes of one layer of a set, and the layers that it writes to. */
@@ -75,8 +74,8 @@ function writesOf({ path, tensors }: TensorFile, name: string, m: number, d: num
   throw new FormatError(path, `${name} is ${found}; it should be [${m}, layers written, ${d}].`);
 }
 
-async function withFile<T>(path: string, read: (file: SafetensorsFile) => T | Promise<T>): Promise<T> {
-  const file = await SafetensorsFile.open(path);
+async function withFile<T>(path: string, read: (file: TensorFile) => T | Promise<T>): Promise<T> {
+  const file = await openWeights(path);
   try {
     return await read(file);
   } finally {

@@ -2,8 +2,8 @@ import { Fault } from "../../core/errors.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { fixedBy, onePassOf, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { BOOLEAN, Config, COUNT, NUMBER, OBJECT, STRING } from "./read-config.ts";
@@ -68,7 +68,7 @@ export async function understandLlamaScope(
       `--role ${flags.role}: the hook points in the config say the other role; leave it out.`,
     ]);
   }
-  const file = await openTensorFile(weights);
+  const file = await openWeights(weights);
   try {
     return await fold(file, layout, settings, flags);
   } finally {

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
-import { findTensorFile, openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import { findTensorFile, type TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { groupsNote, nestedSizes, onePassOf, rangeOf, refusePursuitFlags, refuseTranscoder } from "./one-pass.ts";
 import { BOOLEAN, Config, COUNT, STRING } from "./read-config.ts";
@@ -39,7 +39,7 @@ export async function understandMatryoshkaSae(
   refusePursuitFlags(flags, "a dictionary of matryoshka_sae");
   refuseTranscoder(flags, FROM);
   const settings = await readSettings(folder);
-  const opened = await openTensorFile(weights);
+  const opened = await openWeights(weights);
   try {
     const { file, notes } = stateDictOf(opened, flags.key);
     const understood = await understandTensors(file, settings, flags);

@@ -7,8 +7,8 @@ import { atomNorms } from "../../core/dictionary-weights.ts";
 import type { JumpReluSettings } from "../../encoders/jumprelu.ts";
 import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { onePassOf, type OnePassParts, rangeOf, refusePursuitFlags } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
@@ -39,7 +39,7 @@ export async function findOpenMoss(folder: string): Promise<string | null> {
   if (!(await isFile(join(folder, CONFIG)))) return null;
   for (const path of WEIGHTS.map((name) => join(folder, name))) {
     if (!(await isFile(path))) continue;
-    const file = await openTensorFile(path);
+    const file = await openWeights(path);
     try {
       const names = [...file.tensors.keys()];
       // R1-Distill has the same files, with other tensors in them.
@@ -61,7 +61,7 @@ export async function findOpenMoss(folder: string): Promise<string | null> {
 export async function understandOpenMoss(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   refusePursuitFlags(flags, "a dictionary of OpenMOSS");
   const settings = await readSettings(folder, flags);
-  const opened = await openTensorFile(weights);
+  const opened = await openWeights(weights);
   try {
     const { file, notes } = stateDictOf(
       opened,

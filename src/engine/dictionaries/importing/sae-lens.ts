@@ -2,10 +2,10 @@ import { Fault } from "../../core/errors.ts";
 import { join } from "node:path";
 import { INPUT_NORMS, type InputNorm } from "../../core/dictionary.ts";
 import { shownJson } from "../formats/json-file.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
 import { isObject } from "../../core/json-object.ts";
 import type { OnePassWeights } from "../../encoders/one-pass.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import { foldFactor } from "./fold-norms.ts";
 import { FLAG_VALUES, type ImportFlags } from "./import-flags.ts";
 import { groupsNote, nestedWidths } from "./one-pass.ts";
@@ -49,7 +49,7 @@ export async function understandSaeLens(
       `${folder} holds ${SAE_LENS_CONFIG} but no ${SAE_LENS_WEIGHTS}.safetensors; save_model writes both.`,
     ]);
   }
-  const file = await openTensorFile(weights);
+  const file = await openWeights(weights);
   try {
     const { file: tensors, notes: held } = stateDictOf(file, flags.key);
     const { notes, ...understood } = foldedBy(settings.normFactor, await read(tensors));

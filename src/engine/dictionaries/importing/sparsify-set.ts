@@ -3,8 +3,8 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { isObject } from "../../core/json-object.ts";
 import { readJsonFile } from "../formats/json-file.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import { findTensorFile, type TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import type { LayerSet, LayerShape, LayerWeights } from "./layer-set.ts";
 import { readSparsifyConfig, SPARSIFY_WEIGHTS, type SparsifyConfig } from "./sparsify.ts";
 import { scaled } from "./transpose.ts";
@@ -77,8 +77,13 @@ async function writesOverLayers(folder: string): Promise<boolean | null> {
 
 async function openSource(path: string): Promise<Source> {
   const config = await readSparsifyConfig(path, {}, true);
-  const weights = join(path, `${SPARSIFY_WEIGHTS}.safetensors`);
-  const file = await openTensorFile(weights);
+  const weights = await findTensorFile(path, SPARSIFY_WEIGHTS);
+  if (weights === null) {
+    throw new Fault("import", [
+      `${path} holds cfg.json but no ${SPARSIFY_WEIGHTS}.safetensors: put the weights of this layer there, or take its folder away.`,
+    ]);
+  }
+  const file = await openWeights(weights);
   try {
     const { d, m, targets, skip, normalized } = config;
     const names = Array.from({ length: targets }, (_, i) => i);
@@ -141,7 +146,7 @@ async function readLayer({ layer, d, m, writes }: LayerShape, sources: readonly 
   const { weights, config, norms } = sources[layer]!;
   const { targets, skip } = config;
   const factorIn = Math.sqrt(d) / norms[0];
-  const file = await openTensorFile(weights);
+  const file = await openWeights(weights);
   try {
     const atoms = new Float32Array(m * writes * d);
     const center = new Float32Array(writes * d);

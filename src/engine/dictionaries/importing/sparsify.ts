@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { Role } from "../../core/dictionary.ts";
 import type { TopkSettings } from "../../encoders/topk.ts";
 import { shownJson } from "../formats/json-file.ts";
-import { openTensorFile, type TensorFile } from "../formats/tensor-file.ts";
-import { expectTensors } from "./expect-tensors.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
+import { expectTensors, openWeights } from "./expect-tensors.ts";
 import type { ImportFlags } from "./import-flags.ts";
 import { onePassOf } from "./one-pass.ts";
 import { decoderAlone } from "./other-layouts.ts";
@@ -39,7 +39,7 @@ const ACTIVATIONS = ["topk", "groupmax"] as const;
 export async function understandSparsify(folder: string, weights: string, flags: ImportFlags): Promise<Understood> {
   const settings = await readSparsifyConfig(folder, flags, false);
   const { d, m, kind, role, skip, normalized, k, common, notes: configNotes } = settings;
-  const opened = await openTensorFile(weights);
+  const opened = await openWeights(weights);
   try {
     const { file, notes } = stateDictOf(opened, flags.key);
     const shapes = { "encoder.weight": [m, d], "encoder.bias": [m], W_dec: [m, d], b_dec: [d] };

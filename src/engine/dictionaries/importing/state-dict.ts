@@ -36,21 +36,25 @@ export function stateDictOf(file: TensorFile, key: string | undefined): StateDic
 
 function nestedFile(file: TensorFile, prefix: string): TensorFile {
   const inside = [...file.tensors].filter(([name]) => name.startsWith(prefix));
+  const settings = [...(file.settings ?? [])].filter(([name]) => name.startsWith(prefix));
   return {
     path: file.path,
+    settings: new Map(settings.map(([name, value]) => [name.slice(prefix.length), value])),
     tensors: new Map(inside.map(([name, head]) => [name.slice(prefix.length), head])),
     readFloats: (name) => file.readFloats(prefix + name),
     close: () => file.close(),
   };
 }
 
-function settingsNote({ settings }: TensorFile): readonly string[] {
-  if (settings === undefined || settings.size === 0) return [];
+/** Integer tensors are no part of it: the layouts' readers look at them. */
+function settingsNote({ settings, tensors }: TensorFile): readonly string[] {
+  const plain = [...(settings ?? [])].filter(([name]) => !tensors.has(name));
+  if (plain.length === 0) return [];
   // Outer settings first: an optimizer has many of its own.
   const depth = ([name]: readonly [string, Setting]): number => name.split(".").length;
-  const sorted = [...settings].toSorted((a, b) => depth(a) - depth(b));
+  const sorted = plain.toSorted((a, b) => depth(a) - depth(b));
   const shown = sorted.slice(0, SHOWN).map(([name, value]) => `${name} ${asText(value)}`);
-  const more = settings.size > SHOWN ? ` and ${settings.size - SHOWN} more` : "";
+  const more = plain.length > SHOWN ? ` and ${plain.length - SHOWN} more` : "";
   return [`The file also holds ${shown.join(", ")}${more}; import uses none of them.`];
 }
 

@@ -1,7 +1,7 @@
 import { Fault } from "../../core/errors.ts";
 import { FormatError } from "../formats/format-error.ts";
 import { NPY_TENSOR } from "../formats/npy.ts";
-import { isFloatType, openTensorFile, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
+import { isFloatType, type TensorFile, type TensorHead } from "../formats/tensor-file.ts";
 import type { ImportFlags, Source } from "./import-flags.ts";
 import { isCircuitTracer, understandCircuitTracer } from "./circuit-tracer.ts";
 import { connorRobConfig, understandConnorRob } from "./connor-rob.ts";
@@ -12,7 +12,7 @@ import { explainTensors } from "./other-layouts.ts";
 import { isOvercompleteEncoder, OVERCOMPLETE_WEIGHTS, understandOvercomplete } from "./overcomplete.ts";
 import { publisherOf, understandPublished } from "./single-map-files.ts";
 import { stateDictOf } from "./state-dict.ts";
-import { expectOnly } from "./expect-tensors.ts";
+import { expectOnly, openWeights } from "./expect-tensors.ts";
 import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Understood } from "./understood.ts";
 
 /**
@@ -21,7 +21,7 @@ import { type Known, orthogonalOf, pursuitOf, settle, settleOrthogonal, type Und
  * @throws Fault, FormatError
  */
 export async function understandWeights(path: string, flags: ImportFlags): Promise<Understood> {
-  const opened = await openTensorFile(path);
+  const opened = await openWeights(path);
   try {
     const { file, notes } = stateDictOf(opened, flags.key);
     const understood = await understandTensors(file, flags);

@@ -114,6 +114,16 @@ const REFUSED: readonly (readonly [string, () => string, ImportFlags, RegExp])[]
     {},
     /Layer 0 writes to the layers 0 to 2; the folder holds 2 layers/,
   ],
+  [
+    "a layer's folder without its weights",
+    () => {
+      const folder = cltTraining({});
+      rmSync(join(folder, "layers.1.mlp", "sae.safetensors"));
+      return folder;
+    },
+    {},
+    /layers\.1\.mlp holds cfg\.json but no sae\.safetensors: put the weights of this layer there/,
+  ],
 ];
 
 describe("a set of layers", () => {

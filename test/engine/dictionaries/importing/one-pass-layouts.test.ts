@@ -239,6 +239,55 @@ describe("published layouts refuse", () => {
   });
 });
 
+describe("a number that is not finite", () => {
+  it("is refused with its file, tensor and place", async () => {
+    const values = Array.from({ length: 24 }, (_, i) => (i === 9 ? Number.NaN : i / 8));
+    const shapes = { W_enc: [6, 4], W_dec: [6, 4], b_enc: [6], b_dec: [4] };
+    const transcoder = folders.of({ "layer_3.safetensors": tensorsOf(shapes, { W_dec: values }) });
+    await expect(understand(join(transcoder, "layer_3.safetensors"), {})).rejects.toThrow(
+      /layer_3\.safetensors.*W_dec\[2, 1\] is NaN; every weight must be finite\..*take another checkpoint/,
+    );
+    const scope = { w_enc: [4, 6], w_dec: [6, 1, 4], b_enc: [6], b_dec: [4], threshold: [6] };
+    const wide = { threshold: [1, 2, 3, 4, 5, Infinity] };
+    const set = folders.of({ "clt/params_layer_0.safetensors": tensorsOf(scope, wide) });
+    await expect(understand(join(set, "clt"), {})).rejects.toThrow(
+      /params_layer_0\.safetensors.*threshold\[5\] is Infinity/,
+    );
+  });
+});
+
+describe("integers of a safetensors file", () => {
+  /** The same file as torch's, with k as torch stores it. */
+  const withK = (k: number): Uint8Array => {
+    const shapes = { ...LINEAR, b_dec: [4], threshold: [] };
+    const plain = Buffer.from(tensorsOf(shapes));
+    const start = 8 + Number(plain.readBigUInt64LE());
+    const header = JSON.parse(plain.toString("utf8", 8, start)) as object;
+    const end = plain.length - start;
+    const text = Buffer.from(
+      JSON.stringify({ ...header, k: { dtype: "I64", shape: [], data_offsets: [end, end + 8] } }),
+    );
+    const [length, stored] = [Buffer.alloc(8), Buffer.alloc(8)];
+    length.writeBigUInt64LE(BigInt(text.length));
+    stored.writeBigInt64LE(BigInt(k));
+    return Buffer.concat([length, text, plain.subarray(start), stored]);
+  };
+  const topk = (k: number): string =>
+    folders.of({
+      "config.json": JSON.stringify({
+        trainer: { dict_class: "AutoEncoderTopK", activation_dim: 4, dict_size: 6, k: 5 },
+      }),
+      "ae.safetensors": withK(k),
+    });
+
+  it("are read as those of a checkpoint are", async () => {
+    expect((await understand(topk(5), {})).weights.settings).toMatchObject({ k: 5 });
+    await expect(understand(topk(6), {})).rejects.toThrow(
+      /ae\.safetensors: k is 6, but trainer\.k in config\.json is 5/,
+    );
+  });
+});
+
 describe("Llama Scope", () => {
   it("scales a transcoder's two sides by two factors, and says that nothing proves it", async () => {
     const { weights, notes } = await understand(llamaScope({ hook_point_out: "b" }), {});
