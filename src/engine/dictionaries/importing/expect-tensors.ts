@@ -26,9 +26,8 @@ export async function openWeights(path: string): Promise<TensorFile> {
 }
 
 function checkFinite({ path, tensors }: TensorFile, name: string, values: Float32Array): void {
-  // A finite number less itself is 0; a loop takes a third of the time of findIndex.
   let at = 0;
-  while (at < values.length && values[at]! - values[at]! === 0) at++;
+  while (at < values.length && Number.isFinite(values[at])) at++;
   if (at === values.length) return;
   const place: number[] = [];
   let rest = at;
