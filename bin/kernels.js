@@ -22,8 +22,7 @@ export async function compileKernels({ staleOnly }) {
 async function compile(configs) {
   const { default: asc } = await import("assemblyscript/asc");
   for (const config of configs) {
-    const { error, stderr } = await asc.main(["--config", config, "--target", "release"]);
-    process.stderr.write(stderr.toString());
+    const { error } = await asc.main(["--config", config, "--target", "release"], { stderr: process.stderr });
     if (error !== null) process.exit(1);
   }
 }

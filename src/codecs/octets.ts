@@ -61,7 +61,10 @@ export function inTwoSets({ inputs, rows_a: first, ...fields }: Record<string, u
   const { data, dtype, shape } = inputs as { data: Uint8Array; dtype: Dtype; shape: readonly number[] };
   const [count = 0, ...rest] = shape;
   if (typeof first !== "number" || !Number.isInteger(first) || first < 1 || first >= count) {
-    const said = first === undefined ? "it is missing" : `it is ${named(String(first))}`;
+    const said =
+      first === undefined
+        ? "it is missing"
+        : `it is ${typeof first === "number" ? first : named(JSON.stringify(first))}`;
     throw invalid(
       `rows_a in the query must be the number of rows of set a, from 1 to ${count - 1}; ${said}. The other rows are set b.`,
     );

@@ -8,6 +8,20 @@ import { deflated, dictBytes, type Format, torchBytes } from "./tensor-files.ts"
 
 /** Hostile checkpoints and .npz files around the tensors of a fixture. */
 
+/** Tensors that a publisher's class saves and that play no part in its codes, by layout: import does not read them. */
+export const UNREAD = new RegExp(
+  [
+    "^openai\\S* (?:latents_activation_frequency|latents_mean_square|stats_last_nonzero)$",
+    "^dictionary-learning-\\S*topk\\S* threshold$",
+    "^dictionary-learning-(?:batch|matry)\\S* k$",
+    "^overcomplete\\S* encoder\\.tied_to\\.",
+    "^clt-training\\S* (?:W_dec|b_dec|W_skip)$",
+    "^crosscoder\\S* (?:target_rms|k)$",
+    "^matryoshka-sae\\S*(?:topk|matryoshka-sae-matryoshka)\\S* b_enc$",
+    "^matryoshka-sae\\S* num_batches_not_active$",
+  ].join("|"),
+);
+
 /** A change to a case that is made of a fixture in one of its formats; null where it has nothing to change. */
 export type Damage = (draw: Draw, made: FileCase, folder: PublishedFolder, format: Format) => FileCase | null;
 
@@ -76,7 +90,8 @@ const zip: Damage = (draw, made, folder) => {
   const file = draw.pick(folder.weightsFiles);
   const whole = inFormat(folder, "npz");
   const [renamed] = rewritten(file, {}, "npz");
-  const members = Object.entries(file.tensors).map(([name, { shape: sizes, data }]) => ({
+  const read = Object.entries(file.tensors).filter(([name]) => !UNREAD.test(`${folder.kind} ${name}`));
+  const members = read.map(([name, { shape: sizes, data }]) => ({
     name: `${name}.npy`,
     bytes: npyBytes(sizes, data),
   }));

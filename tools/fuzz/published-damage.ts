@@ -1,5 +1,5 @@
 import { damaged, type Draw, type Json, oddly, TOKENS_OF_FILES } from "./damage.ts";
-import { ARCHIVE_DAMAGES, type Damage, withFile } from "./archive-damage.ts";
+import { ARCHIVE_DAMAGES, type Damage, UNREAD, withFile } from "./archive-damage.ts";
 import type { Expectation, FileCase } from "./file-cases.ts";
 import {
   inFormat,
@@ -86,18 +86,15 @@ function widthsIn(value: Json): readonly (readonly [Holder, string])[] {
   return inside.filter(([holder, key]) => !(fixed && holder === value && key !== "d_in" && key !== "num_latents"));
 }
 
-/** Tensors that a publisher's class saves and that play no part in its codes, by layout: import does not read them. */
-const UNREAD =
-  /^openai\S* (?:latents_activation_frequency|latents_mean_square|stats_last_nonzero)|^dictionary-learning-\S*topk\S* threshold$|^overcomplete\S* encoder\.tied_to\.|^dictionary-learning-(?:batch|matry)\S* k$/;
-
 /** Layouts and tensors that each damage leaves readable, as it should. */
 const EXCEPTIONS: Readonly<Record<string, RegExp>> = {
   // Tensors that are there or not, depending on how the class was made.
-  missing: /^overcomplete\S* dictionary\.multiplier$/,
+  missing:
+    /^overcomplete\S* dictionary\.multiplier$|^circuit-tracer\S* (?:k|W_skip|threshold_\d+|activation_function\.threshold)$|^clt-training\S* post_enc|^crosscoder\S* (?:threshold|code_normalization_id|activation_mean)$|^gemma-scope\S* affine|^openmoss\S* dataset_average|^sae-lens\S* scaling_factor$/,
   // The server looks for its own tensors only.
   extra: /^dictionary /,
   // Widths that differ tell of a transcoder.
-  shape: /^gemma-scope\S* w_enc$/i,
+  shape: /^gemma-scope\S* w_enc$|^openmoss\S* dataset_average/i,
 };
 
 /** Damage to one tensor of one file. */
@@ -169,7 +166,7 @@ const shape = ofTensor(
     ];
     return { [name]: draw.pick(shapes) };
   },
-  refusedBy,
+  (name) => ({ refused: [name, "should be", "holds no"] }),
 );
 
 const integers = ofTensor(

@@ -57,6 +57,7 @@ const floatBits = (value: number): number => {
 
 function halfBits(value: number): number {
   if (value === 0) return 0;
+  if (Number.isNaN(value)) return 0x7e00;
   const bits = floatBits(value);
   return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff);
 }
@@ -111,7 +112,14 @@ export type Settings = Readonly<Record<string, null | boolean | number | string 
  * @param inside name of the dict that holds the tensors; "": the outermost one
  * @param shared whether the float32 tensors are views of one storage, which is legal
  */
-export function torchBytes(tensors: Tensors, { inside = "", settings = {} as Settings, shared = false } = {}): Buffer {
+export function torchBytes(
+  tensors: Tensors,
+  {
+    inside = "",
+    settings = {},
+    shared = false,
+  }: { readonly inside?: string; readonly settings?: Settings; readonly shared?: boolean } = {},
+): Buffer {
   if (shared) return sharedStorage(tensors, { inside, settings });
   const entries = Object.entries(tensors).map(([name, one], i) => {
     const { dtype, shape, data } = one;

@@ -250,10 +250,11 @@ async function understandTensors(file: TensorFile, settings: Settings, flags: Im
 /** √d over the mean norm of a hook's rows. @throws Fault */
 async function normFactor(file: TensorFile, hook: string, d: number): Promise<number> {
   const name = NORM + hook;
-  const value = file.tensors.has(name) ? (await file.readFloats(name))[0] : undefined;
-  if (value !== undefined && Number.isFinite(value) && value > 0) return Math.sqrt(d) / value;
+  const stored = file.tensors.has(name) ? await file.readFloats(name) : [];
+  const [value] = stored;
+  if (stored.length === 1 && value !== undefined && Number.isFinite(value) && value > 0) return Math.sqrt(d) / value;
   throw new Fault("import", [
-    `${file.path}: ${name} is ${value ?? "missing"}; norm_activation dataset-wise needs the mean norm of the rows. ` +
+    `${file.path}: ${name} is ${stored.length > 1 ? `a list of ${stored.length}` : (value ?? "missing")}; norm_activation dataset-wise needs the mean norm of the rows. ` +
       "Set it with set_dataset_average_activation_norm and save again.",
   ]);
 }

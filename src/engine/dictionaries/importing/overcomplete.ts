@@ -203,6 +203,8 @@ async function readEncoder(file: TensorFile, m: number, d: number, atoms: Float3
   const tied = !tensors.has("encoder.weight");
   const biased = tensors.has("encoder.bias");
   const held = [...tensors.keys()].filter((name) => name.startsWith(TIED));
+  // A tied encoder saves the dictionary again under its own name.
+  if (tied && biased && held.length === 0) expectShape(file, "encoder.weight", [m, d]);
   expectTensors(
     file,
     { ...dictionary, ...jumps, ...(!tied && { "encoder.weight": [m, d] }), ...(biased && { "encoder.bias": [m] }) },

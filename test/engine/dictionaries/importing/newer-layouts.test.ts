@@ -208,3 +208,25 @@ describe("newer layouts", () => {
     expect(notes.join("\n")).toMatch(/Nested widths 1, 3, 6/);
   });
 });
+
+it("refuses a mean norm that is a list", async () => {
+  await expect(understand(openmoss({}, { ...OPENMOSS, [NORM]: [1] }), {})).resolves.toBeDefined();
+  const folder = folders.of({
+    "config.json": JSON.stringify({
+      sae_type: "sae",
+      d_model: D,
+      expansion_factor: M / D,
+      hook_point_in: "hook",
+      hook_point_out: "hook",
+    }),
+    "sae_weights.safetensors": tensorsOf({ ...OPENMOSS, [NORM]: [2] }, { [NORM]: [2, 3] }),
+  });
+  await expect(understand(folder, {})).rejects.toThrow(`${NORM} is a list of 2; norm_activation dataset-wise needs`);
+});
+
+it("takes no encoder of overcomplete for tied because its weight is missing", async () => {
+  const shapes = { "dictionary._weights": [M, D], "dictionary.multiplier": [], "encoder.bias": [M] };
+  await expect(understand(folders.weights(shapes), { k: 2, normalize: "l2" })).rejects.toThrow(
+    /holds no tensor encoder\.weight \[6, 4\]/,
+  );
+});
