@@ -4,7 +4,7 @@ import type { EncodeProgress, FailedFile } from "../bulk/encode-files.ts";
 import { SHARD_FORMATS, type ShardFormat } from "../bulk/shard-file.ts";
 import { snakeCase } from "../engine/core/json-object.ts";
 import { jobArray, readSettings } from "../server/config.ts";
-import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.ts";
+import { addBudgetOptions, type BudgetFlags, budgetOf } from "./encode-options.ts";
 
 interface Flags extends BudgetFlags {
   readonly dictionary: string;

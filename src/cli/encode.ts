@@ -11,7 +11,7 @@ import type { Settings } from "../server/settings.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 import { namedModel, openModel, SHIPPED } from "./embedder.ts";
 import type { Encoder } from "./encode-here.ts";
-import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.ts";
+import { addBudgetOptions, type BudgetFlags, budgetOf } from "./encode-options.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
 

@@ -15,7 +15,7 @@ import type { Understood } from "../engine/dictionaries/importing/understood.ts"
 import { writeDictionary } from "../engine/dictionaries/importing/write-dictionary.ts";
 import { snakeCase } from "../engine/core/json-object.ts";
 import { readSettings } from "../server/config.ts";
-import { shellWord } from "../server/first-request.ts";
+import { shellWord } from "../server/greeting.ts";
 
 /** Flags of a layout as they are parsed. */
 export interface LayoutFlags extends Omit<ImportFlags, "maxAtoms"> {

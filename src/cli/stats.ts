@@ -8,7 +8,7 @@ import { snakeCase } from "../engine/core/json-object.ts";
 import { FeaturesFile, newMeta } from "../engine/dictionaries/features-file.ts";
 import { loadWeights } from "../engine/dictionaries/weights.ts";
 import { readSettings } from "../server/config.ts";
-import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.ts";
+import { addBudgetOptions, type BudgetFlags, budgetOf } from "./encode-options.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
 
 interface Flags extends BudgetFlags {

@@ -17,7 +17,7 @@ import { decoderPursuit } from "../engine/encoders/decoder-pursuit.ts";
 import { chooseEncoder } from "../engine/serving/choose-encoder.ts";
 import { readSettings } from "../server/config.ts";
 import { dictionaryFolder } from "./dictionary-folder.ts";
-import { encoderOption } from "./encoder-option.ts";
+import { encoderOption } from "./encode-options.ts";
 import { encodeThere } from "./encode-there.ts";
 import { ServerClient } from "./server-client.ts";
 

@@ -1,12 +1,24 @@
-import { resolve } from "node:path";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join, relative, resolve } from "node:path";
+import { shortestFloats } from "../codecs/write-codes.ts";
 import { Cancellation } from "../engine/core/cancellation.ts";
 import { type Examples, readExamples } from "../engine/dictionaries/examples.ts";
 import type { DictionaryStatus, Engine } from "../engine/engine.ts";
-import { type TryableRows, writeFirstRequest } from "./first-request.ts";
 
 /** Rows that the first request shows, and the atoms of each. */
 const SHOWN = 3;
 const ATOMS = 8;
+
+/** A few rows for newcomers to try, and their texts. */
+export interface TryableRows {
+  readonly dictionary: string;
+  /** Version that the rows were chosen for. */
+  readonly sha256: string;
+  readonly rows: readonly Float32Array[];
+  readonly texts: readonly string[];
+  /** Whether the dictionary has labels to show. */
+  readonly labels: boolean;
+}
 
 /** Prints, once all loads are over, the dictionaries that are served, those that failed, the address and a line to try. */
 export async function greet(
@@ -77,3 +89,35 @@ async function byLabels(engine: Engine, id: string, { rows, texts }: Examples, w
   });
   return [...share.keys()].sort((a, b) => share[b]! - share[a]! || a - b);
 }
+
+/**
+ * Writes an encode request of these rows beside the other generated files.
+ * @param keyed whether the server requires a key: the line then has a placeholder for it
+ * @returns the curl line that posts it; its path is relative to the start folder if that is shorter
+ */
+export async function writeFirstRequest(
+  base: string,
+  cacheDir: string,
+  { dictionary, sha256, rows, labels }: TryableRows,
+  keyed = false,
+): Promise<string> {
+  await mkdir(cacheDir, { recursive: true });
+  const file = join(cacheDir, `try-${dictionary}-${sha256.slice(0, 12)}.json`);
+  // Written to a sibling first: two servers with one cache folder must not see half a file.
+  const partial = `${file}.${process.pid}`;
+  const request = {
+    inputs: rows.map(shortestFloats),
+    budget: { max_atoms: 8 },
+    include: labels ? ["labels", "summary"] : ["summary"],
+  };
+  await writeFile(partial, JSON.stringify(request));
+  await rename(partial, file);
+  const near = relative(process.cwd(), file);
+  const path = near.length < file.length ? near : file;
+  const key = keyed ? '-H "authorization: Bearer $KEY" ' : "";
+  return `curl -s ${base}/v1/dictionaries/${dictionary}/encode ${key}-H 'content-type: application/json' -d ${shellWord(`@${path}`)}`;
+}
+
+/** A word for a POSIX shell, quoted if necessary. */
+export const shellWord = (word: string): string =>
+  /^[\w@./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -2,8 +2,7 @@ import type { LoadedFacts } from "../runtime/protocol/messages.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import { BatchQueue } from "../scheduler/batch-queue.ts";
 import type { SparseCodes } from "../core/sparse-codes.ts";
-import { DictionaryExecutor } from "./dictionary-executor.ts";
-import type { EncodeWork } from "./encode-work.ts";
+import { DictionaryExecutor, type EncodeWork } from "./dictionary-executor.ts";
 import type { ServingOptions } from "./serving-options.ts";
 
 /** The queue of one dictionary's rows, before its runtime. */

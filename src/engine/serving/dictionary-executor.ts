@@ -1,14 +1,31 @@
 import type { BudgetColumns } from "../core/budget.ts";
 import type { Clock } from "../core/clock.ts";
+import type { PursuitChoice } from "../core/dictionary.ts";
 import { EngineError, Fault } from "../core/errors.ts";
-import type { BatchResult, BatchSpan, Telemetry } from "../core/telemetry.ts";
+import type { Rows } from "../core/rows.ts";
+import type { BatchResult, BatchSpan, Span, Telemetry } from "../core/telemetry.ts";
 import { RuntimeGone } from "../runtime/supervisor/runtime-process.ts";
 import type { SupervisedRuntime } from "../runtime/supervisor/supervised-runtime.ts";
 import { CostModel } from "../scheduler/cost-model.ts";
-import { type Executor, ExecutorCrash, type Piece } from "../scheduler/work.ts";
+import { type Executor, ExecutorCrash, type Piece, type Work } from "../scheduler/work.ts";
 import { STOP_REASONS, type SparseCodes } from "../core/sparse-codes.ts";
-import type { EncodeWork } from "./encode-work.ts";
 import { sliceCodes } from "../core/split-codes.ts";
+
+/** One request's checked rows with complete budgets, as it is queued for a dictionary. */
+export interface EncodeWork extends Work {
+  readonly rows: Rows;
+  /** [count, d_out], for transcoders */
+  readonly targets?: Rows;
+  readonly budgets: BudgetColumns;
+  /** [count] classes of the budgets, for predicting and learning costs. */
+  readonly classes: Uint16Array;
+  /** Of the request. */
+  readonly span: Span;
+  readonly trace: boolean;
+  readonly reconstruction: boolean;
+  /** This pursuit; absent: the dictionary's own encoder. */
+  readonly pursuit?: PursuitChoice;
+}
 
 export interface DictionaryExecutorOptions extends WatchdogRule {
   /** Its id. */

@@ -11,7 +11,7 @@ import type { CodesToDecode, Correlations, SparseCodes } from "../core/sparse-co
 import type { Rows } from "../core/rows.ts";
 import type { Span } from "../core/telemetry.ts";
 import type { SteerBatch, SteeredBatch } from "../core/steer-batch.ts";
-import type { EncodeWork } from "./encode-work.ts";
+import type { EncodeWork } from "./dictionary-executor.ts";
 import { FeaturesFile } from "../dictionaries/features-file.ts";
 import { type Examples, readExamples } from "../dictionaries/examples.ts";
 import { type Labels, labelsFor, readLabels } from "../dictionaries/labels.ts";

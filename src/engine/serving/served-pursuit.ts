@@ -12,7 +12,7 @@ import { decoderBudgetRule } from "./choose-encoder.ts";
 import type { RowBudgetRule } from "./check-encode.ts";
 import { createQueue } from "./create-queue.ts";
 import { DictionaryMemory, pursuitNeeds } from "./dictionary-memory.ts";
-import type { EncodeWork } from "./encode-work.ts";
+import type { EncodeWork } from "./dictionary-executor.ts";
 import { GramTask } from "./runtime-calls.ts";
 import { faultsOf, LoadRetry } from "./load-queue.ts";
 import type { ServingOptions } from "./serving-options.ts";

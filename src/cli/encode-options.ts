@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { WireError } from "../codecs/codec-error.ts";
+import { readEncoder } from "../codecs/read-encoder.ts";
 import type { Budget } from "../engine/core/budget.ts";
 import type { RequestEncoder } from "../engine/core/dictionary.ts";
-import { encoderOption } from "./encoder-option.ts";
 
 /** Flags of the parts of a budget, and of the encoder. */
 export interface BudgetFlags {
@@ -24,6 +25,13 @@ export function addBudgetOptions(command: Command): Command {
     .addOption(encoderOption());
 }
 
+/** --encoder of the commands that encode, as a request names it. Undefined: the dictionary's own. */
+export const encoderOption = (): Option =>
+  new Option(
+    "--encoder <encoder>",
+    'own, matching_pursuit or orthogonal; or settings, such as \'{"kind": "orthogonal", "score": "absolute"}\'',
+  ).argParser(parseEncoder);
+
 /** The budget that the flags make; null without any: the dictionary's default applies. */
 export function budgetOf({ maxAtoms, tolerance, residualNorm, minGain, group }: BudgetFlags): Budget | null {
   const budget: Budget = {
@@ -45,4 +53,12 @@ function parseLimit(given: string): number {
   const value = Number(given);
   if (given.trim() !== "" && Number.isFinite(value) && value >= 0) return value;
   throw new InvalidArgumentError("It must be a number ≥ 0.");
+}
+
+function parseEncoder(given: string): RequestEncoder | undefined {
+  try {
+    return readEncoder(given, "it");
+  } catch (error) {
+    throw error instanceof WireError ? new InvalidArgumentError(error.message) : error;
+  }
 }
