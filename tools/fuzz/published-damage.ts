@@ -93,8 +93,9 @@ const EXCEPTIONS: Readonly<Record<string, RegExp>> = {
     /^overcomplete\S* dictionary\.multiplier$|^circuit-tracer\S* (?:k|W_skip|threshold_\d+|activation_function\.threshold)$|^clt-training\S* post_enc|^crosscoder\S* (?:threshold|code_normalization_id|activation_mean)$|^gemma-scope\S* affine|^openmoss\S* dataset_average|^sae-lens\S* scaling_factor$/,
   // The server looks for its own tensors only.
   extra: /^dictionary /,
-  // Widths that differ tell of a transcoder.
-  shape: /^gemma-scope\S* w_enc$|^openmoss\S* dataset_average/i,
+  // Widths that differ tell of a transcoder. circuit-tracer has written W_dec in both orders. One number is one in any shape.
+  shape:
+    /^gemma-scope\S* w_enc$|^openmoss\S* dataset_average|^circuit-tracer\S* W_dec$|^overcomplete\S* dictionary\.multiplier$/i,
 };
 
 /** Damage to one tensor of one file. */
