@@ -157,6 +157,6 @@ function onceSent(request: IncomingMessage, patience: Patience, done: (sent: boo
  */
 export function endDripping(request: IncomingMessage, patience: Patience): void {
   onceSent(request, patience, (sent) => {
-    if (!sent) request.socket.destroy();
+    if (!sent) request.destroy();
   });
 }
