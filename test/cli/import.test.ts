@@ -212,7 +212,10 @@ describe("pursuit import", () => {
     writeFileSync(file, bytes);
     const kept = readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"));
     const refused = await callCli(["import", broken, "--id", "sae-lens-fixed", "--force"], env);
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/column \d+ is NaN/) });
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/sae_weights\.safetensors: \w+\[[\d, ]+\] is NaN/),
+    });
     expect(await callCli(["import", broken, "--id", "other", "--dry-run"], env)).toMatchObject({ code: 1 });
     expect(readFileSync(join(models, "sae-lens-fixed", "weights.safetensors"))).toEqual(kept);
     expect(readdirSync(models).filter((name) => name.startsWith("."))).toEqual([]);
