@@ -52,9 +52,10 @@ export function expectShape({ path, tensors }: TensorFile, name: string, shape: 
   );
 }
 
-/** A matrix's rows and columns. @throws FormatError where the tensor is none */
+/** A matrix's rows and columns. @throws FormatError where the tensor is absent or no matrix */
 export function matrixShape({ path, tensors }: TensorFile, name: string, shown = name): readonly [number, number] {
-  const { shape } = tensors.get(name)!;
+  const shape = tensors.get(name)?.shape;
+  if (shape === undefined) throw new FormatError(path, `holds no tensor ${shown}, a matrix.`);
   if (shape.length !== 2) throw new FormatError(path, `${shown} is [${shape.join(", ")}]; it should be a matrix.`);
   return [shape[0]!, shape[1]!];
 }

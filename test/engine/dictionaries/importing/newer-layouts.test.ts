@@ -230,3 +230,14 @@ it("takes no encoder of overcomplete for tied because its weight is missing", as
     /holds no tensor encoder\.weight \[6, 4\]/,
   );
 });
+
+it("names the tensor that an archetypal dictionary lacks", async () => {
+  const shapes = {
+    "dictionary.W": [M, 2],
+    "dictionary.Relax": [M, D],
+    "dictionary.multiplier": [],
+    "encoder.final_block.0.weight": [M, D],
+    "encoder.final_block.0.bias": [M],
+  };
+  await expect(understand(folders.weights(shapes), { k: 2 })).rejects.toThrow("holds no tensor dictionary.C, a matrix");
+});
