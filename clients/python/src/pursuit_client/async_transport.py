@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from . import calls, rows
 from .calls import Call, CodePart, Fields
 from .codes import Codes
-from .connection import Connection, EncodeJob, httpx, unanswerable
+from .connection import Connection, EncodeJob, httpx, read
 from .errors import InvalidRequest
 from .retry import Attempts
 from .rows import Array, Cutter, Inputs, RowPart, Rows, parts_of, rows_of
@@ -50,10 +50,7 @@ class AsyncTransport:
             else:
                 connection.answered = True
                 if answer.is_success:
-                    try:
-                        return call.read(answer.content)
-                    except (ValueError, KeyError, TypeError) as fault:
-                        raise unanswerable(call, fault) from fault
+                    return read(call, answer.content)
                 wait = attempts.after_answer(answer.status_code, answer.headers, answer.content, call.first_row)
             await asyncio.sleep(wait)
 

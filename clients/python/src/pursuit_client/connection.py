@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -24,6 +24,8 @@ else:
     import httpx
 
 __all__ = ["Connection", "httpx"]
+
+T = TypeVar("T")
 
 # Of a 413, these pass once the rows are sent in smaller parts.
 _TOO_LARGE = frozenset({"PURSUIT_TOO_MANY_ROWS", "PURSUIT_BODY_TOO_LARGE", "PURSUIT_ANSWER_TOO_LARGE"})
@@ -139,6 +141,10 @@ def check_edits(edits: Iterable[Edit], rows: Iterable[int] | None, count: int) -
                 raise ValueError(f"{name} names row {row}; there are rows 0 to {count - 1}.")
 
 
-def unanswerable(call: Call[Any], fault: Exception) -> PursuitError:
-    """The error of an answer that cannot be read, such as a page of some other server."""
-    return PursuitError(f"{call.method} {call.path} was answered by something that is no Pursuit server: {fault}", status=200)
+def read(call: Call[T], content: bytes) -> T:
+    """What an answer says. Raises PursuitError where it cannot be read, such as a page of some other server."""
+    try:
+        return call.read(content)
+    except (ValueError, KeyError, TypeError) as fault:
+        what = f"{call.method} {call.path} was answered by something that is no Pursuit server: {fault}"
+        raise PursuitError(what, status=200) from fault

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from . import calls
 from .calls import Call, CodePart, Fields
 from .codes import Codes
-from .connection import Connection, EncodeJob, httpx, unanswerable
+from .connection import Connection, EncodeJob, httpx, read
 from .errors import InvalidRequest
 from .retry import Attempts
 from .rows import Array, Inputs, RowPart, Rows, parts_of, source_of
@@ -47,10 +47,7 @@ class Transport:
             else:
                 connection.answered = True
                 if answer.is_success:
-                    try:
-                        return call.read(answer.content)
-                    except (ValueError, KeyError, TypeError) as fault:
-                        raise unanswerable(call, fault) from fault
+                    return read(call, answer.content)
                 wait = attempts.after_answer(answer.status_code, answer.headers, answer.content, call.first_row)
             if pause(wait):
                 raise StoppedError
