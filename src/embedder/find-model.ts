@@ -1,7 +1,7 @@
-import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Fault } from "../engine/core/errors.ts";
 import { checkSpace } from "../engine/dictionaries/disk-space.ts";
+import { exists } from "../engine/dictionaries/formats/plain-file.ts";
 import { fetchFiles } from "../engine/dictionaries/hub/download.ts";
 import { HubCache } from "../engine/dictionaries/hub/hub-cache.ts";
 import type { HubSettings } from "../engine/dictionaries/hub/hub-settings.ts";
@@ -19,12 +19,6 @@ const REVISION = "main";
 const REQUIRED = [MODULES, POOLING, TOKENIZER, TOKENIZER_CONFIG];
 const OPTIONAL = [LIMITS, PROMPTS];
 
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
 /**
  * Folder of a model on this machine; null where the hub's cache does not hold it.
  * @param name owner/name on the hub
@@ -33,7 +27,7 @@ const isThere = (path: string): Promise<boolean> =>
 export async function findModel(name: string, { embedderDir, hub }: EmbedderPlaces): Promise<string | null> {
   if (embedderDir !== "") {
     for (const folder of [join(embedderDir, name), embedderDir])
-      if (await isThere(join(folder, MODULES))) return resolve(folder);
+      if (await exists(join(folder, MODULES))) return resolve(folder);
     throw new Fault("settings", [
       `PURSUIT_EMBEDDER_DIR is ${embedderDir}, and neither it nor ${join(embedderDir, name)} holds ${MODULES} of a sentence-transformers model.`,
     ]);
@@ -42,7 +36,7 @@ export async function findModel(name: string, { embedderDir, hub }: EmbedderPlac
   const commit = await cache.commitOf(name, REVISION).catch(() => null);
   if (commit === null) return null;
   const folder = cache.snapshot(name, commit);
-  const [settings, ...weights] = await Promise.all([MODULES, ...ONNX_FILES].map((file) => isThere(join(folder, file))));
+  const [settings, ...weights] = await Promise.all([MODULES, ...ONNX_FILES].map((file) => exists(join(folder, file))));
   return settings && weights.includes(true) ? folder : null;
 }
 

@@ -29,6 +29,13 @@ export async function checkPlainFile(path: string): Promise<void> {
   await handle.close();
 }
 
+/** Whether something is at a path, whatever it is. */
+export const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
 /** `length` bytes of a file from position `from` on. @throws FormatError when it ends before them. */
 export function readExactly(handle: FileHandle, path: string, from: number, length: number): Promise<Buffer> {
   return fillExactly(handle, path, from, Buffer.allocUnsafe(length));

@@ -1,5 +1,5 @@
 import { Fault } from "../../core/errors.ts";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DictionaryManifest } from "../../core/dictionary.ts";
 import type { DictionaryWeights } from "../../core/dictionary-weights.ts";
@@ -7,6 +7,7 @@ import type { HalfType } from "../../core/float-formats.ts";
 import { checkSpace } from "../disk-space.ts";
 import { MANIFEST_FILE, manifestText, readManifest } from "../manifest.ts";
 import { atomsByBlock, type LoadedWeights, loadWeights, tensorShapes, WEIGHTS_FILE } from "../weights.ts";
+import { exists } from "../formats/plain-file.ts";
 import { encodeSafetensors, type FloatTensor } from "../formats/safetensors.ts";
 import type { Understood } from "./understood.ts";
 
@@ -108,9 +109,3 @@ async function synced(folder: string): Promise<void> {
     await handle.close();
   }
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
