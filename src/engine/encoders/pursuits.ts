@@ -1,3 +1,4 @@
+import type { TProperties } from "typebox";
 import {
   ORTHOGONAL_SCORES,
   type OrthogonalSettings,
@@ -6,12 +7,6 @@ import {
   SCORES,
 } from "../core/dictionary.ts";
 import { type BudgetRule, closed, commonSchema, type EncoderSpec, oneOf, type TypeBox, type Widths } from "./spec.ts";
-
-/** Settings that both pursuits have beside the common ones. */
-const pursuitSchema = (type: TypeBox) => ({
-  residual_threshold: type.Number({ minimum: 0 }),
-  max_atoms: type.Union([type.Integer({ minimum: 1 }), type.Null()]),
-});
 
 /** The dictionary's cap, within the server's. */
 function pursuitBudget(
@@ -23,23 +18,31 @@ function pursuitBudget(
   return { cap, unset: cap };
 }
 
-/** Selects the atom of the largest score, subtracts it, and repeats until the budget is met (docs/algorithm.md). */
-export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
-  kind: "matching_pursuit",
+/** What both pursuits have in common. */
+const pursuit = {
   family: "pursuit",
   roles: ["autoencoder"],
-  schema: (type) =>
-    type.Object(
-      {
-        ...commonSchema(type),
-        ...pursuitSchema(type),
-        score: oneOf(type, SCORES),
-        reselect: oneOf(type, RESELECTS),
-      },
-      closed,
-    ),
   tensors: () => ({}),
   budget: pursuitBudget,
+} as const;
+
+/** Settings of a pursuit. @param own those that the other has not */
+const pursuitSchema = <Own extends TProperties>(type: TypeBox, own: Own) =>
+  type.Object(
+    {
+      ...commonSchema(type),
+      residual_threshold: type.Number({ minimum: 0 }),
+      max_atoms: type.Union([type.Integer({ minimum: 1 }), type.Null()]),
+      ...own,
+    },
+    closed,
+  );
+
+/** Selects the atom of the largest score, subtracts it, and repeats until the budget is met (docs/algorithm.md). */
+export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
+  ...pursuit,
+  kind: "matching_pursuit",
+  schema: (type) => pursuitSchema(type, { score: oneOf(type, SCORES), reselect: oneOf(type, RESELECTS) }),
   warnings: (_weights, largestSquaredNorm) =>
     largestSquaredNorm < 2
       ? []
@@ -50,19 +53,7 @@ export const matchingPursuitSpec: EncoderSpec<PursuitSettings> = {
 
 /** Matching pursuit that solves for all coefficients again after every selection (docs/algorithm.md). */
 export const orthogonalMatchingPursuitSpec: EncoderSpec<OrthogonalSettings> = {
+  ...pursuit,
   kind: "orthogonal_matching_pursuit",
-  family: "pursuit",
-  roles: ["autoencoder"],
-  schema: (type) =>
-    type.Object(
-      {
-        ...commonSchema(type),
-        ...pursuitSchema(type),
-        score: oneOf(type, ORTHOGONAL_SCORES),
-        raw_scores: type.Boolean(),
-      },
-      closed,
-    ),
-  tensors: () => ({}),
-  budget: pursuitBudget,
+  schema: (type) => pursuitSchema(type, { score: oneOf(type, ORTHOGONAL_SCORES), raw_scores: type.Boolean() }),
 };
