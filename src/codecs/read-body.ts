@@ -47,6 +47,15 @@ interface BodyReader<B> {
   /** Limits on its contents. @param d row length; null: not known yet */
   readonly extent: (limits: BodyLimits, d: number | null) => Extent;
   readonly read: (posted: PostedObject, limits: BodyLimits, sizes: Sizes | null) => B;
+  /** For kinds whose rows may be the whole body, as octet-stream or .npy, with the other fields in the query. */
+  readonly bare?: BareRows;
+}
+
+interface BareRows {
+  /** Which of the dictionary's widths the rows have. */
+  readonly width: "dIn" | "dOut";
+  /** Puts `inputs` and the fields of the query where `read` looks for them; absent: they are there. */
+  readonly arrange?: (posted: Record<string, unknown>) => PostedObject;
 }
 
 /** The whole answer may be posted back. */
@@ -111,22 +120,29 @@ function readSet(set: unknown, name: string, limits: BodyLimits, sizes: Sizes | 
 }
 
 /**
- * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec serves every
- * kind. A kind of rows may also come as octet-stream or .npy, with its other fields in the query.
+ * Readers of the body of each kind of route, after a codec has made an object of its bytes: every codec of objects serves
+ * every kind.
  */
 export const BODY_READERS = {
-  encode: { extent: (limits, d) => together(rowsExtent(limits, d), rowsExtent(limits, d)), read: readEncode },
+  encode: {
+    extent: (limits, d) => together(rowsExtent(limits, d), rowsExtent(limits, d)),
+    read: readEncode,
+    bare: { width: "dIn" },
+  },
   /** Rows beside fields, as in encode; edits are read later, with their dictionary. */
   steer: {
     extent: (limits, d) => together(rowsExtent(limits, d), editsExtent(limits, d)),
     read: readRowsBeside,
+    bare: { width: "dIn" },
   },
-  search: { extent: rowsExtent, read: readSearch },
+  /** A row of the space that features write to. */
+  search: { extent: rowsExtent, read: readSearch, bare: { width: "dOut" } },
   fields: { extent: editsExtent, read: (posted: PostedObject): FieldsBody => ({ fields: posted }) },
   contrast: {
     // One level deeper: the sets.
     extent: (limits, d) => deeper(together(codesExtent(limits), rowsExtent(limits, d))),
     read: readContrast,
+    bare: { width: "dIn", arrange: inTwoSets },
   },
   decode: { extent: (limits, d) => together(codesExtent(limits), rowsExtent(limits, d)), read: readDecode },
 } as const satisfies Record<string, BodyReader<unknown>>;
@@ -135,8 +151,11 @@ export type BodyKind = keyof typeof BODY_READERS;
 export type BodyOf<K extends BodyKind> = ReturnType<(typeof BODY_READERS)[K]["read"]>;
 export type Body = BodyOf<BodyKind>;
 
-/** Kinds whose rows may be the whole body. */
-export const KINDS_OF_ROWS: ReadonlySet<BodyKind> = new Set(["encode", "steer", "search", "contrast"]);
+/** How a kind's rows come alone; undefined for a kind whose rows need fields beside them. */
+export function bareRowsOf(kind: BodyKind): BareRows | undefined {
+  const reader: BodyReader<unknown> = BODY_READERS[kind];
+  return reader.bare;
+}
 
 type PostedObject = Readonly<Record<string, unknown>>;
 
@@ -150,7 +169,8 @@ export function readBody<K extends BodyKind>(
   const reader: BodyReader<Body> = BODY_READERS[kind];
   const extent = reader.extent(limits, form.sizes?.d ?? null);
   const posted = parse(bytes, form, extent, limits);
-  const body = reader.read("query" in form && kind === "contrast" ? inTwoSets(posted) : posted, limits, form.sizes);
+  const arranged = "query" in form ? (reader.bare?.arrange?.(posted) ?? posted) : posted;
+  const body = reader.read(arranged, limits, form.sizes);
   checkFields(body.fields, extent.fields);
   return body as BodyOf<K>;
 }

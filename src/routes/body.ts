@@ -14,7 +14,7 @@ import {
   type BodyKind,
   type BodyOf,
   type BodyType,
-  KINDS_OF_ROWS,
+  bareRowsOf,
   type OctetsForm,
   type Query,
   type Sizes,
@@ -48,8 +48,9 @@ export function registerBodies(
     const { body: kind } = request.routeOptions.config;
     if (kind === undefined) return undefined;
     const numbersAlone = hasFieldsInQuery(type);
-    if (numbersAlone && !KINDS_OF_ROWS.has(kind)) throw notTaken(request);
-    if (!numbersAlone && KINDS_OF_ROWS.has(kind)) checkQuery(request);
+    const bare = bareRowsOf(kind);
+    if (numbersAlone && bare === undefined) throw notTaken(request);
+    if (!numbersAlone && bare !== undefined) checkQuery(request);
     const inflater = inflaterFor(request.headers["content-encoding"]);
     const { bytes, claim } = await intake.read(request.raw, inflater);
     holdBody(request, claim);
@@ -63,10 +64,10 @@ export function registerBodies(
     const { id } = request.params as { id?: string };
     const sizes = largest(id === undefined ? engine.list() : [engine.status(id)]);
     if (!hasFieldsInQuery(type)) return { type, sizes };
+    const { body: kind } = request.routeOptions.config;
+    const width = kind && bareRowsOf(kind)?.width;
     const manifest = id === undefined ? undefined : engine.status(id).manifest;
-    // Features are sought by a row of the space that they write to.
-    const width = request.routeOptions.config.body === "search" ? manifest?.dOut : manifest?.dIn;
-    return { type, sizes, query: request.query as Query, width: width ?? null };
+    return { type, sizes, query: request.query as Query, width: (width && manifest?.[width]) ?? null };
   };
 
   const readLines = async (request: FastifyRequest): Promise<LinesBody | undefined> => {
@@ -121,7 +122,7 @@ const hasFieldsInQuery = (type: BodyType | undefined): type is OctetsForm["type"
 function notTaken(request: FastifyRequest): WireError {
   const { body: kind, lines } = request.routeOptions.config;
   const taken = ["application/json", "application/msgpack"];
-  if (kind !== undefined && KINDS_OF_ROWS.has(kind)) taken.push("application/octet-stream", NPY_MEDIA);
+  if (kind !== undefined && bareRowsOf(kind) !== undefined) taken.push("application/octet-stream", NPY_MEDIA);
   if (lines) taken.push(LINES_MEDIA);
   const message = `This route takes no ${request.headers["content-type"]?.slice(0, SHOWN)}: send ${taken.join(" or ")}.`;
   return new WireError("PURSUIT_UNSUPPORTED_MEDIA_TYPE", message);
