@@ -10,7 +10,7 @@ const folders = new ImportFolders();
 
 const OPENMOSS: Shapes = { W_E: [D, M], b_E: [M], W_D: [M, D], b_D: [D] };
 const NORM = "dataset_average_activation_norm.hook";
-const openmoss = (config: object, shapes: Shapes = { ...OPENMOSS, [NORM]: [] }): string =>
+const openmoss = (config: object, shapes: Shapes = { ...OPENMOSS, [NORM]: [] }, norm = [2]): string =>
   folders.of({
     "config.json": JSON.stringify({
       sae_type: "sae",
@@ -20,7 +20,7 @@ const openmoss = (config: object, shapes: Shapes = { ...OPENMOSS, [NORM]: [] }):
       hook_point_out: "hook",
       ...config,
     }),
-    "sae_weights.safetensors": tensorsOf(shapes, { [NORM]: [2] }),
+    "sae_weights.safetensors": tensorsOf(shapes, { [NORM]: norm }),
   });
 
 const MATRYOSHKA: Shapes = { W_enc: [D, M], W_dec: [M, D], b_enc: [M], b_dec: [D] };
@@ -211,16 +211,7 @@ describe("newer layouts", () => {
 
 it("refuses a mean norm that is a list", async () => {
   await expect(understand(openmoss({}, { ...OPENMOSS, [NORM]: [1] }), {})).resolves.toBeDefined();
-  const folder = folders.of({
-    "config.json": JSON.stringify({
-      sae_type: "sae",
-      d_model: D,
-      expansion_factor: M / D,
-      hook_point_in: "hook",
-      hook_point_out: "hook",
-    }),
-    "sae_weights.safetensors": tensorsOf({ ...OPENMOSS, [NORM]: [2] }, { [NORM]: [2, 3] }),
-  });
+  const folder = openmoss({}, { ...OPENMOSS, [NORM]: [2] }, [2, 3]);
   await expect(understand(folder, {})).rejects.toThrow(`${NORM} is a list of 2; norm_activation dataset-wise needs`);
 });
 
