@@ -11,7 +11,7 @@ import { Progress } from "./pull.ts";
 export function registerEmbedder(program: Command): void {
   program
     .command("embedder [id]")
-    .description("fetch the sentence-embedding model that a dictionary names, for pursuit encode and the explorer")
+    .description("fetch the sentence-embedding model that a dictionary names, for pursuit encode")
     .option("--models-dir <folder>", "folder of dictionary folders (PURSUIT_MODELS_DIR, default models)")
     .addHelpText(
       "after",

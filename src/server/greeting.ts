@@ -10,7 +10,7 @@ const SHOWN = 3;
 const ATOMS = 8;
 
 /** A few rows for newcomers to try, and their texts. */
-export interface TryableRows {
+interface TryableRows {
   readonly dictionary: string;
   /** Version that the rows were chosen for. */
   readonly sha256: string;

@@ -101,9 +101,7 @@ export const SETTINGS = Type.Object({
   tlsKey: optional("file of the key of the TLS certificate, PEM"),
   modelsDir: text("folder of dictionary folders", MODELS),
   cacheDir: text("folder for generated files; safe to delete", ".cache"),
-  embedderDir: optional(
-    "folder of a sentence-embedding model for the explorer and pursuit encode; without it the hub's cache",
-  ),
+  embedderDir: optional("folder of a sentence-embedding model for pursuit encode; without it the hub's cache"),
   stateDir: text("folder for saved steering sets and labels; use it for one server only", ".state"),
   stateUrl: checked(
     Type.String({
