@@ -92,8 +92,9 @@ describe.runIf(browserThere())("the explorer", () => {
       [`&d2=${MP}&e2=orthogonal`, [MP, MP]],
     ] as const) {
       const page = await show(encode(more));
-      await expect.poll(() => page.locator(".codes section").count()).toBe(2);
+      await page.locator(".codes section").nth(1).waitFor();
       await page.locator(".tone-second .code-feature").first().waitFor();
+      expect(await page.locator(".codes section").count()).toBe(2);
       const names = await page
         .getByRole("list", { name: /^Selections of/ })
         .evaluateAll((lists) => lists.map((list) => list.getAttribute("aria-label")));
